@@ -1,0 +1,40 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+SHELL := /bin/bash
+HOME_DIR ?= $(CURDIR)
+CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
+DAGSTER_HOME := $(HOME_DIR)/data/dagster
+
+.PHONY: help setup run test test-long lint format ui bench clean lock
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup:  ## Build .venv with the churn command
+	@scripts/setup.sh
+
+run: setup  ## Run this Monday; simulates a company where data/raw is empty
+	@if [ -z "$$(ls -A $(HOME_DIR)/data/raw 2>/dev/null)" ]; then $(CHURN) simulate --out $(HOME_DIR)/data; fi
+	@$(CHURN) run
+
+test: setup  ## Run the tests (under ten minutes on two cores)
+	.venv/bin/pytest
+
+test-long: setup  ## Run the tests that take longer: model quality on whole companies, and real data
+	.venv/bin/pytest -m long
+
+lint: setup  ## Check format, style, types and SQL
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
+
+format: setup  ## Rewrite what lint would complain about
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+ui: setup  ## Open the Dagster UI on this home
+	@$(CHURN) home >/dev/null
+	@CHURN_HOME=$(HOME_DIR) DAGSTER_HOME=$(DAGSTER_HOME) .venv/bin/dagster dev -w workspace.yaml
+
+lock: setup  ## Resolve the dependencies again into requirements.lock
+	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes --no-header --upgrade --quiet -o requirements.lock

@@ -1,0 +1,94 @@
+"""The plan of what to build, and the dbt models up to the feature marts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from churn_pipeline.assets.common import DAYS_TO_BUILD, MONDAYS_TO_TEST, ONE_RUN, SNAPSHOTS_TO_BUILD, landing_key
+from churn_pipeline.contract import TABLES
+from churn_pipeline.features.plan import code_version, write_plan
+from churn_pipeline.features.quality import create_tables
+from churn_pipeline.resources.home import Home, expected_errors, partition_mondays
+from churn_pipeline.warehouse import connect
+
+
+class Translator(DagsterDbtTranslator):
+    """dbt nodes as assets, grouped by the folder they lie in."""
+
+    def __init__(self) -> None:
+        super().__init__(settings=DagsterDbtTranslatorSettings(enable_asset_checks=True))
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        if dbt_resource_props["resource_type"] == "seed":
+            return "policy_seeds"
+        return str(dbt_resource_props["fqn"][1])
+
+
+def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that decides what this run has to build."""
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[landing_key(name) for name in TABLES],
+                group_name="control",
+                description=description,
+                kinds={"duckdb"},
+                partitions_def=weekly,
+            )
+            for key, description in (
+                (SNAPSHOTS_TO_BUILD, "Snapshots whose features are missing or were built from other facts."),
+                (DAYS_TO_BUILD, "Days whose usage aggregate is missing or was built from other facts."),
+                (MONDAYS_TO_TEST, "Snapshots that this run's data tests look at."),
+            )
+        ],
+        name="build_plan",
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def plan(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+        settings = home.settings
+        with expected_errors(), connect(settings) as con:
+            create_tables(con)
+            found = write_plan(
+                con,
+                partition_mondays(context),
+                history_weeks=settings.history_weeks,
+                code=code_version(settings.dbt_project),
+            )
+        if found.code_changed:
+            context.log.warning("The feature SQL changed since the marts were built: they are built from scratch.")
+        context.log.info(f"{len(found.snapshots)} snapshots and {found.days} usage days to build, {found.kept} snapshots kept")
+        span = f"{found.snapshots[0]} to {found.snapshots[-1]}" if found.snapshots else "none"
+        yield dg.MaterializeResult(
+            asset_key=SNAPSHOTS_TO_BUILD,
+            metadata={"snapshots": len(found.snapshots), "kept": found.kept, "range": span, "code_changed": found.code_changed},
+        )
+        yield dg.MaterializeResult(asset_key=DAYS_TO_BUILD, metadata={"days": found.days})
+        yield dg.MaterializeResult(asset_key=MONDAYS_TO_TEST)
+
+    return plan
+
+
+def dbt_stage(
+    name: str, select: str, manifest: Mapping[str, Any], translator: Translator, weekly: dg.PartitionsDefinition
+) -> dg.AssetsDefinition:
+    """A part of the dbt project as assets, one a model. dbt runs in several parts because Python's work lies in between."""
+
+    @dbt_assets(
+        name=name,
+        select=select,
+        manifest=manifest,
+        dagster_dbt_translator=translator,
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def stage(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        yield from home.dbt.build(context, translator)
+
+    return stage

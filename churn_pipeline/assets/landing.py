@@ -1,0 +1,45 @@
+"""Raw files to typed tables, once a run, whichever Mondays the run is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from churn_pipeline.assets.common import landing_key, raw_key
+from churn_pipeline.contract import TABLES, land
+from churn_pipeline.resources.home import Home, expected_errors
+from churn_pipeline.warehouse import connect
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            landing_key(name),
+            deps=[raw_key(name)],
+            group_name="landing",
+            description=f"{table.description} Typed, deduplicated, without what quarantine holds.",
+            kinds={"duckdb"},
+        )
+        for name, table in TABLES.items()
+    ],
+    name="landing",
+)
+def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+    """Lands what is new in the raw directory, in one transaction."""
+    settings = home.settings
+    with expected_errors(), connect(settings) as con:
+        report = land(
+            con,
+            settings.raw_dir,
+            now=settings.clock(),
+            timezone=settings.timezone,
+            run_id=context.run_id,
+            max_bad_share=settings.max_bad_share,
+            max_bad_rows=settings.max_bad_rows,
+            progress=context.log.info,
+        )
+    for name, table in report.tables.items():
+        for notice in table.notices:
+            context.log.warning(notice)
+        yield dg.MaterializeResult(asset_key=landing_key(name), metadata=table.metadata())

@@ -1,0 +1,130 @@
+"""Scoring: every active customer of every Monday of the run, with the model for that Monday."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+import duckdb
+
+from churn_pipeline.assets.common import ONE_RUN, SCORED_MONDAYS, SCORES, model_key
+from churn_pipeline.delivery import runs
+from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.features import quality
+from churn_pipeline.features.frames import scoring_frame
+from churn_pipeline.modeling import lifecycle
+from churn_pipeline.modeling.model import ScoringModel
+from churn_pipeline.modeling.targets import TARGETS
+from churn_pipeline.mondays import WEEK
+from churn_pipeline.resources.home import EXIT_CODE, Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.scoring import store
+from churn_pipeline.scoring.policy import keep_seeds
+from churn_pipeline.scoring.score import ScoredMonday, score_monday
+from churn_pipeline.warehouse import connect
+
+
+def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that scores."""
+    deps = [*marts, *(model_key(name) for name in TARGETS)]
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                SCORES,
+                deps=deps,
+                group_name="scoring",
+                description="Calibrated probabilities and drivers, one row per active customer per Monday.",
+                kinds={"xgboost", "duckdb"},
+                partitions_def=weekly,
+            ),
+            dg.AssetSpec(
+                SCORED_MONDAYS,
+                deps=deps,
+                group_name="scoring",
+                description="The Mondays that this run scored, with model and policy versions.",
+                kinds={"duckdb"},
+                partitions_def=weekly,
+            ),
+        ],
+        name="score",
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def score(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+        models = lifecycle.ModelCache(home.settings)
+        rows, refused = [], []
+        with expected_errors(), connect(home.settings) as con:
+            store.begin_run(con)
+            version = keep_seeds(con, home.settings.dbt_project, home.now())
+            asked = partition_mondays(context)
+            failed = quality.stored_failures(con, "features", asked)
+            for day in asked:
+                try:
+                    if day in failed:
+                        raise InputError("; ".join(f"{check.check}: {check.detail}" for check in failed[day]))
+                    scored, stamp = _score(con, home, models, day, version, context.run_id)
+                except (InputError, RefusedError) as error:
+                    context.log.warning(f"{day} is refused: {error}")
+                    refused.append(
+                        runs.RunRow(
+                            context.run_id, day, home.scoring_mode(day), "refused", 0, str(error), error.exit_code, home.now()
+                        )
+                    )
+                    continue
+                store.write(con, scored, stamp)
+                for notice in scored.notices:
+                    context.log.warning(notice)
+                rows.append((day, scored.scores.num_rows, f"{scored.raised_share:.2%}", stamp.churn_90d_model_version))
+                context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored")
+            runs.record(con, refused)
+        if not rows:
+            raise dg.Failure(
+                description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused),
+                metadata={EXIT_CODE: max(row.exit_code for row in refused)},
+                allow_retries=False,
+            )
+        yield dg.MaterializeResult(
+            asset_key=SCORES,
+            metadata={
+                "dagster/row_count": sum(row[1] for row in rows),
+                "Mondays": table_metadata(["Monday", "customers", "raised", "churn_90d version"], rows),
+            },
+        )
+        yield dg.MaterializeResult(
+            asset_key=SCORED_MONDAYS,
+            metadata={
+                "Mondays": len(rows),
+                "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
+                "policy version": version,
+            },
+        )
+
+    return score
+
+
+def _score(
+    con: duckdb.DuckDBPyConnection,
+    home: Home,
+    models: lifecycle.ModelCache,
+    day: date,
+    policy_version: str,
+    run_id: str,
+) -> tuple[ScoredMonday, store.Stamp]:
+    chosen = lifecycle.models_for(con, home.settings, day)
+    loaded: dict[str, ScoringModel] = {name: models.load(name, row.version) for name, row in chosen.items()}
+    frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
+    before = scoring_frame(con, TARGETS["churn_90d"], day - WEEK)
+    scored = score_monday(day, loaded, frames, before)
+    expansion = chosen.get("expansion_90d")
+    stamp = store.Stamp(
+        snapshot_date=day,
+        policy_version=policy_version,
+        scoring_mode=home.scoring_mode(day),
+        churn_30d_model_version=chosen["churn_30d"].version,
+        churn_90d_model_version=chosen["churn_90d"].version,
+        expansion_model_version=expansion.version if expansion else None,
+        run_id=run_id,
+        scored_at=home.now(),
+    )
+    return scored, stamp

@@ -1,0 +1,1 @@
+"""Dagster asset checks: thin shells, like the assets."""

@@ -1,0 +1,118 @@
+"""One verdict per Monday, before scoring and before publication."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import dagster as dg
+
+from churn_pipeline.assets.common import PUBLISHED
+from churn_pipeline.delivery import runs
+from churn_pipeline.features import quality
+from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.scoring.store import approve, raised_results, scored_mondays
+from churn_pipeline.warehouse import connect
+
+
+def features_check(mart: dg.AssetKey, others: Sequence[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The check after the marts: a Monday that fails it is neither scored nor trained on."""
+
+    @dg.asset_check(
+        asset=mart,
+        additional_deps=others,
+        name="every_monday_is_usable",
+        description="One result per Monday, stored in control.monday_checks. A Monday that fails stays out, the others go on.",
+        partitions_def=weekly,
+    )
+    def every_monday_is_usable(context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
+        requested = partition_mondays(context)
+        with expected_errors(), connect(home.settings) as con:
+            tested = [day for (day,) in con.execute("select snapshot_date from control.mondays_to_test order by 1").fetchall()]
+            relations = {
+                name: relation
+                for model in ("mart_customer_churn_features", "mart_customer_expansion_features")
+                for name, relation in home.dbt.failure_relations(model).items()
+            }
+            results = [
+                *quality.test_results(con, tested, relations),
+                *quality.freshness(con, tested, home.settings.freshness_days),
+                *quality.has_customers(con, tested),
+            ]
+            quality.store(con, "features", results, run_id=context.run.run_id, now=home.now())
+            failed = quality.stored_failures(con, "features", requested)
+        return _result(requested, failed, len(results))
+
+    return every_monday_is_usable
+
+
+def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The audit between writing and publishing: what fails never replaces what was there."""
+
+    @dg.asset_check(
+        asset=candidates,
+        name="every_monday_is_publishable",
+        description="One result per Monday, stored in control.monday_checks. Only Mondays that pass replace published rows.",
+        partitions_def=weekly,
+    )
+    def every_monday_is_publishable(
+        context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
+    ) -> dg.AssetCheckResult:
+        with expected_errors(), connect(home.settings) as con:
+            scored = scored_mondays(con)
+            results = [
+                *quality.test_results(con, scored, home.dbt.failure_relations("prediction_candidates")),
+                *raised_results(con),
+            ]
+            quality.store(con, "predictions", results, run_id=context.run.run_id, now=home.now())
+            failed = quality.failures(results)
+            approve(con, [day for day in scored if day not in failed])
+            runs.record(con, [_refused(home, context.run.run_id, day, checks) for day, checks in failed.items()])
+        return _result(scored, failed, len(results))
+
+    return every_monday_is_publishable
+
+
+def published_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """The last word of a run: it is green only when every Monday that was asked for is published."""
+
+    @dg.asset_check(
+        asset=PUBLISHED,
+        name="every_monday_is_published",
+        description="Fails the run, naming the Mondays, when one of those asked for was refused.",
+        blocking=True,
+        partitions_def=weekly,
+    )
+    def every_monday_is_published(
+        context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
+    ) -> dg.AssetCheckResult:
+        requested = partition_mondays(context)
+        with connect(home.settings) as con:
+            refused = runs.refusals(con, context.run.run_id)
+        return dg.AssetCheckResult(
+            passed=not refused,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused) or None,
+            metadata={
+                "asked for": len(requested),
+                "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
+            },
+        )
+
+    return every_monday_is_published
+
+
+def _refused(home: Home, run_id: str, day: date, checks: Sequence[quality.MondayCheck]) -> runs.RunRow:
+    reason = "; ".join(f"{check.check}: {check.detail}" for check in checks)
+    return runs.RunRow(run_id, day, home.scoring_mode(day), "refused", 0, reason, 1, home.now())
+
+
+def _result(asked: Sequence[date], failed: dict[date, list[quality.MondayCheck]], results: int) -> dg.AssetCheckResult:
+    rows = [(day, check.check, check.detail) for day in asked for check in failed.get(day, [])]
+    return dg.AssetCheckResult(
+        passed=not rows,
+        # The Mondays named here stay out by themselves; an error would stop the good ones too.
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len({row[0] for row in rows})} of {len(asked)} Mondays fail" if rows else None,
+        metadata={"results": results, "failed": table_metadata(["Monday", "check", "what"], rows)},
+    )

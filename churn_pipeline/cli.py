@@ -1,0 +1,216 @@
+"""The ``churn`` command. Every command reads its arguments, calls one function and prints; imports wait until they are needed,
+because looking up one customer must not pay for Dagster and MLflow."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from churn_pipeline.errors import ChurnError, InputError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from churn_pipeline.settings import Settings
+
+app = typer.Typer(
+    name="churn",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Scores every active customer each Monday: who is about to leave, why, what it costs and what to do.\n\n"
+    "All state lies in the home directory (--home, CHURN_HOME), as HOME/data and HOME/mlflow. Every other setting is an "
+    "environment variable CHURN_*; docs/settings.md lists them.\n\n"
+    "Exit codes: 0 good; 2 bad input or usage; 3 refused (no model for the week, or a gate was not passed); 1 anything else.",
+)
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="Directory that holds all state.", show_default="CHURN_HOME")]
+WeekOption = Annotated[str | None, typer.Option("--week", metavar="MONDAY", help="A Monday, YYYY-MM-DD.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main() -> None:
+    """Entry point: expected errors end as one line on stderr and an exit code."""
+    try:
+        app()
+    except ChurnError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Directory to write raw/*.parquet and oracle.parquet into.")],
+    customers: Annotated[int, typer.Option(min=1, help="Customers that ever signed up.")] = 10_000,
+    weeks: Annotated[int, typer.Option(min=1, help="Weeks of history before --until.")] = 104,
+    until: Annotated[
+        str | None, typer.Option(metavar="MONDAY", help="Data ends before this Monday.", show_default="latest")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same company.")] = 7,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Add the dirt that real exports have.")] = False,
+    shock: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND@WEEKS",
+            help="Something that happens so many weeks before the end; KIND is usage, tier, feed or score. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Write a simulated company: raw tables by the contract, and the true probabilities as oracle.parquet."""
+    from churn_pipeline.mondays import latest_monday, parse_monday
+    from churn_pipeline.simulate import Simulation, parse_shock, write
+    from churn_pipeline.simulate import simulate as simulate_company
+
+    settings = _settings(None)
+    monday = parse_monday(until) if until else latest_monday(settings.clock(), settings.timezone)
+    company = simulate_company(
+        Simulation(
+            customers=customers,
+            weeks=weeks,
+            until=monday,
+            seed=seed,
+            dirty=dirty,
+            shocks=tuple(parse_shock(text) for text in shock or ()),
+        ),
+        progress=_progress(),
+    )
+    for path in write(company, out):
+        typer.echo(path)
+
+
+@app.command()
+def run(
+    week: WeekOption = None,
+    raw: Annotated[
+        Path | None, typer.Option("--raw", help="Directory of raw tables.", show_default="HOME/data/raw")
+    ] = None,
+    home: HomeOption = None,
+    top: Annotated[int, typer.Option(min=0, help="How many customers to print.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Score one Monday: land, build features, train when due, score, publish. Default: the latest Monday (live)."""
+    from churn_pipeline import report
+    from churn_pipeline.runner import run_mondays
+
+    settings = _settings(home, raw)
+    monday = _monday(settings, week)
+    outcome = run_mondays(settings, monday, progress=_progress())
+    if outcome.exit_code:
+        _complain(outcome.reason)
+        raise typer.Exit(outcome.exit_code)
+    summary = report.run_summary(settings, monday, top)
+    typer.echo(json.dumps(summary, default=str, indent=1)) if as_json else report.print_run(summary)
+
+
+@app.command()
+def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Train, judge and register a model for each target, as of the training Monday of a week."""
+    from churn_pipeline import report
+    from churn_pipeline.runner import train_monday
+
+    settings = _settings(home)
+    outcomes = train_monday(settings, _monday(settings, week), progress=_progress())
+    typer.echo(json.dumps(outcomes, default=str, indent=1)) if as_json else report.print_training(outcomes)
+    refused = [f"{entry['target']}: {entry['reason']}" for entry in outcomes if not entry["promoted"]]
+    if refused:
+        _complain("; ".join(refused))
+        raise typer.Exit(3)
+
+
+@app.command()
+def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List every registered model with its verdict, newest first."""
+    from churn_pipeline import report
+
+    rows = report.model_rows(_settings(home))
+    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else report.print_models(rows)
+
+
+@app.command()
+def show(
+    week: WeekOption = None,
+    top: Annotated[int, typer.Option(min=1, help="How many customers.")] = 20,
+    owner: Annotated[str | None, typer.Option(help="Only the customers of this customer success manager.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a published call list, first call first."""
+    from churn_pipeline import report
+
+    settings = _settings(home)
+    found = report.call_list(settings, _published_monday(week), top, owner)
+    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else report.print_call_list(found)
+
+
+@app.command()
+def customer(
+    customer_id: Annotated[str, typer.Argument(metavar="ID", help="customer_id as in the raw data.")],
+    week: WeekOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what is published about one customer: probability, reasons, money, what to do."""
+    from churn_pipeline import report
+
+    found = report.customer(_settings(home), customer_id, _published_monday(week))
+    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else report.print_customer(found)
+
+
+def _settings(home: Path | None, raw: Path | None = None) -> Settings:
+    from pydantic import ValidationError
+
+    from churn_pipeline.settings import Settings
+
+    given = {name: value for name, value in (("home", home), ("raw", raw)) if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"CHURN_{'_'.join(str(part) for part in found['loc']).upper()}: {found['msg']}" for found in error.errors()
+        )
+        raise InputError(problems) from None
+
+
+def _monday(settings: Settings, week: str | None) -> date:
+    from churn_pipeline.mondays import latest_monday, parse_monday
+
+    latest = latest_monday(settings.clock(), settings.timezone)
+    if week is None:
+        return latest
+    monday = parse_monday(week)
+    if monday > latest:
+        raise InputError(f"{monday} has not begun; the latest Monday is {latest}")
+    if monday < settings.first_monday:
+        raise InputError(f"{monday} lies before CHURN_FIRST_MONDAY, {settings.first_monday}")
+    return monday
+
+
+def _published_monday(week: str | None) -> date | None:
+    from churn_pipeline.mondays import parse_monday
+
+    return parse_monday(week) if week else None
+
+
+def _progress() -> Callable[[str], None]:
+    """One line a stage on stderr, with the seconds since the start; standard output stays clean for the result."""
+    import time
+
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        typer.echo(f"{time.monotonic() - start:6.1f} s  {text}", err=True)
+
+    return say
+
+
+def _complain(text: Any) -> None:
+    typer.echo(f"churn: {text}", err=True)
+
+
+if __name__ == "__main__":
+    main()

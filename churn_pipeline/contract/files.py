@@ -1,0 +1,349 @@
+"""Finding the raw files of a table, telling whether they changed, and reading their columns as the contract's kinds.
+
+Nothing here knows a rule: a value that cannot be read as its kind becomes null, and the landing compares it with whether one was given.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from churn_pipeline.contract.declaration import TABLES, Column, Kind, TableContract, quoted
+from churn_pipeline.errors import InputError
+
+SUFFIXES = (".parquet", ".csv")
+# A file up to this size is always compared by content: within the resolution of a file system's clock it may be rewritten with
+# equal size and time, and reading this much costs under a millisecond. Larger ones are, if only their time changed.
+ALWAYS_DIGESTED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One file of a raw table, as it was found.
+
+    Attributes:
+        name: path relative to the raw directory, with ``/``.
+    """
+
+    path: Path
+    name: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def format(self) -> Literal["parquet", "csv"]:
+        return "csv" if self.path.suffix.lower() == ".csv" else "parquet"
+
+    def digest(self) -> str:
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """The files of every table present, and remarks on what was left aside."""
+
+    files: Mapping[str, tuple[RawFile, ...]]
+    notices: tuple[str, ...]
+
+
+def literal(text: str) -> str:
+    """``text`` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def discover(raw: Path) -> Discovery:
+    """Finds every table of the contract in ``raw``, as ``NAME.parquet``, ``NAME.csv`` or a folder ``NAME/`` of such files.
+
+    Names that start with ``.`` or ``_`` and names that end in ``.tmp`` are somebody's work in progress and are ignored.
+
+    Raises:
+        InputError: the directory or a required table is missing, or a table is there in two forms.
+    """
+    raw = raw.resolve()
+    if not raw.is_dir():
+        raise InputError(f"{raw}: there is no such directory of raw tables")
+    entries = sorted(entry for entry in raw.iterdir() if not _ignored(entry))
+    found: dict[str, tuple[RawFile, ...]] = {}
+    notices = []
+    claimed: set[Path] = set()
+    for table in TABLES.values():
+        forms = [
+            entry
+            for entry in entries
+            if (entry.is_dir() and entry.name == table.name)
+            or (entry.is_file() and entry.stem == table.name and entry.suffix in SUFFIXES)
+        ]
+        claimed.update(forms)
+        if len(forms) > 1:
+            names = " and ".join(form.name + ("/" if form.is_dir() else "") for form in forms)
+            raise InputError(f"{raw}: table {table.name} is there twice, as {names}; keep one of them")
+        paths: list[Path] = []
+        if forms and forms[0].is_dir():
+            paths, foreign = _parts(forms[0])
+            if foreign:
+                notices.append(
+                    f"{table.name}/ holds {len(foreign):,} file(s) that are neither .parquet nor .csv and were not read, "
+                    f"such as {foreign[0].name}"
+                )
+        elif forms:
+            paths = forms
+        if paths:
+            found[table.name] = tuple(_raw_file(path, raw) for path in paths)
+        elif table.required:
+            there = ", ".join(entry.name for entry in entries[:20]) or "nothing"
+            raise InputError(
+                f"{raw}: required table {table.name} is missing; expected {table.name}.parquet, {table.name}.csv or a folder "
+                f"{table.name}/ of such files, found {there}"
+            )
+    unknown = [entry.name for entry in entries if entry not in claimed and (entry.is_dir() or entry.suffix in SUFFIXES)]
+    if unknown:
+        notices.append(f"not a table of the contract and not read: {', '.join(unknown[:10])}")
+    return Discovery(found, tuple(notices))
+
+
+def _ignored(path: Path) -> bool:
+    return path.name.startswith((".", "_")) or path.suffix == ".tmp"
+
+
+def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The part files under ``folder``, and the other files."""
+    parts, foreign = [], []
+    for path in sorted(folder.rglob("*")):
+        if any(_ignored(piece) for piece in (path, *path.parents) if piece.is_relative_to(folder) and piece != folder):
+            continue
+        if path.is_file():
+            (parts if path.suffix in SUFFIXES else foreign).append(path)
+    return parts, foreign
+
+
+def _raw_file(path: Path, raw: Path) -> RawFile:
+    status = path.stat()
+    return RawFile(path, path.relative_to(raw).as_posix(), status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column as it stands in a file: the identifier to read it by and its DuckDB type."""
+
+    identifier: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What files need in common to be read by one statement: format, width (CSV), and where each contract column is found."""
+
+    format: Literal["parquet", "csv"]
+    width: int
+    fields: tuple[tuple[str, Field], ...]
+
+    def relation(self, files: Iterable[RawFile]) -> str:
+        """SQL that scans ``files``, with the path of the file as ``"/file"``."""
+        names = ", ".join(literal(_unglobbed(str(file.path))) for file in files)
+        if self.format == "parquet":
+            return (
+                f"read_parquet([{names}], filename = '/file', hive_partitioning = false, binary_as_string = true, "
+                "union_by_name = false)"
+            )
+        # Names from a header never reach SQL: a CSV column is known by its position.
+        columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(self.width))
+        return (
+            f"read_csv([{names}], auto_detect = false, header = true, columns = {{{columns}}}, delim = ',', quote = '\"', "
+            "escape = '\"', strict_mode = true, nullstr = '', filename = '/file', hive_partitioning = false)"
+        )
+
+
+def _unglobbed(path: str) -> str:
+    """DuckDB takes a path for a pattern; a character in brackets stands for itself."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def layouts(
+    con: duckdb.DuckDBPyConnection, table: TableContract, files: Iterable[RawFile]
+) -> dict[Layout, list[RawFile]]:
+    """Groups ``files`` by what they look like, so that an int in one part and a double in the next are each read as what they are.
+
+    Args:
+        con: any connection; it reads files only.
+
+    Raises:
+        InputError: a file cannot be read, lacks a required column or names one twice.
+    """
+    groups: dict[Layout, list[RawFile]] = {}
+    for file in files:
+        header = _csv_header(file) if file.format == "csv" else _parquet_header(con, file)
+        fields: dict[str, Field] = {}
+        declared = {column.name for column in table.columns}
+        for name, field in header:
+            plain = name.strip().lower()
+            if plain in fields:
+                raise InputError(f"{file.name}: column {plain} is there twice")
+            if plain in declared:
+                fields[plain] = field
+        for column in table.columns:
+            if column.required and column.name not in fields:
+                names = ", ".join(name.strip() for name, _ in header[:30])
+                raise InputError(
+                    f"{file.name}: required column {column.name} of table {table.name} is missing; found: {names}"
+                    + _separator_hint(header)
+                )
+        layout = Layout(file.format, len(header) if file.format == "csv" else 0, tuple(sorted(fields.items())))
+        groups.setdefault(layout, []).append(file)
+    return groups
+
+
+def _separator_hint(header: list[tuple[str, Field]]) -> str:
+    if len(header) == 1 and re.search(r"[;\t|]", header[0][0]):
+        return " (CSV files are separated by commas)"
+    return ""
+
+
+def _parquet_header(con: duckdb.DuckDBPyConnection, file: RawFile) -> list[tuple[str, Field]]:
+    scan = f"read_parquet([{literal(_unglobbed(str(file.path)))}], hive_partitioning = false, binary_as_string = true)"
+    try:
+        rows = con.execute(f"describe select * from {scan}").fetchall()
+    except duckdb.Error as error:
+        raise unreadable(file, error) from error
+    return [(str(name), Field(quoted(str(name)), str(sql_type))) for name, sql_type, *_ in rows]
+
+
+def _csv_header(file: RawFile) -> list[tuple[str, Field]]:
+    try:
+        with file.path.open(encoding="utf-8-sig", newline="") as stream:
+            names = next(csv.reader(stream, strict=True), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file.name}: the header cannot be read as UTF-8 CSV: {error}") from error
+    if not names:
+        raise InputError(f"{file.name}: the file is empty, without even a header")
+    return [(name, Field(f"c{position}", "VARCHAR")) for position, name in enumerate(names)]
+
+
+def unreadable(file: RawFile, error: duckdb.Error) -> InputError:
+    """The error for a file that DuckDB cannot read, with the part of DuckDB's message that is about the content."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines[:6] if not line.startswith(("Possible", "*", "LINE", "^"))]
+    return InputError(f"{file.name}: the file cannot be read, it may be damaged or half written: {' | '.join(telling[:4])}")
+
+
+def first_unreadable(files: Mapping[Layout, list[RawFile]]) -> InputError | None:
+    """After a failed statement: reads each file alone, to name the one at fault.
+
+    A connection of its own, because the failed statement has doomed the transaction of the caller's.
+    """
+    with duckdb.connect() as con:
+        for layout, members in files.items():
+            for file in members:
+                wanted = ", ".join(f"count({field.identifier})" for _, field in layout.fields)
+                try:
+                    con.execute(f"select {wanted} from {layout.relation([file])}").fetchall()
+                except duckdb.Error as error:
+                    return unreadable(file, error)
+    return None
+
+
+# Only ISO 8601 is a date. DuckDB alone would also take 'epoch', 'infinity' and '44-03-15 (BC)'.
+_ISO = r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|z|UTC|[+-]\d{2}(:?\d{2})?))?)?"
+_ISO_DAY = r"\d{4}-\d{1,2}-\d{1,2}"
+_ISO_MIDNIGHT = r"\d{4}-\d{1,2}-\d{1,2}([T ]0?0:00(:00(\.0+)?)?)?"
+# Time zone arithmetic raises far outside of the calendar; 9999-12-31 is a common way to write never.
+_FIRST_DAY, _LAST_DAY = "DATE '0002-01-01'", "DATE '9999-12-31'"
+# DuckDB would also take 1_000 and would round 1,5 away.
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_NUMERIC_TYPES = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
+_FLAG_WORDS = {"true": ("true", "t", "yes", "y", "1"), "false": ("false", "f", "no", "n", "0")}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """SQL for one column of one layout: its typed value, whether a value was given, and the value as text."""
+
+    value: str
+    given: str
+    text: str
+
+
+_NULL_TYPES: Mapping[Kind, str] = {
+    Kind.TEXT: "VARCHAR",
+    Kind.CATEGORY: "VARCHAR",
+    Kind.DATE: "DATE",
+    Kind.INSTANT: "TIMESTAMP",
+    Kind.FLAG: "BOOLEAN",
+}
+
+
+def reading(column: Column, layout: Layout) -> Reading:
+    """How ``column`` is read from files of this layout. A column that is not there reads as null, not given."""
+    field = dict(layout.fields).get(column.name)
+    if field is None:
+        return Reading(f"null::{_NULL_TYPES.get(column.kind, 'DOUBLE')}", "false", "null::VARCHAR")
+    raw, physical = field.identifier, field.type
+    text = f"nullif(trim({raw}::VARCHAR), '')"
+    given = f"{raw} is not null" if physical != "VARCHAR" else f"{text} is not null"
+    if column.kind in (Kind.DATE, Kind.INSTANT):
+        value = _moment(column.kind, raw, physical, text)
+    elif column.kind is Kind.FLAG:
+        value = _flag(raw, physical, text)
+    elif column.kind in (Kind.TEXT, Kind.CATEGORY):
+        value = _text(raw, physical, text)
+        if column.kind is Kind.CATEGORY:
+            value = f"lower({value})"
+    elif _NUMERIC_TYPES.fullmatch(physical):
+        # NaN is how some writers spell null.
+        value = f"nullif({raw}::DOUBLE, 'nan'::DOUBLE)"
+        given = f"{value} is not null"
+    else:
+        value = f"case when regexp_full_match({text}, {literal(_NUMBER)}) then try_cast({text} as DOUBLE) end"
+    return Reading(value, given, text)
+
+
+def _text(raw: str, physical: str, text: str) -> str:
+    """An integer id that passed through a floating column (pandas does that to one with nulls) is written as the integer."""
+    if physical in ("FLOAT", "DOUBLE"):
+        return f"coalesce(case when {raw} = trunc({raw}) then try_cast({raw} as BIGINT)::VARCHAR end, {text})"
+    return text
+
+
+def _flag(raw: str, physical: str, text: str) -> str:
+    if physical == "BOOLEAN":
+        return raw
+    if _NUMERIC_TYPES.fullmatch(physical):
+        return f"case {raw} when 1 then true when 0 then false end"
+    branches = " ".join(
+        f"when lower({text}) in ({', '.join(map(literal, words))}) then {value}" for value, words in _FLAG_WORDS.items()
+    )
+    return f"case {branches} end"
+
+
+def _moment(kind: Kind, raw: str, physical: str, text: str) -> str:
+    """A date or an instant from whatever type the file has."""
+    # A zone makes midnight an instant like any other; without one it is a date that a writer stored as a timestamp.
+    if physical == "DATE":
+        day, instant, is_day = raw, None, "true"
+    elif physical.startswith("TIMESTAMP"):
+        zoned = "ZONE" in physical or "TZ" in physical
+        instant = f"timezone('UTC', {raw}::TIMESTAMPTZ)" if zoned else f"try_cast({raw} as TIMESTAMP)"
+        day = f"{instant}::DATE"
+        is_day = "false" if zoned or kind is Kind.INSTANT else f"{instant} = date_trunc('day', {instant})"
+    else:
+        iso = f"case when regexp_full_match({text}, {literal(_ISO)}) then {text} end"
+        # The session's zone is UTC while landing, so a naive text is UTC; DuckDB knows no blank before an offset.
+        instant = f"timezone('UTC', try_cast(replace(replace({iso}, ' +', '+'), ' -', '-') as TIMESTAMPTZ))"
+        day = f"try_cast({iso} as DATE)"
+        is_day = f"regexp_full_match({text}, {literal(_ISO_DAY if kind is Kind.INSTANT else _ISO_MIDNIGHT)})"
+    day = f"case when {day} between {_FIRST_DAY} and {_LAST_DAY} then {day} end"
+    bounded = f"case when {instant} between {_FIRST_DAY} and {_LAST_DAY} then {instant} end"
+    if kind is Kind.INSTANT:
+        from_day, from_instant = f"local_midnight({day})", bounded
+    else:
+        from_day, from_instant = day, f"local_date({bounded})"
+    if is_day == "false" or instant is None:
+        return from_instant if instant is not None else from_day
+    return f"case when {is_day} then {from_day} else {from_instant} end"

@@ -1,0 +1,465 @@
+"""Raw files in, typed and deduplicated tables out, in one transaction and only for what is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from churn_pipeline.contract import statements
+from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
+from churn_pipeline.contract.digests import adjust_digests, changed_from, replace_digests
+from churn_pipeline.contract.files import (
+    ALWAYS_DIGESTED_BYTES,
+    Layout,
+    RawFile,
+    discover,
+    first_unreadable,
+    layouts,
+    literal,
+)
+from churn_pipeline.errors import InputError
+from churn_pipeline.mondays import latest_monday
+
+_BOOKKEEPING = """
+create schema if not exists landing;
+create table if not exists landing.files (
+    source VARCHAR, path VARCHAR, size_bytes BIGINT, mtime_ns BIGINT, digest VARCHAR
+);
+create table if not exists landing.state (
+    source VARCHAR, definition VARCHAR, evaluated_at TIMESTAMP, due_at TIMESTAMP
+);
+create table if not exists landing.quarantine (
+    source VARCHAR, row_key VARCHAR, kind VARCHAR, column_name VARCHAR, value VARCHAR, rule VARCHAR, run_id VARCHAR,
+    file VARCHAR, detected_at TIMESTAMP
+);
+create table if not exists landing.fact_digests (
+    source VARCHAR, fact_date DATE, fact_rows BIGINT, digest HUGEINT
+);
+create table if not exists landing.undated_ledger (
+    entry BIGINT, customer_id VARCHAR, compliance_gap_micros BIGINT, vendor_risk_flags BIGINT, first_seen_monday DATE,
+    known_date DATE
+);
+"""
+
+
+@dataclass
+class TableReport:
+    """What landing did with one table.
+
+    Attributes:
+        how: ``unchanged`` (nothing was read), ``appended`` (only new files were) or ``whole``.
+        reason: why it was landed as a whole, in words.
+        files_read, rows_read, rows_landed: of this call; rows_read is what shares of bad rows refer to.
+        rows_total: rows that the landed table holds now.
+        bad_rows: rows quarantined in this call, by rule.
+        bad_cells: cells blanked in this call, by ``column: rule``.
+        changed_from: earliest day on which something known has changed; snapshots after it have to be rebuilt. None: nothing has.
+    """
+
+    how: Literal["unchanged", "appended", "whole"] = "unchanged"
+    reason: str = ""
+    files_read: int = 0
+    rows_read: int = 0
+    rows_landed: int = 0
+    rows_total: int = 0
+    bad_rows: dict[str, int] = field(default_factory=dict)
+    bad_cells: dict[str, int] = field(default_factory=dict)
+    changed_from: date | None = None
+
+    @property
+    def unchanged(self) -> bool:
+        return self.how == "unchanged"
+
+
+@dataclass
+class LandingReport:
+    """What one call of ``land`` did, table by table."""
+
+    run_id: str
+    tables: dict[str, TableReport]
+    notices: list[str]
+
+    @property
+    def changed_from(self) -> date | None:
+        """The earliest day on which anything known has changed, over all tables."""
+        return min((table.changed_from for table in self.tables.values() if table.changed_from), default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        values = asdict(self) | {"changed_from": self.changed_from}
+        plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+        return plain
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What there is to do for one table: which of its files to read, and how the manifest will stand."""
+
+    how: Literal["unchanged", "appended", "whole"]
+    reason: str
+    read: tuple[RawFile, ...]
+    manifest: tuple[tuple[RawFile, str], ...]
+
+
+def land(
+    con: duckdb.DuckDBPyConnection,
+    raw: Path,
+    *,
+    now: datetime,
+    timezone: str,
+    run_id: str,
+    max_bad_share: float,
+    max_bad_rows: int,
+    progress: Callable[[str], None] | None = None,
+) -> LandingReport:
+    """Brings schema ``landing`` up to date with the raw directory.
+
+    All of it is one transaction: an error or a kill leaves the former landing whole. The result depends on the files, on ``now`` and
+    ``timezone``, and on nothing else: landing file by file or at once, in any order, gives equal rows and digests. The one exception is
+    the ledger of undated rows, whose purpose is to remember when they were first seen.
+
+    Args:
+        con: read-write connection to the warehouse, outside of a transaction.
+        raw: directory of raw tables.
+        now: aware instant; anything dated after it is not a fact yet.
+        timezone: IANA name that local dates refer to.
+        run_id: stored with whatever is quarantined.
+        max_bad_share: share (0..1) of bad rows among the rows read of a table over which nothing is landed ...
+        max_bad_rows: ... provided that there are more bad rows than this.
+        progress: called with a sentence as each table is read.
+
+    Raises:
+        InputError: a table, column or file is missing or unreadable, or too many rows are bad.
+    """
+    landing = _Landing(con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None))
+    with _utc_session(con):
+        con.begin()
+        try:
+            report = landing.run()
+            con.commit()
+        except BaseException:
+            con.rollback()
+            raise
+    return report
+
+
+@contextmanager
+def _utc_session(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """DuckDB reads text without an offset in the session's zone, and the contract says that it is UTC."""
+    row = con.execute("select current_setting('TimeZone')").fetchone()
+    assert row is not None
+    con.execute("set TimeZone = 'UTC'")
+    try:
+        yield
+    finally:
+        con.execute(f"set TimeZone = {literal(row[0])}")
+
+
+@dataclass
+class _Landing:
+    """The state of one call."""
+
+    con: duckdb.DuckDBPyConnection
+    raw: Path
+    now: datetime
+    timezone: str
+    run_id: str
+    max_bad_share: float
+    max_bad_rows: int
+    progress: Callable[[str], None]
+    customers_changed: bool = False
+
+    def run(self) -> LandingReport:
+        discovery = discover(self.raw)
+        self._prepare()
+        notices = list(discovery.notices)
+        reports: dict[str, TableReport] = {}
+        for table in TABLES.values():
+            files = discovery.files.get(table.name, ())
+            plan = self._plan(table, files)
+            report = reports[table.name] = TableReport(plan.how, plan.reason, files_read=len(plan.read))
+            if plan.how != "unchanged":
+                self.progress(f"Landing {table.name} ({plan.reason})")
+                self._land(table, plan, report)
+            self._note_files(table, plan)
+            report.rows_total = self._count(f"landing.{table.name}")
+        if not (reports["customers"].unchanged and reports["plan_changes"].unchanged):
+            replace_digests(self.con, TABLES["customers"])
+        for name, report in reports.items():
+            report.changed_from = changed_from(self.con, name, "digests_before")
+        notices += self._hidden_customers()
+        self._tidy()
+        return LandingReport(self.run_id, reports, notices)
+
+    def _prepare(self) -> None:
+        self.con.execute(_BOOKKEEPING)
+        for table in TABLES.values():
+            self.con.execute(f"create table if not exists {statements.create_sql(table, 'landing.' + table.name)}")
+        for name, body in statements.macros(self.timezone, self.now).items():
+            self.con.execute(f"create or replace temp macro {name} as {body}")
+        self.con.execute("create or replace temp table digests_before as from landing.fact_digests")
+        self.con.execute("create or replace temp table customers_before as select customer_id from landing.customers")
+
+    def _tidy(self) -> None:
+        for name in ("digests_before", "customers_before"):
+            self.con.execute(f"drop table temp.{name}")
+        for name in statements.macros(self.timezone, self.now):
+            self.con.execute(f"drop macro temp.{name.split('(')[0]}")
+
+    def _count(self, relation: str, parameters: list[Any] | None = None) -> int:
+        row = self.con.execute(f"select count(*) from {relation}", parameters or []).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _plan(self, table: TableContract, files: tuple[RawFile, ...]) -> _Plan:
+        known = {
+            path: (size, mtime_ns, digest)
+            for path, size, mtime_ns, digest in self.con.execute(
+                "select path, size_bytes, mtime_ns, digest from landing.files where source = ?", [table.name]
+            ).fetchall()
+        }
+        manifest = []
+        for file in files:
+            size, mtime_ns, digest = known.get(file.name, (None, None, ""))
+            same = (size, mtime_ns) == (file.size, file.mtime_ns) and file.size > ALWAYS_DIGESTED_BYTES
+            manifest.append((file, digest if same else file.digest()))
+        changed = [file.name for file, digest in manifest if file.name in known and known[file.name][2] != digest]
+        vanished = sorted(known.keys() - {file.name for file in files})
+        new = tuple(file for file in files if file.name not in known)
+        reason = self._reason(table)
+        if not reason and changed:
+            reason = f"{changed[0]} changed"
+        if not reason and vanished:
+            reason = f"{vanished[0]} vanished"
+        if not reason and new and (table.whole or not known):
+            reason = f"{new[0].name} is new"
+        if reason:
+            return _Plan("whole", reason, files, tuple(manifest))
+        if new:
+            return _Plan("appended", f"{len(new)} new file(s)", new, tuple(manifest))
+        return _Plan("unchanged", "", (), tuple(manifest))
+
+    def _reason(self, table: TableContract) -> str:
+        """Why the table has to be landed as a whole although its files may be the same; empty if there is no reason."""
+        row = self.con.execute(
+            "select definition, this_instant() < evaluated_at, due_at <= this_instant() from landing.state where source = ?",
+            [table.name],
+        ).fetchone()
+        if row is None:
+            return "first landing"
+        definition, clock_went_back, due = row
+        if definition != statements.definition(table, self.timezone):
+            return "the contract, the time zone or DuckDB's version changed"
+        if clock_went_back:
+            return "the clock stands before the last landing"
+        if due:
+            return "a date that lay in the future has come"
+        if self.customers_changed and table.name != "customers" and (table.whole or self._concerned(table)):
+            return "customers came or went"
+        return ""
+
+    def _concerned(self, table: TableContract) -> bool:
+        """Whether rows wait in quarantine for a customer who is known now, or landed rows belong to one who no longer is."""
+        waiting = (
+            f"landing.quarantine where source = '{table.name}' and rule = '{KNOWN_CUSTOMER}' "
+            f"and value in (select left(customer_id, {statements.VALUE_CHARACTERS}) from landing.customers)"
+        )
+        orphaned = (
+            f"landing.{table.name} where customer_id in "
+            "(select customer_id from customers_before except select customer_id from landing.customers)"
+        )
+        return bool(self._count(waiting) or self._count(orphaned))
+
+    def _land(self, table: TableContract, plan: _Plan, report: TableReport) -> None:
+        landed = f"landing.{table.name}"
+        groups = layouts(self.con, table, plan.read)
+        whole = plan.how == "whole"
+        target = landed if whole else "temp.incoming"
+        self.con.execute(f"create or replace table {statements.create_sql(table, target)}")
+        if groups:
+            self._scan(f"insert into {target} {statements.landed_sql(table, groups)}", groups)
+        self._collect_problems(table, groups)
+        report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
+        if not whole:
+            self.con.execute(f"insert into {landed} from temp.incoming")
+        self._drop_losers(table, groups, None if whole else "temp.incoming")
+        self._report_problems(table, plan, report)
+        if table.name == "risk_signals":
+            self._stamp_undated()
+        if table.name == "customers":
+            self.customers_changed = self._customers_changed()
+        elif whole:
+            replace_digests(self.con, table)
+        else:
+            adjust_digests(self.con, table, "temp.incoming", "losers")
+        self._remember(table, whole)
+        for name in ("problems", "losers", *(() if whole else ("incoming",))):
+            self.con.execute(f"drop table temp.{name}")
+        self._check_untouched(plan)
+
+    def _scan(self, statement: str, groups: Mapping[Layout, list[RawFile]]) -> None:
+        """Runs a statement that reads raw files, and names the file if one cannot be read."""
+        try:
+            self.con.execute(statement)
+        except duckdb.Error as error:
+            fault = first_unreadable(groups)
+            if fault is None:
+                raise
+            raise fault from error
+
+    def _collect_problems(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> None:
+        self.con.execute(
+            "create or replace temp table problems "
+            "(row_key VARCHAR, file VARCHAR, kind VARCHAR, column_name VARCHAR, value VARCHAR, rule VARCHAR, due TIMESTAMP)"
+        )
+        if groups:
+            self._scan(f"insert into problems {statements.problems_sql(table, groups, self.raw)}", groups)
+
+    def _drop_losers(self, table: TableContract, groups: Mapping[Layout, list[RawFile]], among: str | None) -> None:
+        """Of the rows that share a key, keeps the winner; the others become problems."""
+        self.con.execute(f"create or replace temp table losers as {statements.losers_sql(table, among)}")
+        if not self._count("losers"):
+            return
+        self.con.execute(f"delete from landing.{table.name} where rowid in (select id from losers)")
+        files = [file for members in groups.values() for file in members]
+        if len(files) == 1:
+            holders = f"(select null::VARCHAR as row_key, {literal(files[0].name)} as file)"
+            condition = "true"
+        else:
+            holders = f"({statements.loser_files_sql(table, groups, self.raw, 'losers')})"
+            condition = "loser.row_key = holder.row_key"
+        self.con.execute(
+            f"insert into problems select loser.row_key, holder.file, 'row', {literal(', '.join(table.key))}, null, "
+            f"{literal(UNIQUE_KEY)}, null from (select {statements.row_key(table)} as row_key from losers) as loser "
+            f"left join {holders} as holder on {condition}"
+        )
+
+    def _report_problems(self, table: TableContract, plan: _Plan, report: TableReport) -> None:
+        """Counts the problems, refuses a table with too many, and moves them to the quarantine."""
+        counts = self.con.execute(
+            "select kind, column_name, rule, count(*), min(row_key), min(file) from problems "
+            "group by kind, column_name, rule order by count(*) desc, rule, column_name"
+        ).fetchall()
+        for kind, column, rule, count, _, _ in counts:
+            if kind == "row":
+                report.bad_rows[rule] = report.bad_rows.get(rule, 0) + count
+            else:
+                report.bad_cells[f"{column}: {rule}"] = count
+        bad = sum(report.bad_rows.values())
+        if bad > self.max_bad_rows and bad > self.max_bad_share * report.rows_read:
+            raise self._too_many(table, report, counts)
+        report.rows_landed = report.rows_read - bad
+        if plan.how == "whole":
+            self.con.execute("delete from landing.quarantine where source = ?", [table.name])
+        self.con.execute(
+            "insert into landing.quarantine "
+            "select ?, row_key, kind, column_name, value, rule, ?, file, this_instant() from problems",
+            [table.name, self.run_id],
+        )
+
+    def _too_many(self, table: TableContract, report: TableReport, counts: list[tuple[Any, ...]]) -> InputError:
+        bad = sum(report.bad_rows.values())
+        files = self.con.execute(
+            "select file, count(*) from problems where kind = 'row' and file is not null "
+            "group by file order by count(*) desc, file limit 3"
+        ).fetchall()
+        rules = [
+            f"'{rule}' on {column}: {count:,} row(s), such as {key or 'one without a key'}"
+            for kind, column, rule, count, key, _ in counts
+            if kind == "row"
+        ]
+        return InputError(
+            f"{table.name}: {bad:,} of {report.rows_read:,} rows are bad, {bad / report.rows_read:.1%} where "
+            f"{self.max_bad_share:.1%} are tolerated; nothing was landed. Rules broken most: {'; '.join(rules[:3])}. "
+            f"File(s) with most: {', '.join(f'{name} ({count:,})' for name, count in files)}"
+        )
+
+    def _stamp_undated(self) -> None:
+        """Replaces the undated risk signals by the ledger's history, after adding what is new in them.
+
+        A change within one week replaces that week's values, as the corrected file would have; older Mondays keep theirs.
+        """
+        monday = literal(latest_monday(self.now, self.timezone).isoformat()) + "::DATE"
+        self.con.execute(
+            f"""
+            insert into landing.undated_ledger
+            select
+                (select coalesce(max(entry), 0) from landing.undated_ledger) + row_number() over (order by customer_id),
+                customer_id, signal.compliance_gap_micros, signal.vendor_risk_flags, {monday},
+                -- strictly before the Monday, because a snapshot knows what is dated before it
+                greatest({monday} - 1, signal.known_date)
+            from landing.risk_signals as signal
+            left join (
+                from landing.undated_ledger qualify row_number() over (partition by customer_id order by entry desc) = 1
+            ) as newest using (customer_id)
+            where not signal.is_dated and (
+                newest.entry is null
+                or newest.compliance_gap_micros is distinct from signal.compliance_gap_micros
+                or newest.vendor_risk_flags is distinct from signal.vendor_risk_flags
+            )
+            """
+        )
+        self.con.execute("delete from landing.risk_signals where not is_dated")
+        self.con.execute(
+            """
+            insert into landing.risk_signals by name
+            select customer_id, compliance_gap_micros, vendor_risk_flags, false as is_dated, known_date
+            from landing.undated_ledger
+            where customer_id in (select customer_id from landing.customers)
+            qualify row_number() over (partition by customer_id, known_date order by entry desc) = 1
+            """
+        )
+
+    def _customers_changed(self) -> bool:
+        differing = "(select customer_id from {} except select customer_id from {})"
+        before, after = "customers_before", "landing.customers"
+        return bool(self._count(differing.format(before, after)) or self._count(differing.format(after, before)))
+
+    def _remember(self, table: TableContract, whole: bool) -> None:
+        """Stores what the landing depended on besides the files."""
+        self.con.execute(
+            "create or replace temp table due as select min(due) as due_at from (select due from problems union all "
+            "select due_at from landing.state where source = ? and not ?)",
+            [table.name, whole],
+        )
+        self.con.execute("delete from landing.state where source = ?", [table.name])
+        self.con.execute(
+            "insert into landing.state select ?, ?, this_instant(), due_at from due",
+            [table.name, statements.definition(table, self.timezone)],
+        )
+        self.con.execute("drop table due")
+
+    def _note_files(self, table: TableContract, plan: _Plan) -> None:
+        self.con.execute("delete from landing.files where source = ?", [table.name])
+        if plan.manifest:
+            self.con.executemany(
+                "insert into landing.files values (?, ?, ?, ?, ?)",
+                [[table.name, file.name, file.size, file.mtime_ns, digest] for file, digest in plan.manifest],
+            )
+
+    def _check_untouched(self, plan: _Plan) -> None:
+        """What was digested before reading has to be what was read."""
+        for file in plan.read:
+            status = file.path.stat()
+            if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
+                raise InputError(f"{file.name}: the file changed while it was being read; run again once it is complete")
+
+    def _hidden_customers(self) -> list[str]:
+        """A customers export stamped with the time of its own making says that nobody was known before."""
+        row = self.con.execute(
+            "select count(*), max(known_date) from landing.customers "
+            "where signup_date < date_trunc('week', known_date) "
+        ).fetchone()
+        if row is None or not row[0]:
+            return []
+        return [
+            f"customers.loaded_at hides {row[0]:,} customer(s) from snapshots that follow their signup, up to {row[1]}: a "
+            "customer counts as known only once loaded. Leave loaded_at out of an export that holds all customers anew each time."
+        ]

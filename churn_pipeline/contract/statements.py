@@ -1,0 +1,175 @@
+"""The SQL that turns raw files into landed rows and into problems, built from the declaration.
+
+Raw files are scanned twice, once for the good rows and once for the bad ones: the second scan reads only the columns that rules are
+about, and it costs less than carrying every raw value through the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, Rule, TableContract, quoted
+from churn_pipeline.contract.digests import facts_sql
+from churn_pipeline.contract.files import Field, Layout, RawFile, literal, reading
+
+# Enough of a bad value to recognise it by; a stray blob must not bloat the warehouse.
+VALUE_CHARACTERS = 200
+
+_PHYSICAL_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "DOUBLE", "BIGINT", "BOOLEAN")
+
+
+def macros(timezone: str, now: datetime) -> dict[str, str]:
+    """The macros that the declaration's SQL may use, by name with parameters.
+
+    A local time that a change to summer time skips is read as the instant at which the clock jumps forward over it; one that
+    occurs twice as its later instant. Only local midnights are ever read, and both readings fall on the right date.
+    """
+    if timezone == "UTC":
+        local_date, local_midnight = "ts::DATE", "day::TIMESTAMP"
+    else:
+        zone = literal(timezone)
+        local_date = f"timezone({zone}, timezone('UTC', ts::TIMESTAMP))::DATE"
+        local_midnight = f"timezone('UTC', timezone({zone}, day::TIMESTAMP))"
+    instant = f"TIMESTAMP '{now.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+    return {
+        "local_date(ts)": local_date,
+        "local_midnight(day)": local_midnight,
+        "this_instant()": instant,
+        "this_day()": f"local_date({instant})",
+    }
+
+
+def definition(table: TableContract, timezone: str) -> str:
+    """A hash of everything that decides what a file's content lands as: declaration, reading, time zone, DuckDB's version."""
+    anytime = datetime(2000, 1, 1, tzinfo=UTC)
+    parts = [duckdb.__version__, str(macros(timezone, anytime)), facts_sql(table, "landed"), repr(table)]
+    for physical in _PHYSICAL_TYPES:
+        fields = tuple((column.name, Field(quoted(column.name), physical)) for column in table.columns)
+        groups: dict[Layout, list[RawFile]] = {Layout("parquet", 0, fields): []}
+        parts += [landed_sql(table, groups), problems_sql(table, groups, Path("/"))]
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def create_sql(table: TableContract, name: str) -> str:
+    columns = ", ".join(f"{quoted(column.name)} {column.type}" for column in table.landed)
+    return f"{name} ({columns})"
+
+
+def parsed_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> str:
+    """Every raw row, read: per column ``c`` its typed value, ``c?`` whether one was given, ``c:text`` what was given."""
+    selects = []
+    for layout, files in groups.items():
+        columns = []
+        for column in table.columns:
+            read = reading(column, layout)
+            text = "null::VARCHAR" if column.pii else f"left({read.text}, {VALUE_CHARACTERS})"
+            columns += [
+                f"{read.value} as {quoted(column.name)}",
+                f"{read.given} as {quoted(column.name + '?')}",
+                f"{text} as {quoted(column.name + ':text')}",
+            ]
+        selects.append(f'select {", ".join(columns)}, "/file" from {layout.relation(files)}')
+    return " union all ".join(selects)
+
+
+def _judged_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> str:
+    """The parsed rows beside whatever the rules compare them with."""
+    parsed = f"({parsed_sql(table, groups)}) as parsed"
+    if all(rule.name != KNOWN_CUSTOMER for rule in table.rules):
+        return f"select parsed.* from {parsed}"
+    return (
+        f"select parsed.*, known_customer_id from {parsed} "
+        "left join (select customer_id as known_customer_id from landing.customers) as known "
+        "on parsed.customer_id = known_customer_id"
+    )
+
+
+def _of_kind(table: TableContract, kind: str) -> list[Rule]:
+    return [rule for rule in table.rules if rule.kind == kind]
+
+
+def landed_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> str:
+    """The rows that break no row rule, bad cells blanked, as the landed table has them."""
+    cells = []
+    for column in table.columns:
+        name = quoted(column.name)
+        # A value that could not be read is null already.
+        conditions = [
+            f"({rule.condition})"
+            for rule in _of_kind(table, "cell")
+            if rule.columns[0] == column.name and not rule.name.startswith("readable")
+        ]
+        cells.append(f"case when {' or '.join(conditions)} then null else {name} end as {name}" if conditions else name)
+    fine = " and ".join(f"({rule.condition}) is not true" for rule in _of_kind(table, "row"))
+    landed = ", ".join(f"({column.sql})::{column.type} as {quoted(column.name)}" for column in table.landed)
+    return f"select {landed} from (select {', '.join(cells)} from ({_judged_sql(table, groups)}) where {fine})"
+
+
+def problems_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], raw: Path) -> str:
+    """One row per bad row or cell: row_key, file, kind, column_name, value, rule, due (UTC instant at which time heals it)."""
+    rows, cells = _of_kind(table, "row"), _of_kind(table, "cell")
+    first_row_problem = "case " + " ".join(f"when {rule.condition} then {_problem(rule)}" for rule in rows) + " end"
+    cell_problems = ", ".join(f"case when {rule.condition} then {_problem(rule)} end" for rule in cells)
+    bad_row = " or ".join(f"({rule.condition}) is true" for rule in rows)
+    bad_cell = " or ".join(f"({rule.condition}) is true" for rule in cells)
+    # The rule order decides about the blame, so a row's cells are only looked at where the row itself is fine.
+    return (
+        "select row_key, file, problem.* from ("
+        f"select {row_key(table)} as row_key, {_file_name(raw)} as file, "
+        f"unnest(case when {bad_row} then [{first_row_problem}] else [{cell_problems}] end) as problem "
+        f"from ({_judged_sql(table, groups)}) where {bad_row} or {bad_cell}"
+        ") where problem.rule is not null"
+    )
+
+
+def _problem(rule: Rule) -> str:
+    blamed = rule.columns[0]
+    return (
+        f"{{'kind': '{rule.kind}', 'column_name': {literal(blamed)}, 'value': {quoted(blamed + ':text')}, "
+        f"'rule': {literal(rule.name)}, 'due': {rule.until or 'null'}::TIMESTAMP}}"
+    )
+
+
+def row_key(table: TableContract) -> str:
+    """SQL of a row's key as one text, the same from raw and from landed rows."""
+    return "nullif(concat_ws('|', " + ", ".join(f"{quoted(column)}::VARCHAR" for column in table.key) + "), '')"
+
+
+def _file_name(raw: Path) -> str:
+    """SQL of the file's path below ``raw``."""
+    return f"substr(\"/file\", {len(str(raw).rstrip('/')) + 2})"
+
+
+def losers_sql(table: TableContract, among: str | None) -> str:
+    """The landed rows that lose their key to another row, with their rowid as ``id``.
+
+    Keys are compared by hash first: a group by on 13 million 8-byte hashes takes half of what their texts take, and the
+    few candidates that are left, true or by collision, are compared as they are.
+
+    Args:
+        among: only keys that occur in this relation are looked at; every key if None.
+    """
+    landed, keys = f"landing.{table.name}", ", ".join(map(quoted, table.key))
+    restricted = f"where hash({keys}) in (select hash({keys}) from {among})" if among else ""
+    order = ", ".join(
+        f"{column} nulls last"
+        for column in ("known_date", quoted(table.own_date), *(quoted(column.name) for column in table.landed))
+    )
+    return (
+        f"select rowid as id, * from {landed} where hash({keys}) in "
+        f"(select hash({keys}) from {landed} {restricted} group by 1 having count(*) > 1) "
+        f"qualify row_number() over (partition by {keys} order by {order}) > 1"
+    )
+
+
+def loser_files_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], raw: Path, losers: str) -> str:
+    """The files read now that hold a lost key: row_key, file."""
+    return (
+        f"select {row_key(table)} as row_key, string_agg(distinct {_file_name(raw)}, ', ') as file "
+        f"from ({parsed_sql(table, groups)}) where {row_key(table)} in (select {row_key(table)} from {losers}) group by 1"
+    )

@@ -1,0 +1,120 @@
+"""The one place where everything is wired. ``dagster dev -w workspace.yaml`` loads :func:`defs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from churn_pipeline import mondays
+from churn_pipeline.assets import common
+from churn_pipeline.assets.features import Translator, build_plan, dbt_stage
+from churn_pipeline.assets.landing import landing
+from churn_pipeline.assets.models import model_assets
+from churn_pipeline.assets.published import published
+from churn_pipeline.assets.scores import scores
+from churn_pipeline.checks.mondays import features_check, predictions_check, published_check
+from churn_pipeline.features.plan import MARTS
+from churn_pipeline.resources.dbt import DbtProject
+from churn_pipeline.resources.home import home_resource
+from churn_pipeline.settings import Settings
+
+JOB = "monday_run"
+SCHEDULE = "monday_8am"
+
+# dbt runs three times a run: facts to features, then, after Python has scored, scores to candidates, and, after the audit, what
+# passed into the predictions.
+_FEATURES = "path:seeds path:models/staging path:models/intermediate path:models/marts"
+_CANDIDATES = "policy_constants prediction_candidates"
+_PREDICTIONS = "predictions"
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What the Dagster code server loads; settings come from the environment."""
+    return build_defs()
+
+
+def build_defs(
+    settings: Settings | None = None, *, loggers: Mapping[str, dg.LoggerDefinition] | None = None, **resources: Any
+) -> dg.Definitions:
+    """Everything there is: assets, checks, job, schedule, resources.
+
+    Args:
+        settings: the home to work on; read from the environment unless given.
+        loggers: Dagster loggers beside the default one.
+        **resources: Dagster resources that replace the wired ones, by name.
+    """
+    settings = settings or Settings()
+    dbt = DbtProject(settings)
+    weekly = common.weekly(settings)
+    translator = Translator()
+    keys = model_asset_keys(dbt.manifest, translator)
+    marts = [keys[name] for name in MARTS]
+
+    assets: list[Any] = [
+        *common.RAW,
+        landing,
+        build_plan(weekly),
+        dbt_stage("dbt_features", _FEATURES, dbt.manifest, translator, weekly),
+        *model_assets(keys, weekly),
+        scores(marts, weekly),
+        dbt_stage("dbt_candidates", _CANDIDATES, dbt.manifest, translator, weekly),
+        dbt_stage("dbt_predictions", _PREDICTIONS, dbt.manifest, translator, weekly),
+        published(keys["predictions"], weekly),
+    ]
+    checks = [
+        features_check(keys[MARTS[0]], [keys[MARTS[1]]], weekly),
+        predictions_check(keys["prediction_candidates"], weekly),
+        published_check(weekly),
+    ]
+    job = dg.define_asset_job(
+        JOB,
+        selection=dg.AssetSelection.all(),
+        partitions_def=weekly,
+        description="Lands what is new, builds the features, trains when a training Monday is due, scores and publishes.",
+    )
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=checks,
+        jobs=[job],
+        schedules=[monday_schedule(settings, job)],
+        resources={"home": home_resource(settings, dbt), **resources},
+        loggers=loggers or {},
+        # One process: DuckDB lets one process write, and a step of its own would pay for every import again.
+        executor=dg.in_process_executor,
+    )
+
+
+def model_asset_keys(manifest: Mapping[str, Any], translator: Translator) -> dict[str, dg.AssetKey]:
+    """Asset keys of the dbt models by name. They include the schema, so they are looked up; a key spelled by hand and wrong
+    raises nothing and loses the edge."""
+    return {
+        props["name"]: translator.get_asset_spec(manifest, unique_id, None).key
+        for unique_id, props in manifest["nodes"].items()
+        if props["resource_type"] in ("model", "seed")
+    }
+
+
+def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
+    """Starts the run of a Monday, in the time zone that also says when a Monday begins."""
+
+    @dg.schedule(
+        job=job,
+        name=SCHEDULE,
+        cron_schedule=settings.schedule_cron,
+        execution_timezone=settings.timezone,
+        description="Every Monday at 8 AM, for that Monday (CHURN_SCHEDULE_CRON, CHURN_TIMEZONE).",
+    )
+    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        day = mondays.latest_monday(context.scheduled_execution_time, settings.timezone)
+        return monday_request(day)
+
+    return tick
+
+
+def monday_request(day: date) -> dg.RunRequest:
+    """The run of one Monday; its key lets a Monday be requested once, however often the schedule ticks for it."""
+    return dg.RunRequest(run_key=f"{JOB}:{day}", partition_key=day.isoformat())

@@ -1,0 +1,138 @@
+"""Published copies: a Parquet file per Monday, then one DuckDB file with every Monday.
+
+Both are written beside their final place and moved over it with ``os.replace``. A reader that has the former file open keeps
+it; one that opens afterwards gets the new one; nobody ever sees half a week, and neither side waits for the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from churn_pipeline.mondays import WEEK
+from churn_pipeline.settings import Settings
+
+DRIVERS_VIEW = """
+create view drivers as
+select snapshot_date, customer_id, target, rank, driver.*
+from (
+    select snapshot_date, customer_id, target, unnest(drivers) as driver, generate_subscripts(drivers, 1) as rank
+    from (
+        select snapshot_date, customer_id, 'churn_90d' as target, churn_drivers as drivers from predictions
+        union all
+        select snapshot_date, customer_id, 'churn_90d_change', change_drivers from predictions
+        union all
+        select snapshot_date, customer_id, 'expansion_90d', expansion_drivers from predictions
+    )
+)
+"""
+
+# What the published database holds beside the predictions, as a query on the warehouse.
+_COMPANIONS = {
+    "customers": "select customer_id, company_name, csm_owner from landing.customers order by customer_id",
+    "runs": "select * from ledger.runs order by recorded_at, snapshot_date",
+    "promotions": "select * from ledger.promotions order by seq",
+    "policy_seeds": "select * from ledger.policy_seeds order by policy_version, seed",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a publication replaced.
+
+    Attributes:
+        files: Parquet files written.
+        rows: rows of each Monday in the published database, for the Mondays asked for.
+        weeks: Mondays in the published database.
+    """
+
+    files: tuple[Path, ...]
+    rows: dict[date, int]
+    weeks: int
+
+
+def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequence[date]) -> Published:
+    """Publishes the Mondays just written, and those a week after them, whose change columns were refreshed.
+
+    Parquet first, then the database: killed in between, both still hold whole weeks, and the next run replaces both.
+
+    Args:
+        con: the warehouse, open in this process.
+        settings: where to publish to.
+        written: Mondays that policy wrote in this run.
+    """
+    settings.published.mkdir(parents=True, exist_ok=True)
+    _sweep(settings.published)
+    touched = sorted({*written, *(day + WEEK for day in written)})
+    present = con.execute(
+        "select distinct snapshot_date from policy.predictions where snapshot_date in (select unnest(?::date[])) order by 1",
+        [touched],
+    ).fetchall()
+    files = tuple(_write_week(con, settings.published / "predictions", day) for (day,) in present)
+    _write_database(con, settings.published_database)
+    with duckdb.connect(str(settings.published_database), read_only=True) as reader:
+        rows = dict(
+            reader.execute(
+                "select snapshot_date, count(*) from predictions where snapshot_date in (select unnest(?::date[])) group by 1",
+                [list(written)],
+            ).fetchall()
+        )
+        (weeks,) = reader.execute("select count(distinct snapshot_date) from predictions").fetchall()[0]
+    return Published(files, rows, weeks)
+
+
+def _write_week(con: duckdb.DuckDBPyConnection, folder: Path, snapshot_date: date) -> Path:
+    final = folder / f"snapshot_date={snapshot_date}" / "predictions.parquet"
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(final)
+    con.execute(
+        f"""
+        copy (
+            select * from policy.predictions where snapshot_date = date '{snapshot_date}' order by customer_id
+        ) to {_quoted(temporary)} (format parquet, compression zstd)
+        """
+    )
+    _replace(temporary, final)
+    return final
+
+
+def _write_database(con: duckdb.DuckDBPyConnection, final: Path) -> None:
+    temporary = _temporary(final)
+    con.execute(f"attach {_quoted(temporary)} as published")
+    try:
+        con.execute("create table published.predictions as from policy.predictions order by snapshot_date, customer_id")
+        for name, query in _COMPANIONS.items():
+            con.execute(f"create table published.{name} as {query}")
+    finally:
+        con.execute("detach published")
+    with duckdb.connect(str(temporary)) as published:
+        published.execute(DRIVERS_VIEW)
+        published.execute("checkpoint")
+    _replace(temporary, final)
+
+
+def _temporary(final: Path) -> Path:
+    # Same folder, hence same file system, which is what makes os.replace one step. A leading dot and no known ending keep it out
+    # of everybody's globs.
+    return final.parent / f".{final.name}.{os.getpid()}.tmp"
+
+
+def _replace(temporary: Path, final: Path) -> None:
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(final)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a killed run left behind. The home's lock is held, so no living run owns any of it."""
+    for leftover in folder.rglob(".*.tmp*"):
+        leftover.unlink()
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,77 @@
+"""The ledger of runs: what became of every Monday that a run was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """What became of one Monday in one run.
+
+    Attributes:
+        scoring_mode: ``live`` or ``as_of``.
+        status: ``published`` or ``refused``.
+        customers: rows published; 0 when refused.
+        reason: why it was refused; empty when published.
+        exit_code: what a command that asked for this Monday returns.
+    """
+
+    run_id: str
+    snapshot_date: date
+    scoring_mode: str
+    status: Literal["published", "refused"]
+    customers: int
+    reason: str
+    exit_code: int
+    recorded_at: datetime
+
+
+def create_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates the ledger where absent."""
+    con.execute("create schema if not exists ledger")
+    con.execute(
+        """
+        create table if not exists ledger.runs (
+            run_id varchar, snapshot_date date, scoring_mode varchar, status varchar, customers bigint,
+            reason varchar, exit_code integer, recorded_at timestamp
+        )
+        """
+    )
+
+
+def record(con: duckdb.DuckDBPyConnection, rows: Sequence[RunRow]) -> None:
+    """Appends to the ledger; a run that is repeated after a failure replaces its own former word on a Monday."""
+    create_tables(con)
+    for row in rows:
+        con.execute("delete from ledger.runs where run_id = ? and snapshot_date = ?", [row.run_id, row.snapshot_date])
+        con.execute(
+            "insert into ledger.runs values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                row.run_id,
+                row.snapshot_date,
+                row.scoring_mode,
+                row.status,
+                row.customers,
+                row.reason,
+                row.exit_code,
+                row.recorded_at,
+            ],
+        )
+
+
+def of_run(con: duckdb.DuckDBPyConnection, run_id: str) -> list[RunRow]:
+    """Every Monday that a run has spoken of, oldest first."""
+    create_tables(con)
+    rows = con.execute("select * from ledger.runs where run_id = ? order by snapshot_date", [run_id]).fetchall()
+    return [RunRow(*row) for row in rows]
+
+
+def refusals(con: duckdb.DuckDBPyConnection, run_id: str) -> list[RunRow]:
+    """The Mondays that a run refused, oldest first."""
+    return [row for row in of_run(con, run_id) if row.status == "refused"]

@@ -1,0 +1,32 @@
+"""The errors a person may see, each with the exit code that a script may rely on.
+
+Anything else that escapes is a defect of this project and ends with exit code 1.
+"""
+
+from __future__ import annotations
+
+
+class ChurnError(Exception):
+    """Base of every expected error. Its message is written for the person who has to act on it.
+
+    Attributes:
+        exit_code: what the ``churn`` command returns: 2 for bad input or usage, 3 for a refusal, 1 otherwise.
+    """
+
+    exit_code = 1
+
+
+class InputError(ChurnError):
+    """The input cannot be used: contract, freshness, too many invalid rows, a date that is no Monday."""
+
+    exit_code = 2
+
+
+class RefusedError(ChurnError):
+    """The input is fine and the answer is no: no model for the week, or a gate that was not passed."""
+
+    exit_code = 3
+
+
+class LockedError(ChurnError):
+    """Another process holds the home directory and did not let go within the bounded wait."""

@@ -1,0 +1,147 @@
+"""The rows that training and scoring read from the marts, as known at one Monday."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import date
+
+import duckdb
+import pandas as pd
+
+from churn_pipeline.modeling.catalogue import History
+from churn_pipeline.modeling.slices import Span, stagger_offsets
+from churn_pipeline.modeling.targets import Target
+from churn_pipeline.mondays import GRID_EPOCH
+
+# Labels are facts of the future of S, which is why they are no columns of a mart: everything there is known at S. A change that was
+# loaded only after the training Monday was not known to it either.
+_CHURN_LABEL = """
+    select mart.*, coalesce(
+        customers.churn_date >= mart.snapshot_date
+        and customers.churn_date < mart.snapshot_date + $horizon, false)::integer as label
+    from {mart} as mart
+    inner join landing.customers as customers using (customer_id)
+"""
+_EXPANSION_LABEL = """
+    with upgrades as (
+        {upgrades}
+    )
+    select mart.*, exists (
+        from upgrades
+        where upgrades.customer_id = mart.customer_id
+          and upgrades.upgraded >= mart.snapshot_date
+          and upgrades.upgraded < mart.snapshot_date + $horizon
+          and upgrades.upgraded < coalesce(least(customers.churn_date, customers.censor_date), date '9999-12-31')
+    )::integer as label
+    from {mart} as mart
+    inner join landing.customers as customers using (customer_id)
+    where {population}
+"""
+_UPGRADES_FROM_HISTORY = """
+        select changes.customer_id, changes.effective_date as upgraded
+        from landing.plan_changes as changes
+        inner join seeds.plan_ladder as before on changes.from_tier = before.plan_tier
+        inner join seeds.plan_ladder as after on changes.to_tier = after.plan_tier
+        where after.ladder_rank > before.ladder_rank and changes.known_date < $training_monday
+"""
+_UPGRADES_FROM_CUSTOMERS = """
+        select customer_id, upgrade_date as upgraded
+        from landing.customers
+        where upgrade_date < $training_monday
+"""
+# An upgrade date without a plan history holds one upgrade a customer, and today's tier is the one after it.
+_NOT_UPGRADED_BEFORE = "coalesce(customers.upgrade_date >= mart.snapshot_date, true)"
+
+
+def histories(con: duckdb.DuckDBPyConnection, training_monday: date, *, trust_static_plan: bool) -> frozenset[History]:
+    """Which of a customer's past values are truly known at a training Monday.
+
+    Without plan changes, the tier of a past snapshot is today's tier, and today's tier of an upgraded customer *is* the label.
+
+    Args:
+        con: the warehouse, after landing.
+        training_monday: only changes known before it count.
+        trust_static_plan: the user says that tier and revenue never change; both are taken as known.
+    """
+    if trust_static_plan:
+        return frozenset(("tier_history", "mrr_history"))
+    row = con.execute(
+        "select count(*) > 0, count(coalesce(from_mrr_cents, to_mrr_cents)) > 0 from landing.plan_changes where known_date < ?",
+        [training_monday],
+    ).fetchone()
+    assert row is not None
+    tier, mrr = row
+    return frozenset(name for name, known in (("tier_history", tier), ("mrr_history", mrr)) if known)
+
+
+def first_snapshot(con: duckdb.DuckDBPyConnection, target: Target) -> date | None:
+    """The oldest Monday in the target's mart, or None when the mart is empty."""
+    row = con.execute(f"select min(snapshot_date) from marts.{target.mart}").fetchone()
+    return row[0] if row else None
+
+
+def training_frame(
+    con: duckdb.DuckDBPyConnection,
+    target: Target,
+    training_monday: date,
+    *,
+    whole: Collection[Span],
+    first: date,
+) -> pd.DataFrame:
+    """The closed snapshots that a model of one training Monday may see, with their labels.
+
+    Snapshots outside ``whole`` are thinned out here, in SQL, to the ones that training keeps: of two years of weekly snapshots that is
+    the difference between all rows in memory and one in four or thirteen.
+
+    Args:
+        con: the warehouse, after dbt built the marts.
+        target: what is predicted.
+        training_monday: T; a row is there only if its label window had closed by then.
+        whole: calibration and test slices, which keep every row.
+        first: the oldest snapshot that may be used.
+
+    Returns:
+        All columns of the mart and ``label`` (0 or 1), ordered by snapshot_date and customer_id. Mondays that failed a check are not
+        in it.
+    """
+    customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
+    offsets = stagger_offsets(customers, target.stagger_weeks)
+    stagger = pd.DataFrame({"customer_id": list(offsets), "stagger": list(offsets.values())})
+    con.register("stagger", stagger)
+    try:
+        kept = " or ".join(f"snapshot_date between '{span.first}' and '{span.last}'" for span in whole) or "false"
+        return con.execute(
+            f"""
+            with labelled as ({_labelled(con, target, training_monday)})
+            select labelled.*
+            from labelled
+            inner join stagger using (customer_id)
+            where snapshot_date >= $first
+              and snapshot_date + $horizon <= $training_monday
+              and snapshot_date not in (select snapshot_date from control.failed_mondays)
+              and (({kept}) or ((snapshot_date - date '{GRID_EPOCH}') // 7) % {target.stagger_weeks} = stagger)
+            order by snapshot_date, customer_id
+            """,
+            {"horizon": target.horizon_days, "training_monday": training_monday, "first": first},
+        ).df()
+    finally:
+        con.unregister("stagger")
+
+
+def scoring_frame(con: duckdb.DuckDBPyConnection, target: Target, snapshot_date: date) -> pd.DataFrame:
+    """The mart's rows of one Monday, ordered by customer_id. Everybody active is in it; thin history is no reason to be left out."""
+    return con.execute(
+        f"select * from marts.{target.mart} where snapshot_date = ? order by customer_id", [snapshot_date]
+    ).df()
+
+
+def _labelled(con: duckdb.DuckDBPyConnection, target: Target, training_monday: date) -> str:
+    mart = f"marts.{target.mart}"
+    if target.event == "churn":
+        return _CHURN_LABEL.format(mart=mart)
+    has_history = "tier_history" in histories(con, training_monday, trust_static_plan=False)
+    return _EXPANSION_LABEL.format(
+        mart=mart,
+        upgrades=_UPGRADES_FROM_HISTORY if has_history else _UPGRADES_FROM_CUSTOMERS,
+        population="true" if has_history else _NOT_UPGRADED_BEFORE,
+    )

@@ -1,0 +1,152 @@
+"""Which snapshots and usage days have to be built, decided by what they were built from.
+
+Every snapshot has a fingerprint of all facts known before it and of the SQL that turns them into features. A snapshot is built
+when it is missing or its fingerprint differs from the one it was built with; so a late row rebuilds everything after its day,
+an unchanged past costs nothing, and a run that was killed is simply continued.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from churn_pipeline import mondays
+from churn_pipeline.contract import fingerprints
+
+MARTS = ("mart_customer_churn_features", "mart_customer_expansion_features")
+USAGE_DAYS = "int_customer_days"
+
+# What the features depend on besides the facts. Policy seeds that only decide about tiers and plays are not among them, so that
+# operations can edit the playbook without rebuilding years of features.
+_FEATURE_CODE = ("models/staging", "models/intermediate", "models/marts", "macros")
+_FEATURE_SEEDS = ("seeds/event_types.csv", "seeds/plan_ladder.csv")
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """What a run builds.
+
+    Attributes:
+        snapshots: Mondays whose features are built, oldest first.
+        kept: Mondays in the needed range whose features are current.
+        days: number of usage days to aggregate again.
+        code_changed: the feature SQL differs from the one the marts were built with, so they start from scratch.
+    """
+
+    snapshots: tuple[date, ...]
+    kept: int
+    days: int
+    code_changed: bool
+
+
+def code_version(dbt_project: Path) -> str:
+    """Hash of the SQL and seeds that define the features."""
+    digest = hashlib.sha256()
+    files = [path for folder in _FEATURE_CODE for path in (dbt_project / folder).rglob("*") if path.suffix in (".sql", ".yml")]
+    files += [dbt_project / seed for seed in _FEATURE_SEEDS]
+    for path in sorted(files):
+        digest.update(path.relative_to(dbt_project).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def needed_snapshots(requested: Sequence[date], history_weeks: int, first_fact: date | None) -> list[date]:
+    """Mondays that the requested ones and their training need, oldest first.
+
+    Args:
+        requested: Mondays to score.
+        history_weeks: weeks of history before the earliest of them.
+        first_fact: signup date of the first customer; nothing can be known at or before it.
+    """
+    if first_fact is None:
+        return []
+    start = max(min(requested) - history_weeks * mondays.WEEK, mondays.monday_on_or_before(first_fact) + mondays.WEEK)
+    return list(mondays.mondays(start, max(requested) + mondays.WEEK))
+
+
+def write_plan(
+    con: duckdb.DuckDBPyConnection, requested: Sequence[date], *, history_weeks: int, code: str
+) -> BuildPlan:
+    """Decides what to build and leaves it for dbt in schema ``control``, in one transaction.
+
+    Args:
+        con: the warehouse, after landing.
+        requested: Mondays to score.
+        history_weeks: weekly snapshots to keep before the earliest of them.
+        code: :func:`code_version` of the feature SQL.
+    """
+    con.execute("begin")
+    try:
+        con.execute("create schema if not exists control")
+        con.execute("create table if not exists control.built (model varchar, key_date date, fingerprint varchar)")
+        con.execute("create table if not exists control.code (version varchar)")
+        before = con.execute("select version from control.code").fetchone()
+        code_changed = before is not None and before[0] != code
+        if before is None or code_changed:
+            # Incremental tables of another shape or meaning cannot be continued.
+            for schema, table in [("marts", mart) for mart in MARTS] + [("intermediate", USAGE_DAYS)]:
+                con.execute(f"drop table if exists {schema}.{table}")
+            con.execute("delete from control.built")
+            con.execute("delete from control.code")
+            con.execute("insert into control.code values (?)", [code])
+
+        first_fact = _first_fact(con)
+        needed = needed_snapshots(requested, history_weeks, first_fact)
+        prints = {day: f"{code}:{value}" for day, value in fingerprints(con, needed).items()}
+        built = _built(con)
+        stale = [day for day in needed if any(built.get((mart, day)) != prints[day] for mart in MARTS)]
+
+        _replace(con, "snapshots_to_build", "snapshot_date", [(day, prints[day]) for day in stale])
+        _replace(con, "mondays_to_test", "snapshot_date", [(day, prints.get(day, "")) for day in {*stale, *requested}])
+        con.execute(
+            f"""
+            create or replace table control.days_to_build as
+            with landed as (
+                select fact_date as known_date, digest::varchar || ':' || fact_rows || ':{code}' as fingerprint
+                from landing.fact_digests where source = 'usage_events'
+            ), built as (
+                select key_date as known_date, fingerprint from control.built where model = '{USAGE_DAYS}'
+            )
+            select coalesce(landed.known_date, built.known_date) as known_date,
+                   coalesce(landed.fingerprint, '') as fingerprint
+            from landed full join built using (known_date)
+            where landed.fingerprint is distinct from built.fingerprint
+              and not (landed.fingerprint is null and built.fingerprint = '')
+            """
+        )
+        (days,) = _one(con, "select count(*) from control.days_to_build")
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+    return BuildPlan(tuple(stale), len(needed) - len(stale), days, code_changed)
+
+
+def _first_fact(con: duckdb.DuckDBPyConnection) -> date | None:
+    (first,) = _one(con, "select min(known_date) from landing.customers")
+    return first
+
+
+def _built(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, date], str]:
+    rows = con.execute("select model, key_date, fingerprint from control.built where model <> ?", [USAGE_DAYS]).fetchall()
+    return {(model, day): fingerprint for model, day, fingerprint in rows}
+
+
+def _replace(
+    con: duckdb.DuckDBPyConnection, table: str, key: str, rows: Iterable[tuple[date, str]]
+) -> None:
+    con.execute(f"create or replace table control.{table} ({key} date, fingerprint varchar)")
+    rows = sorted(rows)
+    if rows:
+        con.executemany(f"insert into control.{table} values (?, ?)", rows)
+
+
+def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple:
+    row = con.execute(sql).fetchone()
+    assert row is not None, "an aggregate always returns a row"
+    return row

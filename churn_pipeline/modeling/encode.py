@@ -1,0 +1,101 @@
+"""From a DataFrame of features to the matrix a booster reads, with the model's own columns and categories.
+
+Stated behaviour, each with a test: an unseen category is missing, not an error; a column that is not there is missing in every row, and a
+notice says so; columns follow the model's order whatever the frame's is; a number that float32 cannot hold is an error that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pandas as pd
+
+from churn_pipeline.errors import InputError
+from churn_pipeline.modeling.catalogue import Catalogue, Feature
+
+if TYPE_CHECKING:
+    import xgboost as xgb
+
+type Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Columns, their order, and the categories that the training rows held.
+
+    Attributes:
+        catalogue: the model's features, in column order.
+        categories: for each categorical feature the values seen in training, sorted; a value's position is its code.
+    """
+
+    catalogue: Catalogue
+    categories: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def learn(cls, frame: pd.DataFrame, catalogue: Catalogue) -> Self:
+        """Takes the categories from the training rows, and from nothing else: a code the trees never saw means nothing to them."""
+        return cls(
+            catalogue,
+            {
+                feature.name: tuple(sorted(str(value) for value in frame[feature.name].dropna().unique()))
+                for feature in catalogue
+                if feature.dtype == "categorical"
+            },
+        )
+
+    @property
+    def feature_types(self) -> list[str]:
+        """XGBoost's type of each column: ``c`` categorical, ``q`` quantitative."""
+        return ["c" if feature.dtype == "categorical" else "q" for feature in self.catalogue]
+
+    def matrix(self, frame: pd.DataFrame) -> tuple[Matrix, list[str]]:
+        """Encodes ``frame``.
+
+        Returns:
+            The matrix, float32 of shape (rows, features) with NaN for missing, and one notice for each column that was not there.
+
+        Raises:
+            InputError: a value is no number, or too large for float32.
+        """
+        out = np.full((len(frame), len(self.catalogue)), np.nan, dtype=np.float32)
+        notices = []
+        for position, feature in enumerate(self.catalogue):
+            if feature.name in frame.columns:
+                out[:, position] = self._column(frame[feature.name], feature)
+            else:
+                notices.append(f"column {feature.name} is not there: treated as missing in all {len(frame):,} rows")
+        return out, notices
+
+    def dmatrix(self, matrix: Matrix, label: np.ndarray | None = None, threads: int = 1) -> xgb.DMatrix:
+        import xgboost as xgb
+
+        return xgb.DMatrix(
+            matrix,
+            label=label,
+            feature_names=self.catalogue.names,
+            feature_types=self.feature_types,
+            enable_categorical=True,
+            nthread=threads,
+        )
+
+    def _column(self, values: pd.Series, feature: Feature) -> np.ndarray:
+        if feature.dtype == "categorical":
+            text = values.astype(object).where(values.notna(), None)
+            codes = pd.Index(self.categories[feature.name], dtype=object).get_indexer(
+                pd.Index([value if value is None else str(value) for value in text], dtype=object)
+            )
+            return np.where(codes >= 0, codes, np.nan).astype(np.float32)
+        try:
+            # Through Float64, because DECIMAL arrives as objects, nullable integers and booleans with pd.NA, and none of
+            # them converts to float32 directly.
+            numbers = values.astype(object).where(values.notna(), None).astype("float64").to_numpy()
+        except (TypeError, ValueError) as error:
+            raise InputError(f"feature {feature.name} is declared {feature.dtype}, and holds something else: {error}") from None
+        with np.errstate(over="ignore"):
+            narrow = numbers.astype(np.float32)
+        if (bad := np.isinf(narrow)).any():
+            raise InputError(f"feature {feature.name}: {bad.sum():,} values are infinite or beyond float32")
+        return narrow

@@ -1,0 +1,124 @@
+"""What is predicted. One declaration a target; everything else in this package is one code path for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from churn_pipeline.errors import InputError
+from churn_pipeline.mondays import WEEK
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule of thumb that a model has to beat: the sum of ``columns`` is at least ``threshold``.
+
+    Attributes:
+        columns: numeric features; a missing one, or a null, counts as 0.
+        threshold: in the columns' unit.
+        text: the rule in words, for the model card.
+    """
+
+    columns: tuple[str, ...]
+    threshold: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A yes-or-no question about a customer at a snapshot.
+
+    Attributes:
+        name: also the name of the registered model.
+        event: what a label of 1 means.
+        horizon_days: the label looks at ``[S, S + horizon_days)``.
+        mart: dbt model that holds the features and the label, and whose YAML is the feature catalogue.
+        label_column: column of the mart; null while the window is not closed.
+        stagger_weeks: training keeps one snapshot in this many per customer. About one horizon: closer snapshots share most of their
+            label window, so they cost training time and add next to no information.
+        required: without a model for it, the week is not published.
+        rule: the baseline that a customer-success team would use without any model.
+        question: the target in words, completing "the probability that a customer ...".
+    """
+
+    name: str
+    event: Literal["churn", "expansion"]
+    horizon_days: int
+    mart: str
+    label_column: str
+    stagger_weeks: int
+    required: bool
+    rule: Rule
+    question: str
+
+    @property
+    def horizon_weeks(self) -> int:
+        """The smallest number of weeks that covers the horizon: 5 for 30 days, 13 for 90."""
+        return -(-self.horizon_days // 7)
+
+    def newest_closed(self, training_monday: date) -> date:
+        """The newest snapshot whose label is closed at ``training_monday`` (S + horizon <= T)."""
+        return training_monday - self.horizon_weeks * WEEK
+
+    def is_closed(self, snapshot_date: date, at: date) -> bool:
+        return snapshot_date + timedelta(days=self.horizon_days) <= at
+
+
+_SILENT = Rule(("days_since_last_event",), 14, "no activity for 14 days")
+_AT_THE_LIMIT = Rule(
+    ("feature_limit_hit_30d", "premium_feature_trials_30d"),
+    1,
+    "hit a plan limit or tried a premium feature in the last 30 days",
+)
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            name="churn_30d",
+            event="churn",
+            horizon_days=30,
+            mart="mart_customer_churn_features",
+            label_column="label_churn_30d",
+            stagger_weeks=4,
+            required=True,
+            rule=_SILENT,
+            question="leaves within the next 30 days",
+        ),
+        Target(
+            name="churn_90d",
+            event="churn",
+            horizon_days=90,
+            mart="mart_customer_churn_features",
+            label_column="label_churn_90d",
+            stagger_weeks=13,
+            required=True,
+            rule=_SILENT,
+            question="leaves within the next 90 days",
+        ),
+        Target(
+            name="expansion_90d",
+            event="expansion",
+            horizon_days=90,
+            mart="mart_customer_expansion_features",
+            label_column="label_expansion_90d",
+            stagger_weeks=13,
+            required=False,
+            rule=_AT_THE_LIMIT,
+            question="moves to a higher plan within the next 90 days",
+        ),
+    )
+}
+
+
+def target_named(name: str) -> Target:
+    """The target of that name.
+
+    Raises:
+        InputError: there is none; the message names those there are.
+    """
+    try:
+        return TARGETS[name]
+    except KeyError:
+        raise InputError(f"'{name}' is no target; there are {', '.join(TARGETS)}") from None

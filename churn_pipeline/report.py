@@ -1,0 +1,334 @@
+"""What the command line prints, read from the published database alone, so that it never meets a run that is writing."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import duckdb
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.settings import Settings
+
+# What one line of the call list says. Sentences that push the probability up come first: they are why to call.
+_CALL_LIST = """
+select priority_rank, customer_id, customers.company_name, plan_tier, predictions.csm_owner, risk_tier, previous_risk_tier,
+       churn_probability_30d, churn_probability_90d, probability_change, mrr, revenue_at_risk, play, recommended_action,
+       is_early_stage, history_weeks,
+       list_transform(
+           list_filter(churn_drivers, lambda driver: driver.contribution > 0)[:2], lambda driver: driver.sentence
+       ) as reasons
+from predictions
+left join customers using (customer_id)
+where snapshot_date = ?
+"""
+
+
+def call_list(settings: Settings, monday: date | None, top: int, owner: str | None = None) -> dict[str, Any]:
+    """The first customers to call of a published Monday.
+
+    Args:
+        settings: the home.
+        monday: which Monday; the newest published one unless given.
+        top: how many.
+        owner: only this customer success manager's, in the order of the whole list.
+
+    Raises:
+        InputError: nothing is published for it, or no customer has that owner; the message says what there is.
+    """
+    with _published(settings) as con:
+        monday = _published_week(con, monday)
+        if owner is not None:
+            owners = [
+                name
+                for (name,) in con.execute(
+                    "select distinct csm_owner from predictions where snapshot_date = ? and csm_owner is not null order by 1",
+                    [monday],
+                ).fetchall()
+            ]
+            if owner not in owners:
+                raise InputError(f"no customer of {monday} belongs to '{owner}'; owners are {', '.join(owners) or 'not given'}")
+        rows = _rows(
+            con,
+            f"{_CALL_LIST} and (?::varchar is null or predictions.csm_owner = ?) order by priority_rank limit ?",
+            [monday, owner, owner, top],
+        )
+        totals = _rows(
+            con,
+            """
+            select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
+                   count(*) filter (where risk_tier = 'CRITICAL') as critical, count(*) filter (where risk_tier = 'HIGH') as high,
+                   count(*) filter (where risk_tier = 'MEDIUM') as medium, count(*) filter (where risk_tier = 'LOW') as low,
+                   count(*) filter (where is_flagged) as flagged,
+                   count(*) filter (where is_expansion_candidate) as expansion_candidates,
+                   any_value(scoring_mode) as scoring_mode, any_value(policy_version) as policy_version,
+                   any_value(churn_30d_model_version) as churn_30d_model_version,
+                   any_value(churn_90d_model_version) as churn_90d_model_version,
+                   any_value(expansion_model_version) as expansion_model_version
+            from predictions where snapshot_date = ?
+            """,
+            [monday],
+        )[0]
+    return {"snapshot_date": monday, "owner": owner, **totals, "calls": rows}
+
+
+def customer(settings: Settings, customer_id: str, monday: date | None) -> dict[str, Any]:
+    """Everything published about one customer on one Monday.
+
+    Raises:
+        InputError: the customer is not in that Monday's table; the message says in which weeks there is a row.
+    """
+    with _published(settings) as con:
+        week = _published_week(con, monday)
+        rows = _rows(
+            con,
+            """
+            select predictions.*, customers.company_name from predictions left join customers using (customer_id)
+            where snapshot_date = ? and customer_id = ?
+            """,
+            [week, customer_id],
+        )
+        if not rows:
+            span = con.execute(
+                "select min(snapshot_date), max(snapshot_date) from predictions where customer_id = ?", [customer_id]
+            ).fetchone()
+            if span is None or span[0] is None:
+                raise InputError(f"no published week holds a customer '{customer_id}'")
+            raise InputError(f"'{customer_id}' was not active on {week}; published from {span[0]} to {span[1]}")
+        history = con.execute(
+            """
+            select snapshot_date, churn_probability_90d, risk_tier from predictions
+            where customer_id = ? and snapshot_date <= ? order by snapshot_date desc limit 12
+            """,
+            [customer_id, week],
+        ).fetchall()
+    return {**rows[0], "history": [dict(zip(("snapshot_date", "churn_probability_90d", "risk_tier"), h, strict=True)) for h in history]}
+
+
+def model_rows(settings: Settings) -> list[dict[str, Any]]:
+    """The ledger of models, newest first, with the figures they were judged by."""
+    with _published(settings) as con:
+        rows = _rows(con, "select * from promotions order by seq desc", [])
+    for row in rows:
+        row["metrics"] = json.loads(row["metrics"] or "{}")
+    return rows
+
+
+def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
+    """What ``churn run`` prints: the call list, the models behind it, and where to look next."""
+    found = call_list(settings, monday, top)
+    versions = {
+        "churn_30d": found["churn_30d_model_version"],
+        "churn_90d": found["churn_90d_model_version"],
+        "expansion_90d": found["expansion_model_version"],
+    }
+    found["models"] = [
+        row for row in reversed(model_rows(settings)) if row["promoted"] and versions.get(row["target"]) == row["version"]
+    ]
+    found["database"] = str(settings.published_database)
+    found["tracking_uri"] = settings.tracking_uri
+    return found
+
+
+def print_call_list(found: dict[str, Any]) -> None:
+    """The call list as a table."""
+    console = _console()
+    title = f"Monday {found['snapshot_date']}: whom to call first"
+    if found["owner"]:
+        title += f" ({escape(found['owner'])})"
+    console.print(f"\n[bold]{title}[/bold]")
+    console.print(
+        f"{found['customers']:,} active customers, ${found['revenue_at_risk']:,.0f} a year at risk; "
+        f"{found['critical']:,} CRITICAL, {found['high']:,} HIGH, {found['medium']:,} MEDIUM, {found['low']:,} LOW; "
+        f"{found['expansion_candidates'] or 0:,} expansion candidates"
+    )
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    table.add_column("#", justify="right")
+    table.add_column("customer", overflow="fold", min_width=10)
+    table.add_column("plan")
+    table.add_column("at risk", justify="right", no_wrap=True)
+    table.add_column("90 days", justify="right", no_wrap=True)
+    table.add_column("change", justify="right", no_wrap=True)
+    table.add_column("tier")
+    table.add_column("why", overflow="fold", ratio=3)
+    table.add_column("play", overflow="fold", ratio=1)
+    for row in found["calls"]:
+        name = escape(row["company_name"] or row["customer_id"])
+        who = f"{name}\n[dim]{escape(row['customer_id'])}[/dim]" if row["company_name"] else name
+        table.add_row(
+            str(row["priority_rank"]),
+            who,
+            row["plan_tier"] or "unknown",
+            f"${row['revenue_at_risk']:,.0f}" if row["revenue_at_risk"] is not None else "unknown",
+            f"{row['churn_probability_90d']:.0%}",
+            f"{row['probability_change']:+.0%}" if row["probability_change"] is not None else "new",
+            row["risk_tier"],
+            "\n".join(escape(reason) for reason in row["reasons"]) or "nothing raises the risk",
+            row["play"],
+        )
+    console.print(table)
+
+
+def print_run(found: dict[str, Any]) -> None:
+    """The call list, how good the models are, and where to look next."""
+    print_call_list(found)
+    console = _console()
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1), title="How good the models are, on weeks they had not seen", title_justify="left")
+    for name, justify in (
+        ("model", "left"),
+        ("version", "right"),
+        ("AUC", "left"),
+        ("average precision", "left"),
+        ("no activity 14 d", "right"),
+        ("logistic regr.", "right"),
+        ("Brier skill", "right"),
+        ("ECE", "right"),
+        ("top 200 precision", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in found["models"]:
+        table.add_row(*_model_cells(row))
+    console.print(table)
+    console.print(f"Mode {found['scoring_mode']}; policy {found['policy_version']}.")
+    console.print("Look next:  churn customer ID   churn show --owner NAME   churn models   make ui", markup=False)
+    console.print(f"Query:      {found['database']}  (table predictions)", markup=False, soft_wrap=True)
+
+
+def print_models(rows: list[dict[str, Any]]) -> None:
+    """The ledger of models as a table."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    for name in ("model", "version", "from", "promoted", "AUC", "AP", "reason", "who"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        metrics = row["metrics"].get("model", {})
+        table.add_row(
+            row["target"],
+            str(row["version"] or ""),
+            str(row["effective_from"]),
+            "yes" if row["promoted"] else "no",
+            _figure(metrics, "auc"),
+            _figure(metrics, "average_precision"),
+            escape(row["reason"] or ""),
+            row["who"],
+        )
+    _console().print(table)
+
+
+def print_training(outcomes: list[dict[str, Any]]) -> None:
+    """What became of each target."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    for name in ("model", "training Monday", "version", "promoted", "AUC", "AP", "reason"):
+        table.add_column(name, overflow="fold")
+    for entry in outcomes:
+        metrics = entry["metrics"].get("model", {})
+        table.add_row(
+            entry["target"],
+            str(entry["training_monday"]),
+            str(entry["version"] or ""),
+            "yes" if entry["promoted"] else "no",
+            _figure(metrics, "auc"),
+            _figure(metrics, "average_precision"),
+            escape(entry["reason"]),
+        )
+    _console().print(table)
+
+
+def print_customer(found: dict[str, Any]) -> None:
+    """One customer on one page."""
+    console = _console()
+    name = escape(found["company_name"] or found["customer_id"])
+    console.print(f"\n[bold]{name}[/bold]  {escape(found['customer_id'])}   Monday {found['snapshot_date']}")
+    money = f"${found['mrr']:,.0f} a month" if found["mrr"] is not None else "revenue unknown"
+    console.print(
+        f"{found['plan_tier'] or 'unknown'} plan, {money}, {escape(found['industry'] or 'industry unknown')}, customer for "
+        f"{found['tenure_days']:,} days, owner {escape(found['csm_owner'] or 'none')}"
+    )
+    change = f" ({found['probability_change']:+.1%} since last Monday)" if found["probability_change"] is not None else ""
+    at_risk = f"${found['revenue_at_risk']:,.0f}" if found["revenue_at_risk"] is not None else "unknown"
+    console.print(
+        f"\nChurn: [bold]{found['churn_probability_90d']:.1%}[/bold] within 90 days{change}, "
+        f"{found['churn_probability_30d']:.1%} within 30: {found['risk_tier']}, {at_risk} a year at risk, call number "
+        f"{found['priority_rank']:,}"
+    )
+    console.print(f"Risk score {found['risk_score']:.2f} ({found['risk_score_tier']}) from {found['risk_score_basis']}")
+    if found["expansion_propensity"] is not None:
+        console.print(
+            f"Expansion: {found['expansion_propensity']:.1%} to {found['target_tier']} within 90 days "
+            f"({found['expansion_readiness']}), expected ${found['expected_arr_uplift'] or 0:,.0f} a year"
+        )
+    console.print(f"\n[bold]{found['play']}[/bold]: {escape(found['recommended_action'])}")
+    for title, column in (("Why", "churn_drivers"), ("What changed", "change_drivers"), ("Growth", "expansion_drivers")):
+        if found[column]:
+            console.print(f"\n{title}")
+            for driver in found[column]:
+                console.print(f"  {driver['contribution']:+.2f}  {escape(driver['sentence'])}")
+    if found["history_weeks"] < 8:
+        console.print(f"\nOnly {found['history_weeks']} weeks of history: read the probability with care.")
+    if len(found["history"]) > 1:
+        console.print("\nBefore")
+        for row in found["history"][1:]:
+            console.print(f"  {row['snapshot_date']}  {row['churn_probability_90d']:.1%}  {row['risk_tier']}")
+
+
+def _model_cells(row: dict[str, Any]) -> list[str]:
+    metrics = row["metrics"]
+    model = metrics.get("model", {})
+    baselines = metrics.get("baselines", {})
+    return [
+        row["target"],
+        str(row["version"]),
+        _interval(model, "auc"),
+        _interval(model, "average_precision"),
+        _figure(baselines.get("rule", {}), "average_precision"),
+        _figure(baselines.get("logistic_regression", {}), "average_precision"),
+        _figure(model, "brier_skill"),
+        _figure(model, "ece"),
+        _figure(model, "precision_top_200"),
+    ]
+
+
+def _figure(metrics: dict[str, Any], name: str) -> str:
+    value = metrics.get(name)
+    value = value.get("value") if isinstance(value, dict) else value
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(metrics: dict[str, Any], name: str) -> str:
+    found = metrics.get(name)
+    if not isinstance(found, dict) or found.get("low") is None:
+        return _figure(metrics, name)
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def _published(settings: Settings) -> duckdb.DuckDBPyConnection:
+    if not settings.published_database.exists():
+        raise RefusedError(f"{settings.published_database} is not there: nothing has been published yet; start with 'churn run'")
+    return duckdb.connect(str(settings.published_database), read_only=True)
+
+
+def _published_week(con: duckdb.DuckDBPyConnection, monday: date | None) -> date:
+    weeks = [week for (week,) in con.execute("select distinct snapshot_date from predictions order by 1").fetchall()]
+    if not weeks:
+        raise RefusedError("no Monday is published yet; start with 'churn run'")
+    if monday is None:
+        return weeks[-1]
+    if monday not in weeks:
+        raise RefusedError(f"{monday} is not published; the table holds {len(weeks)} Mondays from {weeks[0]} to {weeks[-1]}")
+    return monday
+
+
+def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> list[dict[str, Any]]:
+    cursor = con.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _console() -> Console:
+    # Without a terminal the width is unknown; 80 columns would break every sentence.
+    console = Console()
+    return console if console.is_terminal else Console(width=180)

@@ -1,0 +1,135 @@
+"""dbt inside the run's own process.
+
+A dbt subprocess costs 2.6 s to start, needs the warehouse closed here, and outlives a run that is killed, still holding the
+warehouse. In process it dies with the run. The price is that its results have to be handed to Dagster by hand, so this module
+refuses to end quietly: a node that was selected and did not report is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from churn_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster_dbt import DagsterDbtTranslator
+
+_SUCCESS = {"success", "pass", "warn"}
+
+
+class DbtProject:
+    """The dbt project of this package on one home's warehouse."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """The parsed project; parsed anew when a file of it is newer than the last parse."""
+        path = self._settings.dbt_target / "manifest.json"
+        if not path.exists() or path.stat().st_mtime < _newest_file(self._settings.dbt_project):
+            self._invoke(["parse"])
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def build(
+        self, context: dg.AssetExecutionContext, translator: DagsterDbtTranslator
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Builds and tests the selected models, in dependency order, and reports each to Dagster.
+
+        Raises:
+            dagster.Failure: a model or test failed, was skipped, or did not report; the description names it with dbt's message.
+        """
+        from dagster_dbt.asset_utils import get_asset_check_key_for_test
+
+        selected = {
+            self.manifest["nodes"][unique_id]["name"]: unique_id
+            for unique_id, props in self.manifest["nodes"].items()
+            if props["resource_type"] in ("model", "seed")
+            and translator.get_asset_spec(self.manifest, unique_id, None).key in context.selected_asset_keys
+        }
+        results = self._invoke(
+            ["build", "--select", *selected, "--exclude-resource-types", "unit_test", "--indirect-selection", "cautious"]
+        )
+        missing_outputs = set(context.selected_asset_keys)
+        missing_checks = set(context.selected_asset_check_keys)
+        failures = []
+        for result in results:
+            unique_id = result.node.unique_id
+            props = self.manifest["nodes"][unique_id]
+            status = str(result.status)
+            if status not in _SUCCESS:
+                failures.append(f"{props['name']} ({status}): {result.message}")
+            if props["resource_type"] == "test":
+                key = get_asset_check_key_for_test(self.manifest, translator, unique_id, project=None)
+                if key in missing_checks and status != "skipped":
+                    missing_checks.discard(key)
+                    yield dg.AssetCheckResult(
+                        asset_key=key.asset_key,
+                        check_name=key.name,
+                        passed=status == "pass",
+                        severity=dg.AssetCheckSeverity.WARN if status == "warn" else dg.AssetCheckSeverity.ERROR,
+                        metadata={"failures": result.failures or 0, "seconds": round(result.execution_time, 3)},
+                    )
+            elif status in _SUCCESS:
+                key = translator.get_asset_spec(self.manifest, unique_id, None).key
+                missing_outputs.discard(key)
+                yield dg.MaterializeResult(
+                    asset_key=key,
+                    metadata={"seconds": round(result.execution_time, 3), "relation": props["relation_name"] or ""},
+                )
+        if failures:
+            raise dg.Failure(description="dbt: " + "; ".join(failures))
+        if missing_outputs or missing_checks:
+            silent = [key.to_user_string() for key in missing_outputs] + [str(key) for key in missing_checks]
+            raise dg.Failure(description=f"dbt ended well and did not report {', '.join(sorted(silent))}")
+
+    def failure_relations(self, model: str) -> dict[str, str]:
+        """Relation that holds a test's failing rows, by test name, for the tests of one model that judge single Mondays."""
+        unique_id = f"model.churn.{model}"
+        return {
+            props["name"]: props["relation_name"]
+            for props in self.manifest["nodes"].values()
+            if props["resource_type"] == "test"
+            and props.get("attached_node") == unique_id
+            and props["config"].get("severity", "").lower() == "warn"
+        }
+
+    def _invoke(self, arguments: list[str]) -> list[Any]:
+        from dbt.cli.main import dbtRunner
+
+        settings = self._settings
+        settings.dbt_target.mkdir(parents=True, exist_ok=True)
+        flags = ["--no-use-colors", "--log-level", "none", "--log-path", str(settings.dbt_target / "logs")]
+        places = ["--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)]
+        with _environment(CHURN_WAREHOUSE=str(settings.warehouse), CHURN_THREADS=str(settings.threads)):
+            outcome = dbtRunner().invoke([*flags, *arguments, *places, "--target-path", str(settings.dbt_target)])
+        if outcome.exception is not None:
+            raise dg.Failure(description=f"dbt {arguments[0]}: {outcome.exception}") from outcome.exception
+        return list(getattr(outcome.result, "results", None) or [])
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _newest_file(folder: Path) -> float:
+    suffixes = (".sql", ".yml", ".csv")
+    return max(path.stat().st_mtime for path in folder.rglob("*") if path.suffix in suffixes)

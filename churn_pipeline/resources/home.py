@@ -1,0 +1,78 @@
+"""The home as a Dagster resource: its settings, its lock for as long as the run lives, and failures that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+
+from churn_pipeline import mondays
+from churn_pipeline.errors import ChurnError
+from churn_pipeline.resources.dbt import DbtProject
+from churn_pipeline.settings import Settings
+from churn_pipeline.warehouse import home_lock
+
+EXIT_CODE = "exit_code"
+
+
+@dataclass(frozen=True)
+class Home:
+    """What an asset needs to know about where it works."""
+
+    settings: Settings
+    dbt: DbtProject
+
+    def now(self) -> datetime:
+        """The current instant as the warehouse stores it: UTC, naive."""
+        return self.settings.clock().astimezone(UTC).replace(tzinfo=None)
+
+    def scoring_mode(self, snapshot_date: date) -> str:
+        """``live`` for the latest Monday, ``as_of`` for any before it."""
+        latest = mondays.latest_monday(self.settings.clock(), self.settings.timezone)
+        return "live" if snapshot_date == latest else "as_of"
+
+
+def home_resource(settings: Settings, dbt: DbtProject) -> dg.ResourceDefinition:
+    """The home, locked from the first step of a run to its last."""
+
+    @contextmanager
+    def locked(context: dg.InitResourceContext) -> Iterator[Home]:
+        run_id = context.run.run_id if context.run else "?"
+        log = context.log.info if context.log else None
+        with home_lock(settings, f"Dagster run {run_id}", log):
+            yield Home(settings, dbt)
+
+    return dg.ResourceDefinition(resource_fn=locked, description="Settings and lock of one home directory.")
+
+
+@contextmanager
+def expected_errors() -> Iterator[None]:
+    """Turns an expected error into a Dagster failure that carries its message and exit code, and is not retried."""
+    try:
+        yield
+    except ChurnError as error:
+        raise dg.Failure(
+            description=str(error), metadata={EXIT_CODE: error.exit_code}, allow_retries=False
+        ) from error
+
+
+def partition_mondays(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[date]:
+    """The Mondays of this run, oldest first; one in a weekly run, many in a backfill."""
+    return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
+    """A small table as Markdown, which the Dagster UI shows in place."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+

@@ -1,0 +1,138 @@
+"""Where scores lie between Python and dbt: schema ``scoring`` of the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+
+from churn_pipeline.features.quality import MondayCheck
+from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
+
+_DRIVERS = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What applies to every row of a scored Monday; versions are those of the registered models."""
+
+    snapshot_date: date
+    policy_version: str
+    scoring_mode: str
+    churn_30d_model_version: str
+    churn_90d_model_version: str
+    expansion_model_version: str | None
+    run_id: str
+    scored_at: datetime
+
+
+def create_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates schema ``scoring`` where absent."""
+    con.execute("create schema if not exists scoring")
+    con.execute(
+        f"""
+        create table if not exists scoring.scores (
+            snapshot_date date, customer_id varchar, churn_probability_30d double, churn_probability_90d double,
+            expansion_propensity double, churn_drivers {_DRIVERS}, change_drivers {_DRIVERS}, expansion_drivers {_DRIVERS}
+        )
+        """
+    )
+    con.execute(
+        """
+        create table if not exists scoring.contributions (
+            snapshot_date date, customer_id varchar, target varchar, bias double,
+            contributions struct(feature varchar, contribution double)[]
+        )
+        """
+    )
+    con.execute("create table if not exists scoring.raised (snapshot_date date, share double)")
+    con.execute(
+        """
+        create table if not exists scoring.scored_mondays (
+            snapshot_date date, policy_version varchar, scoring_mode varchar, churn_30d_model_version varchar,
+            churn_90d_model_version varchar, expansion_model_version varchar, run_id varchar, scored_at timestamp
+        )
+        """
+    )
+    con.execute("create table if not exists scoring.approved_mondays (snapshot_date date)")
+
+
+def begin_run(con: duckdb.DuckDBPyConnection) -> None:
+    """Forgets which Mondays the former run scored and approved; their scores stay."""
+    create_tables(con)
+    con.execute("begin")
+    con.execute("delete from scoring.scored_mondays")
+    con.execute("delete from scoring.approved_mondays")
+    con.execute("commit")
+
+
+def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) -> None:
+    """Replaces exactly the scores of one Monday, in one transaction."""
+    con.register("new_scores", scored.scores)
+    con.register("new_contributions", scored.contributions)
+    con.execute("begin")
+    for table in ("scores", "contributions", "raised", "scored_mondays"):
+        con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
+    con.execute("insert into scoring.scores by name from new_scores")
+    con.execute("insert into scoring.contributions by name from new_contributions")
+    con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.raised_share])
+    con.execute(
+        "insert into scoring.scored_mondays values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            stamp.snapshot_date,
+            stamp.policy_version,
+            stamp.scoring_mode,
+            stamp.churn_30d_model_version,
+            stamp.churn_90d_model_version,
+            stamp.expansion_model_version,
+            stamp.run_id,
+            stamp.scored_at,
+        ],
+    )
+    con.execute("commit")
+    con.unregister("new_scores")
+    con.unregister("new_contributions")
+
+
+def scored_mondays(con: duckdb.DuckDBPyConnection) -> list[date]:
+    """The Mondays that this run scored, oldest first."""
+    return [day for (day,) in con.execute("select snapshot_date from scoring.scored_mondays order by 1").fetchall()]
+
+
+def raised_results(con: duckdb.DuckDBPyConnection) -> list[MondayCheck]:
+    """Whether the 90-day probability had to be raised to the 30-day one for more customers than two good models would need."""
+    rows = con.execute(
+        "select snapshot_date, share from scoring.raised semi join scoring.scored_mondays using (snapshot_date) order by 1"
+    ).fetchall()
+    return [
+        MondayCheck(
+            day,
+            "the_longer_window_is_rarely_raised",
+            share <= MAX_RAISED_SHARE,
+            f"the 90-day probability of {share:.1%} of customers was below their 30-day one; {MAX_RAISED_SHARE:.0%} allowed",
+        )
+        for day, share in rows
+    ]
+
+
+def approve(con: duckdb.DuckDBPyConnection, passed: Sequence[date]) -> None:
+    """Names the scored Mondays whose candidates may replace what is there."""
+    con.execute("begin")
+    con.execute("delete from scoring.approved_mondays")
+    if passed:
+        con.executemany("insert into scoring.approved_mondays values (?)", [(day,) for day in passed])
+    con.execute("commit")
+
+
+def approved_mondays(con: duckdb.DuckDBPyConnection) -> Mapping[date, int]:
+    """The approved Mondays with the number of their predictions."""
+    return dict(
+        con.execute(
+            """
+            select snapshot_date, count(*) from policy.predictions semi join scoring.approved_mondays using (snapshot_date)
+            group by 1 order by 1
+            """
+        ).fetchall()
+    )

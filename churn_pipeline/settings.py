@@ -1,0 +1,113 @@
+"""Every threshold, path and secret, read from the environment (``CHURN_*``) and nowhere else.
+
+What decides about a *customer* (cut-offs, weights, plan ladder, playbook) is policy and lives in dbt seeds; what decides about the
+*pipeline* lives here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings of one home. Two homes never touch each other."""
+
+    model_config = SettingsConfigDict(env_prefix="CHURN_", extra="forbid", frozen=True)
+
+    home: Path = Field(REPOSITORY, description="Directory that holds all state, as HOME/data and HOME/mlflow.")
+    raw: Path | None = Field(None, description="Directory of raw tables; HOME/data/raw unless set.")
+    timezone: str = Field("UTC", description="IANA zone of the partitions, of the schedule and of a snapshot's 00:00.")
+    schedule_cron: str = Field("0 8 * * 1", description="When the Monday run starts, in the zone above.")
+    now: datetime | None = Field(None, description="Stands in for the clock, for tests and demonstrations.")
+
+    first_monday: date = Field(date(2012, 1, 2), description="Oldest Monday that can be asked for.")
+    history_weeks: int = Field(156, ge=60, description="Weekly snapshots kept in the feature marts, counted back from S.")
+    freshness_days: int = Field(7, ge=1, description="Newest usage event older than this before S refuses the week.")
+    max_bad_share: float = Field(0.05, ge=0, le=1, description="Share of bad rows in a table over which a run stops.")
+    max_bad_rows: int = Field(20, ge=0, description="Bad rows that are always tolerated, whatever their share.")
+    trust_static_plan: bool = Field(False, description="Train on plan_tier and mrr although no plan history exists.")
+
+    training_cadence_weeks: int = Field(4, ge=1, description="Distance of training Mondays on the fixed grid.")
+    min_train_churners: int = Field(100, ge=1, description="Distinct positive customers needed in the training slice.")
+    min_test_churners: int = Field(30, ge=1, description="Distinct positive customers needed in the test slice.")
+    bootstrap_replicates: int = Field(400, ge=50, description="Customer-clustered resamples behind every interval.")
+    threads: int = Field(2, ge=1, description="Threads for DuckDB and XGBoost.")
+    seed: int = Field(7, description="Seed of training and resampling.")
+
+    lock_wait_seconds: float = Field(600, ge=0, description="How long a writer waits for another one on the same home.")
+    mlflow_tracking_uri: str | None = Field(None, description="MLflow server; SQLite under HOME/mlflow unless set.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"'{value}' is no IANA time zone; write one such as Europe/Berlin") from None
+        return value
+
+    @field_validator("home", "raw")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @field_validator("now")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    def clock(self) -> datetime:
+        """The current instant, aware."""
+        return self.now or datetime.now(UTC)
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def raw_dir(self) -> Path:
+        return self.raw or self.data / "raw"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.data / "published"
+
+    @property
+    def published_database(self) -> Path:
+        return self.published / "churn.duckdb"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.data / "dagster"
+
+    @property
+    def dbt_target(self) -> Path:
+        return self.data / "dbt"
+
+    @property
+    def dbt_project(self) -> Path:
+        return REPOSITORY / "dbt_project"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.data / ".lock"
+
+    @property
+    def mlflow_home(self) -> Path:
+        return self.home / "mlflow"
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"

@@ -1,0 +1,128 @@
+"""Who signs up, when, with which static traits and which contract. Nothing here depends on what becomes of a customer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from churn_pipeline.simulate import parameters as p
+from churn_pipeline.simulate.simulation import Simulation
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_FIRST_WORDS = (
+    "Northwind", "Blue Harbor", "Quantum", "Cedar", "Summit", "Ironbridge", "Lumen", "Pioneer", "Atlas", "Verdant", "Harvest", "Copper",
+    "Granite", "Silverline", "Beacon", "Maple", "Orchid", "Falcon", "Zenith", "Riverstone",
+)  # fmt: skip
+_SECOND_WORDS = (
+    "Analytics", "Logistics", "Health", "Payments", "Robotics", "Foods", "Systems", "Energy", "Textiles", "Insurance", "Media", "Labs",
+    "Mobility", "Retail", "Security",
+)  # fmt: skip
+_LEGAL_FORMS = ("Inc", "LLC", "GmbH", "Ltd", "AB", "SAS")
+# Names that are legal and that break what forgets to escape: HTML, Slack mark-up, spreadsheets, CSV, SQL, encodings.
+_AWKWARD_NAMES = (
+    "Smith & Sons",
+    "<b>Bold</b> Analytics",
+    "=SUM Systems",
+    'The "Quoted" Company',
+    "O'Brien's; DROP TABLE customers;--",
+    "Comma, Semicolon; and Co",
+    "+1 Growth",
+    "@home Retail",
+    "-Minus Energy",
+    "Ünïcödé Größe 株式会社",
+    "<script>alert(1)</script> Media",
+    "*Star* _Under_ `Tick` ~Labs~",
+)
+_AWKWARD_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Population:
+    """Static traits, one entry per customer, in order of customer number (which is the order of signup).
+
+    Attributes:
+        signup_day: days since 1970-01-01.
+        entry_week: first week at whose Monday the customer is active (signup strictly before it); 0 for the first book and
+            ``total_weeks`` for those who sign up in the last week.
+        tier: index into ``TIERS`` at signup.
+        mrr_by_tier: USD a month that this customer pays on each tier, shape (n, tiers).
+        contract_start: day of the first term; meaningless where ``term_days`` is 0.
+        term_days: length of a term, 0 for month by month.
+    """
+
+    signup_day: Ints
+    entry_week: Ints
+    tier: Ints
+    mrr_by_tier: Floats
+    industry: Ints
+    seats: Ints
+    owner: Ints
+    name: list[str]
+    contract_start: Ints
+    term_days: Ints
+    auto_renew: Bools
+    intensity: Floats
+    adoption: Floats
+
+    @property
+    def size(self) -> int:
+        return len(self.signup_day)
+
+
+def draw_population(simulation: Simulation) -> Population:
+    """Draws the first book and all later signups, ``simulation.customers`` together."""
+    rng = simulation.generator("population")
+    n = simulation.customers
+    signup_day = _signup_days(simulation, rng)
+    first, total = simulation.first_day, simulation.total_weeks
+    entry_week = np.clip((signup_day - first) // 7 + 1, 0, total)
+    tier = rng.choice(len(p.TIERS), n, p=p.TIER_SHARES)
+    place = rng.beta(*p.MRR_BETA, n)
+    low, high = np.array(p.MRR_RANGES).T
+    has_contract = rng.random(n) < np.array(p.CONTRACT_SHARE)[tier]
+    term = rng.choice(np.array(p.TERM_DAYS), n, p=p.TERM_SHARES)
+    return Population(
+        signup_day=signup_day,
+        entry_week=entry_week,
+        tier=tier,
+        # Prices end in 0 or 5 dollars, as price lists do.
+        mrr_by_tier=np.round((low + place[:, None] * (high - low)) / 5.0) * 5.0,
+        industry=rng.choice(len(p.INDUSTRIES), n, p=p.INDUSTRY_SHARES),
+        seats=np.maximum(1, np.round(np.array(p.SEATS_MEDIAN)[tier] * np.exp(p.SEATS_SIGMA * rng.standard_normal(n)))).astype(np.int64),
+        owner=rng.integers(0, len(p.CSM_OWNERS), n),
+        name=_names(n, rng),
+        contract_start=signup_day + rng.integers(0, p.PILOT_DAYS + 1, n),
+        term_days=np.where(has_contract, term, 0),
+        auto_renew=rng.random(n) < p.AUTO_RENEW_SHARE,
+        intensity=np.array(p.INTENSITY)[tier] * np.exp(p.INTENSITY_SIGMA * rng.standard_normal(n)),
+        adoption=p.ADOPTION_LEVEL + p.ADOPTION_LEVEL_SIGMA * rng.standard_normal(n),
+    )
+
+
+def _signup_days(simulation: Simulation, rng: np.random.Generator) -> Ints:
+    """Sorted signup days: a first book, then weekly signups that replace the planned losses and grow the book."""
+    n, weeks = simulation.customers, simulation.total_weeks
+    # Signups of week w are (loss + growth) * book * (1 + growth)^w, hence their sum over the weeks relative to the first book:
+    relative = (p.PLANNED_WEEKLY_LOSS + p.WEEKLY_GROWTH) * (1 + p.WEEKLY_GROWTH) ** np.arange(weeks)
+    book = max(1, round(n / (1 + relative.sum())))
+    tenure = np.minimum(1 + rng.exponential(p.BOOK_MEAN_TENURE, book).astype(np.int64), p.BOOK_MAX_TENURE)
+    week = rng.choice(weeks, n - book, p=relative / relative.sum())
+    weekday = rng.choice(7, n - book, p=p.SIGNUP_WEEKDAYS)
+    return np.sort(np.concatenate([simulation.first_day - tenure, simulation.first_day + 7 * week + weekday]))
+
+
+def _names(n: int, rng: np.random.Generator) -> list[str]:
+    first, second = rng.integers(0, len(_FIRST_WORDS), n), rng.integers(0, len(_SECOND_WORDS), n)
+    form = rng.integers(0, len(_LEGAL_FORMS), n)
+    names = [
+        f"{_FIRST_WORDS[a]} {_SECOND_WORDS[b]} {_LEGAL_FORMS[c]}"
+        for a, b, c in zip(first.tolist(), second.tolist(), form.tolist(), strict=True)
+    ]
+    for turn, row in enumerate(np.flatnonzero(rng.random(n) < _AWKWARD_SHARE).tolist()):
+        names[row] = _AWKWARD_NAMES[turn % len(_AWKWARD_NAMES)]
+    return names

@@ -1,0 +1,72 @@
+"""The company's books: customers, plan changes and contracts, as its systems would export them on the last day."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from churn_pipeline.simulate import parameters as p
+from churn_pipeline.simulate.arrow import customer_ids, dates, doubles, labels
+from churn_pipeline.simulate.latent import NEVER, Paths
+from churn_pipeline.simulate.population import Population
+from churn_pipeline.simulate.simulation import Simulation
+
+
+def customers(population: Population, paths: Paths) -> pa.Table:
+    """customers: one row per customer, plan_tier and mrr as of today, upgrade_date of the latest upgrade."""
+    everybody = np.arange(population.size)
+    tier, upgraded = population.tier.copy(), np.full(population.size, NEVER)
+    # Ordered by day: the last assignment to a customer is the latest change.
+    tier[paths.changes[:, 0]] = paths.changes[:, 3]
+    ups = paths.changes[paths.changes[:, 3] > paths.changes[:, 2]]
+    upgraded[ups[:, 0]] = ups[:, 1]
+    return pa.table(
+        {
+            "customer_id": customer_ids(everybody),
+            "company_name": pa.array(population.name, pa.string()),
+            "industry": labels(population.industry, p.INDUSTRIES),
+            "plan_tier": labels(tier, p.TIERS),
+            "signup_date": dates(population.signup_day),
+            "mrr": doubles(population.mrr_by_tier[everybody, tier]),
+            "seats": pa.array(population.seats, pa.int64()),
+            "csm_owner": labels(population.owner, p.CSM_OWNERS),
+            "churn_date": dates(paths.churn_day, paths.churn_day == NEVER),
+            "censor_date": dates(paths.censor_day, paths.censor_day == NEVER),
+            "upgrade_date": dates(upgraded, upgraded == NEVER),
+        }
+    )
+
+
+def plan_changes(population: Population, paths: Paths) -> pa.Table:
+    """plan_changes: every move between tiers with the prices before and after, ordered by effective_date."""
+    who, day, old, new = paths.changes.T
+    return pa.table(
+        {
+            "customer_id": customer_ids(who),
+            "effective_date": dates(day),
+            "from_tier": labels(old, p.TIERS),
+            "to_tier": labels(new, p.TIERS),
+            "from_mrr": doubles(population.mrr_by_tier[who, old]),
+            "to_mrr": doubles(population.mrr_by_tier[who, new]),
+        }
+    )
+
+
+def contracts(simulation: Simulation, population: Population, paths: Paths) -> pa.Table:
+    """contracts: one row per term that began before the data end and while the customer was there; an end may lie ahead of both."""
+    ends = np.minimum(paths.gone_day, simulation.last_day)
+    term = population.term_days
+    terms = np.where(term > 0, np.maximum(0, -((population.contract_start - ends) // np.maximum(term, 1))), 0)
+    who = np.repeat(np.arange(population.size), terms)
+    turn = np.arange(len(who)) - np.repeat(np.cumsum(terms) - terms, terms)
+    start = population.contract_start[who] + turn * term[who]
+    order = np.lexsort((who, start))
+    who, start = who[order], start[order]
+    return pa.table(
+        {
+            "customer_id": customer_ids(who),
+            "start_date": dates(start),
+            "end_date": dates(start + term[who]),
+            "auto_renew": pa.array(population.auto_renew[who], pa.bool_()),
+        }
+    )

@@ -1,0 +1,82 @@
+with
+
+customer_snapshots as (
+
+    select * from {{ ref('int_customer_snapshots') }}
+
+),
+
+customers as (
+
+    select * from {{ ref('stg_customers') }}
+
+),
+
+customer_days as (
+
+    select * from {{ ref('int_customer_days') }}
+
+),
+
+-- Every day belongs to the first Monday that knows it. Totals per such week, then running totals: one pass for all snapshots,
+-- where a range join would read a customer's whole past once for each.
+weekly as (
+
+    select
+        customer_days.customer_id,
+        customer_days.known_date + (8 - isodow(customer_days.known_date))::integer as first_snapshot,
+        sum(customer_days.events)::bigint as events,
+        sum(customer_days.retention_signals)::bigint as retention_signals,
+        (
+            sum(customer_days.integration_connects) filter (
+                where
+                customer_days.event_date >= customers.signup_date
+                and customer_days.event_date < customers.signup_date + 30
+            )
+        )::bigint as integration_connects_first_30d,
+        sum(customer_days.adoption_micros)::bigint as adoption_micros,
+        sum(customer_days.adoption_scores)::bigint as adoption_scores,
+        min(customer_days.event_date) as first_event_date,
+        max(customer_days.event_date) as last_event_date
+    from customer_days
+    inner join customers on customer_days.customer_id = customers.customer_id
+    group by all
+
+),
+
+running as (
+
+    select
+        customer_id,
+        first_snapshot,
+        (sum(events) over so_far)::bigint as total_events,
+        (sum(retention_signals) over so_far)::bigint as retention_signal_count,
+        (sum(integration_connects_first_30d) over so_far)::bigint as integration_connects_first_30d,
+        (sum(adoption_micros) over so_far)::bigint as adoption_micros,
+        (sum(adoption_scores) over so_far)::bigint as adoption_scores,
+        min(first_event_date) over so_far as first_event_date,
+        max(last_event_date) over so_far as last_event_date
+    from weekly
+    window
+        so_far as (
+            partition by customer_id order by first_snapshot
+            rows between unbounded preceding and current row
+        )
+
+),
+
+final as (
+
+    select
+        customer_snapshots.snapshot_date,
+        customer_snapshots.customer_id,
+        running.* exclude (customer_id, first_snapshot)
+    from customer_snapshots
+    asof left join running
+        on
+            customer_snapshots.customer_id = running.customer_id
+            and customer_snapshots.snapshot_date >= running.first_snapshot
+
+)
+
+select * from final

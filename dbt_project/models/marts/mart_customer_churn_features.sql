@@ -1,0 +1,168 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ clear_window('snapshot_date', source('control', 'snapshots_to_build')) }}",
+        post_hook="{{ record_window('snapshot_date', source('control', 'snapshots_to_build')) }}"
+    )
+}}
+
+with
+
+customer_snapshots as (
+
+    select * from {{ ref('int_customer_snapshots') }}
+
+),
+
+plans as (
+
+    select * from {{ ref('int_plan_as_of') }}
+
+),
+
+usage_lifetime as (
+
+    select * from {{ ref('int_usage_lifetime') }}
+
+),
+
+usage_windows as (
+
+    select * from {{ ref('int_usage_windows') }}
+
+),
+
+tickets as (
+
+    select * from {{ ref('int_tickets_as_of') }}
+
+),
+
+renewals as (
+
+    select * from {{ ref('int_renewals_as_of') }}
+
+),
+
+risk_signals as (
+
+    select * from {{ ref('int_risk_signals_as_of') }}
+
+),
+
+joined as (
+
+    select
+        customer_snapshots.snapshot_date,
+        customer_snapshots.customer_id,
+        customer_snapshots.industry,
+        plans.plan_tier,
+        plans.mrr_cents / 100.0::double as mrr,
+        customer_snapshots.signup_date,
+        customer_snapshots.tenure_days,
+        usage_lifetime.first_event_date,
+        usage_lifetime.last_event_date,
+        tickets.first_ticket_date,
+        risk_signals.first_signal_date,
+        tickets.avg_resolution_hours,
+        renewals.renewal_date,
+        risk_signals.compliance_gap_micros,
+        risk_signals.vendor_risk_flags,
+        risk_signals.dated_compliance_gap_micros,
+        risk_signals.dated_vendor_risk_flags,
+        coalesce(usage_lifetime.total_events, 0) as total_events,
+        coalesce(usage_lifetime.retention_signal_count, 0) as retention_signal_count,
+        coalesce(usage_lifetime.integration_connects_first_30d, 0) as integration_connects_first_30d,
+        coalesce(usage_lifetime.adoption_micros, 0) as adoption_micros,
+        coalesce(usage_lifetime.adoption_scores, 0) as adoption_scores,
+        coalesce(usage_windows.events_last_7d, 0) as events_last_7d,
+        coalesce(usage_windows.events_last_14d, 0) as events_last_14d,
+        coalesce(usage_windows.events_prior_21d, 0) as events_prior_21d,
+        coalesce(usage_windows.events_last_30d, 0) as events_last_30d,
+        coalesce(usage_windows.events_prior_30d, 0) as events_prior_30d,
+        coalesce(usage_windows.events_last_90d, 0) as events_last_90d,
+        coalesce(usage_windows.event_age_days_90d, 0) as event_age_days_90d,
+        coalesce(usage_windows.active_days_last_30d, 0) as active_days_last_30d,
+        coalesce(usage_windows.active_days_last_90d, 0) as active_days_last_90d,
+        coalesce(usage_windows.retention_signals_last_30d, 0) as retention_signals_last_30d,
+        coalesce(usage_windows.event_types_last_30d, 0)::bigint as event_types_last_30d,
+        coalesce(usage_windows.adoption_micros_30d, 0) as adoption_micros_30d,
+        coalesce(usage_windows.adoption_scores_30d, 0) as adoption_scores_30d,
+        coalesce(usage_windows.adoption_micros_31_90d, 0) as adoption_micros_31_90d,
+        coalesce(usage_windows.adoption_scores_31_90d, 0) as adoption_scores_31_90d,
+        coalesce(tickets.tickets_last_30d, 0) as tickets_last_30d,
+        coalesce(tickets.tickets_last_90d, 0) as tickets_last_90d,
+        coalesce(tickets.high_priority_tickets, 0) as high_priority_tickets,
+        coalesce(tickets.open_tickets, 0) as open_tickets
+    from customer_snapshots
+    inner join plans using (snapshot_date, customer_id)
+    left join usage_lifetime using (snapshot_date, customer_id)
+    left join usage_windows using (snapshot_date, customer_id)
+    left join tickets using (snapshot_date, customer_id)
+    left join renewals using (snapshot_date, customer_id)
+    left join risk_signals using (snapshot_date, customer_id)
+
+),
+
+-- Every quotient divides whole numbers once: sums of doubles would differ in their last bits from run to run.
+final as (
+
+    select
+        snapshot_date,
+        customer_id,
+        industry,
+        plan_tier,
+        mrr,
+        tenure_days,
+        tenure_days < 90 as is_early_stage,
+        total_events,
+        retention_signal_count,
+        events_last_7d,
+        events_last_14d,
+        events_prior_21d,
+        events_last_30d,
+        events_last_90d,
+        coalesce(snapshot_date - last_event_date, tenure_days) as days_since_last_event,
+        active_days_last_30d,
+        active_days_last_90d,
+        event_types_last_30d,
+        retention_signals_last_30d,
+        -- One is added on both sides, so that few events make a ratio near 1 and not a wild one.
+        3.0::double * (events_last_7d + 1) / (events_prior_21d + 3) as usage_change_7d,
+        (events_last_30d + 1)::double / (events_prior_30d + 1) as usage_change_30d,
+        ((events_last_30d + 1) * tenure_days)::double / (30 * total_events + tenure_days) as usage_vs_own_history,
+        event_age_days_90d::double / nullif(events_last_90d, 0) as mean_event_age_90d,
+        adoption_micros_30d / 1e6::double / nullif(adoption_scores_30d, 0) as avg_adoption_score,
+        adoption_micros / 1e6::double / nullif(adoption_scores, 0) as lifetime_adoption_score,
+        adoption_micros_30d / 1e6::double / nullif(adoption_scores_30d, 0)
+        - adoption_micros_31_90d / 1e6::double / nullif(adoption_scores_31_90d, 0) as adoption_change,
+        integration_connects_first_30d,
+        case
+            when integration_connects_first_30d >= 3 then true
+            when tenure_days >= 30 then false
+        end as activated_at_30d,
+        tickets_last_30d,
+        tickets_last_90d,
+        high_priority_tickets,
+        open_tickets,
+        avg_resolution_hours,
+        renewal_date - snapshot_date as days_to_renewal,
+        dated_compliance_gap_micros / 1e6::double as compliance_gap_score,
+        dated_vendor_risk_flags as vendor_risk_flags,
+        compliance_gap_micros / 1e6::double as known_compliance_gap_score,
+        vendor_risk_flags as known_vendor_risk_flags,
+        case
+            when coalesce(first_event_date, first_ticket_date, first_signal_date) is null then 0
+            else
+                (
+                    snapshot_date
+                    - greatest(signup_date, least(first_event_date, first_ticket_date, first_signal_date))
+                ) // 7
+        end as history_weeks
+    from joined
+
+)
+
+select * from final

@@ -1,0 +1,226 @@
+{{ config(materialized='table') }}
+
+with
+
+scored_mondays as (
+
+    select * from {{ source('scoring', 'scored_mondays') }}
+
+),
+
+scores as (
+
+    select * from {{ source('scoring', 'scores') }}
+    where snapshot_date in (select scored_mondays.snapshot_date from scored_mondays)
+
+),
+
+features as (
+
+    select * from {{ ref('mart_customer_churn_features') }}
+
+),
+
+customers as (
+
+    select * from {{ ref('stg_customers') }}
+
+),
+
+plan_ladder as (
+
+    select * from {{ ref('plan_ladder') }}
+
+),
+
+risk_tiers as (
+
+    select * from {{ ref('risk_tiers') }}
+
+),
+
+playbook as (
+
+    select * from {{ ref('playbook') }}
+
+),
+
+policy as (
+
+    select * from {{ ref('policy_constants') }}
+
+),
+
+measured as (
+
+    select
+        scores.*,
+        scored_mondays.* exclude (snapshot_date),
+        features.plan_tier,
+        features.industry,
+        features.mrr,
+        features.tenure_days,
+        features.is_early_stage,
+        features.history_weeks,
+        features.known_compliance_gap_score,
+        features.known_vendor_risk_flags,
+        customers.csm_owner,
+        plan_ladder.next_tier as target_tier,
+        policy.months_per_year * features.mrr as annual_revenue,
+        case
+            when features.events_prior_21d = 0 then if(features.events_last_7d = 0, 1.0, 0.0)
+            else 1 - least(1, 3.0::double * features.events_last_7d / features.events_prior_21d)
+        end as usage_decay,
+        -- Revenue that the step up would add, for certain; the propensity comes later.
+        case
+            when plan_ladder.entry_mrr is not null then policy.months_per_year * plan_ladder.entry_mrr
+            when plan_ladder.uplift_multiplier is not null
+                then policy.months_per_year * features.mrr * (plan_ladder.uplift_multiplier - 1)
+        end as full_uplift
+    from scores
+    inner join scored_mondays on scores.snapshot_date = scored_mondays.snapshot_date
+    inner join features
+        on scores.snapshot_date = features.snapshot_date and scores.customer_id = features.customer_id
+    inner join customers on scores.customer_id = customers.customer_id
+    left join plan_ladder on features.plan_tier = plan_ladder.plan_tier
+    cross join policy
+
+),
+
+judged as (
+
+    select
+        measured.*,
+        churn_tier.risk_tier,
+        measured.annual_revenue * measured.churn_probability_90d as revenue_at_risk,
+        policy.usage_decay_weight * measured.usage_decay
+        + policy.compliance_gap_weight * coalesce(measured.known_compliance_gap_score, 0)
+        + policy.vendor_flags_weight
+        * least(coalesce(measured.known_vendor_risk_flags, 0) / policy.vendor_flags_cap, 1) as risk_score,
+        concat_ws(
+            ' + ',
+            'usage_decay',
+            if(measured.known_compliance_gap_score is not null, 'compliance_gap', null),
+            if(measured.known_vendor_risk_flags is not null, 'vendor_flags', null)
+        ) as risk_score_basis,
+        case
+            when measured.expansion_model_version is null then null
+            when measured.target_tier is null then 0
+            else measured.full_uplift * measured.expansion_propensity
+        end as expected_arr_uplift,
+        case
+            when measured.expansion_propensity is null then null
+            when measured.expansion_propensity >= policy.readiness_ready then 'ready'
+            when measured.expansion_propensity >= policy.readiness_not_ready then 'not_ready'
+            else 'none'
+        end as expansion_readiness,
+        case
+            when measured.expansion_model_version is not null
+                then coalesce(
+                    measured.expansion_propensity >= policy.candidate_propensity
+                    and measured.churn_probability_90d < policy.candidate_max_churn,
+                    false
+                )
+        end as is_expansion_candidate,
+        case
+            when measured.churn_probability_90d >= policy.play_churn_threshold
+                then if(
+                    coalesce(measured.expansion_propensity >= policy.play_expansion_threshold, false),
+                    'Flight Risk', 'Retention Priority'
+                )
+            else if(
+                coalesce(measured.expansion_propensity >= policy.play_expansion_threshold, false),
+                'Growth Engine', 'Stable Base'
+            )
+        end as play,
+        measured.churn_probability_30d > policy.flag_threshold as is_flagged
+    from measured
+    cross join policy
+    asof left join risk_tiers as churn_tier on measured.churn_probability_90d >= churn_tier.lower_bound
+
+),
+
+ranked as (
+
+    select
+        judged.*,
+        score_tier.risk_tier as risk_score_tier,
+        case
+            when judged.expansion_model_version is not null
+                then coalesce(
+                    (
+                        judged.expected_arr_uplift > policy.high_value_uplift
+                        and judged.expansion_propensity >= policy.high_value_propensity
+                    )
+                    or (judged.plan_tier = 'free' and judged.expansion_propensity >= policy.high_value_free_propensity),
+                    false
+                )
+        end as is_high_value_target,
+        row_number() over (
+            partition by judged.snapshot_date
+            order by coalesce(judged.revenue_at_risk, 0) desc, judged.churn_probability_90d desc, judged.customer_id
+        ) as priority_rank,
+        case
+            when judged.is_expansion_candidate
+                then row_number() over (
+                    partition by judged.snapshot_date, judged.is_expansion_candidate
+                    order by
+                        coalesce(judged.expected_arr_uplift, 0) desc, judged.expansion_propensity desc, judged.customer_id
+                )
+        end as expansion_rank
+    from judged
+    cross join policy
+    asof left join risk_tiers as score_tier on judged.risk_score >= score_tier.lower_bound
+
+),
+
+final as (
+
+    select
+        ranked.snapshot_date,
+        ranked.customer_id,
+        ranked.plan_tier,
+        ranked.industry,
+        ranked.mrr,
+        ranked.tenure_days,
+        ranked.is_early_stage,
+        ranked.csm_owner,
+        ranked.churn_probability_30d,
+        ranked.churn_probability_90d,
+        ranked.risk_tier,
+        null::varchar as previous_risk_tier,
+        null::double as probability_change,
+        ranked.is_flagged,
+        ranked.risk_score,
+        ranked.risk_score_tier,
+        ranked.risk_score_basis,
+        ranked.annual_revenue,
+        ranked.revenue_at_risk,
+        ranked.priority_rank,
+        ranked.churn_drivers,
+        ranked.change_drivers,
+        ranked.expansion_propensity,
+        ranked.expansion_readiness,
+        ranked.expansion_drivers,
+        ranked.target_tier,
+        ranked.expected_arr_uplift,
+        ranked.is_expansion_candidate,
+        ranked.expansion_rank,
+        ranked.is_high_value_target,
+        ranked.play,
+        playbook.recommended_action,
+        ranked.history_weeks,
+        null::boolean as model_changed,
+        ranked.policy_version,
+        ranked.scoring_mode,
+        ranked.churn_30d_model_version,
+        ranked.churn_90d_model_version,
+        ranked.expansion_model_version,
+        ranked.run_id,
+        ranked.scored_at
+    from ranked
+    left join playbook on ranked.play = playbook.play and ranked.risk_tier = playbook.risk_tier
+
+)
+
+select * from final

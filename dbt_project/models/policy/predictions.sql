@@ -1,0 +1,14 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ clear_window('snapshot_date', 'scoring.approved_mondays') }}",
+        post_hook="{{ refresh_changes() }}"
+    )
+}}
+
+-- Candidates are written, then audited Monday by Monday, and only what passed replaces what was there.
+select *
+from {{ ref('prediction_candidates') }}
+where snapshot_date in (select snapshot_date from scoring.approved_mondays)

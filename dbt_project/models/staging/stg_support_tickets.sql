@@ -1,0 +1,24 @@
+with
+
+source as (
+
+    select * from {{ source('landing', 'support_tickets') }}
+
+),
+
+renamed as (
+
+    select
+        ticket_id,
+        customer_id,
+        created_date,
+        known_date,
+        resolved_date,
+        resolution_seconds,
+        priority in ('high', 'critical') as is_high_priority,
+        lower(trim(topic)) as topic
+    from source
+
+)
+
+select * from renamed

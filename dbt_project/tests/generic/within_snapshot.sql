@@ -1,0 +1,98 @@
+{#
+    Tests of a weekly table. Each returns one row per Monday that fails and says how often, because that Monday, and only that one,
+    then stays out of scores and publication.
+#}
+
+{% test unique_within_snapshot(model, columns) %}
+select
+    snapshot_date,
+    count(*) as failures
+from (
+    select snapshot_date
+    from {{ model }}
+    group by snapshot_date, {{ columns | join(', ') }}
+    having count(*) > 1
+)
+group by snapshot_date
+{% endtest %}
+
+{% test not_null_within_snapshot(model, columns) %}
+select
+    snapshot_date,
+    count(*) as failures
+from {{ model }}
+where {% for column in columns %}{{ column }} is null{% if not loop.last %} or {% endif %}{% endfor %}
+group by snapshot_date
+{% endtest %}
+
+{% test within_range(model, column, minimum=none, maximum=none) %}
+select
+    snapshot_date,
+    count(*) as failures
+from {{ model }}
+where
+    false
+    {% if minimum is not none %}or {{ column }} < {{ minimum }}{% endif %}
+    {% if maximum is not none %}or {{ column }} > {{ maximum }}{% endif %}
+group by snapshot_date
+{% endtest %}
+
+{% test accepted_within_snapshot(model, column, values) %}
+select
+    snapshot_date,
+    count(*) as failures
+from {{ model }}
+where {{ column }} not in ({% for value in values %}'{{ value }}'{% if not loop.last %}, {% endif %}{% endfor %})
+group by snapshot_date
+{% endtest %}
+
+{% test covers_active_customers(model) %}
+with
+
+expected as (
+
+    select
+        snapshots.snapshot_date,
+        customers.customer_id
+    from {{ ref('stg_customers') }} as customers
+    inner join {{ source('control', 'mondays_to_test') }} as snapshots
+        on customers.signup_date < snapshots.snapshot_date and customers.known_date < snapshots.snapshot_date
+    where
+        coalesce(customers.churn_date >= snapshots.snapshot_date, true)
+        and coalesce(customers.censor_date >= snapshots.snapshot_date, true)
+
+),
+
+actual as (
+
+    select
+        snapshot_date,
+        customer_id
+    from {{ model }}
+
+)
+
+select
+    coalesce(expected.snapshot_date, actual.snapshot_date) as snapshot_date,
+    count(*) as failures
+from expected
+full outer join actual using (snapshot_date, customer_id)
+where expected.customer_id is null or actual.customer_id is null
+group by all
+{% endtest %}
+
+{% test covers_scored_customers(model) %}
+select
+    coalesce(scored.snapshot_date, predicted.snapshot_date) as snapshot_date,
+    count(*) as failures
+from (
+    select
+        snapshot_date,
+        customer_id
+    from {{ source('scoring', 'scores') }}
+    where snapshot_date in (select snapshot_date from {{ source('scoring', 'scored_mondays') }})
+) as scored
+full outer join {{ model }} as predicted using (snapshot_date, customer_id)
+where scored.customer_id is null or predicted.customer_id is null
+group by all
+{% endtest %}
