@@ -29,7 +29,9 @@ app = typer.Typer(
     "Exit codes: 0 good; 2 bad input or usage; 3 refused (no model for the week, or a gate was not passed); 1 anything else.",
 )
 
-HomeOption = Annotated[Path | None, typer.Option("--home", help="Directory that holds all state.", show_default="CHURN_HOME")]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Directory that holds all state.", show_default="CHURN_HOME")
+]
 WeekOption = Annotated[str | None, typer.Option("--week", metavar="MONDAY", help="A Monday, YYYY-MM-DD.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -166,7 +168,7 @@ def _settings(home: Path | None, raw: Path | None = None) -> Settings:
 
     from churn_pipeline.settings import Settings
 
-    given = {name: value for name, value in (("home", home), ("raw", raw)) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in (("home", home), ("raw", raw)) if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:

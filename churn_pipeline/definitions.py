@@ -27,7 +27,7 @@ SCHEDULE = "monday_8am"
 # dbt runs three times a run: facts to features, then, after Python has scored, scores to candidates, and, after the audit, what
 # passed into the predictions.
 _FEATURES = "path:seeds path:models/staging path:models/intermediate path:models/marts"
-_CANDIDATES = "policy_constants prediction_candidates"
+_CANDIDATES = "prediction_candidates"
 _PREDICTIONS = "predictions"
 
 

@@ -52,7 +52,9 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
                 ).fetchall()
             ]
             if owner not in owners:
-                raise InputError(f"no customer of {monday} belongs to '{owner}'; owners are {', '.join(owners) or 'not given'}")
+                raise InputError(
+                    f"no customer of {monday} belongs to '{owner}'; owners are {', '.join(owners) or 'not given'}"
+                )
         rows = _rows(
             con,
             f"{_CALL_LIST} and (?::varchar is null or predictions.csm_owner = ?) order by priority_rank limit ?",
@@ -107,7 +109,12 @@ def customer(settings: Settings, customer_id: str, monday: date | None) -> dict[
             """,
             [customer_id, week],
         ).fetchall()
-    return {**rows[0], "history": [dict(zip(("snapshot_date", "churn_probability_90d", "risk_tier"), h, strict=True)) for h in history]}
+    return {
+        **rows[0],
+        "history": [
+            dict(zip(("snapshot_date", "churn_probability_90d", "risk_tier"), h, strict=True)) for h in history
+        ],
+    }
 
 
 def model_rows(settings: Settings) -> list[dict[str, Any]]:
@@ -128,7 +135,9 @@ def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
         "expansion_90d": found["expansion_model_version"],
     }
     found["models"] = [
-        row for row in reversed(model_rows(settings)) if row["promoted"] and versions.get(row["target"]) == row["version"]
+        row
+        for row in reversed(model_rows(settings))
+        if row["promoted"] and versions.get(row["target"]) == row["version"]
     ]
     found["database"] = str(settings.published_database)
     found["tracking_uri"] = settings.tracking_uri
@@ -178,7 +187,13 @@ def print_run(found: dict[str, Any]) -> None:
     """The call list, how good the models are, and where to look next."""
     print_call_list(found)
     console = _console()
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1), title="How good the models are, on weeks they had not seen", title_justify="left")
+    table = Table(
+        box=SIMPLE,
+        pad_edge=False,
+        padding=(0, 1),
+        title="How good the models are, on weeks they had not seen",
+        title_justify="left",
+    )
     for name, justify in (
         ("model", "left"),
         ("version", "right"),
@@ -248,7 +263,9 @@ def print_customer(found: dict[str, Any]) -> None:
         f"{found['plan_tier'] or 'unknown'} plan, {money}, {escape(found['industry'] or 'industry unknown')}, customer for "
         f"{found['tenure_days']:,} days, owner {escape(found['csm_owner'] or 'none')}"
     )
-    change = f" ({found['probability_change']:+.1%} since last Monday)" if found["probability_change"] is not None else ""
+    change = (
+        f" ({found['probability_change']:+.1%} since last Monday)" if found["probability_change"] is not None else ""
+    )
     at_risk = f"${found['revenue_at_risk']:,.0f}" if found["revenue_at_risk"] is not None else "unknown"
     console.print(
         f"\nChurn: [bold]{found['churn_probability_90d']:.1%}[/bold] within 90 days{change}, "
@@ -262,7 +279,11 @@ def print_customer(found: dict[str, Any]) -> None:
             f"({found['expansion_readiness']}), expected ${found['expected_arr_uplift'] or 0:,.0f} a year"
         )
     console.print(f"\n[bold]{found['play']}[/bold]: {escape(found['recommended_action'])}")
-    for title, column in (("Why", "churn_drivers"), ("What changed", "change_drivers"), ("Growth", "expansion_drivers")):
+    for title, column in (
+        ("Why", "churn_drivers"),
+        ("What changed", "change_drivers"),
+        ("Growth", "expansion_drivers"),
+    ):
         if found[column]:
             console.print(f"\n{title}")
             for driver in found[column]:
@@ -307,7 +328,9 @@ def _interval(metrics: dict[str, Any], name: str) -> str:
 
 def _published(settings: Settings) -> duckdb.DuckDBPyConnection:
     if not settings.published_database.exists():
-        raise RefusedError(f"{settings.published_database} is not there: nothing has been published yet; start with 'churn run'")
+        raise RefusedError(
+            f"{settings.published_database} is not there: nothing has been published yet; start with 'churn run'"
+        )
     return duckdb.connect(str(settings.published_database), read_only=True)
 
 
@@ -318,7 +341,9 @@ def _published_week(con: duckdb.DuckDBPyConnection, monday: date | None) -> date
     if monday is None:
         return weeks[-1]
     if monday not in weeks:
-        raise RefusedError(f"{monday} is not published; the table holds {len(weeks)} Mondays from {weeks[0]} to {weeks[-1]}")
+        raise RefusedError(
+            f"{monday} is not published; the table holds {len(weeks)} Mondays from {weeks[0]} to {weeks[-1]}"
+        )
     return monday
 
 

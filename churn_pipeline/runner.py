@@ -97,9 +97,7 @@ def _outcome(settings: Settings, result: dg.ExecuteInProcessResult) -> Outcome:
 
     with connect(settings) as con:
         refused = runs.refusals(con, result.run_id)
-    published = any(
-        event.is_step_materialization and event.asset_key == PUBLISHED for event in result.all_events
-    )
+    published = any(event.is_step_materialization and event.asset_key == PUBLISHED for event in result.all_events)
     if result.success and published and not refused:
         return Outcome(result.run_id, 0, "")
     if refused:
@@ -120,7 +118,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[int, str]]:
             data = event.step_failure_data
             if data.user_failure_data is not None:
                 found = data.user_failure_data.metadata.get(EXIT_CODE)
-                yield (int(found.value) if found is not None else 1, data.user_failure_data.description or "")
+                yield (int(str(found.value)) if found is not None else 1, data.user_failure_data.description or "")
             elif data.error is not None:
                 yield 1, f"{event.step_key}: {_root(data.error)}"
         elif event.is_failure and event.event_type_value == "PIPELINE_FAILURE" and event.job_failure_data.error:
@@ -143,7 +141,7 @@ def _progress_logger(progress: Callable[[str], None] | None) -> dg.LoggerDefinit
                 return
             event = getattr(record, "dagster_event", None)
             if event is None:
-                progress(record.dagster_meta["orig_message"])
+                progress(str(getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())))
             elif event.event_type_value == "STEP_START":
                 progress(f"{event.step_key} ...")
 

@@ -29,7 +29,9 @@ class Settings(BaseSettings):
     now: datetime | None = Field(None, description="Stands in for the clock, for tests and demonstrations.")
 
     first_monday: date = Field(date(2012, 1, 2), description="Oldest Monday that can be asked for.")
-    history_weeks: int = Field(156, ge=60, description="Weekly snapshots kept in the feature marts, counted back from S.")
+    history_weeks: int = Field(
+        156, ge=60, description="Weekly snapshots kept in the feature marts, counted back from S."
+    )
     freshness_days: int = Field(7, ge=1, description="Newest usage event older than this before S refuses the week.")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="Share of bad rows in a table over which a run stops.")
     max_bad_rows: int = Field(20, ge=0, description="Bad rows that are always tolerated, whatever their share.")

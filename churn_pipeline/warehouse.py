@@ -87,7 +87,9 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
                 time.sleep(_POLL_SECONDS)
         file.seek(0)
         file.truncate()
-        json.dump({"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}, file)
+        json.dump(
+            {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}, file
+        )
         file.flush()
         yield
 

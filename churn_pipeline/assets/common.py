@@ -32,7 +32,7 @@ RAW = [
     dg.AssetSpec(
         raw_key(name),
         group_name="raw",
-        description=f"{table.description} As the source exports it; see docs/data-contract.md.",
+        description=f"{table.meaning} As the source exports it; see docs/data-contract.md.",
         kinds={"parquet"},
     )
     for name, table in TABLES.items()

@@ -63,11 +63,18 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             )
         if found.code_changed:
             context.log.warning("The feature SQL changed since the marts were built: they are built from scratch.")
-        context.log.info(f"{len(found.snapshots)} snapshots and {found.days} usage days to build, {found.kept} snapshots kept")
+        context.log.info(
+            f"{len(found.snapshots)} snapshots and {found.days} usage days to build, {found.kept} snapshots kept"
+        )
         span = f"{found.snapshots[0]} to {found.snapshots[-1]}" if found.snapshots else "none"
         yield dg.MaterializeResult(
             asset_key=SNAPSHOTS_TO_BUILD,
-            metadata={"snapshots": len(found.snapshots), "kept": found.kept, "range": span, "code_changed": found.code_changed},
+            metadata={
+                "snapshots": len(found.snapshots),
+                "kept": found.kept,
+                "range": span,
+                "code_changed": found.code_changed,
+            },
         )
         yield dg.MaterializeResult(asset_key=DAYS_TO_BUILD, metadata={"days": found.days})
         yield dg.MaterializeResult(asset_key=MONDAYS_TO_TEST)

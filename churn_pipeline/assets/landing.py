@@ -18,7 +18,7 @@ from churn_pipeline.warehouse import connect
             landing_key(name),
             deps=[raw_key(name)],
             group_name="landing",
-            description=f"{table.description} Typed, deduplicated, without what quarantine holds.",
+            description=f"{table.meaning} Typed, deduplicated, without what quarantine holds.",
             kinds={"duckdb"},
         )
         for name, table in TABLES.items()
@@ -39,7 +39,10 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             max_bad_rows=settings.max_bad_rows,
             progress=context.log.info,
         )
-    for name, table in report.tables.items():
-        for notice in table.notices:
-            context.log.warning(notice)
-        yield dg.MaterializeResult(asset_key=landing_key(name), metadata=table.metadata())
+    for notice in report.notices:
+        context.log.warning(notice)
+    for name, table in report.to_dict()["tables"].items():
+        yield dg.MaterializeResult(
+            asset_key=landing_key(name),
+            metadata={"dagster/row_count": table.pop("rows_total"), **{key: value for key, value in table.items() if value}},
+        )

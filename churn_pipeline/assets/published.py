@@ -41,7 +41,9 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
             runs.record(
                 con,
                 [
-                    runs.RunRow(run_id, day, home.scoring_mode(day), "refused", 0, "nothing was scored for it", 1, home.now())
+                    runs.RunRow(
+                        run_id, day, home.scoring_mode(day), "refused", 0, "nothing was scored for it", 1, home.now()
+                    )
                     for day in partition_mondays(context)
                     if day not in spoken_of
                 ],
@@ -55,7 +57,9 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                 "dagster/row_count": sum(done.rows.values()),
                 "Mondays published": len(approved),
                 "Mondays in the table": done.weeks,
-                "tiers": table_metadata(["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk (USD)"], tiers),
+                "tiers": table_metadata(
+                    ["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk (USD)"], tiers
+                ),
                 "database": dg.MetadataValue.path(home.settings.published_database),
                 "files": dg.MetadataValue.json([str(path) for path in done.files]),
             }

@@ -68,7 +68,14 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(
                         runs.RunRow(
-                            context.run_id, day, home.scoring_mode(day), "refused", 0, str(error), error.exit_code, home.now()
+                            context.run_id,
+                            day,
+                            home.scoring_mode(day),
+                            "refused",
+                            0,
+                            str(error),
+                            error.exit_code,
+                            home.now(),
                         )
                     )
                     continue

@@ -15,7 +15,9 @@ from churn_pipeline.scoring.store import approve, raised_results, scored_mondays
 from churn_pipeline.warehouse import connect
 
 
-def features_check(mart: dg.AssetKey, others: Sequence[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+def features_check(
+    mart: dg.AssetKey, others: Sequence[dg.AssetKey], weekly: dg.PartitionsDefinition
+) -> dg.AssetChecksDefinition:
     """The check after the marts: a Monday that fails it is neither scored nor trained on."""
 
     @dg.asset_check(
@@ -25,10 +27,14 @@ def features_check(mart: dg.AssetKey, others: Sequence[dg.AssetKey], weekly: dg.
         description="One result per Monday, stored in control.monday_checks. A Monday that fails stays out, the others go on.",
         partitions_def=weekly,
     )
-    def every_monday_is_usable(context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
+    def every_monday_is_usable(
+        context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
+    ) -> dg.AssetCheckResult:
         requested = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
-            tested = [day for (day,) in con.execute("select snapshot_date from control.mondays_to_test order by 1").fetchall()]
+            tested = [
+                day for (day,) in con.execute("select snapshot_date from control.mondays_to_test order by 1").fetchall()
+            ]
             relations = {
                 name: relation
                 for model in ("mart_customer_churn_features", "mart_customer_expansion_features")

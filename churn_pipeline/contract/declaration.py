@@ -1,7 +1,8 @@
 """The raw data contract: every table, column, row rule and dated fact, declared once.
 
-Landing applies what stands here, the quarantine names its rules by it, and ``docs/data-contract.md`` is rendered from it. SQL in this module
-is DuckDB's; besides columns it may use four macros that landing defines for the length of one transaction:
+Landing applies what stands here, the quarantine names its rules by it, and ``docs/data-contract.md`` is rendered from
+it. SQL in this module is DuckDB's; besides columns it may use four macros that landing defines for the length of one
+transaction:
 
 - ``local_date(ts)``: the date on the wall clock of the pipeline's time zone at the UTC instant ``ts``;
 - ``local_midnight(day)``: the UTC instant at which the local ``day`` begins;
@@ -31,8 +32,9 @@ class Kind(StrEnum):
     FLAG = "flag"
 
 
-# Smallest and largest value of each numeric kind. The upper bounds of money, hours and counts are far beyond anything real: they keep
-# sums of cents and seconds inside a BIGINT, and reject a column that holds nanoseconds or an id by mistake.
+# Smallest and largest value of each numeric kind. The upper bounds of money, hours and counts are far beyond anything
+# real: they keep sums of cents and seconds inside a BIGINT, and reject a column that holds nanoseconds or an id by
+# mistake.
 RANGES: Mapping[Kind, tuple[int, int]] = MappingProxyType(
     {Kind.MONEY: (0, 10**12), Kind.SHARE: (0, 1), Kind.HOURS: (0, 10**6), Kind.COUNT: (0, 10**12)}
 )
@@ -41,8 +43,8 @@ KIND_SENTENCES: Mapping[Kind, str] = MappingProxyType(
     {
         Kind.TEXT: "text; surrounding blanks are cut off",
         Kind.CATEGORY: "one of the listed words, in any case",
-        Kind.DATE: "local date: `YYYY-MM-DD`; a naive timestamp with a time of day is UTC, one with an offset is converted",
-        Kind.INSTANT: "instant: ISO 8601; naive is UTC, an offset is converted, a date alone is the local 00:00 of that day",
+        Kind.DATE: "local date `YYYY-MM-DD`; a timestamp with a time of day is UTC, one with an offset is converted",
+        Kind.INSTANT: "ISO 8601; naive is UTC, an offset is converted, a date alone is the local 00:00 of that day",
         Kind.MONEY: "US dollars, 0 or more; landed as whole cents",
         Kind.SHARE: "number from 0 to 1",
         Kind.HOURS: "hours, 0 or more; landed as whole seconds",
@@ -73,8 +75,8 @@ class Column:
         required: the column has to exist in every file of the table.
         needed: a row without a usable value cannot be used and is quarantined; elsewhere the value may be null.
         pii: personal data: never copied into the quarantine, never part of a fact.
-        future: what happens to a value after the moment of landing: it is fine, the cell is blanked until that moment has come, or the row
-            waits in quarantine until then.
+        future: what happens to a value after the moment of landing: it is fine, the cell is blanked until that moment
+            has come, or the row waits in quarantine until then.
     """
 
     name: str
@@ -92,10 +94,12 @@ class Rule:
     """What a row or a cell must fulfil.
 
     Attributes:
-        kind: ``row``: a row that breaks the rule is quarantined; ``cell``: the first of ``columns`` becomes null and the row stays.
+        kind: ``row``: a row that breaks the rule is quarantined; ``cell``: the first of ``columns`` becomes null and
+            the row stays.
         columns: the columns that the rule is about, the blamed one first.
         condition: SQL that is true for a row that breaks the rule; null counts as fulfilled.
-        until: SQL of the UTC instant from which the rule will be fulfilled without any change of the data, if time alone heals it.
+        until: SQL of the UTC instant from which the rule will be fulfilled without any change of the data, if time
+            alone heals it.
     """
 
     name: str
@@ -108,7 +112,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Landed:
-    """One column of a landed table: its SQL type and its expression over the raw columns, typed and with bad cells blanked."""
+    """One column of a landed table: its SQL type, and its expression over the raw columns with bad cells blanked."""
 
     name: str
     type: str
@@ -117,7 +121,7 @@ class Landed:
 
 @dataclass(frozen=True)
 class Fact:
-    """A part of a landed row that becomes known on one day: the SQL of that day, and of the values known from then on."""
+    """A part of a landed row that becomes known on one day: SQL of that day, and of the values known from then on."""
 
     name: str
     day: str
@@ -136,7 +140,8 @@ class TableContract:
 
     Attributes:
         key: columns that identify a row, named alike in the raw and in the landed table.
-        own_date: landed column with the row's own date or instant; the earlier one wins among rows with equal key and known_date.
+        own_date: landed column with the row's own date or instant; the earlier one wins among rows with equal key and
+            known_date.
         facts_from: relation that facts are read from; ``{rows}`` stands for the landed rows in question.
         whole: always landed from all of its files, because one new row may change what the old ones mean.
     """
@@ -160,7 +165,7 @@ class TableContract:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """Every rule but `unique key`, in the order of blame: a row is quarantined under the first one that it breaks."""
+        """Every rule but `unique key`, in the order of blame: a row is quarantined under the first that it breaks."""
         rows: list[Rule] = []
         cells: list[Rule] = []
         for column in self.columns:
@@ -275,7 +280,9 @@ def _future(column: Column, kind: Literal["row", "cell"]) -> list[Rule]:
         return []
     value, present, until = _moment(column)
     waiting = (
-        "the row waits in quarantine until then" if kind == "row" else "the cell is blank until then and the row is used"
+        "the row waits in quarantine until then"
+        if kind == "row"
+        else "the cell is blank until then and the row is used"
     )
     sentence = f"{column.name} is not after the moment of landing; {waiting}."
     return [Rule(NOT_AFTER_NOW, kind, (column.name,), sentence, f"{value} > {present}", until)]
@@ -295,8 +302,8 @@ def _not_before(column: str, start: str) -> Rule:
     )
 
 
-# Scores and money are landed as integers: a sum of doubles depends on the order in which threads add, a sum of integers does not. round()
-# goes half away from zero.
+# Scores and money are landed as integers: a sum of doubles depends on the order in which threads add, a sum of integers
+# does not. round() goes half away from zero.
 def _cents(column: str) -> Landed:
     return Landed(f"{column}_cents", "BIGINT", f"round({column} * 100)")
 
@@ -326,9 +333,7 @@ CUSTOMERS = TableContract(
         Column("mrr", Kind.MONEY, "today's monthly recurring revenue"),
         Column("churn_date", Kind.DATE, "the day they left; null while active", future="cell"),
         Column("upgrade_date", Kind.DATE, "the day they moved to a higher plan", required=False, future="cell"),
-        Column(
-            "censor_date", Kind.DATE, "the day they left the book without churning", required=False, future="cell"
-        ),
+        Column("censor_date", Kind.DATE, "the day they left the book without churning", required=False, future="cell"),
         Column("seats", Kind.COUNT, "licensed users", required=False),
         Column("csm_owner", Kind.TEXT, "customer success manager, for display", required=False),
         Column("company_name", Kind.TEXT, "name, for display", required=False, pii=True),
@@ -352,8 +357,8 @@ CUSTOMERS = TableContract(
         _same("company_name"),
         _known("signup_date"),
     ),
-    # Plan and price enter as they were before the first recorded change: a plan change of today, which also rewrites the customer's row,
-    # then leaves the past alone.
+    # Plan and price enter as they were before the first recorded change: a plan change of today, which also rewrites
+    # the customer's row, then leaves the past alone.
     facts_from="""(
         select
             customer.* exclude (plan_tier, mrr_cents),
@@ -377,7 +382,10 @@ CUSTOMERS = TableContract(
         Fact("churned", "greatest(churn_date, known_date)", ("customer_id", "churn_date"), "churn_date is not null"),
         Fact("left", "greatest(censor_date, known_date)", ("customer_id", "censor_date"), "censor_date is not null"),
         Fact(
-            "upgraded", "greatest(upgrade_date, known_date)", ("customer_id", "upgrade_date"), "upgrade_date is not null"
+            "upgraded",
+            "greatest(upgrade_date, known_date)",
+            ("customer_id", "upgrade_date"),
+            "upgrade_date is not null",
         ),
     ),
     whole=True,
@@ -436,11 +444,7 @@ USAGE_EVENTS = TableContract(
         Landed("adoption_micros", "BIGINT", "round(feature_adoption_score * 1000000)"),
         _known('local_date("timestamp")'),
     ),
-    facts=(
-        Fact(
-            "happened", "known_date", ("event_id", "customer_id", "event_at", "event_type", "adoption_micros")
-        ),
-    ),
+    facts=(Fact("happened", "known_date", ("event_id", "customer_id", "event_at", "event_type", "adoption_micros")),),
 )
 
 SUPPORT_TICKETS = TableContract(
@@ -501,9 +505,7 @@ GTM_OPPORTUNITIES = TableContract(
         Column("close_date", Kind.DATE, "expected, or actual once closed"),
         Column("amount", Kind.MONEY, "yearly value"),
         Column("sales_owner", Kind.TEXT, "account executive, for display"),
-        Column(
-            "opportunity_type", Kind.CATEGORY, "expansion or not", False, categories=("expansion", "new_business")
-        ),
+        Column("opportunity_type", Kind.CATEGORY, "expansion or not", False, categories=("expansion", "new_business")),
         Column(
             "created_date",
             Kind.DATE,
@@ -517,7 +519,8 @@ GTM_OPPORTUNITIES = TableContract(
             NOT_AFTER_NOW,
             "cell",
             ("close_date", "stage"),
-            "close_date of a closed stage is not after the moment of landing; the cell is blank until then and the row is used.",
+            "close_date of a closed stage is not after the moment of landing; the cell is blank until then and the row "
+            "is used.",
             f"{CLOSED_STAGES} and close_date > this_day()",
             "local_midnight(close_date)",
         ),
@@ -670,9 +673,7 @@ INTERVENTIONS = TableContract(
         _same("snooze_until", "DATE"),
         _known('local_date("at")'),
     ),
-    facts=(
-        Fact("acted", "known_date", ("intervention_id", "customer_id", '"at"', "kind", "outcome", "snooze_until")),
-    ),
+    facts=(Fact("acted", "known_date", ("intervention_id", "customer_id", '"at"', "kind", "outcome", "snooze_until")),),
 )
 
 # Customers come first: every other table is checked against them.

@@ -1,10 +1,11 @@
 """Day digests: what was known by when, in a form that can be compared.
 
-Every landed row is split into facts by the day on which each part of it becomes known, and each day's facts are condensed into a count and a sum of
-row hashes, which does not depend on their order. If all digests dated before S are equal, everything known at S is equal.
+Every landed row is split into facts by the day on which each part of it becomes known, and each day's facts are
+condensed into a count and a sum of row hashes, which does not depend on their order. If all digests dated before S are
+equal, everything known at S is equal.
 
-The hash is DuckDB's own and may change with its version. The version is part of what a table's landing is compared by, so
-that an upgrade costs one landing from scratch and a rebuild, never a wrong "unchanged".
+The hash is DuckDB's own and may change with its version. The version is part of what a table's landing is compared by,
+so that an upgrade costs one landing from scratch and a rebuild, never a wrong "unchanged".
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ FINGERPRINT_BYTES = 16
 
 
 def facts_sql(table: TableContract, rows: str) -> str:
-    """SQL of the digests of ``rows`` (a relation like the landed table): fact_date, fact_rows BIGINT, digest HUGEINT."""
+    """SQL of the digests of ``rows``, a relation like the landed table: fact_date, fact_rows BIGINT, digest HUGEINT."""
     source = table.facts_from.format(rows=rows)
     facts = " union all ".join(
         f"select {fact.day} as fact_date, hash('{fact.name}', {', '.join(fact.values)}) as row_hash "
@@ -65,7 +66,7 @@ def adjust_digests(con: duckdb.DuckDBPyConnection, table: TableContract, added: 
 
 
 def changed_from(con: duckdb.DuckDBPyConnection, source: str, before: str) -> date | None:
-    """The earliest day whose digest differs between ``landing.fact_digests`` and the relation ``before``, vanished days included."""
+    """The earliest day whose digest differs between now and the relation ``before``, vanished days included."""
     row = con.execute(
         f"""
         select min(fact_date)

@@ -1,6 +1,7 @@
 """Finding the raw files of a table, telling whether they changed, and reading their columns as the contract's kinds.
 
-Nothing here knows a rule: a value that cannot be read as its kind becomes null, and the landing compares it with whether one was given.
+Nothing here knows a rule: a value that cannot be read as its kind becomes null, and the landing compares it with
+whether one was given.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from churn_pipeline.contract.declaration import TABLES, Column, Kind, TableContr
 from churn_pipeline.errors import InputError
 
 SUFFIXES = (".parquet", ".csv")
-# A file up to this size is always compared by content: within the resolution of a file system's clock it may be rewritten with
-# equal size and time, and reading this much costs under a millisecond. Larger ones are, if only their time changed.
+# A file up to this size is always compared by content: within the resolution of a file system's clock it may be
+# rewritten with equal size and time, and reading this much costs under a millisecond. Larger ones are, if only their
+# time changed.
 ALWAYS_DIGESTED_BYTES = 1 << 20
 
 
@@ -60,7 +62,8 @@ def literal(text: str) -> str:
 
 
 def discover(raw: Path) -> Discovery:
-    """Finds every table of the contract in ``raw``, as ``NAME.parquet``, ``NAME.csv`` or a folder ``NAME/`` of such files.
+    """Finds every table of the contract in ``raw``, as ``NAME.parquet``, ``NAME.csv`` or a folder ``NAME/`` of such
+    files.
 
     Names that start with ``.`` or ``_`` and names that end in ``.tmp`` are somebody's work in progress and are ignored.
 
@@ -79,7 +82,7 @@ def discover(raw: Path) -> Discovery:
             entry
             for entry in entries
             if (entry.is_dir() and entry.name == table.name)
-            or (entry.is_file() and entry.stem == table.name and entry.suffix in SUFFIXES)
+            or (entry.is_file() and entry.stem == table.name and entry.suffix.lower() in SUFFIXES)
         ]
         claimed.update(forms)
         if len(forms) > 1:
@@ -90,8 +93,8 @@ def discover(raw: Path) -> Discovery:
             paths, foreign = _parts(forms[0])
             if foreign:
                 notices.append(
-                    f"{table.name}/ holds {len(foreign):,} file(s) that are neither .parquet nor .csv and were not read, "
-                    f"such as {foreign[0].name}"
+                    f"{table.name}/ holds {len(foreign):,} file(s) that are neither .parquet nor .csv and were not "
+                    f"read, such as {foreign[0].name}"
                 )
         elif forms:
             paths = forms
@@ -100,10 +103,12 @@ def discover(raw: Path) -> Discovery:
         elif table.required:
             there = ", ".join(entry.name for entry in entries[:20]) or "nothing"
             raise InputError(
-                f"{raw}: required table {table.name} is missing; expected {table.name}.parquet, {table.name}.csv or a folder "
-                f"{table.name}/ of such files, found {there}"
+                f"{raw}: required table {table.name} is missing; expected {table.name}.parquet, {table.name}.csv or a "
+                f"folder {table.name}/ of such files, found {there}"
             )
-    unknown = [entry.name for entry in entries if entry not in claimed and (entry.is_dir() or entry.suffix in SUFFIXES)]
+    unknown = [
+        entry.name for entry in entries if entry not in claimed and (entry.is_dir() or entry.suffix.lower() in SUFFIXES)
+    ]
     if unknown:
         notices.append(f"not a table of the contract and not read: {', '.join(unknown[:10])}")
     return Discovery(found, tuple(notices))
@@ -115,12 +120,13 @@ def _ignored(path: Path) -> bool:
 
 def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
     """The part files under ``folder``, and the other files."""
-    parts, foreign = [], []
+    parts: list[Path] = []
+    foreign: list[Path] = []
     for path in sorted(folder.rglob("*")):
         if any(_ignored(piece) for piece in (path, *path.parents) if piece.is_relative_to(folder) and piece != folder):
             continue
         if path.is_file():
-            (parts if path.suffix in SUFFIXES else foreign).append(path)
+            (parts if path.suffix.lower() in SUFFIXES else foreign).append(path)
     return parts, foreign
 
 
@@ -139,7 +145,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """What files need in common to be read by one statement: format, width (CSV), and where each contract column is found."""
+    """What files read by one statement have in common: format, width (CSV), and where each contract column is."""
 
     format: Literal["parquet", "csv"]
     width: int
@@ -150,14 +156,15 @@ class Layout:
         names = ", ".join(literal(_unglobbed(str(file.path))) for file in files)
         if self.format == "parquet":
             return (
-                f"read_parquet([{names}], filename = '/file', hive_partitioning = false, binary_as_string = true, "
-                "union_by_name = false)"
+                f"read_parquet([{names}], filename = '/file', hive_partitioning = false, "
+                "binary_as_string = true, union_by_name = false)"
             )
         # Names from a header never reach SQL: a CSV column is known by its position.
         columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(self.width))
         return (
-            f"read_csv([{names}], auto_detect = false, header = true, columns = {{{columns}}}, delim = ',', quote = '\"', "
-            "escape = '\"', strict_mode = true, nullstr = '', filename = '/file', hive_partitioning = false)"
+            f"read_csv([{names}], auto_detect = false, header = true, columns = {{{columns}}}, delim = ',', "
+            "quote = '\"', escape = '\"', strict_mode = true, nullstr = '', filename = '/file', "
+            "hive_partitioning = false)"
         )
 
 
@@ -169,7 +176,8 @@ def _unglobbed(path: str) -> str:
 def layouts(
     con: duckdb.DuckDBPyConnection, table: TableContract, files: Iterable[RawFile]
 ) -> dict[Layout, list[RawFile]]:
-    """Groups ``files`` by what they look like, so that an int in one part and a double in the next are each read as what they are.
+    """Groups ``files`` by what they look like, so that an int in one part and a double in the next are each read as
+    what they are.
 
     Args:
         con: any connection; it reads files only.
@@ -230,7 +238,9 @@ def unreadable(file: RawFile, error: duckdb.Error) -> InputError:
     """The error for a file that DuckDB cannot read, with the part of DuckDB's message that is about the content."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines[:6] if not line.startswith(("Possible", "*", "LINE", "^"))]
-    return InputError(f"{file.name}: the file cannot be read, it may be damaged or half written: {' | '.join(telling[:4])}")
+    return InputError(
+        f"{file.name}: the file cannot be read, it may be damaged or half written: {' | '.join(telling[:4])}"
+    )
 
 
 def first_unreadable(files: Mapping[Layout, list[RawFile]]) -> InputError | None:
@@ -241,7 +251,8 @@ def first_unreadable(files: Mapping[Layout, list[RawFile]]) -> InputError | None
     with duckdb.connect() as con:
         for layout, members in files.items():
             for file in members:
-                wanted = ", ".join(f"count({field.identifier})" for _, field in layout.fields)
+                # Hashed, because a mere count is answered from a Parquet file's metadata.
+                wanted = ", ".join(f"bit_xor(hash({field.identifier}))" for _, field in layout.fields)
                 try:
                     con.execute(f"select {wanted} from {layout.relation([file])}").fetchall()
                 except duckdb.Error as error:
@@ -263,11 +274,11 @@ _FLAG_WORDS = {"true": ("true", "t", "yes", "y", "1"), "false": ("false", "f", "
 
 @dataclass(frozen=True)
 class Reading:
-    """SQL for one column of one layout: its typed value, whether a value was given, and the value as text."""
+    """SQL for one column of one layout: its typed value, whether a value was given, and what was given."""
 
     value: str
     given: str
-    text: str
+    raw: str
 
 
 _NULL_TYPES: Mapping[Kind, str] = {
@@ -283,7 +294,7 @@ def reading(column: Column, layout: Layout) -> Reading:
     """How ``column`` is read from files of this layout. A column that is not there reads as null, not given."""
     field = dict(layout.fields).get(column.name)
     if field is None:
-        return Reading(f"null::{_NULL_TYPES.get(column.kind, 'DOUBLE')}", "false", "null::VARCHAR")
+        return Reading(f"null::{_NULL_TYPES.get(column.kind, 'DOUBLE')}", "false", "null")
     raw, physical = field.identifier, field.type
     text = f"nullif(trim({raw}::VARCHAR), '')"
     given = f"{raw} is not null" if physical != "VARCHAR" else f"{text} is not null"
@@ -301,11 +312,12 @@ def reading(column: Column, layout: Layout) -> Reading:
         given = f"{value} is not null"
     else:
         value = f"case when regexp_full_match({text}, {literal(_NUMBER)}) then try_cast({text} as DOUBLE) end"
-    return Reading(value, given, text)
+    # An id is compared with others, so it is remembered in the form in which it was read.
+    return Reading(value, given, value if column.kind is Kind.TEXT else raw)
 
 
 def _text(raw: str, physical: str, text: str) -> str:
-    """An integer id that passed through a floating column (pandas does that to one with nulls) is written as the integer."""
+    """An integer id that passed through a floating column (pandas does so beside nulls) is written as the integer."""
     if physical in ("FLOAT", "DOUBLE"):
         return f"coalesce(case when {raw} = trunc({raw}) then try_cast({raw} as BIGINT)::VARCHAR end, {text})"
     return text

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +60,8 @@ class TableReport:
         rows_total: rows that the landed table holds now.
         bad_rows: rows quarantined in this call, by rule.
         bad_cells: cells blanked in this call, by ``column: rule``.
-        changed_from: earliest day on which something known has changed; snapshots after it have to be rebuilt. None: nothing has.
+        changed_from: earliest day on which something known has changed; snapshots after it have to be rebuilt. None:
+            nothing has.
     """
 
     how: Literal["unchanged", "appended", "whole"] = "unchanged"
@@ -100,12 +101,13 @@ class LandingReport:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What there is to do for one table: which of its files to read, and how the manifest will stand."""
+    """What to do for one table: which files to read, how the manifest will stand, and whether that is news."""
 
     how: Literal["unchanged", "appended", "whole"]
     reason: str
     read: tuple[RawFile, ...]
     manifest: tuple[tuple[RawFile, str], ...]
+    noting: bool
 
 
 def land(
@@ -121,9 +123,10 @@ def land(
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
-    All of it is one transaction: an error or a kill leaves the former landing whole. The result depends on the files, on ``now`` and
-    ``timezone``, and on nothing else: landing file by file or at once, in any order, gives equal rows and digests. The one exception is
-    the ledger of undated rows, whose purpose is to remember when they were first seen.
+    All of it is one transaction: an error or a kill leaves the former landing whole. The result depends on the files,
+    on ``now`` and ``timezone``, and on nothing else: landing file by file or at once, in any order, gives equal rows
+    and digests. The one exception is the ledger of undated rows, whose purpose is to remember when they were first
+    seen.
 
     Args:
         con: read-write connection to the warehouse, outside of a transaction.
@@ -138,7 +141,9 @@ def land(
     Raises:
         InputError: a table, column or file is missing or unreadable, or too many rows are bad.
     """
-    landing = _Landing(con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None))
+    landing = _Landing(
+        con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None)
+    )
     with _utc_session(con):
         con.begin()
         try:
@@ -230,6 +235,7 @@ class _Landing:
             size, mtime_ns, digest = known.get(file.name, (None, None, ""))
             same = (size, mtime_ns) == (file.size, file.mtime_ns) and file.size > ALWAYS_DIGESTED_BYTES
             manifest.append((file, digest if same else file.digest()))
+        noting = known != {file.name: (file.size, file.mtime_ns, digest) for file, digest in manifest}
         changed = [file.name for file, digest in manifest if file.name in known and known[file.name][2] != digest]
         vanished = sorted(known.keys() - {file.name for file in files})
         new = tuple(file for file in files if file.name not in known)
@@ -241,15 +247,16 @@ class _Landing:
         if not reason and new and (table.whole or not known):
             reason = f"{new[0].name} is new"
         if reason:
-            return _Plan("whole", reason, files, tuple(manifest))
+            return _Plan("whole", reason, files, tuple(manifest), noting)
         if new:
-            return _Plan("appended", f"{len(new)} new file(s)", new, tuple(manifest))
-        return _Plan("unchanged", "", (), tuple(manifest))
+            return _Plan("appended", f"{len(new)} new file(s)", new, tuple(manifest), noting)
+        return _Plan("unchanged", "", (), tuple(manifest), noting)
 
     def _reason(self, table: TableContract) -> str:
         """Why the table has to be landed as a whole although its files may be the same; empty if there is no reason."""
         row = self.con.execute(
-            "select definition, this_instant() < evaluated_at, due_at <= this_instant() from landing.state where source = ?",
+            "select definition, this_instant() < evaluated_at, due_at <= this_instant() from landing.state "
+            "where source = ?",
             [table.name],
         ).fetchone()
         if row is None:
@@ -266,7 +273,7 @@ class _Landing:
         return ""
 
     def _concerned(self, table: TableContract) -> bool:
-        """Whether rows wait in quarantine for a customer who is known now, or landed rows belong to one who no longer is."""
+        """Whether rows wait in quarantine for a customer known by now, or landed rows belong to one who is gone."""
         waiting = (
             f"landing.quarantine where source = '{table.name}' and rule = '{KNOWN_CUSTOMER}' "
             f"and value in (select left(customer_id, {statements.VALUE_CHARACTERS}) from landing.customers)"
@@ -281,15 +288,15 @@ class _Landing:
         landed = f"landing.{table.name}"
         groups = layouts(self.con, table, plan.read)
         whole = plan.how == "whole"
-        target = landed if whole else "temp.incoming"
-        self.con.execute(f"create or replace table {statements.create_sql(table, target)}")
+        target, create = (landed, "create or replace table") if whole else ("incoming", "create or replace temp table")
+        self.con.execute(f"{create} {statements.create_sql(table, target)}")
         if groups:
             self._scan(f"insert into {target} {statements.landed_sql(table, groups)}", groups)
         self._collect_problems(table, groups)
         report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
         if not whole:
-            self.con.execute(f"insert into {landed} from temp.incoming")
-        self._drop_losers(table, groups, None if whole else "temp.incoming")
+            self.con.execute(f"insert into {landed} from incoming")
+        self._drop_losers(table, groups, None if whole else "incoming")
         self._report_problems(table, plan, report)
         if table.name == "risk_signals":
             self._stamp_undated()
@@ -298,7 +305,7 @@ class _Landing:
         elif whole:
             replace_digests(self.con, table)
         else:
-            adjust_digests(self.con, table, "temp.incoming", "losers")
+            adjust_digests(self.con, table, "incoming", "losers")
         self._remember(table, whole)
         for name in ("problems", "losers", *(() if whole else ("incoming",))):
             self.con.execute(f"drop table temp.{name}")
@@ -316,8 +323,8 @@ class _Landing:
 
     def _collect_problems(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> None:
         self.con.execute(
-            "create or replace temp table problems "
-            "(row_key VARCHAR, file VARCHAR, kind VARCHAR, column_name VARCHAR, value VARCHAR, rule VARCHAR, due TIMESTAMP)"
+            "create or replace temp table problems (row_key VARCHAR, file VARCHAR, kind VARCHAR, column_name VARCHAR, "
+            "value VARCHAR, rule VARCHAR, due TIMESTAMP)"
         )
         if groups:
             self._scan(f"insert into problems {statements.problems_sql(table, groups, self.raw)}", groups)
@@ -384,7 +391,8 @@ class _Landing:
     def _stamp_undated(self) -> None:
         """Replaces the undated risk signals by the ledger's history, after adding what is new in them.
 
-        A change within one week replaces that week's values, as the corrected file would have; older Mondays keep theirs.
+        A change within one week replaces that week's values, as the corrected file would have; older Mondays keep
+        theirs.
         """
         monday = literal(latest_monday(self.now, self.timezone).isoformat()) + "::DATE"
         self.con.execute(
@@ -437,11 +445,14 @@ class _Landing:
         self.con.execute("drop table due")
 
     def _note_files(self, table: TableContract, plan: _Plan) -> None:
+        if not plan.noting:
+            return
         self.con.execute("delete from landing.files where source = ?", [table.name])
-        if plan.manifest:
-            self.con.executemany(
-                "insert into landing.files values (?, ?, ?, ?, ?)",
-                [[table.name, file.name, file.size, file.mtime_ns, digest] for file, digest in plan.manifest],
+        rows = [(file.name, file.size, file.mtime_ns, digest) for file, digest in plan.manifest]
+        if rows:
+            self.con.execute(
+                "insert into landing.files select ?, unnest(?), unnest(?), unnest(?), unnest(?)",
+                [table.name, *(list(values) for values in zip(*rows, strict=True))],
             )
 
     def _check_untouched(self, plan: _Plan) -> None:
@@ -449,7 +460,9 @@ class _Landing:
         for file in plan.read:
             status = file.path.stat()
             if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
-                raise InputError(f"{file.name}: the file changed while it was being read; run again once it is complete")
+                raise InputError(
+                    f"{file.name}: the file changed while it was being read; run again once it is complete"
+                )
 
     def _hidden_customers(self) -> list[str]:
         """A customers export stamped with the time of its own making says that nobody was known before."""
@@ -460,6 +473,7 @@ class _Landing:
         if row is None or not row[0]:
             return []
         return [
-            f"customers.loaded_at hides {row[0]:,} customer(s) from snapshots that follow their signup, up to {row[1]}: a "
-            "customer counts as known only once loaded. Leave loaded_at out of an export that holds all customers anew each time."
+            f"customers.loaded_at hides {row[0]:,} customer(s) from snapshots after their signup, up to {row[1]}: "
+            "a customer counts as known only once loaded. Leave loaded_at out of an export that holds all customers "
+            "anew each time."
         ]

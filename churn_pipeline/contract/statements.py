@@ -1,7 +1,7 @@
 """The SQL that turns raw files into landed rows and into problems, built from the declaration.
 
-Raw files are scanned twice, once for the good rows and once for the bad ones: the second scan reads only the columns that rules are
-about, and it costs less than carrying every raw value through the first.
+Raw files are scanned twice, once for the good rows and once for the bad ones: the second scan reads only the columns
+that rules are about, and it costs less than carrying every raw value through the first.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _PHYSICAL_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "
 def macros(timezone: str, now: datetime) -> dict[str, str]:
     """The macros that the declaration's SQL may use, by name with parameters.
 
-    A local time that a change to summer time skips is read as the instant at which the clock jumps forward over it; one that
-    occurs twice as its later instant. Only local midnights are ever read, and both readings fall on the right date.
+    A local time that a change to summer time skips is read as the instant at which the clock jumps forward over it; one
+    that occurs twice as its later instant. Only local midnights are ever read, and both readings fall on the right
+    date.
     """
     if timezone == "UTC":
         local_date, local_midnight = "ts::DATE", "day::TIMESTAMP"
@@ -45,9 +46,10 @@ def macros(timezone: str, now: datetime) -> dict[str, str]:
 
 
 def definition(table: TableContract, timezone: str) -> str:
-    """A hash of everything that decides what a file's content lands as: declaration, reading, time zone, DuckDB's version."""
+    """A hash of all that decides what a file's content lands as: declaration, reading, time zone, DuckDB's version."""
     anytime = datetime(2000, 1, 1, tzinfo=UTC)
-    parts = [duckdb.__version__, str(macros(timezone, anytime)), facts_sql(table, "landed"), repr(table)]
+    parts = [duckdb.__version__, str(macros(timezone, anytime)), create_sql(table, "landed"), losers_sql(table, None)]
+    parts.append(facts_sql(table, "landed"))
     for physical in _PHYSICAL_TYPES:
         fields = tuple((column.name, Field(quoted(column.name), physical)) for column in table.columns)
         groups: dict[Layout, list[RawFile]] = {Layout("parquet", 0, fields): []}
@@ -60,26 +62,22 @@ def create_sql(table: TableContract, name: str) -> str:
     return f"{name} ({columns})"
 
 
-def parsed_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> str:
-    """Every raw row, read: per column ``c`` its typed value, ``c?`` whether one was given, ``c:text`` what was given."""
-    selects = []
-    for layout, files in groups.items():
-        columns = []
-        for column in table.columns:
-            read = reading(column, layout)
-            text = "null::VARCHAR" if column.pii else f"left({read.text}, {VALUE_CHARACTERS})"
-            columns += [
-                f"{read.value} as {quoted(column.name)}",
-                f"{read.given} as {quoted(column.name + '?')}",
-                f"{text} as {quoted(column.name + ':text')}",
-            ]
-        selects.append(f'select {", ".join(columns)}, "/file" from {layout.relation(files)}')
-    return " union all ".join(selects)
+def parsed_sql(table: TableContract, layout: Layout, files: list[RawFile]) -> str:
+    """Every raw row of one layout: per column ``c`` its typed value, ``c?`` whether one was given, it as ``c:raw``."""
+    columns = []
+    for column in table.columns:
+        read = reading(column, layout)
+        columns += [
+            f"{read.value} as {quoted(column.name)}",
+            f"{read.given} as {quoted(column.name + '?')}",
+            f"{'null' if column.pii else read.raw} as {quoted(column.name + ':raw')}",
+        ]
+    return f'select {", ".join(columns)}, "/file" from {layout.relation(files)}'
 
 
-def _judged_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> str:
+def _judged_sql(table: TableContract, layout: Layout, files: list[RawFile]) -> str:
     """The parsed rows beside whatever the rules compare them with."""
-    parsed = f"({parsed_sql(table, groups)}) as parsed"
+    parsed = f"({parsed_sql(table, layout, files)}) as parsed"
     if all(rule.name != KNOWN_CUSTOMER for rule in table.rules):
         return f"select parsed.* from {parsed}"
     return (
@@ -107,30 +105,35 @@ def landed_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> 
         cells.append(f"case when {' or '.join(conditions)} then null else {name} end as {name}" if conditions else name)
     fine = " and ".join(f"({rule.condition}) is not true" for rule in _of_kind(table, "row"))
     landed = ", ".join(f"({column.sql})::{column.type} as {quoted(column.name)}" for column in table.landed)
-    return f"select {landed} from (select {', '.join(cells)} from ({_judged_sql(table, groups)}) where {fine})"
+    return " union all ".join(
+        f"select {landed} from (select {', '.join(cells)} from ({_judged_sql(table, layout, files)}) where {fine})"
+        for layout, files in groups.items()
+    )
 
 
 def problems_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], raw: Path) -> str:
-    """One row per bad row or cell: row_key, file, kind, column_name, value, rule, due (UTC instant at which time heals it)."""
+    """One row per bad row or cell: row_key, file, kind, column_name, value, rule, and due, when time will heal it."""
     rows, cells = _of_kind(table, "row"), _of_kind(table, "cell")
     first_row_problem = "case " + " ".join(f"when {rule.condition} then {_problem(rule)}" for rule in rows) + " end"
     cell_problems = ", ".join(f"case when {rule.condition} then {_problem(rule)} end" for rule in cells)
     bad_row = " or ".join(f"({rule.condition}) is true" for rule in rows)
     bad_cell = " or ".join(f"({rule.condition}) is true" for rule in cells)
-    # The rule order decides about the blame, so a row's cells are only looked at where the row itself is fine.
-    return (
+    # Cells are only looked at where the row itself is fine: nobody will repair a cell of a row that cannot be used.
+    return " union all ".join(
         "select row_key, file, problem.* from ("
         f"select {row_key(table)} as row_key, {_file_name(raw)} as file, "
         f"unnest(case when {bad_row} then [{first_row_problem}] else [{cell_problems}] end) as problem "
-        f"from ({_judged_sql(table, groups)}) where {bad_row} or {bad_cell}"
+        f"from ({_judged_sql(table, layout, files)}) where {bad_row} or {bad_cell}"
         ") where problem.rule is not null"
+        for layout, files in groups.items()
     )
 
 
 def _problem(rule: Rule) -> str:
     blamed = rule.columns[0]
+    value = f"left({quoted(blamed + ':raw')}::VARCHAR, {VALUE_CHARACTERS})"
     return (
-        f"{{'kind': '{rule.kind}', 'column_name': {literal(blamed)}, 'value': {quoted(blamed + ':text')}, "
+        f"{{'kind': '{rule.kind}', 'column_name': {literal(blamed)}, 'value': {value}, "
         f"'rule': {literal(rule.name)}, 'due': {rule.until or 'null'}::TIMESTAMP}}"
     )
 
@@ -142,7 +145,7 @@ def row_key(table: TableContract) -> str:
 
 def _file_name(raw: Path) -> str:
     """SQL of the file's path below ``raw``."""
-    return f"substr(\"/file\", {len(str(raw).rstrip('/')) + 2})"
+    return f'substr("/file", {len(str(raw).rstrip("/")) + 2})'
 
 
 def losers_sql(table: TableContract, among: str | None) -> str:
@@ -169,7 +172,11 @@ def losers_sql(table: TableContract, among: str | None) -> str:
 
 def loser_files_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], raw: Path, losers: str) -> str:
     """The files read now that hold a lost key: row_key, file."""
+    rows = " union all ".join(
+        f'select {row_key(table)} as row_key, "/file" from ({parsed_sql(table, layout, files)})'
+        for layout, files in groups.items()
+    )
     return (
-        f"select {row_key(table)} as row_key, string_agg(distinct {_file_name(raw)}, ', ') as file "
-        f"from ({parsed_sql(table, groups)}) where {row_key(table)} in (select {row_key(table)} from {losers}) group by 1"
+        f"select row_key, string_agg(distinct {_file_name(raw)}, ', ' order by {_file_name(raw)}) as file "
+        f"from ({rows}) where row_key in (select {row_key(table)} from {losers}) group by row_key"
     )

@@ -47,7 +47,12 @@ class BuildPlan:
 def code_version(dbt_project: Path) -> str:
     """Hash of the SQL and seeds that define the features."""
     digest = hashlib.sha256()
-    files = [path for folder in _FEATURE_CODE for path in (dbt_project / folder).rglob("*") if path.suffix in (".sql", ".yml")]
+    files = [
+        path
+        for folder in _FEATURE_CODE
+        for path in (dbt_project / folder).rglob("*")
+        if path.suffix in (".sql", ".yml")
+    ]
     files += [dbt_project / seed for seed in _FEATURE_SEEDS]
     for path in sorted(files):
         digest.update(path.relative_to(dbt_project).as_posix().encode())
@@ -61,7 +66,8 @@ def needed_snapshots(requested: Sequence[date], history_weeks: int, first_fact: 
     Args:
         requested: Mondays to score.
         history_weeks: weeks of history before the earliest of them.
-        first_fact: signup date of the first customer; nothing can be known at or before it.
+        first_fact: day of the first usage event. Snapshots before it would show everybody silent, and only those who stayed:
+            whoever left before the data begins is not in it.
     """
     if first_fact is None:
         return []
@@ -128,18 +134,18 @@ def write_plan(
 
 
 def _first_fact(con: duckdb.DuckDBPyConnection) -> date | None:
-    (first,) = _one(con, "select min(known_date) from landing.customers")
+    (first,) = _one(con, "select min(fact_date) from landing.fact_digests where source = 'usage_events'")
     return first
 
 
 def _built(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, date], str]:
-    rows = con.execute("select model, key_date, fingerprint from control.built where model <> ?", [USAGE_DAYS]).fetchall()
+    rows = con.execute(
+        "select model, key_date, fingerprint from control.built where model <> ?", [USAGE_DAYS]
+    ).fetchall()
     return {(model, day): fingerprint for model, day, fingerprint in rows}
 
 
-def _replace(
-    con: duckdb.DuckDBPyConnection, table: str, key: str, rows: Iterable[tuple[date, str]]
-) -> None:
+def _replace(con: duckdb.DuckDBPyConnection, table: str, key: str, rows: Iterable[tuple[date, str]]) -> None:
     con.execute(f"create or replace table control.{table} ({key} date, fingerprint varchar)")
     rows = sorted(rows)
     if rows:

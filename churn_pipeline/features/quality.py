@@ -100,7 +100,9 @@ def has_customers(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) -> li
         con.execute("select snapshot_date, count(*) from marts.mart_customer_churn_features group by 1").fetchall()
     )
     return [
-        MondayCheck(day, "has_active_customers", counts.get(day, 0) > 0, f"{counts.get(day, 0):,} active customers at {day}")
+        MondayCheck(
+            day, "has_active_customers", counts.get(day, 0) > 0, f"{counts.get(day, 0):,} active customers at {day}"
+        )
         for day in mondays
     ]
 
@@ -113,7 +115,8 @@ def store(
     con.execute("begin")
     days = sorted({result.snapshot_date for result in results})
     con.execute(
-        "delete from control.monday_checks where stage = ? and snapshot_date in (select unnest(?::date[]))", [stage, days]
+        "delete from control.monday_checks where stage = ? and snapshot_date in (select unnest(?::date[]))",
+        [stage, days],
     )
     if results:
         con.executemany(
@@ -132,7 +135,9 @@ def failures(results: Sequence[MondayCheck]) -> dict[date, list[MondayCheck]]:
     return found
 
 
-def stored_failures(con: duckdb.DuckDBPyConnection, stage: Stage, mondays: Sequence[date]) -> dict[date, list[MondayCheck]]:
+def stored_failures(
+    con: duckdb.DuckDBPyConnection, stage: Stage, mondays: Sequence[date]
+) -> dict[date, list[MondayCheck]]:
     """The stored failures of some Mondays."""
     rows = con.execute(
         """

@@ -171,7 +171,9 @@ def _feature(where: str, name: str, meta: dict[str, Any]) -> Feature:
     if meta.pop("pii", False):
         raise InputError(f"{where}: marked as personal data, and personal data is never a feature")
     if unknown := sorted(set(meta) - {*_REQUIRED, *_OPTIONAL}):
-        raise InputError(f"{where}: unknown key {unknown[0]!r} in meta; known are {', '.join((*_REQUIRED, *_OPTIONAL))}")
+        raise InputError(
+            f"{where}: unknown key {unknown[0]!r} in meta; known are {', '.join((*_REQUIRED, *_OPTIONAL))}"
+        )
     if missing := [key for key in _REQUIRED if not meta.get(key)]:
         raise InputError(f"{where}: meta lacks {', '.join(missing)}")
     for key, allowed in (

@@ -1,7 +1,7 @@
 """From a DataFrame of features to the matrix a booster reads, with the model's own columns and categories.
 
-Stated behaviour, each with a test: an unseen category is missing, not an error; a column that is not there is missing in every row, and a
-notice says so; columns follow the model's order whatever the frame's is; a number that float32 cannot hold is an error that names it.
+Stated behaviour, each with a test: an unseen category is missing, not an error; a column that is not there is missing in every row (`Encoder.notices`
+says both); columns follow the model's order whatever the frame's is; a number that float32 cannot hold is an error that names it.
 """
 
 from __future__ import annotations
@@ -51,23 +51,36 @@ class Encoder:
         """XGBoost's type of each column: ``c`` categorical, ``q`` quantitative."""
         return ["c" if feature.dtype == "categorical" else "q" for feature in self.catalogue]
 
-    def matrix(self, frame: pd.DataFrame) -> tuple[Matrix, list[str]]:
-        """Encodes ``frame``.
+    def matrix(self, frame: pd.DataFrame) -> Matrix:
+        """Encodes ``frame``; the order of its columns does not matter.
 
         Returns:
-            The matrix, float32 of shape (rows, features) with NaN for missing, and one notice for each column that was not there.
+            float32 of shape (rows, features), NaN for missing, categories as their codes, booleans as 0 and 1.
 
         Raises:
             InputError: a value is no number, or too large for float32.
         """
         out = np.full((len(frame), len(self.catalogue)), np.nan, dtype=np.float32)
-        notices = []
         for position, feature in enumerate(self.catalogue):
             if feature.name in frame.columns:
                 out[:, position] = self._column(frame[feature.name], feature)
-            else:
-                notices.append(f"column {feature.name} is not there: treated as missing in all {len(frame):,} rows")
-        return out, notices
+        return out
+
+    def notices(self, frame: pd.DataFrame) -> list[str]:
+        """What `matrix` passed over: columns that are not there, and categories that training never saw, with row counts."""
+        said = []
+        for feature in self.catalogue:
+            if feature.name not in frame.columns:
+                said.append(f"column {feature.name} is not there: treated as missing in all {len(frame):,} rows")
+            elif feature.dtype == "categorical":
+                values = frame[feature.name].dropna().astype(str)
+                unseen = values[~values.isin(self.categories[feature.name])]
+                if len(unseen):
+                    names = ", ".join(sorted(unseen.unique())[:5])
+                    said.append(
+                        f"{len(unseen):,} rows hold a {feature.name} that training never saw ({names}): treated as missing"
+                    )
+        return said
 
     def dmatrix(self, matrix: Matrix, label: np.ndarray | None = None, threads: int = 1) -> xgb.DMatrix:
         import xgboost as xgb
@@ -93,7 +106,9 @@ class Encoder:
             # them converts to float32 directly.
             numbers = values.astype(object).where(values.notna(), None).astype("float64").to_numpy()
         except (TypeError, ValueError) as error:
-            raise InputError(f"feature {feature.name} is declared {feature.dtype}, and holds something else: {error}") from None
+            raise InputError(
+                f"feature {feature.name} is declared {feature.dtype}, and holds something else: {error}"
+            ) from None
         with np.errstate(over="ignore"):
             narrow = numbers.astype(np.float32)
         if (bad := np.isinf(narrow)).any():

@@ -33,8 +33,7 @@ class Target:
         name: also the name of the registered model.
         event: what a label of 1 means.
         horizon_days: the label looks at ``[S, S + horizon_days)``.
-        mart: dbt model that holds the features and the label, and whose YAML is the feature catalogue.
-        label_column: column of the mart; null while the window is not closed.
+        mart: dbt model that holds the features, and whose YAML is the feature catalogue.
         stagger_weeks: training keeps one snapshot in this many per customer. About one horizon: closer snapshots share most of their
             label window, so they cost training time and add next to no information.
         required: without a model for it, the week is not published.
@@ -46,7 +45,6 @@ class Target:
     event: Literal["churn", "expansion"]
     horizon_days: int
     mart: str
-    label_column: str
     stagger_weeks: int
     required: bool
     rule: Rule
@@ -80,7 +78,6 @@ TARGETS: dict[str, Target] = {
             event="churn",
             horizon_days=30,
             mart="mart_customer_churn_features",
-            label_column="label_churn_30d",
             stagger_weeks=4,
             required=True,
             rule=_SILENT,
@@ -91,7 +88,6 @@ TARGETS: dict[str, Target] = {
             event="churn",
             horizon_days=90,
             mart="mart_customer_churn_features",
-            label_column="label_churn_90d",
             stagger_weeks=13,
             required=True,
             rule=_SILENT,
@@ -102,7 +98,6 @@ TARGETS: dict[str, Target] = {
             event="expansion",
             horizon_days=90,
             mart="mart_customer_expansion_features",
-            label_column="label_expansion_90d",
             stagger_weeks=13,
             required=False,
             rule=_AT_THE_LIMIT,

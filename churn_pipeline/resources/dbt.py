@@ -56,7 +56,15 @@ class DbtProject:
             and translator.get_asset_spec(self.manifest, unique_id, None).key in context.selected_asset_keys
         }
         results = self._invoke(
-            ["build", "--select", *selected, "--exclude-resource-types", "unit_test", "--indirect-selection", "cautious"]
+            [
+                "build",
+                "--select",
+                *selected,
+                "--exclude-resource-types",
+                "unit_test",
+                "--indirect-selection",
+                "cautious",
+            ]
         )
         missing_outputs = set(context.selected_asset_keys)
         missing_checks = set(context.selected_asset_check_keys)
@@ -68,12 +76,12 @@ class DbtProject:
             if status not in _SUCCESS:
                 failures.append(f"{props['name']} ({status}): {result.message}")
             if props["resource_type"] == "test":
-                key = get_asset_check_key_for_test(self.manifest, translator, unique_id, project=None)
-                if key in missing_checks and status != "skipped":
-                    missing_checks.discard(key)
+                check = get_asset_check_key_for_test(self.manifest, translator, unique_id, project=None)
+                if check is not None and check in missing_checks and status != "skipped":
+                    missing_checks.discard(check)
                     yield dg.AssetCheckResult(
-                        asset_key=key.asset_key,
-                        check_name=key.name,
+                        asset_key=check.asset_key,
+                        check_name=check.name,
                         passed=status == "pass",
                         severity=dg.AssetCheckSeverity.WARN if status == "warn" else dg.AssetCheckSeverity.ERROR,
                         metadata={"failures": result.failures or 0, "seconds": round(result.execution_time, 3)},

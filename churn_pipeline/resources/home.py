@@ -55,9 +55,7 @@ def expected_errors() -> Iterator[None]:
     try:
         yield
     except ChurnError as error:
-        raise dg.Failure(
-            description=str(error), metadata={EXIT_CODE: error.exit_code}, allow_retries=False
-        ) from error
+        raise dg.Failure(description=str(error), metadata={EXIT_CODE: error.exit_code}, allow_retries=False) from error
 
 
 def partition_mondays(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[date]:
@@ -75,4 +73,3 @@ def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.Markdo
 def _cell(value: Any) -> str:
     text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-

@@ -1,7 +1,7 @@
 r"""A believable B2B SaaS company as raw files, with the true probabilities beside them.
 
-The company is drawn from one generative model, week by week, all parameters in :mod:`~churn_pipeline.simulate.parameters`. Week ``t`` begins on the
-Monday ``S_t``; ``i`` is a customer.
+The company is drawn from one generative model, week by week, all parameters in
+:mod:`~churn_pipeline.simulate.parameters`. Week ``t`` begins on the Monday ``S_t``; ``i`` is a customer.
 
 **Latent state** at 00:00 of ``S_t``, a Markov chain on a finite grid:
 
@@ -17,15 +17,19 @@ Monday ``S_t``; ``i`` is a customer.
     upgrade  u = appetite_i budget(t) w(r) g(h)    and 0 on the highest tier
     downgrade v = min(cap, k exp(-s h))    (alters no hazard)
 
-In a week a customer churns with p; else leaves with c; else upgrades with u; else downgrades with v. The day within the week has a fixed, known
-distribution. ``loyalty_i`` and ``appetite_i`` follow the tier at *signup*, so no plan change alters a hazard; season, tenure and the contract clock are
-known into the future. Therefore the probability of an event within n weeks and k days is a finite recursion, and
-:mod:`~churn_pipeline.simulate.oracle` computes it exactly, with no Monte Carlo.
+In a week a customer churns with p; else leaves with c; else upgrades with u; else downgrades with v. The day within the
+week has a fixed, known distribution. ``loyalty_i`` and ``appetite_i`` follow the tier at *signup*, so no plan change
+alters a hazard; season, tenure and the contract clock are known into the future. Therefore the probability of an event
+within n weeks and k days is a finite recursion, and :mod:`~churn_pipeline.simulate.oracle` computes it exactly, with no
+Monte Carlo.
 
-**Behaviour** of the week is drawn from the state at ``S_t`` and static traits, never from the outcome: whoever churns on a Thursday behaves until
-Wednesday as the same customer would have otherwise. With ``y(h)`` the health as it shows (steeper below -1)::
+**Behaviour** of the week follows the state to which the chains move in it (that of ``S_{t+1}``) and static traits,
+never the outcome: the chains move alike for those who leave and before an upgrade resets readiness, and whoever churns
+on a Thursday behaves until Wednesday as the same customer would have otherwise. With ``y(h)`` the health as it shows
+(steeper below -1)::
 
     events of type k  ~ Poisson(intensity_i calendar(t) ramp(tenure) noise_it share_k exp(slope_k y(h)))
+                         and none in a quiet week, which comes with min(cap, q exp(-s y(h)))
     trials, limit hits ~ Poisson(rate_k(r))
     adoption score     = clip(level_i + slope y(h) - newness(tenure) + noise_it + noise)
     tickets            ~ Poisson(rate exp(-s h)) ordinary, plus Poisson(rate) urgent ones while d = 1

@@ -1,4 +1,7 @@
-"""Cheap Arrow columns from numpy arrays. Ids are built digit by digit as bytes: ten million take a fraction of a second."""
+"""Cheap Arrow columns from numpy arrays.
+
+Ids are built digit by digit as bytes: ten million take a fraction of a second.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ MICROSECONDS = 1_000_000
 
 
 def numbered(prefix: str, numbers: Ints, digits: int) -> pa.Array:
-    """Strings such as E000000123: an ASCII prefix and a zero-padded number below ``10 ** digits``."""
+    """Strings such as E0000000123: an ASCII prefix and a zero-padded number below ``10 ** digits``."""
     width = len(prefix) + digits
     text = np.empty((len(numbers), width), dtype=np.uint8)
     text[:, : len(prefix)] = np.frombuffer(prefix.encode("ascii"), dtype=np.uint8)

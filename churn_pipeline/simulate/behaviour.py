@@ -1,7 +1,8 @@
 """What customers do, as raw facts: drawn from the latent state and static traits, cut off on the day they leave.
 
-Each function is one channel with a random stream of its own, and returns one raw table. Nothing here may look at churn_day, censor_day or at plan changes,
-except to stop the facts of somebody who has gone (:func:`_keep`) and to close an opportunity by the upgrade that it led to.
+Each function is one channel with a random stream of its own, and returns one raw table. Nothing here may look at
+churn_day, censor_day or at plan changes, except to stop the facts of somebody who has gone (:func:`_keep`) and to close
+an opportunity by the upgrade that it led to.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from churn_pipeline.simulate.simulation import Simulation, progress_marks
 _HOUR = 3600 * MICROSECONDS
 _DAY = 24 * _HOUR
 _DAILY_TYPES = len(p.USAGE_SHARES)
-_INTEGRATION, _TRIAL, _LIMIT = (p.EVENT_TYPES.index(t) for t in ("integration_connect", "premium_feature_trial", "feature_limit_hit"))
+_INTEGRATION, _TRIAL, _LIMIT = (
+    p.EVENT_TYPES.index(t) for t in ("integration_connect", "premium_feature_trial", "feature_limit_hit")
+)
 
 
 def shown_health(health: Floats) -> Floats:
@@ -47,8 +50,13 @@ def _hours_of_week() -> Ints:
     return np.repeat(np.arange(168), np.diff(edges, prepend=0))
 
 
-def usage_events(simulation: Simulation, population: Population, paths: Paths, progress: Callable[[str], None]) -> pa.Table:
-    """usage_events, ordered by timestamp. Shocks thin or rescale what would have been there, and leave earlier weeks as they are."""
+def usage_events(
+    simulation: Simulation, population: Population, paths: Paths, progress: Callable[[str], None]
+) -> pa.Table:
+    """usage_events, ordered by timestamp.
+
+    Shocks thin or rescale what would have been there, and leave earlier weeks as they are.
+    """
     rng = simulation.generator("usage")
     disturb = simulation.generator("usage shocks")
     hours = _hours_of_week()
@@ -86,7 +94,7 @@ def usage_events(simulation: Simulation, population: Population, paths: Paths, p
         parts.append(
             pa.table(
                 {
-                    "event_id": numbered("E", numbers + 1, 9),
+                    "event_id": numbered("E", numbers + 1, 10),
                     "customer_id": customer_ids(who[row[order]]),
                     "timestamp": timestamps(monday * _DAY + at[order]),
                     "event_type": labels(kind[order], p.EVENT_TYPES),
@@ -100,19 +108,27 @@ def usage_events(simulation: Simulation, population: Population, paths: Paths, p
 
 
 def _event_counts(
-    population: Population, who: Ints, shown: Floats, readiness: Ints, tenure: Floats, calendar: float, rng: np.random.Generator
+    population: Population,
+    who: Ints,
+    shown: Floats,
+    readiness: Ints,
+    tenure: Floats,
+    calendar: float,
+    rng: np.random.Generator,
 ) -> Ints:
     """Events of the week by customer and type, shape (len(who), types)."""
     n = len(who)
     noise = np.exp(p.USAGE_WEEK_SIGMA * rng.standard_normal(n))
     quiet = np.minimum(p.QUIET_WEEK_CAP, p.QUIET_WEEK_SHARE * np.exp(-p.QUIET_WEEK_HEALTH * shown))
-    noise[rng.random(n) < quiet] *= p.QUIET_WEEK_FACTOR
+    noise[rng.random(n) < quiet] = 0.0
     pace = noise * calendar * (1 - p.RAMP_DEPTH * np.exp(-tenure / p.RAMP_WEEKS))
     rates = np.empty((n, len(p.EVENT_TYPES)))
     rates[:, :_DAILY_TYPES] = np.exp(shown[:, None] * np.array(p.USAGE_SLOPES)) * np.array(p.USAGE_SHARES)
     rates[:, :_DAILY_TYPES] *= (population.intensity[who] * pace)[:, None]
     onboarding = tenure * 7 < p.INTEGRATION_DAYS
-    rates[:, _INTEGRATION] = np.where(onboarding, p.INTEGRATION_ONBOARDING * np.exp(p.INTEGRATION_HEALTH * shown), p.INTEGRATION_LATER)
+    rates[:, _INTEGRATION] = np.where(
+        onboarding, p.INTEGRATION_ONBOARDING * np.exp(p.INTEGRATION_HEALTH * shown), p.INTEGRATION_LATER
+    )
     rates[:, _TRIAL] = np.array(p.TRIAL_RATES)[readiness]
     rates[:, _LIMIT] = np.array(p.LIMIT_RATES)[readiness]
     return rng.poisson(rates)
@@ -122,7 +138,7 @@ def _shocked_usage(
     simulation: Simulation, week: int, hit: Bools, kind: Ints, score: Floats, rng: np.random.Generator
 ) -> tuple[Bools, Floats]:
     """Which events are lost to shocks in this week, and the scores as recorded."""
-    lost = np.zeros(len(kind), dtype=np.bool_)
+    lost: Bools = np.zeros(len(kind), dtype=np.bool_)
 
     def has_begun(name: str) -> bool:
         begin = simulation.shock_week(name)
@@ -140,7 +156,10 @@ def _shocked_usage(
 
 
 def support_tickets(simulation: Simulation, population: Population, paths: Paths) -> pa.Table:
-    """support_tickets, ordered by created_date. A ticket whose resolution would come after the customer has gone, or after the data, is open."""
+    """support_tickets, ordered by created_date.
+
+    A ticket whose resolution would come after the customer has gone, or after the data, is open.
+    """
     rng = simulation.generator("tickets")
     columns: list[tuple[Ints, Ints, Ints, Ints, Floats]] = []
     for week in range(simulation.total_weeks):
@@ -148,7 +167,12 @@ def support_tickets(simulation: Simulation, population: Population, paths: Paths
         health, incident = HEALTH_OF_STATE[state], INCIDENT_OF_STATE[state]
         kinds = (
             (p.TICKET_RATE * np.exp(-p.TICKET_HEALTH * health), p.TICKET_PRIORITIES, p.TICKET_TOPICS, 1.0),
-            (p.INCIDENT_TICKET_RATE * incident, p.INCIDENT_TICKET_PRIORITIES, p.INCIDENT_TICKET_TOPICS, p.RESOLUTION_INCIDENT),
+            (
+                p.INCIDENT_TICKET_RATE * incident,
+                p.INCIDENT_TICKET_PRIORITIES,
+                p.INCIDENT_TICKET_TOPICS,
+                p.RESOLUTION_INCIDENT,
+            ),
             (np.array(p.REQUEST_RATES)[readiness], p.TICKET_PRIORITIES, (0, 0, 0, 0, 0, 0, 1.0), 1.0),
         )
         for rate, priorities, topics, slower in kinds:
@@ -157,7 +181,10 @@ def support_tickets(simulation: Simulation, population: Population, paths: Paths
             day = simulation.first_day + 7 * week + rng.choice(7, size, p=p.USAGE_WEEKDAYS)
             median = p.RESOLUTION_MEDIAN * slower * np.exp(-p.RESOLUTION_HEALTH * health[row])
             hours = np.round(median * np.exp(p.RESOLUTION_SIGMA * rng.standard_normal(size)), 1)
-            priority, topic = rng.choice(len(p.PRIORITIES), size, p=priorities), rng.choice(len(p.TOPICS), size, p=topics)
+            priority, topic = (
+                rng.choice(len(p.PRIORITIES), size, p=priorities),
+                rng.choice(len(p.TOPICS), size, p=topics),
+            )
             columns.append((who[row], day, priority, topic, hours))
     who, day, priority, topic, hours = (np.concatenate(column) for column in zip(*columns, strict=True))
     order = np.lexsort((who, day))
@@ -185,7 +212,9 @@ def risk_signals(simulation: Simulation, population: Population, paths: Paths) -
         who, state, _ = paths.shown_in(week)
         due = phase[who] == week % p.RISK_EVERY_WEEKS
         who, health = who[due], HEALTH_OF_STATE[state[due]]
-        at = (simulation.first_day + 7 * week + rng.integers(0, 5, len(who))) * _DAY + rng.integers(0, 6 * 3600, len(who)) * MICROSECONDS
+        at = (simulation.first_day + 7 * week + rng.integers(0, 5, len(who))) * _DAY + rng.integers(
+            0, 6 * 3600, len(who)
+        ) * MICROSECONDS
         gap = 1 / (1 + np.exp(-(p.GAP_LEVEL - p.GAP_HEALTH * health + p.GAP_SIGMA * rng.standard_normal(len(who)))))
         columns.append((who, at, np.round(gap, 3), rng.poisson(p.FLAGS_RATE * np.exp(-p.FLAGS_HEALTH * health))))
     who, at, gap, flags = (np.concatenate(column) for column in zip(*columns, strict=True))
@@ -204,33 +233,36 @@ def risk_signals(simulation: Simulation, population: Population, paths: Paths) -
 def gtm_opportunities(simulation: Simulation, population: Population, paths: Paths) -> pa.Table:
     """gtm_opportunities, ordered by created_date.
 
-    An expansion is won on the day of an upgrade that comes before its decision date, else decided on that date. An opportunity not decided
-    when the data end or the customer goes is open: an early stage, and the planned decision date as its close_date.
+    An expansion is won on the day of an upgrade that comes before its decision date, else decided on that date. An
+    opportunity not decided when the data end or the customer goes is open: an early stage, and the planned decision
+    date as its close_date.
     """
     rng = simulation.generator("opportunities")
     columns: list[tuple[Ints, Ints, Bools]] = []
     for week in range(simulation.total_weeks):
         who, _, readiness = paths.shown_in(week)
-        for expansion, rate in ((True, np.array(p.EXPANSION_OPP_RATES)[readiness]), (False, np.full(len(who), p.NEW_BUSINESS_OPP_RATE))):
+        by_readiness, constant = np.array(p.EXPANSION_OPP_RATES)[readiness], np.full(len(who), p.NEW_BUSINESS_OPP_RATE)
+        for is_expansion, rate in ((True, by_readiness), (False, constant)):
             row = np.repeat(np.arange(len(who)), rng.poisson(rate))
             day = simulation.first_day + 7 * week + rng.integers(0, 5, len(row))
-            columns.append((who[row], day, np.full(len(row), expansion)))
+            columns.append((who[row], day, np.full(len(row), is_expansion)))
     who, created, expansion = (np.concatenate(column) for column in zip(*columns, strict=True))
     order = np.lexsort((who, created))
     order = order[_keep(population, paths, who[order], created[order])]
     who, created, expansion = who[order], created[order], expansion[order]
     size = len(who)
 
-    planned = created + np.maximum(7, np.round(p.OPP_MEDIAN_DAYS * np.exp(p.OPP_SIGMA * rng.standard_normal(size)))).astype(np.int64)
+    planned = created + np.maximum(
+        7, np.round(p.OPP_MEDIAN_DAYS * np.exp(p.OPP_SIGMA * rng.standard_normal(size)))
+    ).astype(np.int64)
     won_by_chance = rng.random(size) < p.OPP_WIN_SHARE
     upgrade = _next_upgrade(paths, who, created)
     won_by_upgrade = expansion & (upgrade <= planned)
     closed = np.where(won_by_upgrade, upgrade, planned)
     decided = (closed < simulation.last_day) & (closed < paths.gone_day[who])
     stage = np.where(decided, np.where(won_by_upgrade | won_by_chance, 3, 4), rng.integers(0, 3, size))
-    # A deal is worth about a third of what the customer pays, more for the smallest, who have all the ladder before them.
     price = np.maximum(population.mrr_by_tier[who, population.tier[who]], p.MRR_RANGES[1][0]) * 12
-    amount = np.round(price * 0.35 * np.exp(0.5 * rng.standard_normal(size)), -1)
+    amount = np.round(price * p.OPP_AMOUNT_SHARE * np.exp(p.OPP_AMOUNT_SIGMA * rng.standard_normal(size)), -1)
     return pa.table(
         {
             "opp_id": numbered("O", np.arange(1, size + 1), 6),

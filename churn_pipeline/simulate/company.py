@@ -21,7 +21,8 @@ class Company:
 
     Attributes:
         tables: raw tables by name, in the raw data contract.
-        oracle: the true probabilities, one row per snapshot_date and active customer; always those of the clean company.
+        oracle: the true probabilities, one row per snapshot_date and active customer; always those of the clean
+            company.
     """
 
     tables: dict[str, pa.Table]

@@ -1,13 +1,14 @@
 """The hidden life of every customer: the Markov chains, the hazards, and one drawn path through them.
 
-The hazards are functions of the state and of what is known in advance, in one place, :class:`Hazards`, which both the forward draw here and the exact
-recursion in :mod:`~churn_pipeline.simulate.oracle` use.
+The hazards are functions of the state and of what is known in advance, in one place, :class:`Hazards`, which both the
+forward draw here and the exact recursion in :mod:`~churn_pipeline.simulate.oracle` use.
 
 A *state* is one integer ``z = incident * HEALTH_POINTS + health index``. Readiness is a separate chain.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,13 +29,11 @@ _ABSENT = -1
 
 
 def _normal_cdf(x: Floats) -> Floats:
-    from math import erf, sqrt
-
-    return np.array([0.5 * (1.0 + erf(value / sqrt(2.0))) for value in x.ravel()]).reshape(x.shape)
+    return np.array([0.5 * (1.0 + math.erf(value / math.sqrt(2.0))) for value in x.ravel()]).reshape(x.shape)
 
 
 def _binned_normal(mean: Floats, sd: float) -> Floats:
-    """Probability of each health point under N(mean, sd): mass of the cell around it, the outer cells open (Tauchen 1986)."""
+    """Probability of each health point under N(mean, sd): the mass of its cell, the outer cells open (Tauchen 1986)."""
     edges = (HEALTH_GRID[1:] + HEALTH_GRID[:-1]) / 2
     below = _normal_cdf((edges[None, :] - mean[:, None]) / sd)
     return np.diff(below, axis=1, prepend=0.0, append=1.0)
@@ -67,7 +66,8 @@ def readiness_in_the_long_run() -> Floats:
 def book_states() -> Floats:
     """Distribution of the first book's states: where the churn of many years and the newcomers balance.
 
-    Power iteration of one week's survival and movement with losses and growth replaced by newcomers, at an average customer's hazard.
+    Power iteration of one week's survival and movement with losses and growth replaced by newcomers, at an average
+    customer's hazard.
     """
     move, entry = state_transitions(), entry_states()
     survive = 1 - leave_by_log_hazard(base_log_hazard())
@@ -102,11 +102,16 @@ class Hazards:
     first_day: int
 
     def churn_shift(self, who: Ints, week: int) -> Floats:
-        """Log-hazard added to :func:`base_log_hazard` for customers ``who`` in ``week``, which may lie beyond the data; shape (len(who),)."""
+        """Log-hazard added to :func:`base_log_hazard` for customers ``who`` in ``week``, shape (len(who),).
+
+        The week may lie beyond the data.
+        """
         monday = self.first_day + 7 * week
         people = self.population
         tenure = np.maximum(monday - people.signup_day[who], 0) / 7.0
-        shift = np.array(p.CHURN_TIER)[people.tier[who]] + p.CHURN_ONBOARDING * np.exp(-tenure / p.CHURN_ONBOARDING_WEEKS)
+        shift = np.array(p.CHURN_TIER)[people.tier[who]] + p.CHURN_ONBOARDING * np.exp(
+            -tenure / p.CHURN_ONBOARDING_WEEKS
+        )
         shift += p.CHURN_SEASON * _yearly_wave(monday, p.CHURN_SEASON_PEAK)
         term, start = people.term_days[who], people.contract_start[who]
         running = (term > 0) & (monday >= start)
@@ -118,7 +123,7 @@ class Hazards:
         return np.asarray(shift + np.where(running, by_clock, 0.0))
 
     def upgrade_factor(self, who: Ints, week: int) -> Floats:
-        """Factor on :func:`upgrade_weights` for customers ``who`` below the highest tier in ``week``; shape (len(who),)."""
+        """Factor on :func:`upgrade_weights` for customers ``who`` below the highest tier, shape (len(who),)."""
         season = 1 + p.UPGRADE_SEASON * _yearly_wave(self.first_day + 7 * week, p.UPGRADE_SEASON_PEAK)
         return np.array(p.UPGRADE_APPETITE)[self.population.tier[who]] * season
 
@@ -134,13 +139,14 @@ class Paths:
     """One drawn life per customer; weeks along axis 0, customers along axis 1.
 
     Attributes:
-        state, readiness, tier: int8, shape (total_weeks + 1, n): as at the Monday of the week; -1 where the customer is not active. Row
-            ``total_weeks`` is ``until``.
+        state, readiness, tier: int8, shape (total_weeks + 1, n): as at the Monday of the week; -1 where the customer is
+            not active. Row ``total_weeks`` is ``until``.
         churn_day, censor_day: days since 1970-01-01, ``NEVER`` if not before ``until``; never both.
         changes: plan changes as (customer, day, from tier, to tier), ordered by day, then customer; shape (m, 4).
-        shown_state, shown_readiness: int8, shape (total_weeks, n): what behaviour in the week follows, which is where the chains have moved by
-            its end, whether or not the customer leaves in the week and before an upgrade sets readiness back. -1 where the customer has no
-            facts in the week; those with facts are the active and those who sign up in it.
+        shown_state, shown_readiness: int8, shape (total_weeks, n): what behaviour in the week follows, which is where
+            the chains have moved by its end, whether or not the customer leaves in the week and before an upgrade sets
+            readiness back. -1 where the customer has no facts in the week; those with facts are the active and those
+            who sign up in it.
     """
 
     state: NDArray[np.int8]
@@ -164,19 +170,23 @@ class Paths:
 
 
 def _draw_rows(cumulative: Floats, uniform: Floats) -> Ints:
-    """One category per row by inversion; the last edge is left out, so rounding cannot step beyond the last category."""
+    """One category per row by inversion; without the last edge, so rounding cannot step beyond the last category."""
     return np.asarray((uniform[:, None] >= cumulative[:, :-1]).sum(axis=1))
 
 
 def draw_paths(
-    simulation: Simulation, population: Population, start: Callable[[np.random.Generator], tuple[Ints, Ints]] | None = None
+    simulation: Simulation,
+    population: Population,
+    start: Callable[[np.random.Generator], tuple[Ints, Ints]] | None = None,
 ) -> Paths:
     """Draws every customer's life week by week.
 
     Args:
-        simulation: extent, seed and shocks. A ``tier`` shock moves customers on its Monday; no other shock matters here.
+        simulation: extent, seed and shocks. A ``tier`` shock moves customers on its Monday; no other shock matters
+            here.
         population: the static traits.
-        start: draws (state, readiness) on arrival, each shape (n,); by default the first book in its long-run state and newcomers in theirs.
+        start: draws (state, readiness) on arrival, each shape (n,); by default the first book in its long-run state and
+            newcomers in theirs.
     """
     rng = simulation.generator("latent")
     n, weeks = population.size, simulation.total_weeks
@@ -208,7 +218,9 @@ def draw_paths(
         churns = uniform[0] < leave_by_log_hazard(base[z] + hazards.churn_shift(active, week))
         leaves = ~churns & (uniform[1] < p.LEAVE_WEEKLY)
         stays = ~churns & ~leaves
-        upgrades = stays & (tier[active] < HIGHEST_TIER) & (uniform[2] < hazards.upgrade_factor(active, week) * weights[r, z])
+        upgrades = (
+            stays & (tier[active] < HIGHEST_TIER) & (uniform[2] < hazards.upgrade_factor(active, week) * weights[r, z])
+        )
         downgrades = stays & ~upgrades & (tier[active] > 0) & (uniform[3] < downgrade[z])
         day = monday + _draw_rows(churn_weekdays, uniform[4])
         churn_day[active[churns]] = day[churns]

@@ -1,4 +1,7 @@
-"""Who signs up, when, with which static traits and which contract. Nothing here depends on what becomes of a customer."""
+"""Who signs up, when, with which static traits and which contract.
+
+Nothing here depends on what becomes of a customer.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 _FIRST_WORDS = (
-    "Northwind", "Blue Harbor", "Quantum", "Cedar", "Summit", "Ironbridge", "Lumen", "Pioneer", "Atlas", "Verdant", "Harvest", "Copper",
-    "Granite", "Silverline", "Beacon", "Maple", "Orchid", "Falcon", "Zenith", "Riverstone",
+    "Northwind", "Blue Harbor", "Quantum", "Cedar", "Summit", "Ironbridge", "Lumen", "Pioneer", "Atlas", "Verdant",
+    "Harvest", "Copper", "Granite", "Silverline", "Beacon", "Maple", "Orchid", "Falcon", "Zenith", "Riverstone",
 )  # fmt: skip
 _SECOND_WORDS = (
-    "Analytics", "Logistics", "Health", "Payments", "Robotics", "Foods", "Systems", "Energy", "Textiles", "Insurance", "Media", "Labs",
-    "Mobility", "Retail", "Security",
+    "Analytics", "Logistics", "Health", "Payments", "Robotics", "Foods", "Systems", "Energy", "Textiles",
+    "Insurance", "Media", "Labs", "Mobility", "Retail", "Security",
 )  # fmt: skip
 _LEGAL_FORMS = ("Inc", "LLC", "GmbH", "Ltd", "AB", "SAS")
 # Names that are legal and that break what forgets to escape: HTML, Slack mark-up, spreadsheets, CSV, SQL, encodings.
@@ -47,8 +50,8 @@ class Population:
 
     Attributes:
         signup_day: days since 1970-01-01.
-        entry_week: first week at whose Monday the customer is active (signup strictly before it); 0 for the first book and
-            ``total_weeks`` for those who sign up in the last week.
+        entry_week: first week at whose Monday the customer is active (signup strictly before it); 0 for the first book
+            and ``total_weeks`` for those who sign up in the last week.
         tier: index into ``TIERS`` at signup.
         mrr_by_tier: USD a month that this customer pays on each tier, shape (n, tiers).
         contract_start: day of the first term; meaningless where ``term_days`` is 0.
@@ -93,7 +96,9 @@ def draw_population(simulation: Simulation) -> Population:
         # Prices end in 0 or 5 dollars, as price lists do.
         mrr_by_tier=np.round((low + place[:, None] * (high - low)) / 5.0) * 5.0,
         industry=rng.choice(len(p.INDUSTRIES), n, p=p.INDUSTRY_SHARES),
-        seats=np.maximum(1, np.round(np.array(p.SEATS_MEDIAN)[tier] * np.exp(p.SEATS_SIGMA * rng.standard_normal(n)))).astype(np.int64),
+        seats=np.maximum(
+            1, np.round(np.array(p.SEATS_MEDIAN)[tier] * np.exp(p.SEATS_SIGMA * rng.standard_normal(n)))
+        ).astype(np.int64),
         owner=rng.integers(0, len(p.CSM_OWNERS), n),
         name=_names(n, rng),
         contract_start=signup_day + rng.integers(0, p.PILOT_DAYS + 1, n),
@@ -107,7 +112,8 @@ def draw_population(simulation: Simulation) -> Population:
 def _signup_days(simulation: Simulation, rng: np.random.Generator) -> Ints:
     """Sorted signup days: a first book, then weekly signups that replace the planned losses and grow the book."""
     n, weeks = simulation.customers, simulation.total_weeks
-    # Signups of week w are (loss + growth) * book * (1 + growth)^w, hence their sum over the weeks relative to the first book:
+    # Signups of week w are (loss + growth) * book * (1 + growth)^w, hence their sum over the weeks relative to the
+    # first book:
     relative = (p.PLANNED_WEEKLY_LOSS + p.WEEKLY_GROWTH) * (1 + p.WEEKLY_GROWTH) ** np.arange(weeks)
     book = max(1, round(n / (1 + relative.sum())))
     tenure = np.minimum(1 + rng.exponential(p.BOOK_MEAN_TENURE, book).astype(np.int64), p.BOOK_MAX_TENURE)

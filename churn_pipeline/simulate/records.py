@@ -53,7 +53,10 @@ def plan_changes(population: Population, paths: Paths) -> pa.Table:
 
 
 def contracts(simulation: Simulation, population: Population, paths: Paths) -> pa.Table:
-    """contracts: one row per term that began before the data end and while the customer was there; an end may lie ahead of both."""
+    """contracts: one row per term that began before the data end and while the customer was there.
+
+    end_date is the term's last day and may lie ahead of both.
+    """
     ends = np.minimum(paths.gone_day, simulation.last_day)
     term = population.term_days
     terms = np.where(term > 0, np.maximum(0, -((population.contract_start - ends) // np.maximum(term, 1))), 0)
@@ -66,7 +69,7 @@ def contracts(simulation: Simulation, population: Population, paths: Paths) -> p
         {
             "customer_id": customer_ids(who),
             "start_date": dates(start),
-            "end_date": dates(start + term[who]),
+            "end_date": dates(start + term[who] - 1),
             "auto_renew": pa.array(population.auto_renew[who], pa.bool_()),
         }
     )

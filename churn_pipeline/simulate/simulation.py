@@ -23,8 +23,9 @@ class Shock:
     """A disturbance of the data (not of any hazard) from a Monday on.
 
     Attributes:
-        kind: ``usage`` halves and more the machine-made events of most customers; ``tier`` moves many customers one paid tier down;
-            ``feed`` loses two event types and a share of the rest; ``score`` rescales feature_adoption_score.
+        kind: ``usage`` halves and more the machine-made events of most customers; ``tier`` moves many customers one
+            paid tier down; ``feed`` loses two event types and a share of the rest; ``score`` rescales
+            feature_adoption_score.
         weeks_before_end: the Monday it begins, counted back from ``until``; at least 1.
     """
 
@@ -46,7 +47,9 @@ def parse_shock(text: str) -> Shock:
     """
     kind, at, weeks = text.partition("@")
     if not at or not (weeks.isascii() and weeks.isdigit()):
-        raise InputError(f"'{text}' is no shock; write KIND@WEEKS_BEFORE_END such as usage@6, KIND one of {', '.join(SHOCK_KINDS)}")
+        raise InputError(
+            f"'{text}' is no shock; write KIND@WEEKS_BEFORE_END such as usage@6, KIND one of {', '.join(SHOCK_KINDS)}"
+        )
     return Shock(kind, int(weeks))
 
 
@@ -56,9 +59,10 @@ class Simulation:
 
     Attributes:
         until: a Monday; every fact is dated strictly before it, and it is the Monday to be scored.
-        customers: rows of the customers table, that is everybody who ever signed up and was there when the data begin, or later.
-        weeks: Mondays with an oracle before ``until``; the oracle has ``weeks + 1`` of them. Facts begin ``RUN_IN_WEEKS`` earlier, so that
-            the windows of the first of these Mondays are full.
+        customers: rows of the customers table, that is everybody who ever signed up and was there when the data begin,
+            or later.
+        weeks: Mondays with an oracle before ``until``; the oracle has ``weeks + 1`` of them. Facts begin
+            ``RUN_IN_WEEKS`` earlier, so that the windows of the first of these Mondays are full.
         seed: the whole of the randomness.
         dirty: soil the tables the way real exports are; the oracle stays that of the clean company.
         shocks: disturbances of the data.
@@ -82,7 +86,9 @@ class Simulation:
             raise InputError(f"a seed is a whole number of at least 0, not {self.seed}")
         for shock in self.shocks:
             if shock.weeks_before_end > self.weeks:
-                raise InputError(f"shock {shock.kind}@{shock.weeks_before_end} begins before the first of {self.weeks} weeks")
+                raise InputError(
+                    f"shock {shock.kind}@{shock.weeks_before_end} begins before the first of {self.weeks} weeks"
+                )
 
     def generator(self, channel: str) -> np.random.Generator:
         """The random stream of one channel; no channel's draws shift another's."""

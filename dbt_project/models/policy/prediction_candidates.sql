@@ -47,7 +47,7 @@ playbook as (
 
 policy as (
 
-    select * from {{ ref('policy_constants') }}
+    {{ policy_constants() }}
 
 ),
 

@@ -1,0 +1,82 @@
+"""Renders the declaration as a page for people: ``python -m churn_pipeline.contract.docs > docs/data-contract.md``."""
+
+from __future__ import annotations
+
+import sys
+
+from churn_pipeline.contract.declaration import (
+    KIND_SENTENCES,
+    LOADED_AT,
+    TABLES,
+    Column,
+    Kind,
+    Rule,
+    TableContract,
+)
+
+_HEAD = """\
+# Raw data contract
+
+<!-- Generated from churn_pipeline/contract/declaration.py by `python -m churn_pipeline.contract.docs`. Edit the
+declaration. -->
+
+Each table is `NAME.parquet`, `NAME.csv` or a folder `NAME/` of such part files, at any depth; folders like
+`dt=2024-01-31` are welcome and mean nothing. Names that start with `.` or `_` or end in `.tmp` are ignored. Column
+names match in any case. Columns that are not listed are kept out. CSV is UTF-8, separated by commas, with a header; an
+empty or blank value is null. A missing required table or column and a file that cannot be read stop the run and leave
+what was landed before.
+
+- A **row** that breaks a row rule cannot be used and goes to `landing.quarantine`, under the first rule that it breaks.
+- A **cell** that breaks a cell rule becomes null; the row is used, and the quarantine remembers the old value.
+- Too many bad rows in a table (over 5 % and over 20, unless set otherwise) stop the run.
+- What is *not after now* by rule comes into use by itself on the first landing after its moment.
+- Files that are unchanged are not read again; new part files are added to what is there. An id that is delivered again
+is a repeated key, also
+  when it brings news: rewrite the file instead.
+"""
+
+
+def render() -> str:
+    """The whole page as Markdown."""
+    kinds = "\n".join(f"| {kind.value} | {sentence} |" for kind, sentence in KIND_SENTENCES.items())
+    parts = [
+        _HEAD,
+        f"## Kinds of columns\n\n| kind | what is read |\n|---|---|\n{kinds}\n",
+        f"Every table may also carry `{LOADED_AT.name}` ({LOADED_AT.kind}): {LOADED_AT.meaning}.\n",
+    ]
+    parts += [_table(table) for table in TABLES.values()]
+    return "\n".join(parts)
+
+
+def _table(table: TableContract) -> str:
+    columns = "\n".join(f"| `{c.name}` | {c.kind} | {_presence(c)} | {_meaning(c)} |" for c in table.raw)
+    rules = "\n".join(_rule(rule) for rule in (*table.rules, table.unique_key))
+    landed = ", ".join(f"`{column.name}` {column.type}" for column in table.landed)
+    return (
+        f"## {table.name} ({'required' if table.required else 'optional'})\n\n{table.meaning} "
+        f"Key: {', '.join(f'`{name}`' for name in table.key)}.\n\n"
+        f"| column | kind | presence | meaning |\n|---|---|---|---|\n{columns}\n\n"
+        f"| rule | about | broken by | what is expected |\n|---|---|---|---|\n{rules}\n\n"
+        f"Lands as `landing.{table.name}`: {landed}.\n"
+    )
+
+
+def _presence(column: Column) -> str:
+    if column.needed and column.required:
+        return "required, in every row"
+    return "required, may be null" if column.required else "optional"
+
+
+def _meaning(column: Column) -> str:
+    meaning = column.meaning
+    if column.kind is Kind.CATEGORY:
+        meaning += f": {', '.join(column.categories)}"
+    return meaning + (" (personal data: never in the quarantine, never a feature)" if column.pii else "")
+
+
+def _rule(rule: Rule) -> str:
+    return f"| {rule.name} | {', '.join(f'`{name}`' for name in rule.columns)} | {rule.kind} | {rule.sentence} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

@@ -1,0 +1,186 @@
+"""A trained model: a booster, its calibration, and everything needed to score a frame and to put the reasons into words.
+
+On disk it is five files, trees as UBJ and the rest as JSON, with a checksum each: loading one executes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from churn_pipeline.errors import InputError
+from churn_pipeline.modeling.calibrate import Platt
+from churn_pipeline.modeling.catalogue import Catalogue
+from churn_pipeline.modeling.encode import Encoder
+from churn_pipeline.modeling.targets import Target, target_named
+
+if TYPE_CHECKING:
+    import xgboost as xgb
+
+BOOSTER_FILE = "model.ubj"
+CHECKSUM_FILE = "checksums.json"
+JSON_FILES = ("calibration.json", "catalogue.json", "categories.json", "metadata.json")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Scores with their reasons.
+
+    Attributes:
+        probability: shape (rows,), in (0, 1).
+        contributions: shape (rows, features) in the catalogue's order, log-odds of the calibrated probability.
+        bias: the same for all rows; contributions.sum(axis=1) + bias = logit(probability).
+        notices: what scoring passed over in the frame.
+    """
+
+    probability: NDArray[np.float64]
+    contributions: NDArray[np.float64]
+    bias: float
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScoringModel:
+    """Scores customers; the same rows give the same bits, alone or in a batch, on any number of threads.
+
+    Attributes:
+        target: what it predicts.
+        training_monday: T; it saw only labels closed by then.
+        booster: the trees.
+        platt: calibration of their log-odds.
+        encoder: columns and categories.
+        metadata: facts for people (slices, versions, number of trees); JSON values, read by no code path of scoring.
+        threads: for prediction.
+    """
+
+    target: Target
+    training_monday: date
+    booster: xgb.Booster
+    platt: Platt
+    encoder: Encoder
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    threads: int = 1
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.encoder.catalogue
+
+    @property
+    def labels_closed_by(self) -> date:
+        """Every label it was trained or calibrated on was closed at this date."""
+        return self.training_monday
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the trees, hexadecimal."""
+        return sha256(self.booster.save_raw("ubj")).hexdigest()
+
+    def probability(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Calibrated probabilities, shape (rows,), in (0, 1)."""
+        return self.platt.probability(self._predict(frame, output_margin=True))
+
+    def contributions(self, frame: pd.DataFrame) -> tuple[NDArray[np.float64], float]:
+        """How much each feature moves the log-odds of the calibrated probability.
+
+        TreeSHAP (Lundberg et al. 2020, computed by XGBoost) of the raw log-odds times the calibration slope, which is exact because
+        calibration is affine: contributions.sum(axis=1) + bias = logit(probability), to 1e-4 (float32 sums inside XGBoost).
+
+        Returns:
+            Contributions, shape (rows, features) in the catalogue's order, and the bias, which is the same for all rows.
+        """
+        raw = self._predict(frame, pred_contribs=True).astype(np.float64)
+        if not len(raw):
+            return np.zeros((0, len(self.catalogue))), self.platt.intercept
+        return self.platt.slope * raw[:, :-1], float(self.platt.log_odds(raw[0, -1]))
+
+    def explain(self, frame: pd.DataFrame) -> Explained:
+        """Probabilities, contributions, and what was passed over in ``frame``, each notice naming the target."""
+        contributions, bias = self.contributions(frame)
+        notices = tuple(f"{self.target.name}: {notice}" for notice in self.encoder.notices(frame))
+        return Explained(self.probability(frame), contributions, bias, notices)
+
+    def files(self) -> dict[str, bytes]:
+        """File names and contents, the checksum file included."""
+        contents = {
+            BOOSTER_FILE: bytes(self.booster.save_raw("ubj")),
+            "calibration.json": _json(asdict(self.platt)),
+            "catalogue.json": self.catalogue.to_json().encode(),
+            "categories.json": _json(dict(self.encoder.categories)),
+            "metadata.json": _json(
+                {"target": self.target.name, "training_monday": str(self.training_monday), "facts": dict(self.metadata)}
+            ),
+        }
+        return contents | {CHECKSUM_FILE: _json({name: sha256(data).hexdigest() for name, data in contents.items()})}
+
+    def save(self, directory: Path) -> None:
+        """Writes the model's files into ``directory``, which is created."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, data in self.files().items():
+            (directory / name).write_bytes(data)
+
+    @classmethod
+    def load(cls, directory: Path, threads: int = 1) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: a file is missing or is not what was saved.
+        """
+        names = (BOOSTER_FILE, *JSON_FILES, CHECKSUM_FILE)
+        return cls.from_files(
+            {n: (directory / n).read_bytes() for n in names if (directory / n).is_file()}, str(directory), threads
+        )
+
+    @classmethod
+    def from_files(cls, contents: Mapping[str, bytes], where: str, threads: int = 1) -> Self:
+        """Builds the model from file contents.
+
+        Args:
+            contents: as from `files`; further names are ignored (MLflow keeps files of its own beside them).
+            where: named in errors.
+            threads: for prediction.
+
+        Raises:
+            InputError: a file is missing or is not what was saved.
+        """
+        import xgboost as xgb
+
+        if missing := [name for name in (BOOSTER_FILE, *JSON_FILES, CHECKSUM_FILE) if name not in contents]:
+            raise InputError(f"{where}: not a whole model: {', '.join(missing)} missing")
+        try:
+            checksums = json.loads(contents[CHECKSUM_FILE])
+        except ValueError:
+            raise InputError(f"{where}: {CHECKSUM_FILE} is damaged") from None
+        for name in (BOOSTER_FILE, *JSON_FILES):
+            if sha256(contents[name]).hexdigest() != checksums.get(name):
+                raise InputError(f"{where}: {name} is damaged: its SHA-256 is not the one it was saved with")
+        booster = xgb.Booster({"nthread": threads}, model_file=bytearray(contents[BOOSTER_FILE]))
+        metadata = json.loads(contents["metadata.json"])
+        categories = json.loads(contents["categories.json"])
+        return cls(
+            target=target_named(metadata["target"]),
+            training_monday=date.fromisoformat(metadata["training_monday"]),
+            booster=booster,
+            platt=Platt(**json.loads(contents["calibration.json"])),
+            encoder=Encoder(
+                Catalogue.from_json(contents["catalogue.json"].decode()),
+                {name: tuple(values) for name, values in categories.items()},
+            ),
+            metadata=metadata["facts"],
+            threads=threads,
+        )
+
+    def _predict(self, frame: pd.DataFrame, **kind: bool) -> NDArray[np.float32]:
+        return self.booster.predict(self.encoder.dmatrix(self.encoder.matrix(frame), threads=self.threads), **kind)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True).encode()

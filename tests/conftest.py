@@ -1,0 +1,71 @@
+"""Fixtures for every test: a simulated company, the real data set where it is there, and homes that have run a Monday."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from churn_pipeline.settings import REPOSITORY, Settings
+from churn_pipeline.simulate import Simulation, simulate, write
+
+# A Monday with 90 weeks of data before it and 14 after, so that every label of it is known and the truncation test has
+# something to cut off. It is a training Monday of the grid.
+UNTIL = date(2026, 6, 29)
+MONDAY = date(2026, 3, 16)
+
+
+@dataclass(frozen=True)
+class Company:
+    """A simulated company on disk."""
+
+    raw: Path
+    oracle: Path
+    until: date
+
+
+@pytest.fixture(scope="session")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """2,500 customers over 104 weeks, with duplicates, late rows and plan changes."""
+    out = tmp_path_factory.mktemp("company")
+    write(simulate(Simulation(customers=2_500, weeks=104, until=UNTIL, seed=11, dirty=True)), out)
+    return Company(out / "raw", out / "oracle.parquet", UNTIL)
+
+
+@pytest.fixture(scope="session")
+def oulad() -> Path:
+    """The real data set; where it is not there, its tests are skipped and say so."""
+    root = Path(os.environ.get("CHURN_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    folder = root / "oulad"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set CHURN_TEST_DATA to a folder that has oulad/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def home_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
+    """Makes the settings of a new, empty home whose clock stands at noon of a Monday."""
+
+    def make(raw: Path, monday: date, **settings: object) -> Settings:
+        noon = datetime(monday.year, monday.month, monday.day, 12, tzinfo=UTC)
+        home = tmp_path_factory.mktemp("home")
+        return Settings(
+            home=home, raw=raw, **{"now": noon, "lock_wait_seconds": 5, "bootstrap_replicates": 100, **settings}
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def scored_home(company: Company, home_at: Callable[..., Settings]) -> Settings:
+    """A home that has scored MONDAY, months after it, from raw data that goes on."""
+    from churn_pipeline.runner import run_mondays
+
+    settings = home_at(company.raw, company.until)
+    outcome = run_mondays(settings, MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    return settings

@@ -1,0 +1,197 @@
+"""The Monday run as the people it is for meet it: a table of whole weeks, the same answer twice, refusals that say why."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.runner import run_mondays
+from churn_pipeline.settings import Settings
+from tests.conftest import MONDAY, Company
+from tests.support.homes import PER_RUN, differences, query
+
+WEEK = timedelta(days=7)
+
+
+def published(settings: Settings, sql: str) -> list[tuple]:
+    return query(settings.published_database, sql)
+
+
+@pytest.fixture
+def copied_home(scored_home: Settings, tmp_path: Path) -> Settings:
+    """A home of its own that has scored MONDAY already."""
+    home = tmp_path / "home"
+    shutil.copytree(scored_home.home, home)
+    return scored_home.model_copy(update={"home": home})
+
+
+def test_every_active_customer_is_scored_exactly_once(scored_home: Settings) -> None:
+    active = query(
+        scored_home.warehouse,
+        f"""
+        select customer_id from landing.customers
+        where signup_date < date '{MONDAY}' and known_date < date '{MONDAY}'
+          and coalesce(churn_date >= date '{MONDAY}', true) and coalesce(censor_date >= date '{MONDAY}', true)
+        order by 1
+        """,
+    )
+    scored = published(scored_home, f"select customer_id from predictions where snapshot_date = '{MONDAY}' order by 1")
+    assert len(active) > 500
+    assert scored == active
+
+
+def test_contributions_and_bias_add_up_to_the_log_odds_of_the_probability(scored_home: Settings) -> None:
+    worst, rows = query(
+        scored_home.warehouse,
+        """
+        with summed as (
+            select customer_id, target, bias + list_sum(list_transform(contributions, lambda c: c.contribution)) as log_odds
+            from scoring.contributions
+        )
+        select max(abs(1 / (1 + exp(-log_odds)) - p)), count(*)
+        from (
+            select log_odds, case target when 'churn_30d' then churn_probability_30d else expansion_propensity end as p
+            from summed inner join scoring.scores using (customer_id) where target <> 'churn_90d'
+            union all
+            select log_odds, churn_probability_90d from summed inner join scoring.scores using (customer_id)
+            where target = 'churn_90d' and churn_probability_90d > churn_probability_30d
+        )
+        """,
+    )[0]
+    assert rows > 1_000
+    assert worst < 1e-4
+
+
+def test_the_driver_list_holds_the_five_largest_contributions_in_order(scored_home: Settings) -> None:
+    wrong = query(
+        scored_home.warehouse,
+        """
+        with expected as (
+            select customer_id, list_reverse_sort(list_transform(contributions, lambda c: abs(c.contribution)))[:5] as amounts
+            from scoring.contributions where target = 'churn_90d'
+        )
+        select count(*) from expected inner join policy.predictions using (customer_id)
+        where amounts <> list_transform(churn_drivers, lambda d: abs(d.contribution))
+        """,
+    )
+    assert wrong == [(0,)]
+
+
+def test_a_sentence_states_the_value_that_the_mart_holds(scored_home: Settings) -> None:
+    rows = published(
+        scored_home,
+        "select value, sentence, contribution from drivers where target = 'churn_90d' and feature = 'days_since_last_event'",
+    )
+    assert rows
+    for value, sentence, contribution in rows:
+        assert value in sentence
+        assert sentence.startswith("No activity for" if contribution > 0 else "Last active")
+
+
+def test_running_a_monday_again_gives_the_same_rows(copied_home: Settings, scored_home: Settings) -> None:
+    outcome = run_mondays(copied_home, MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    found = differences(scored_home.warehouse, copied_home.warehouse, "policy.predictions", without=PER_RUN)
+    assert found["rows"] > 0
+    assert (found["only_left"], found["only_right"]) == (0, 0)
+    assert published(copied_home, "select distinct run_id from predictions") == [(outcome.run_id,)]
+
+
+def test_a_home_built_from_nothing_gives_the_same_rows_as_one_built_week_by_week(
+    company: Company, copied_home: Settings, home_at: Callable[..., Settings]
+) -> None:
+    later = MONDAY + WEEK
+    assert run_mondays(copied_home, later).exit_code == 0
+    fresh = home_at(company.raw, company.until)
+    assert run_mondays(fresh, MONDAY, later).exit_code == 0
+    for relation in (
+        "marts.mart_customer_churn_features",
+        "marts.mart_customer_expansion_features",
+        "policy.predictions",
+    ):
+        found = differences(copied_home.warehouse, fresh.warehouse, relation, without=PER_RUN)
+        assert found["rows"] > 0
+        assert (found["only_left"], found["only_right"]) == (0, 0), relation
+
+
+def test_the_change_since_last_monday_is_read_from_last_mondays_row(copied_home: Settings) -> None:
+    earlier, later = MONDAY, MONDAY + WEEK
+    assert run_mondays(copied_home, later).exit_code == 0
+    rows = published(
+        copied_home,
+        f"""
+        select count(*), count(now.previous_risk_tier), bool_and(now.previous_risk_tier is not distinct from before.risk_tier),
+               bool_and(now.probability_change is not distinct from now.churn_probability_90d - before.churn_probability_90d)
+        from predictions as now left join predictions as before
+            on before.customer_id = now.customer_id and before.snapshot_date = '{earlier}'
+        where now.snapshot_date = '{later}'
+        """,
+    )[0]
+    assert rows[0] > rows[1] > 0
+    assert rows[2:] == (True, True)
+
+
+def test_writing_a_monday_refreshes_what_changed_a_week_later(copied_home: Settings) -> None:
+    before_week = MONDAY - WEEK
+    assert published(copied_home, "select count(previous_risk_tier) from predictions") == [(0,)]
+    outcome = run_mondays(copied_home, before_week)
+    if outcome.exit_code == 3:
+        pytest.skip(f"no model for {before_week} in this company: {outcome.reason}")
+    assert outcome.exit_code == 0, outcome.reason
+    (refreshed,) = published(
+        copied_home, f"select count(previous_risk_tier) from predictions where snapshot_date = '{MONDAY}'"
+    )[0]
+    assert refreshed > 0
+    file = copied_home.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
+    with duckdb.connect() as con:
+        assert con.execute(f"select count(previous_risk_tier) from '{file}'").fetchone() == (refreshed,)
+
+
+def test_the_parquet_file_of_a_monday_holds_the_rows_of_the_table(scored_home: Settings) -> None:
+    file = scored_home.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
+    with duckdb.connect() as con:
+        con.execute(f"attach '{scored_home.published_database}' as published (read_only)")
+        assert con.execute(
+            f"select count(*) from (from '{file}' except all from published.predictions)"
+        ).fetchone() == (0,)
+    assert not list(scored_home.published.rglob(".*"))
+
+
+def test_a_monday_before_any_possible_model_is_refused_and_says_from_when_there_could_be_one(
+    company: Company, home_at: Callable[..., Settings]
+) -> None:
+    settings = home_at(company.raw, company.until)
+    outcome = run_mondays(settings, date(2025, 1, 6))
+    assert outcome.exit_code == 3
+    assert "there could be one from" in outcome.reason
+    assert not settings.published_database.exists()
+
+
+def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
+    company: Company, home_at: Callable[..., Settings], tmp_path: Path
+) -> None:
+    # The feed dies for two weeks: the Monday after the first is still fresh enough, the one after the second is not.
+    raw = tmp_path / "raw"
+    shutil.copytree(company.raw, raw)
+    gap_start, gap_end = MONDAY, MONDAY + 2 * WEEK
+    with duckdb.connect() as con:
+        con.execute(
+            f"""
+            copy (select * from '{company.raw}/usage_events.parquet'
+                  where not coalesce(timestamp >= timestamp '{gap_start}' and timestamp < timestamp '{gap_end}', false)
+                    and not coalesce(loaded_at >= timestamp '{gap_start}' and loaded_at < timestamp '{gap_end}', false))
+            to '{raw}/usage_events.parquet' (format parquet)
+            """
+        )
+    settings = home_at(raw, company.until)
+    outcome = run_mondays(settings, MONDAY, MONDAY + 3 * WEEK)
+    assert outcome.exit_code == 2
+    assert str(gap_end) in outcome.reason
+    assert "usage_events" in outcome.reason
+    weeks = published(settings, "select distinct snapshot_date from predictions order by 1")
+    assert weeks == [(MONDAY,), (MONDAY + WEEK,), (MONDAY + 3 * WEEK,)]

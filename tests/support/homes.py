@@ -1,0 +1,45 @@
+"""Reading a home the way an analyst would, and comparing two of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+# What may differ between two runs that give the same answer. scoring_mode says when a row was written, not what is in it.
+PER_RUN = ("run_id", "scored_at", "scoring_mode")
+
+
+def query(database: Path, sql: str) -> list[tuple]:
+    with duckdb.connect(str(database), read_only=True) as con:
+        return con.execute(sql).fetchall()
+
+
+def differences(
+    left: Path, right: Path, relation: str, where: str = "true", without: tuple[str, ...] = ()
+) -> dict[str, int]:
+    """Rows and columns in which a relation differs between two databases, bit for bit.
+
+    Values are compared as text: DuckDB writes a double with the fewest digits that give it back, so equal text is equal bits, and
+    -0.0 is not 0.0.
+
+    Returns:
+        ``rows`` and ``columns`` compared, and the rows ``only_left`` and ``only_right``.
+    """
+    with duckdb.connect() as con:
+        con.execute(f"attach '{left}' as l (read_only)")
+        con.execute(f"attach '{right}' as r (read_only)")
+        columns = [row[0] for row in con.execute(f"describe l.{relation}").fetchall()]
+        assert columns == [row[0] for row in con.execute(f"describe r.{relation}").fetchall()]
+        compared = [f"{column}::varchar" for column in columns if column not in without]
+        ours, theirs = (f"select {', '.join(compared)} from {side}.{relation} where {where}" for side in ("l", "r"))
+
+        def count(sql: str) -> int:
+            return con.execute(f"select count(*) from ({sql})").fetchone()[0]
+
+        return {
+            "rows": count(ours),
+            "columns": len(compared),
+            "only_left": count(f"{ours} except all {theirs}"),
+            "only_right": count(f"{theirs} except all {ours}"),
+        }

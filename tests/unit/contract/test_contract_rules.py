@@ -1,0 +1,297 @@
+"""Every rule of the declaration, broken once."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from landing_helpers import NOW, ROWS, company, landed, put, quarantined, row, write
+
+from churn_pipeline.contract import TABLES, Kind
+from churn_pipeline.errors import InputError
+
+TOMORROW = (NOW + timedelta(days=1)).date().isoformat()
+
+
+def _breaking_values() -> list[tuple[str, str, str, dict[str, str], str, str | None]]:
+    """For each rule of each table: table, rule, kind, the values that break it, blamed column, recorded value."""
+    cases = []
+    for table in TABLES.values():
+        for rule in table.rules:
+            blamed = rule.columns[0]
+            kind = next(column.kind for column in table.columns if column.name == blamed)
+            values: dict[str, str]
+            match rule.name:
+                case "not missing":
+                    bad = {Kind.DATE: "31.12.2023", Kind.INSTANT: "epoch", Kind.CATEGORY: "platinum"}.get(kind, "")
+                    values = {blamed: bad}
+                case "readable date" | "readable number" | "readable flag":
+                    values = {blamed: "1,5"}
+                case "in range":
+                    values = {blamed: "-1"}
+                case "known category":
+                    values = {blamed: "platinum"}
+                case "not after now":
+                    values = {blamed: TOMORROW}
+                    if rule.columns[1:] == ("stage",):
+                        values["stage"] = "closed_won"
+                case "not before signup_date":
+                    values = {blamed: "2024-01-09"}
+                case "not before start_date":
+                    values = {blamed: "2024-01-09"}
+                case "known customer":
+                    values = {blamed: "nobody"}
+                case _:
+                    raise AssertionError(f"{table.name}: no example of breaking '{rule.name}'")
+            cases.append((table.name, rule.name, rule.kind, values, blamed, values[blamed] or None))
+    return cases
+
+
+@pytest.mark.parametrize(("table", "rule", "kind", "values", "blamed", "value"), _breaking_values())
+def test_a_broken_rule_quarantines_the_row_or_blanks_the_cell_and_nothing_else(
+    con: duckdb.DuckDBPyConnection,
+    raw: Path,
+    table: str,
+    rule: str,
+    kind: str,
+    values: dict[str, str],
+    blamed: str,
+    value: str | None,
+) -> None:
+    company(raw, **{table: [ROWS[table]]})
+    put(con, raw)
+    (good,) = landed(con, table)
+    company(raw, **{table: [row(table, **values)]})
+    report = put(con, raw).tables[table]
+
+    ((source, _, *problem),) = [p for p in quarantined(con) if p[0] == table]
+    assert [source, *problem] == [table, kind, blamed, value, rule]
+    assert con.execute("select distinct run_id, file from landing.quarantine").fetchall()[0] == ("run", f"{table}.csv")
+    if kind == "row":
+        assert landed(con, table) == []
+        assert (report.rows_read, report.rows_landed, report.bad_rows) == (1, 0, {rule: 1})
+    else:
+        assert (report.rows_landed, report.bad_rows, report.bad_cells) == (1, {}, {f"{blamed}: {rule}": 1})
+        (bad,) = landed(con, table)
+        differing = {
+            c.name for c, a, b in zip(TABLES[table].landed, good, bad, strict=True) if a != b and b is not None
+        }
+        # Where a cell is blanked, a landed column becomes null; only what is derived from it may change otherwise.
+        assert differing <= {"known_date", "is_dated", "stage"}
+
+
+@pytest.mark.parametrize("column", ["compliance_gap_score", "feature_adoption_score", "propensity_at_outreach"])
+def test_a_share_above_one_is_out_of_range(con: duckdb.DuckDBPyConnection, raw: Path, column: str) -> None:
+    table = next(t.name for t in TABLES.values() if column in {c.name for c in t.raw})
+    company(raw, **{table: [row(table, **{column: "1.0001"})]})
+    put(con, raw)
+    assert quarantined(con, "column_name, value, rule") == [(column, "1.0001", "in range")]
+
+
+@pytest.mark.parametrize("value", ["inf", "1e13", "nan", "0x10", "1_000", "$5", "1,5", "5 USD"])
+def test_what_is_no_plain_number_within_reason_is_no_money(
+    con: duckdb.DuckDBPyConnection, raw: Path, value: str
+) -> None:
+    company(raw, customers=[row("customers", mrr=value)])
+    put(con, raw)
+    assert landed(con, "customers", "mrr_cents") == [(None,)]
+    assert quarantined(con, "row_key, kind, column_name, value") == [("C1", "cell", "mrr", value)]
+
+
+@pytest.mark.parametrize(
+    ("value", "cents"), [("0.005", 1), ("1e3", 100_000), ("+7", 700), (".5", 50), (" 12.345 ", 1235), ("", None)]
+)
+def test_money_lands_as_whole_cents(con: duckdb.DuckDBPyConnection, raw: Path, value: str, cents: int | None) -> None:
+    company(raw, customers=[row("customers", mrr=value)])
+    put(con, raw)
+    assert landed(con, "customers", "mrr_cents") == [(cents,)]
+    assert quarantined(con) == []
+
+
+def test_half_a_flag_is_no_count(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    company(raw, risk_signals=[row("risk_signals", vendor_risk_flags="2.5")])
+    put(con, raw)
+    assert landed(con, "risk_signals", "vendor_risk_flags") == [(None,)]
+
+
+@pytest.mark.parametrize("text", ["true", "T", "Yes", "y", "1"])
+def test_flags_are_read_in_the_usual_spellings(con: duckdb.DuckDBPyConnection, raw: Path, text: str) -> None:
+    company(raw, contracts=[row("contracts", auto_renew=text)])
+    put(con, raw)
+    assert landed(con, "contracts", "auto_renew") == [(True,)]
+
+
+def test_categories_match_in_any_case_and_free_text_keeps_its_own(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    company(
+        raw,
+        customers=[row("customers", plan_tier=" GROWTH ", industry="Oil & Gas")],
+        usage_events=[row("usage_events", event_type=" Api_Call ")],
+        gtm_opportunities=[row("gtm_opportunities", stage="Closed_Won", close_date="2024-05-01")],
+    )
+    put(con, raw)
+    assert landed(con, "customers", "plan_tier, industry") == [("growth", "Oil & Gas")]
+    assert landed(con, "usage_events", "event_type") == [("api_call",)]
+    assert landed(con, "gtm_opportunities", "stage") == [("closed_won",)]
+    assert quarantined(con) == []
+
+
+def test_an_open_opportunity_may_close_in_the_future(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    company(raw, gtm_opportunities=[row("gtm_opportunities", close_date="2030-01-01")])
+    put(con, raw)
+    assert landed(con, "gtm_opportunities", "close_date") == [(date(2030, 1, 1),)]
+
+
+def test_a_row_is_blamed_once_and_its_cells_are_left_alone(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    bad = row("usage_events", event_id="", customer_id="nobody", timestamp="soon", feature_adoption_score="7")
+    company(raw, usage_events=[bad])
+    report = put(con, raw)
+    assert quarantined(con) == [("usage_events", None, "row", "event_id", None, "not missing")]
+    assert report.tables["usage_events"].bad_rows == {"not missing": 1}
+
+
+def test_several_bad_cells_of_a_row_are_recorded_one_by_one(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    company(raw, customers=[row("customers", mrr="-5", plan_tier="gold", churn_date="2031-01-01")])
+    put(con, raw)
+    assert quarantined(con, "column_name, value, rule") == [
+        ("churn_date", "2031-01-01", "not after now"),
+        ("mrr", "-5", "in range"),
+        ("plan_tier", "gold", "known category"),
+    ]
+    assert landed(con, "customers", "customer_id, mrr_cents, plan_tier, churn_date") == [("C1", None, None, None)]
+
+
+def test_personal_data_never_reaches_the_quarantine(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    for table in TABLES.values():
+        personal = {column.name for column in table.columns if column.pii}
+        assert not personal & {name for rule in (*table.rules, table.unique_key) for name in rule.columns}
+        assert not any(name in value for name in personal for fact in table.facts for value in fact.values)
+    secret = "Wayne Enterprises"
+    customers = [
+        row("customers", company_name=secret),
+        row("customers", company_name=secret, mrr="-1"),
+        row("customers", customer_id="C2", company_name=secret, signup_date=""),
+    ]
+    company(raw, customers=customers)
+    put(con, raw)
+    assert len(quarantined(con)) == 3
+    assert not any(secret in str(line) for line in quarantined(con, "*"))
+
+
+# --- repeated keys
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_of_a_repeated_id_the_earliest_dated_row_wins(con: duckdb.DuckDBPyConnection, raw: Path, flipped: bool) -> None:
+    events = [
+        row("usage_events", timestamp="2024-03-02T10:00:00", event_type="late"),
+        row("usage_events", timestamp="2024-03-01T11:00:00", event_type="early"),
+        row("usage_events", timestamp="2024-03-01T11:30:00", event_type="same day"),
+    ]
+    company(raw, usage_events=events[::-1] if flipped else events)
+    report = put(con, raw)
+    assert landed(con, "usage_events", "event_type") == [("early",)]
+    assert quarantined(con) == [("usage_events", "E1", "row", "event_id", None, "unique key")] * 2
+    assert report.tables["usage_events"].bad_rows == {"unique key": 2}
+
+
+def test_with_loaded_at_the_row_that_was_known_first_wins(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    events = [
+        row("usage_events", timestamp="2024-03-01", event_type="backdated", loaded_at="2024-05-01"),
+        row("usage_events", timestamp="2024-03-07", event_type="known first", loaded_at="2024-03-08"),
+    ]
+    company(raw, usage_events=events)
+    put(con, raw)
+    assert landed(con, "usage_events", "event_type, known_date") == [("known first", date(2024, 3, 8))]
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_equal_dates_are_settled_by_content(con: duckdb.DuckDBPyConnection, raw: Path, flipped: bool) -> None:
+    events = [
+        row("usage_events", event_type="b"),
+        row("usage_events", event_type="a"),
+        row("usage_events", event_type="a"),
+    ]
+    company(raw, usage_events=events[::-1] if flipped else events)
+    put(con, raw)
+    assert landed(con, "usage_events", "event_type") == [("a",)]
+
+
+def test_a_row_that_cannot_be_used_does_not_compete_for_the_key(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    events = [row("usage_events", customer_id="nobody", timestamp="2024-01-15"), row("usage_events")]
+    company(raw, usage_events=events)
+    put(con, raw)
+    assert landed(con, "usage_events", "customer_id") == [("C1",)]
+
+
+def test_the_quarantine_names_the_files_that_repeat_a_key(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    company(raw)
+    (raw / "usage_events.csv").unlink()
+    write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
+    write(raw, "usage_events", [row("usage_events"), row("usage_events", event_id="E2")], "usage_events/b.csv")
+    put(con, raw)
+    assert quarantined(con, "row_key, file") == [("E1", "usage_events/a.csv, usage_events/b.csv")]
+
+
+def test_assessments_of_one_customer_at_different_times_are_not_repeats(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
+    signals = [row("risk_signals"), row("risk_signals", recorded_at="2024-03-01T10:00:01"), row("risk_signals")]
+    company(raw, risk_signals=signals)
+    put(con, raw)
+    assert len(landed(con, "risk_signals")) == 2
+    assert quarantined(con, "row_key, rule") == [("C1|2024-03-01 10:00:00", "unique key")]
+
+
+# --- too many bad rows
+
+
+def _events(good: int, bad: int) -> list[dict[str, Any]]:
+    rows = [row("usage_events", event_id=f"E{i}") for i in range(good)]
+    return rows + [row("usage_events", event_id=f"B{i}", customer_id="nobody") for i in range(bad)]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "stops"), [(379, 20, False), (380, 21, True), (399, 21, False), (0, 20, False)]
+)
+def test_landing_stops_only_over_both_limits(
+    con: duckdb.DuckDBPyConnection, raw: Path, good: int, bad: int, stops: bool
+) -> None:
+    company(raw, usage_events=_events(good, bad))
+    if not stops:
+        put(con, raw, max_bad_share=0.05, max_bad_rows=20)
+        assert len(landed(con, "usage_events")) == good
+        return
+    with pytest.raises(InputError):
+        put(con, raw, max_bad_share=0.05, max_bad_rows=20)
+    assert con.execute("select count(*) from duckdb_tables() where schema_name = 'landing'").fetchone() == (0,)
+
+
+def test_the_refusal_names_table_file_rules_counts_and_examples(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    events = [
+        *_events(50, 30),
+        row("usage_events", event_id="F1", timestamp="2031-01-01"),
+        row("usage_events", event_id=""),
+    ]
+    company(raw, usage_events=events)
+    with pytest.raises(InputError) as caught:
+        put(con, raw, max_bad_share=0.05, max_bad_rows=20)
+    message = str(caught.value)
+    for part in (
+        "usage_events: 32 of 82 rows are bad, 39.0% where 5.0% are tolerated",
+        "'known customer' on customer_id: 30 row(s), such as B0",
+        "'not after now' on timestamp: 1 row(s), such as F1",
+        "'not missing' on event_id: 1 row(s), such as one without a key",
+        "usage_events.csv (32)",
+    ):
+        assert part in message
+
+
+def test_no_clock_is_read_but_the_one_that_is_given(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    company(raw, usage_events=[row("usage_events", timestamp="2024-06-12T15:00:00")])
+    put(con, raw, now=datetime(2024, 6, 12, 14, 59, 59, tzinfo=UTC))
+    assert landed(con, "usage_events") == []
+    put(con, raw, now=NOW)
+    assert len(landed(con, "usage_events")) == 1

@@ -1,0 +1,104 @@
+"""What has to be built follows from what was built from what."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn_pipeline.features.plan import MARTS, USAGE_DAYS, needed_snapshots, write_plan
+
+MONDAY = date(2026, 3, 16)
+WEEK = timedelta(days=7)
+FIRST = MONDAY - 10 * WEEK + timedelta(days=2)
+
+
+@pytest.fixture
+def con() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect()
+    con.execute("create schema landing")
+    con.execute("create schema marts")
+    con.execute("create schema intermediate")
+    con.execute("create table landing.fact_digests (source varchar, fact_date date, fact_rows bigint, digest hugeint)")
+    con.execute(
+        "insert into landing.fact_digests select 'usage_events', ?::date + n::integer, 1, n + 1 from range(80) days(n)", [FIRST]
+    )
+    return con
+
+
+def built(con: duckdb.DuckDBPyConnection) -> None:
+    """What dbt does with a plan."""
+    for mart in MARTS:
+        con.execute("delete from control.built where model = ? and key_date in (select snapshot_date from control.snapshots_to_build)", [mart])
+        con.execute("insert into control.built select ?, snapshot_date, fingerprint from control.snapshots_to_build", [mart])
+    con.execute("delete from control.built where model = ? and key_date in (select known_date from control.days_to_build)", [USAGE_DAYS])
+    con.execute("insert into control.built select ?, known_date, fingerprint from control.days_to_build", [USAGE_DAYS])
+
+
+def plan(con: duckdb.DuckDBPyConnection, *requested: date, code: str = "c") -> tuple[date, ...]:
+    return write_plan(con, requested or (MONDAY,), history_weeks=60, code=code).snapshots
+
+
+def test_the_first_plan_builds_every_monday_since_the_first_event(con: duckdb.DuckDBPyConnection) -> None:
+    assert plan(con) == tuple(MONDAY - n * WEEK for n in range(9, -1, -1))
+
+
+def test_what_is_current_is_not_built_again(con: duckdb.DuckDBPyConnection) -> None:
+    plan(con)
+    built(con)
+    assert plan(con) == ()
+    assert con.execute("select count(*) from control.days_to_build").fetchone() == (0,)
+    assert plan(con, MONDAY + WEEK) == (MONDAY + WEEK,)
+
+
+def test_a_late_row_rebuilds_every_snapshot_after_its_day_and_none_before(con: duckdb.DuckDBPyConnection) -> None:
+    plan(con)
+    built(con)
+    late = MONDAY - 3 * WEEK
+    con.execute("update landing.fact_digests set digest = digest + 1 where fact_date = ?", [late])
+    # Known strictly before S: the snapshot of the very day does not know it.
+    assert plan(con) == (MONDAY - 2 * WEEK, MONDAY - WEEK, MONDAY)
+    assert con.execute("select known_date from control.days_to_build").fetchall() == [(late,)]
+
+
+def test_a_build_that_was_killed_is_planned_again(con: duckdb.DuckDBPyConnection) -> None:
+    first = plan(con)
+    assert plan(con) == first
+
+
+def test_a_day_that_vanished_is_emptied_once(con: duckdb.DuckDBPyConnection) -> None:
+    plan(con)
+    built(con)
+    con.execute("delete from landing.fact_digests where fact_date = ?", [MONDAY - WEEK])
+    plan(con)
+    assert con.execute("select known_date from control.days_to_build").fetchall() == [(MONDAY - WEEK,)]
+    built(con)
+    assert plan(con) == ()
+    assert con.execute("select count(*) from control.days_to_build").fetchone() == (0,)
+
+
+def test_changed_feature_sql_builds_everything_from_scratch(con: duckdb.DuckDBPyConnection) -> None:
+    everything = plan(con)
+    built(con)
+    con.execute(f"create table marts.{MARTS[0]} (a integer)")
+    assert plan(con, code="other") == everything
+    assert con.execute("select count(*) from duckdb_tables() where schema_name = 'marts'").fetchone() == (0,)
+
+
+@given(st.lists(st.integers(-30, 30), min_size=1, max_size=5), st.integers(1, 40), st.integers(0, 400))
+def test_needed_snapshots_are_mondays_that_cover_every_request_and_no_day_without_data(
+    offsets: list[int], history: int, first_day: int
+) -> None:
+    requested = [MONDAY + n * WEEK for n in offsets]
+    first_fact = MONDAY - timedelta(days=first_day)
+    found = needed_snapshots(requested, history, first_fact)
+    assert all(day.weekday() == 0 and day > first_fact for day in found)
+    assert {day for day in requested if day > first_fact} <= set(found)
+    assert all(day >= min(requested) - history * WEEK for day in found)
+
+
+def test_without_any_fact_nothing_is_needed() -> None:
+    assert needed_snapshots([MONDAY], 60, None) == []

@@ -1,0 +1,208 @@
+"""The oracle is exact, and the company it belongs to is believable: risky enough, not separable, growing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from churn_pipeline.simulate import Shock, Simulation
+from churn_pipeline.simulate import parameters as p
+from churn_pipeline.simulate.latent import (
+    HIGHEST_TIER,
+    STATES,
+    Hazards,
+    base_log_hazard,
+    draw_paths,
+    entry_states,
+    readiness_transitions,
+    state_transitions,
+    upgrade_weights,
+)
+from churn_pipeline.simulate.oracle import probabilities
+from churn_pipeline.simulate.population import Population, draw_population
+
+UNTIL = date(2026, 11, 2)
+
+
+def z_state(health: float, incident: bool) -> int:
+    index = round((health + p.HEALTH_LIMIT) / (2 * p.HEALTH_LIMIT) * (p.HEALTH_POINTS - 1))
+    return index + incident * p.HEALTH_POINTS
+
+
+def copies(population: Population, who: int, count: int) -> Population:
+    """One customer many times over, all in the first book."""
+    fields = {
+        name: [value[who]] * count if isinstance(value, list) else np.repeat(value[who : who + 1], count, axis=0)
+        for name, value in vars(population).items()
+    }
+    return replace(population, **fields)
+
+
+def by_hand(hazards: Hazards, who: int, week: int, state: int, readiness: int, horizon: int) -> tuple[float, float]:
+    """Churn and upgrade probability within a horizon, backwards over the joint chain of readiness and state in double precision.
+
+    Another derivation than the oracle's: value functions instead of masses, one dense matrix instead of two, one day count at a time.
+    """
+    one = np.array([who])
+    joint = np.kron(readiness_transitions(), state_transitions())
+    churned, upgraded = np.zeros(p.READINESS_LEVELS * STATES), np.zeros(p.READINESS_LEVELS * STATES)
+    for step in reversed(range(-(-horizon // 7))):
+        days = min(7, horizon - 7 * step)
+        hazard = 1 - np.exp(-np.exp(base_log_hazard() + hazards.churn_shift(one, week + step)[0]))
+        churn = np.tile(hazard, p.READINESS_LEVELS)
+        upgrade = upgrade_weights().ravel() * hazards.upgrade_factor(one, week + step)[0]
+        stay = (1 - churn) * (1 - p.LEAVE_WEEKLY)
+        churned = churn * sum(p.CHURN_WEEKDAYS[:days]) + stay * (joint @ churned)
+        upgraded = stay * (upgrade * sum(p.PLAN_CHANGE_WEEKDAYS[:days]) + (1 - upgrade) * (joint @ upgraded))
+    index = readiness * STATES + state
+    return churned[index], upgraded[index]
+
+
+@pytest.mark.parametrize(
+    ("health", "incident", "readiness"), [(-2.5, True, 0), (-1.0, False, 4), (0.5, True, 2), (2.0, False, 3)]
+)
+def test_the_oracle_equals_a_backward_recursion_over_the_joint_chain(
+    health: float, incident: bool, readiness: int
+) -> None:
+    simulation = Simulation(until=UNTIL, customers=300, weeks=30, seed=4)
+    hazards = Hazards(draw_population(simulation), simulation.first_day)
+    for who, week in ((3, 0), (60, 11), (140, simulation.total_weeks)):
+        found = probabilities(
+            hazards, np.array([who]), week, np.array([z_state(health, incident)]), np.array([readiness]), np.array([1])
+        )[0]
+        churn_30, _ = by_hand(hazards, who, week, z_state(health, incident), readiness, 30)
+        churn_90, upgrade_90 = by_hand(hazards, who, week, z_state(health, incident), readiness, 90)
+        assert found == pytest.approx([churn_30, churn_90, upgrade_90], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("health", "incident", "readiness", "who"), [(-2.0, True, 1, 5), (-0.75, False, 4, 200), (1.0, False, 3, 77)]
+)
+def test_many_lives_from_one_state_end_as_often_as_the_oracle_says(
+    health: float, incident: bool, readiness: int, who: int
+) -> None:
+    simulation = Simulation(until=UNTIL, customers=40_000, weeks=1, seed=9)
+    original = draw_population(replace(simulation, customers=500))
+    people = copies(original, who, simulation.customers)
+    people = replace(people, entry_week=np.zeros(people.size, dtype=np.int64), tier=np.full(people.size, 2))
+    state = z_state(health, incident)
+    lives = draw_paths(
+        simulation, people, start=lambda _: (np.full(people.size, state), np.full(people.size, readiness))
+    )
+    first = simulation.first_day
+    upgrades = lives.changes[(lives.changes[:, 3] > lives.changes[:, 2]) & (lives.changes[:, 1] < first + 90), 0]
+    happened = [
+        (lives.churn_day < first + 30).mean(),
+        (lives.churn_day < first + 90).mean(),
+        len(np.unique(upgrades)) / people.size,
+    ]
+    true = probabilities(
+        Hazards(people, first), np.array([0]), 0, np.array([state]), np.array([readiness]), np.array([2])
+    )[0]
+    error = np.sqrt(true * (1 - true) / people.size)
+    assert np.abs(happened - true).max() < 0.01
+    assert (np.abs(happened - true) < 4 * error).all(), (happened, true)
+
+
+def test_chains_are_chains() -> None:
+    for matrix in (state_transitions(), readiness_transitions(), entry_states()[None, :]):
+        assert matrix.min() >= 0
+        np.testing.assert_allclose(matrix.sum(axis=1), 1.0)
+    assert upgrade_weights().max() * max(p.UPGRADE_APPETITE) * (1 + p.UPGRADE_SEASON) < 1
+
+
+def test_parameters_that_are_shares_add_up() -> None:
+    for shares in (
+        p.SIGNUP_WEEKDAYS, p.TIER_SHARES, p.INDUSTRY_SHARES, p.TERM_SHARES, p.CHURN_WEEKDAYS, p.PLAN_CHANGE_WEEKDAYS, p.USAGE_SHARES,
+        p.USAGE_WEEKDAYS, p.TICKET_PRIORITIES, p.TICKET_TOPICS, p.INCIDENT_TICKET_PRIORITIES, p.INCIDENT_TICKET_TOPICS,
+    ):  # fmt: skip
+        assert sum(shares) == pytest.approx(1.0)
+
+
+# Columns of the judged rows.
+MONDAY, WHO, CHURNED_30, CHURNED_90, UPGRADED_90, P_30, P_90, P_UP, TIER = range(9)
+
+
+@cache
+def judged(seed: int) -> np.ndarray:
+    """What came true and what the oracle had said, every third Monday whose 90 days are over, for 10,000 customers and 104 weeks."""
+    simulation = Simulation(until=UNTIL, seed=seed)
+    population = draw_population(simulation)
+    lives = draw_paths(simulation, population)
+    hazards = Hazards(population, simulation.first_day)
+    ups = lives.changes[lives.changes[:, 3] > lives.changes[:, 2]]
+    rows = []
+    for week in range(p.RUN_IN_WEEKS, simulation.total_weeks - 12, 3):
+        day = simulation.first_day + 7 * week
+        who = np.flatnonzero(lives.state[week] >= 0)
+        tier = lives.tier[week, who].astype(np.int64)
+        said = probabilities(
+            hazards, who, week, lives.state[week, who].astype(int), lives.readiness[week, who].astype(int), tier
+        )
+        upgraded = np.isin(who, ups[(ups[:, 1] >= day) & (ups[:, 1] < day + 90), 0]) & (tier < HIGHEST_TIER)
+        gone = lives.churn_day[who]
+        rows.append(
+            np.column_stack([np.full(len(who), day), who, gone < day + 30, gone < day + 90, upgraded, said, tier])
+        )
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize("seed", [7, 21])
+@pytest.mark.parametrize(("outcome", "said"), [(CHURNED_30, P_30), (CHURNED_90, P_90), (UPGRADED_90, P_UP)])
+def test_the_oracles_mean_is_the_base_rate_within_sampling_error(seed: int, outcome: int, said: int) -> None:
+    rows = judged(seed)
+    # Rows of one customer are dependent: the error of the mean comes from sums over customers.
+    surprise = np.bincount(rows[:, WHO].astype(int), rows[:, outcome] - rows[:, said])
+    standard_error = np.sqrt((surprise**2).sum())
+    assert abs(surprise.sum()) < 3.5 * standard_error
+
+
+@pytest.mark.parametrize("seed", [7, 21])
+def test_churn_is_frequent_enough_to_learn_and_not_separable(seed: int) -> None:
+    rows = judged(seed)
+    assert 0.03 < rows[:, CHURNED_30].mean() < 0.06
+    assert 0.80 < roc_auc_score(rows[:, CHURNED_30], rows[:, P_30]) < 0.87
+    assert 0.77 < roc_auc_score(rows[:, CHURNED_90], rows[:, P_90]) < 0.86
+
+
+@pytest.mark.parametrize("seed", [7, 21])
+def test_the_probabilities_fill_every_tier_and_every_step_of_readiness(seed: int) -> None:
+    rows = judged(seed)
+    tiers = np.histogram(rows[:, P_90], [0, 0.25, 0.5, 0.75, 1])[0] / len(rows)
+    assert tiers.min() > 0.003
+    readiness = np.histogram(rows[rows[:, TIER] < HIGHEST_TIER, P_UP], [0, 0.15, 0.35, 1])[0] / len(rows)
+    assert readiness.min() > 0.01
+    assert (rows[:, P_90] >= rows[:, P_30]).all()
+    assert (rows[rows[:, TIER] == HIGHEST_TIER, P_UP] == 0).all()
+
+
+def test_among_rows_that_the_oracle_gives_ten_percent_ten_percent_churn() -> None:
+    rows = np.concatenate([judged(7), judged(21)])
+    edges = np.quantile(rows[:, P_90], np.linspace(0, 1, 11)[1:-1])
+    bins = np.digitize(rows[:, P_90], edges)
+    for decile in range(10):
+        part = rows[bins == decile]
+        assert part[:, CHURNED_90].mean() == pytest.approx(part[:, P_90].mean(), abs=0.02)
+
+
+def test_churn_falls_on_weekdays_as_often_as_declared() -> None:
+    simulation = Simulation(until=UNTIL, seed=1)
+    lives = draw_paths(simulation, draw_population(simulation))
+    days = lives.churn_day[lives.churn_day < simulation.last_day]
+    share = np.bincount((days - simulation.first_day) % 7, minlength=7) / len(days)
+    np.testing.assert_allclose(share, p.CHURN_WEEKDAYS, atol=0.025)
+
+
+def test_a_tier_shock_alters_no_churn_probability() -> None:
+    simulation = Simulation(until=UNTIL, customers=800, weeks=20, seed=2)
+    plain, shocked = (
+        draw_paths(s, draw_population(s)) for s in (simulation, replace(simulation, shocks=(Shock("tier", 8),)))
+    )
+    assert (plain.churn_day == shocked.churn_day).all()
+    assert (plain.state == shocked.state).all()
+    assert not (plain.tier == shocked.tier).all()

@@ -1,0 +1,56 @@
+"""Dates."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from churn_pipeline import mondays
+from churn_pipeline.errors import InputError
+
+DAYS = st.dates(date(1990, 1, 1), date(2090, 1, 1))
+
+
+def test_a_date_that_is_no_monday_is_refused_naming_the_two_nearest() -> None:
+    with pytest.raises(InputError, match=r"2026-11-18 is a Wednesday.*2026-11-16 and 2026-11-23"):
+        mondays.parse_monday("2026-11-18")
+
+
+@pytest.mark.parametrize("text", ["2026-13-01", "yesterday", "", "2026-11-16T08:00"])
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="YYYY-MM-DD"):
+        mondays.parse_monday(text)
+
+
+@given(DAYS, st.integers(1, 26))
+def test_training_mondays_lie_on_one_grid_whoever_asks(day: date, cadence: int) -> None:
+    monday = mondays.monday_on_or_before(day)
+    training = mondays.training_monday(monday, cadence)
+    assert training <= monday < training + cadence * mondays.WEEK
+    assert mondays.week_index(training) % cadence == 0
+    assert mondays.training_monday(training, cadence) == training
+
+
+@given(DAYS, DAYS)
+def test_the_mondays_of_a_range_are_all_and_only_those_in_it(start: date, end: date) -> None:
+    found = list(mondays.mondays(start, end))
+    expected = [start + timedelta(days=n) for n in range((end - start).days) if (start + timedelta(days=n)).weekday() == 0]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("instant", "zone", "expected"),
+    [
+        # The clocks of New York go back on Sunday 2026-11-01: Monday begins at 05:00 UTC from then on, at 04:00 before.
+        (datetime(2026, 11, 2, 4, 59, tzinfo=UTC), "America/New_York", date(2026, 10, 26)),
+        (datetime(2026, 11, 2, 5, 0, tzinfo=UTC), "America/New_York", date(2026, 11, 2)),
+        (datetime(2026, 10, 26, 4, 0, tzinfo=UTC), "America/New_York", date(2026, 10, 26)),
+        (datetime(2026, 11, 1, 11, 0, tzinfo=UTC), "Pacific/Auckland", date(2026, 11, 2)),
+        (datetime(2026, 11, 1, 23, 59, tzinfo=UTC), "UTC", date(2026, 10, 26)),
+    ],
+)
+def test_a_monday_begins_at_midnight_of_the_configured_zone(instant: datetime, zone: str, expected: date) -> None:
+    assert mondays.latest_monday(instant, zone) == expected
