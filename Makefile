@@ -2,7 +2,6 @@
 SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
-DAGSTER_HOME := $(HOME_DIR)/data/dagster
 
 .PHONY: help setup run test test-long lint format ui bench clean lock
 
@@ -33,8 +32,7 @@ format: setup  ## Rewrite what lint would complain about
 	.venv/bin/ruff format .
 
 ui: setup  ## Open the Dagster UI on this home
-	@$(CHURN) home >/dev/null
-	@CHURN_HOME=$(HOME_DIR) DAGSTER_HOME=$(DAGSTER_HOME) .venv/bin/dagster dev -w workspace.yaml
+	@$(CHURN) ui
 
 lock: setup  ## Resolve the dependencies again into requirements.lock
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes --no-header --upgrade --quiet -o requirements.lock

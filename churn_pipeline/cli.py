@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -103,8 +103,7 @@ def run(
     monday = _monday(settings, week)
     outcome = run_mondays(settings, monday, progress=_progress())
     if outcome.exit_code:
-        _complain(outcome.reason)
-        raise typer.Exit(outcome.exit_code)
+        _fail(outcome.reason, outcome.exit_code)
     summary = report.run_summary(settings, monday, top)
     typer.echo(json.dumps(summary, default=str, indent=1)) if as_json else report.print_run(summary)
 
@@ -112,16 +111,19 @@ def run(
 @app.command()
 def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Train, judge and register a model for each target, as of the training Monday of a week."""
+    import getpass
+
     from churn_pipeline import report
     from churn_pipeline.runner import train_monday
 
     settings = _settings(home)
-    outcomes = train_monday(settings, _monday(settings, week), progress=_progress())
-    typer.echo(json.dumps(outcomes, default=str, indent=1)) if as_json else report.print_training(outcomes)
-    refused = [f"{entry['target']}: {entry['reason']}" for entry in outcomes if not entry["promoted"]]
-    if refused:
-        _complain("; ".join(refused))
-        raise typer.Exit(3)
+    outcome, rows = train_monday(settings, _monday(settings, week), getpass.getuser(), progress=_progress())
+    if outcome.exit_code:
+        _fail(outcome.reason, outcome.exit_code)
+    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else report.print_models(rows)
+    problems = [f"{row['target']}: {row['reason']}" for row in rows if not row["promoted"]]
+    if problems:
+        _fail("; ".join(problems), 3)
 
 
 @app.command()
@@ -161,6 +163,24 @@ def customer(
 
     found = report.customer(_settings(home), customer_id, _published_monday(week))
     typer.echo(json.dumps(found, default=str, indent=1)) if as_json else report.print_customer(found)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the web page, on this machine only.")] = 3000,
+    home: HomeOption = None,
+) -> None:
+    """Open the Dagster UI on this home, with the schedule's daemon. Ends with Ctrl-C."""
+    import os
+
+    from churn_pipeline.runner import prepare_home
+    from churn_pipeline.settings import REPOSITORY
+
+    settings = _settings(home)
+    prepare_home(settings)
+    os.environ.update(CHURN_HOME=str(settings.home), DAGSTER_HOME=str(settings.dagster_home))
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    os.execv(dagster, [dagster, "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-p", str(port)])
 
 
 def _settings(home: Path | None, raw: Path | None = None) -> Settings:
@@ -210,8 +230,13 @@ def _progress() -> Callable[[str], None]:
     return say
 
 
-def _complain(text: Any) -> None:
+def _complain(text: str) -> None:
     typer.echo(f"churn: {text}", err=True)
+
+
+def _fail(text: str, exit_code: int) -> NoReturn:
+    _complain(text)
+    raise typer.Exit(exit_code)
 
 
 if __name__ == "__main__":

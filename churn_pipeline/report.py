@@ -122,7 +122,7 @@ def model_rows(settings: Settings) -> list[dict[str, Any]]:
     with _published(settings) as con:
         rows = _rows(con, "select * from promotions order by seq desc", [])
     for row in rows:
-        row["metrics"] = json.loads(row["metrics"] or "{}")
+        row["metrics"] = json.loads(row["metrics"])
     return rows
 
 
@@ -234,25 +234,6 @@ def print_models(rows: list[dict[str, Any]]) -> None:
     _console().print(table)
 
 
-def print_training(outcomes: list[dict[str, Any]]) -> None:
-    """What became of each target."""
-    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
-    for name in ("model", "training Monday", "version", "promoted", "AUC", "AP", "reason"):
-        table.add_column(name, overflow="fold")
-    for entry in outcomes:
-        metrics = entry["metrics"].get("model", {})
-        table.add_row(
-            entry["target"],
-            str(entry["training_monday"]),
-            str(entry["version"] or ""),
-            "yes" if entry["promoted"] else "no",
-            _figure(metrics, "auc"),
-            _figure(metrics, "average_precision"),
-            escape(entry["reason"]),
-        )
-    _console().print(table)
-
-
 def print_customer(found: dict[str, Any]) -> None:
     """One customer on one page."""
     console = _console()
@@ -306,7 +287,7 @@ def _model_cells(row: dict[str, Any]) -> list[str]:
         _interval(model, "auc"),
         _interval(model, "average_precision"),
         _figure(baselines.get("rule", {}), "average_precision"),
-        _figure(baselines.get("logistic_regression", {}), "average_precision"),
+        _figure(baselines.get("logistic", {}), "average_precision"),
         _figure(model, "brier_skill"),
         _figure(model, "ece"),
         _figure(model, "precision_top_200"),

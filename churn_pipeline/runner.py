@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -67,45 +67,72 @@ def run_mondays(
         progress: called with a sentence as the run goes on.
         **overrides: resources for :func:`churn_pipeline.definitions.build_defs`.
     """
-    import dagster as dg
+    from churn_pipeline.definitions import JOB
 
-    from churn_pipeline.definitions import JOB, build_defs
-
-    prepare_home(settings)
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(JOB)
-        if last is None or last == first:
-            where: dict[str, Any] = {"partition_key": first.isoformat()}
-        else:
-            where = {
-                "tags": {
-                    "dagster/asset_partition_range_start": first.isoformat(),
-                    "dagster/asset_partition_range_end": last.isoformat(),
-                }
-            }
-        result = job.execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"progress": {}}},
-            **where,
-        )
-        return _outcome(settings, result)
-
-
-def _outcome(settings: Settings, result: dg.ExecuteInProcessResult) -> Outcome:
-    from churn_pipeline.assets.common import PUBLISHED
-
+    result = _execute(settings, JOB, first, last, {}, progress, overrides)
     with connect(settings) as con:
         refused = runs.refusals(con, result.run_id)
-    published = any(event.is_step_materialization and event.asset_key == PUBLISHED for event in result.all_events)
-    if result.success and published and not refused:
-        return Outcome(result.run_id, 0, "")
     if refused:
         reason = "; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused)
         return Outcome(result.run_id, max(row.exit_code for row in refused), reason)
-    failures = list(_failures(result))
-    if not failures:
-        failures = [(1, "the run ended without publishing anything and without saying why")]
+    return _outcome(result, ["published"])
+
+
+def train_monday(
+    settings: Settings, monday: date, who: str, progress: Callable[[str], None] | None = None
+) -> tuple[Outcome, list[dict[str, Any]]]:
+    """Trains every target as of the training Monday of ``monday``, whether or not it has a model already.
+
+    Args:
+        settings: the home.
+        monday: any Monday; its training Monday is the newest on the grid that is not after it.
+        who: on whose behalf, for the ledger.
+        progress: called with a sentence as the run goes on.
+
+    Returns:
+        How the run ended, and the ledger rows that it wrote.
+    """
+    from churn_pipeline.assets.models import FORCE_TAG
+    from churn_pipeline.definitions import TRAINING_JOB
+    from churn_pipeline.modeling import ledger
+
+    result = _execute(settings, TRAINING_JOB, monday, None, {FORCE_TAG: who}, progress, {})
+    with connect(settings) as con:
+        rows = [asdict(row) for row in ledger.history(con) if row.run_id == result.run_id]
+    return _outcome(result, []), rows
+
+
+def _execute(
+    settings: Settings,
+    job_name: str,
+    first: date,
+    last: date | None,
+    tags: dict[str, str],
+    progress: Callable[[str], None] | None,
+    overrides: dict[str, Any],
+) -> dg.ExecuteInProcessResult:
+    import dagster as dg
+
+    from churn_pipeline.definitions import build_defs
+
+    prepare_home(settings)
+    where: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
+    if last is not None and last != first:
+        span = {"start": first.isoformat(), "end": last.isoformat()}
+        where = {"tags": tags | {f"dagster/asset_partition_range_{edge}": day for edge, day in span.items()}}
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(job_name)
+        return job.execute_in_process(
+            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}}, **where
+        )
+
+
+def _outcome(result: dg.ExecuteInProcessResult, must_materialize: list[str]) -> Outcome:
+    """A run is good when it says so and what it is for was made: skipped steps leave a run green."""
+    made = {event.asset_key.to_user_string() for event in result.all_events if event.is_step_materialization and event.asset_key}
+    if result.success and made.issuperset(must_materialize):
+        return Outcome(result.run_id, 0, "")
+    failures = list(_failures(result)) or [(1, "the run ended without publishing anything and without saying why")]
     return Outcome(result.run_id, failures[0][0], "; ".join(dict.fromkeys(text for _, text in failures)))
 
 
@@ -140,13 +167,16 @@ def _progress_logger(progress: Callable[[str], None] | None) -> dg.LoggerDefinit
             if progress is None:
                 return
             event = getattr(record, "dagster_event", None)
-            if event is None:
-                progress(str(getattr(record, "dagster_meta", {}).get("orig_message", record.getMessage())))
-            elif event.event_type_value == "STEP_START":
-                progress(f"{event.step_key} ...")
+            meta = getattr(record, "dagster_meta", {})
+            if event is not None:
+                if event.event_type_value == "STEP_START":
+                    progress(event.step_key.replace("__", " "))
+            # Dagster itself logs skipped steps as errors; what failed is said once, at the end.
+            elif logging.INFO <= record.levelno <= logging.WARNING:
+                progress(f"  {meta.get('orig_message', record.getMessage())}")
 
     def create(_: dg.InitLoggerContext) -> logging.Logger:
-        logger = logging.Logger("churn_progress", logging.INFO)
+        logger = logging.Logger("churn_progress", logging.DEBUG)
         logger.addHandler(Relay())
         return logger
 

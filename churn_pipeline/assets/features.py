@@ -1,7 +1,5 @@
 """The plan of what to build, and the dbt models up to the feature marts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Raw files to typed tables, once a run, whichever Mondays the run is for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """Publication: what passed the audit, copied to where people and dashboards read."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from churn_pipeline.assets.common import ONE_RUN, PUBLISHED

@@ -1,7 +1,5 @@
 """Scoring: every active customer of every Monday of the run, with the model for that Monday."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date
 
@@ -119,18 +117,17 @@ def _score(
     run_id: str,
 ) -> tuple[ScoredMonday, store.Stamp]:
     chosen = lifecycle.models_for(con, home.settings, day)
-    loaded: dict[str, ScoringModel] = {name: models.load(name, row.version) for name, row in chosen.items()}
+    loaded: dict[str, ScoringModel] = {name: models.load(name, version) for name, version in chosen.items()}
     frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
     before = scoring_frame(con, TARGETS["churn_90d"], day - WEEK)
     scored = score_monday(day, loaded, frames, before)
-    expansion = chosen.get("expansion_90d")
     stamp = store.Stamp(
         snapshot_date=day,
         policy_version=policy_version,
         scoring_mode=home.scoring_mode(day),
-        churn_30d_model_version=chosen["churn_30d"].version,
-        churn_90d_model_version=chosen["churn_90d"].version,
-        expansion_model_version=expansion.version if expansion else None,
+        churn_30d_model_version=chosen["churn_30d"],
+        churn_90d_model_version=chosen["churn_90d"],
+        expansion_model_version=chosen.get("expansion_90d"),
         run_id=run_id,
         scored_at=home.now(),
     )

@@ -1,7 +1,5 @@
 """One verdict per Monday, before scoring and before publication."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
@@ -163,7 +164,7 @@ class TableContract:
         """The declared columns and ``loaded_at``, which any table may carry."""
         return (*self.raw, LOADED_AT)
 
-    @property
+    @cached_property
     def rules(self) -> tuple[Rule, ...]:
         """Every rule but `unique key`, in the order of blame: a row is quarantined under the first that it breaks."""
         rows: list[Rule] = []

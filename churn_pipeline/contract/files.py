@@ -135,12 +135,15 @@ def _raw_file(path: Path, raw: Path) -> RawFile:
     return RawFile(path, path.relative_to(raw).as_posix(), status.st_size, status.st_mtime_ns)
 
 
+Family = Literal["text", "date", "timestamp", "zoned timestamp", "integer", "floating", "boolean"]
+
+
 @dataclass(frozen=True)
 class Field:
-    """A column as it stands in a file: the identifier to read it by and its DuckDB type."""
+    """A column as it stands in a file: the identifier to read it by, and what it is made of."""
 
     identifier: str
-    type: str
+    family: Family
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,16 @@ class Layout:
     fields: tuple[tuple[str, Field], ...]
 
     def relation(self, files: Iterable[RawFile]) -> str:
-        """SQL that scans ``files``, with the path of the file as ``"/file"``."""
+        """SQL that scans ``files``: the contract's columns by their names, text without blanks, and ``"/file"``, the path."""
+        columns = [
+            f"nullif(trim({field.identifier}::VARCHAR), '') as {quoted(name)}"
+            if field.family == "text"
+            else f"{field.identifier} as {quoted(name)}"
+            for name, field in self.fields
+        ]
+        return f'(select {", ".join(columns)}, "/file" from {self._scan(files)})'
+
+    def _scan(self, files: Iterable[RawFile]) -> str:
         names = ", ".join(literal(_unglobbed(str(file.path))) for file in files)
         if self.format == "parquet":
             return (
@@ -166,6 +178,16 @@ class Layout:
             "quote = '\"', escape = '\"', strict_mode = true, nullstr = '', filename = '/file', "
             "hive_partitioning = false)"
         )
+
+
+def _family(sql_type: str) -> Family:
+    if sql_type.startswith("TIMESTAMP"):
+        return "zoned timestamp" if "ZONE" in sql_type or "TZ" in sql_type else "timestamp"
+    if re.fullmatch(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?", sql_type):
+        return "integer"
+    if re.fullmatch(r"FLOAT|DOUBLE|DECIMAL\(.*\)", sql_type):
+        return "floating"
+    return {"DATE": "date", "BOOLEAN": "boolean"}.get(sql_type, "text")  # type: ignore[return-value]
 
 
 def _unglobbed(path: str) -> str:
@@ -220,7 +242,7 @@ def _parquet_header(con: duckdb.DuckDBPyConnection, file: RawFile) -> list[tuple
         rows = con.execute(f"describe select * from {scan}").fetchall()
     except duckdb.Error as error:
         raise unreadable(file, error) from error
-    return [(str(name), Field(quoted(str(name)), str(sql_type))) for name, sql_type, *_ in rows]
+    return [(str(name), Field(quoted(str(name)), _family(str(sql_type)))) for name, sql_type, *_ in rows]
 
 
 def _csv_header(file: RawFile) -> list[tuple[str, Field]]:
@@ -231,7 +253,7 @@ def _csv_header(file: RawFile) -> list[tuple[str, Field]]:
         raise InputError(f"{file.name}: the header cannot be read as UTF-8 CSV: {error}") from error
     if not names:
         raise InputError(f"{file.name}: the file is empty, without even a header")
-    return [(name, Field(f"c{position}", "VARCHAR")) for position, name in enumerate(names)]
+    return [(name, Field(f"c{position}", "text")) for position, name in enumerate(names)]
 
 
 def unreadable(file: RawFile, error: duckdb.Error) -> InputError:
@@ -252,7 +274,7 @@ def first_unreadable(files: Mapping[Layout, list[RawFile]]) -> InputError | None
         for layout, members in files.items():
             for file in members:
                 # Hashed, because a mere count is answered from a Parquet file's metadata.
-                wanted = ", ".join(f"bit_xor(hash({field.identifier}))" for _, field in layout.fields)
+                wanted = ", ".join(f"bit_xor(hash({quoted(name)}))" for name, _ in layout.fields)
                 try:
                     con.execute(f"select {wanted} from {layout.relation([file])}").fetchall()
                 except duckdb.Error as error:
@@ -260,21 +282,21 @@ def first_unreadable(files: Mapping[Layout, list[RawFile]]) -> InputError | None
     return None
 
 
-# Only ISO 8601 is a date. DuckDB alone would also take 'epoch', 'infinity' and '44-03-15 (BC)'.
-_ISO = r"\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|z|UTC|[+-]\d{2}(:?\d{2})?))?)?"
-_ISO_DAY = r"\d{4}-\d{1,2}-\d{1,2}"
-_ISO_MIDNIGHT = r"\d{4}-\d{1,2}-\d{1,2}([T ]0?0:00(:00(\.0+)?)?)?"
-# Time zone arithmetic raises far outside of the calendar; 9999-12-31 is a common way to write never.
-_FIRST_DAY, _LAST_DAY = "DATE '0002-01-01'", "DATE '9999-12-31'"
-# DuckDB would also take 1_000 and would round 1,5 away.
+# Only ISO 8601 is a date, from the year 1000 on. DuckDB alone would also take 'epoch', 'infinity' and '44-03-15 (BC)', and time
+# zone arithmetic raises far outside of the calendar. 9999-12-31 is a common way to write never.
+_FIRST_DAY, _LAST_DAY = "DATE '1000-01-01'", "DATE '9999-12-31'"
+_DAY = r"[1-9]\d{3}-\d{1,2}-\d{1,2}"
+_MIDNIGHT = _DAY + r"([T ]0?0:00(:00(\.0+)?)?)?"
+_NAIVE = _DAY + r"[T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+_ZONED = _NAIVE + r" ?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)"
+# DuckDB would also take 1_000.
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_NUMERIC_TYPES = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 _FLAG_WORDS = {"true": ("true", "t", "yes", "y", "1"), "false": ("false", "f", "no", "n", "0")}
 
 
 @dataclass(frozen=True)
 class Reading:
-    """SQL for one column of one layout: its typed value, whether a value was given, and what was given."""
+    """SQL for one column of a layout's relation: its typed value, whether a value was given, and what was given."""
 
     value: str
     given: str
@@ -295,67 +317,73 @@ def reading(column: Column, layout: Layout) -> Reading:
     field = dict(layout.fields).get(column.name)
     if field is None:
         return Reading(f"null::{_NULL_TYPES.get(column.kind, 'DOUBLE')}", "false", "null")
-    raw, physical = field.identifier, field.type
-    text = f"nullif(trim({raw}::VARCHAR), '')"
-    given = f"{raw} is not null" if physical != "VARCHAR" else f"{text} is not null"
-    if column.kind in (Kind.DATE, Kind.INSTANT):
-        value = _moment(column.kind, raw, physical, text)
+    raw, family = quoted(column.name), field.family
+    given = f"{raw} is not null"
+    if column.kind is Kind.TEXT:
+        # An id is compared with others, so it is remembered in the form in which it is read.
+        value = _text(raw, family)
+        return Reading(value, given, value)
+    if column.kind is Kind.CATEGORY:
+        value = f"lower({_text(raw, family)})"
+    elif column.kind in (Kind.DATE, Kind.INSTANT):
+        value = _moment(column.kind, raw, family)
     elif column.kind is Kind.FLAG:
-        value = _flag(raw, physical, text)
-    elif column.kind in (Kind.TEXT, Kind.CATEGORY):
-        value = _text(raw, physical, text)
-        if column.kind is Kind.CATEGORY:
-            value = f"lower({value})"
-    elif _NUMERIC_TYPES.fullmatch(physical):
+        value = _flag(raw, family)
+    elif family in ("integer", "floating"):
         # NaN is how some writers spell null.
         value = f"nullif({raw}::DOUBLE, 'nan'::DOUBLE)"
         given = f"{value} is not null"
     else:
-        value = f"case when regexp_full_match({text}, {literal(_NUMBER)}) then try_cast({text} as DOUBLE) end"
-    # An id is compared with others, so it is remembered in the form in which it was read.
-    return Reading(value, given, value if column.kind is Kind.TEXT else raw)
+        value = _matching(f"{raw}::VARCHAR", (_NUMBER, f"try_cast({raw}::VARCHAR as DOUBLE)"))
+    return Reading(value, given, raw)
 
 
-def _text(raw: str, physical: str, text: str) -> str:
+def _matching(text: str, *readings: tuple[str, str]) -> str:
+    """The reading of the first pattern that matches ``text`` as a whole, else null."""
+    branches = " ".join(f"when regexp_full_match({text}, {literal(pattern)}) then {sql}" for pattern, sql in readings)
+    return f"case {branches} end"
+
+
+def _text(raw: str, family: Family) -> str:
     """An integer id that passed through a floating column (pandas does so beside nulls) is written as the integer."""
-    if physical in ("FLOAT", "DOUBLE"):
-        return f"coalesce(case when {raw} = trunc({raw}) then try_cast({raw} as BIGINT)::VARCHAR end, {text})"
-    return text
+    if family == "floating":
+        return f"coalesce(case when {raw} = trunc({raw}) then try_cast({raw} as BIGINT)::VARCHAR end, {raw}::VARCHAR)"
+    return f"{raw}::VARCHAR"
 
 
-def _flag(raw: str, physical: str, text: str) -> str:
-    if physical == "BOOLEAN":
+def _flag(raw: str, family: Family) -> str:
+    if family == "boolean":
         return raw
-    if _NUMERIC_TYPES.fullmatch(physical):
+    if family in ("integer", "floating"):
         return f"case {raw} when 1 then true when 0 then false end"
     branches = " ".join(
-        f"when lower({text}) in ({', '.join(map(literal, words))}) then {value}" for value, words in _FLAG_WORDS.items()
+        f"when lower({raw}::VARCHAR) in ({', '.join(map(literal, words))}) then {value}"
+        for value, words in _FLAG_WORDS.items()
     )
     return f"case {branches} end"
 
 
-def _moment(kind: Kind, raw: str, physical: str, text: str) -> str:
-    """A date or an instant from whatever type the file has."""
-    # A zone makes midnight an instant like any other; without one it is a date that a writer stored as a timestamp.
-    if physical == "DATE":
-        day, instant, is_day = raw, None, "true"
-    elif physical.startswith("TIMESTAMP"):
-        zoned = "ZONE" in physical or "TZ" in physical
-        instant = f"timezone('UTC', {raw}::TIMESTAMPTZ)" if zoned else f"try_cast({raw} as TIMESTAMP)"
-        day = f"{instant}::DATE"
-        is_day = "false" if zoned or kind is Kind.INSTANT else f"{instant} = date_trunc('day', {instant})"
-    else:
-        iso = f"case when regexp_full_match({text}, {literal(_ISO)}) then {text} end"
-        # The session's zone is UTC while landing, so a naive text is UTC; DuckDB knows no blank before an offset.
-        instant = f"timezone('UTC', try_cast(replace(replace({iso}, ' +', '+'), ' -', '-') as TIMESTAMPTZ))"
-        day = f"try_cast({iso} as DATE)"
-        is_day = f"regexp_full_match({text}, {literal(_ISO_DAY if kind is Kind.INSTANT else _ISO_MIDNIGHT)})"
-    day = f"case when {day} between {_FIRST_DAY} and {_LAST_DAY} then {day} end"
-    bounded = f"case when {instant} between {_FIRST_DAY} and {_LAST_DAY} then {instant} end"
+def _moment(kind: Kind, raw: str, family: Family) -> str:
+    """A date or an instant from whatever type the file has.
+
+    Each value passes through as few patterns and casts as can be: text is common, and there are millions of events.
+    """
+    if family == "date":
+        day = f"case when {raw} between {_FIRST_DAY} and {_LAST_DAY} then {raw} end"
+        return day if kind is Kind.DATE else f"local_midnight({day})"
+    if family in ("timestamp", "zoned timestamp"):
+        naive = f"try_cast({raw} as TIMESTAMP)" if family == "timestamp" else f"timezone('UTC', {raw}::TIMESTAMPTZ)"
+        instant = f"case when {naive} between {_FIRST_DAY} and {_LAST_DAY} then {naive} end"
+        if kind is Kind.INSTANT:
+            return instant
+        if family == "zoned timestamp":
+            return f"local_date({instant})"
+        # Midnight without a zone is a date that a writer stored as a timestamp.
+        return f"case when {naive} = date_trunc('day', {naive}) then ({instant})::DATE else local_date({instant}) end"
+    text = f"{raw}::VARCHAR"
+    day, naive = f"try_cast({text} as DATE)", f"try_cast({text} as TIMESTAMP)"
+    # DuckDB knows no blank before an offset. The session's zone is UTC while landing.
+    zoned = f"timezone('UTC', try_cast(replace(replace({text}, ' +', '+'), ' -', '-') as TIMESTAMPTZ))"
     if kind is Kind.INSTANT:
-        from_day, from_instant = f"local_midnight({day})", bounded
-    else:
-        from_day, from_instant = day, f"local_date({bounded})"
-    if is_day == "false" or instant is None:
-        return from_instant if instant is not None else from_day
-    return f"case when {is_day} then {from_day} else {from_instant} end"
+        return _matching(text, (_NAIVE, naive), (_DAY, f"local_midnight({day})"), (_ZONED, zoned))
+    return _matching(text, (_MIDNIGHT, day), (_NAIVE, f"local_date({naive})"), (_ZONED, f"local_date({zoned})"))

@@ -10,17 +10,18 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import duckdb
 
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, Rule, TableContract, quoted
 from churn_pipeline.contract.digests import facts_sql
-from churn_pipeline.contract.files import Field, Layout, RawFile, literal, reading
+from churn_pipeline.contract.files import Family, Field, Layout, RawFile, literal, reading
 
 # Enough of a bad value to recognise it by; a stray blob must not bloat the warehouse.
 VALUE_CHARACTERS = 200
 
-_PHYSICAL_TYPES = ("VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "DOUBLE", "BIGINT", "BOOLEAN")
+_FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 def macros(timezone: str, now: datetime) -> dict[str, str]:
@@ -50,9 +51,9 @@ def definition(table: TableContract, timezone: str) -> str:
     anytime = datetime(2000, 1, 1, tzinfo=UTC)
     parts = [duckdb.__version__, str(macros(timezone, anytime)), create_sql(table, "landed"), losers_sql(table, None)]
     parts.append(facts_sql(table, "landed"))
-    for physical in _PHYSICAL_TYPES:
-        fields = tuple((column.name, Field(quoted(column.name), physical)) for column in table.columns)
-        groups: dict[Layout, list[RawFile]] = {Layout("parquet", 0, fields): []}
+    for family in _FAMILIES:
+        fields = tuple((column.name, Field(quoted(column.name), family)) for column in table.columns)
+        groups: dict[Layout, list[RawFile]] = {Layout("parquet", 0, fields): [], Layout("csv", 1, fields): []}
         parts += [landed_sql(table, groups), problems_sql(table, groups, Path("/"))]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 

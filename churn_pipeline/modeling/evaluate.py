@@ -27,8 +27,6 @@ BUSINESS_TARGETS = {"precision_at_flag": 0.80, "recall_at_flag": 0.70, "auc": 0.
 # Weights held at once. Eight million of 4 bytes, and three arrays of that size, stay near 100 MB however many rows there are.
 _CELLS = 8_000_000
 
-RANKING = ("auc", "average_precision", "precision_top_200", "recall_top_200", "lift_top_decile")
-
 type Floats = NDArray[np.float64]
 
 
@@ -279,6 +277,43 @@ def expected_recall(probability: ArrayLike, threshold: float = FLAG) -> float:
     """The recall that calibrated probabilities expect of themselves at the flag: E[p; p > t] / E[p]."""
     p = np.asarray(probability, dtype=np.float64)
     return float(p[p > threshold].sum() / p.sum()) if p.sum() > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class BusinessTarget:
+    """One figure that the business asked for: ``metric`` (a key of `evaluate`), what was wanted, what was reached."""
+
+    metric: str
+    wanted: float
+    reached: float
+
+    @property
+    def met(self) -> bool:
+        return self.reached >= self.wanted
+
+
+@dataclass(frozen=True)
+class BusinessTargets:
+    """The business targets at the flag, met or not, beside what is possible.
+
+    Attributes:
+        targets: each figure; one that is not defined (nobody flagged) is not met.
+        recall_ceiling: `flag_recall_ceiling` at the model's AUC.
+        expected_recall: `expected_recall` of the model's own probabilities.
+    """
+
+    targets: tuple[BusinessTarget, ...]
+    recall_ceiling: float
+    expected_recall: float
+
+
+def business_targets(metrics: Mapping[str, Estimate], probability: Floats) -> BusinessTargets:
+    """Compares the figures of `evaluate` with what the business asked for."""
+    return BusinessTargets(
+        tuple(BusinessTarget(metric, wanted, metrics[metric].value) for metric, wanted in BUSINESS_TARGETS.items()),
+        flag_recall_ceiling(metrics["auc"].value, metrics["base_rate"].value),
+        expected_recall(probability),
+    )
 
 
 @dataclass(frozen=True)

@@ -17,20 +17,18 @@ from numpy.typing import NDArray
 
 from churn_pipeline.errors import RefusedError
 from churn_pipeline.modeling.baselines import Logistic, rule_score
-from churn_pipeline.modeling.calibrate import Platt, fit_platt
+from churn_pipeline.modeling.calibrate import fit_platt, sigmoid
 from churn_pipeline.modeling.catalogue import Catalogue, History
-from churn_pipeline.modeling.encode import Encoder, Matrix
+from churn_pipeline.modeling.encode import Encoder
 from churn_pipeline.modeling.evaluate import (
-    FLAG,
-    RANKING,
+    BusinessTargets,
     Estimate,
     Evaluation,
     Resamples,
+    business_targets,
     calibration_table,
     evaluate,
     evaluate_ranking,
-    expected_recall,
-    flag_recall_ceiling,
 )
 from churn_pipeline.modeling.guard import revenue_zeroed
 from churn_pipeline.modeling.model import ScoringModel
@@ -74,6 +72,7 @@ class Recipe:
 
 
 RECIPE = Recipe()
+_CONSTRAINTS = {"increasing": 1, "decreasing": -1, None: 0}
 
 
 @dataclass(frozen=True)
@@ -96,14 +95,21 @@ class TestSlice:
         frame: features and keys as they came.
         label: 0 or 1, shape (rows,).
         probability: the twin's, shape (rows,).
+        baselines: scores of ``rule`` (0 or 1) and ``logistic`` (probability), each of shape (rows,).
     """
 
     frame: pd.DataFrame
     label: NDArray[np.float64]
     probability: NDArray[np.float64]
+    baselines: Mapping[str, NDArray[np.float64]]
 
     def rows(self, wanted: NDArray[np.bool_]) -> TestSlice:
-        return TestSlice(self.frame[wanted], self.label[wanted], self.probability[wanted])
+        return TestSlice(
+            self.frame[wanted],
+            self.label[wanted],
+            self.probability[wanted],
+            {name: score[wanted] for name, score in self.baselines.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class TrainingResult:
     baselines: Mapping[str, Mapping[str, Estimate]]
     differences: Mapping[str, Mapping[str, Estimate]]
     calibration: list[dict[str, float]]
-    business: Mapping[str, float]
+    business: BusinessTargets
     params: Mapping[str, Any]
     n_trees: int
     model: ScoringModel
@@ -191,47 +197,55 @@ def fit(
         notices.append(finding)
 
     fitter = _Fitter(target, training_monday, trained, settings, recipe)
-    twin_calibration = _rows(frame, spans.calibration)
-    twin = fitter.fit(train, twin_calibration, None)
+    calibration = _rows(frame, spans.calibration)
+    twin = fitter.fit(train, calibration, spans, None)
     final = refit_slices(target, training_monday, first)
     refit_train, refit_calibration = _training_rows(frame, final.train, target), _rows(frame, final.calibration)
-    model = fitter.fit(refit_train, refit_calibration, twin.n_trees)
-    notices.extend(dict.fromkeys((*twin.notices, *model.notices)))
+    registered = fitter.fit(refit_train, refit_calibration, final, twin.n_trees)
+    notices.extend(dict.fromkeys((*twin.notices, *registered.notices)))
     if not any(column in frame.columns for column in target.rule.columns):
-        notices.append(
-            f"the baseline '{target.rule.text}' had no data and ranks like chance: {', '.join(target.rule.columns)} not there"
-        )
+        notices.append(f"the baseline '{target.rule.text}' ranks like chance: no column {' or '.join(target.rule.columns)}")
 
-    facts = {
-        "train": _facts(spans.train, train),
-        "calibration": _facts(spans.calibration, twin_calibration),
-        "test": _facts(spans.test, test),
-        "refit_train": _facts(final.train, refit_train),
-        "refit_calibration": _facts(final.calibration, refit_calibration),
-    }
-    judged = _judge(target, twin, test, float(twin_calibration["label"].mean()), settings)
+    assert twin.logistic is not None
+    judged = TestSlice(
+        test,
+        test["label"].to_numpy(dtype=np.float64),
+        twin.model.probability(test),
+        {
+            "rule": rule_score(test, target.rule),
+            "logistic": sigmoid(twin.logistic.log_odds(twin.model.encoder.matrix(test))),
+        },
+    )
+    found, baselines, differences = _compare(judged, float(calibration["label"].mean()), settings)
     return TrainingResult(
         target=target,
         training_monday=training_monday,
-        slices=facts,
+        slices={
+            "train": _facts(spans.train, train),
+            "calibration": _facts(spans.calibration, calibration),
+            "test": _facts(spans.test, test),
+            "refit_train": _facts(final.train, refit_train),
+            "refit_calibration": _facts(final.calibration, refit_calibration),
+        },
+        metrics=found,
+        baselines=baselines,
+        differences=differences,
+        calibration=calibration_table(judged.label, judged.probability),
+        business=business_targets(found, judged.probability),
         params=fitter.params
         | {"min_trees": recipe.min_trees, "max_trees": recipe.max_trees, "patience": recipe.patience},
         n_trees=twin.n_trees,
-        model=fitter.scoring_model(model, final, facts["refit_train"], facts["refit_calibration"]),
-        twin=fitter.scoring_model(twin, spans, facts["train"], facts["calibration"]),
-        importance=_importance(
-            fitter.scoring_model(model, final, facts["refit_train"], facts["refit_calibration"]), test
-        ),
+        model=registered.model,
+        twin=twin.model,
+        test=judged,
+        importance=_importance(registered.model, test),
         notices=tuple(notices),
-        **judged,
     )
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    booster: xgb.Booster
-    platt: Platt
-    encoder: Encoder
+    model: ScoringModel
     n_trees: int
     logistic: Logistic | None
     notices: tuple[str, ...]
@@ -249,8 +263,6 @@ class _Fitter:
 
     @property
     def params(self) -> dict[str, Any]:
-        # One thread only where sums of floats depend on it: histogram building adds gradients per thread. Trees from one and from
-        # two threads were equal in every trial here, but nobody promises it, and the thread count is no part of the recipe.
         recipe = asdict(self.recipe)
         return {
             "objective": "binary:logistic",
@@ -259,7 +271,7 @@ class _Fitter:
             **{name: recipe[name] for name in recipe if name not in ("min_trees", "max_trees", "patience")},
         }
 
-    def fit(self, train: pd.DataFrame, calibration: pd.DataFrame, n_trees: int | None) -> _Fitted:
+    def fit(self, train: pd.DataFrame, calibration: pd.DataFrame, slices: Slices, n_trees: int | None) -> _Fitted:
         """Fits trees and calibration; with ``n_trees`` None, early stopping decides their number and logistic regression is fitted too."""
         import xgboost as xgb
 
@@ -275,9 +287,10 @@ class _Fitter:
         threads = self.settings.threads
         dtrain = encoder.dmatrix(matrix, label, threads)
         dcalibration = encoder.dmatrix(encoder.matrix(calibration), calibration_label, threads)
-        params = self.params | {"nthread": threads}
-        if constrained := tuple(_constraint(feature.direction) for feature in catalogue):
-            params["monotone_constraints"] = constrained
+        params = self.params | {
+            "nthread": threads,
+            "monotone_constraints": tuple(_CONSTRAINTS[feature.direction] for feature in catalogue),
+        }
         if n_trees is None:
             booster = xgb.train(
                 params | {"eval_metric": "logloss"},
@@ -295,5 +308,95 @@ class _Fitter:
         else:
             booster = xgb.train(params, dtrain, n_trees, verbose_eval=False)
             logistic = None
-        platt = fit_platt(booster.predict(dcalibration, output_margin=True), calibration_label)
-        return _Fitted(booster, platt, encoder, n_trees, logistic, notices)
+        model = ScoringModel(
+            target=self.target,
+            training_monday=self.training_monday,
+            booster=booster,
+            platt=fit_platt(booster.predict(dcalibration, output_margin=True), calibration_label),
+            encoder=encoder,
+            metadata={
+                "train": str(slices.train),
+                "calibration": str(slices.calibration),
+                "test": str(slices.test) if slices.test else None,
+                "trees": n_trees,
+                "xgboost": xgb.__version__,
+            },
+            threads=threads,
+        )
+        return _Fitted(model, n_trees, logistic, notices)
+
+
+def _compare(
+    test: TestSlice, known_rate: float, settings: Settings
+) -> tuple[dict[str, Estimate], dict[str, dict[str, Estimate]], dict[str, dict[str, Estimate]]]:
+    """Figures of the twin, figures of each baseline, and the twin minus each baseline, all on the same resamples."""
+    week = test.frame["snapshot_date"].to_numpy()
+    resamples = Resamples.draw(test.frame["customer_id"], settings.bootstrap_replicates, settings.seed)
+
+    def forecast(probability: NDArray[np.float64]) -> Evaluation:
+        return evaluate(test.label, probability, week, resamples, known_rate)
+
+    model = forecast(test.probability)
+    baselines = {
+        "rule": evaluate_ranking(test.label, test.baselines["rule"], week, resamples),
+        "logistic": forecast(test.baselines["logistic"]),
+        "constant": forecast(np.full(len(test.label), known_rate)),
+    }
+    differences = {
+        name: {metric: model.minus(baseline, metric) for metric in ("auc", "average_precision")}
+        for name, baseline in baselines.items()
+        if name != "constant"
+    }
+    return model.estimates(), {name: baseline.estimates() for name, baseline in baselines.items()}, differences
+
+
+def _stopping(recipe: Recipe) -> xgb.callback.EarlyStopping:
+    import xgboost as xgb
+
+    class Patient(xgb.callback.EarlyStopping):
+        """Early stopping that does not begin before the recipe's floor, so that no booster has to be trained twice."""
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return bool(super().after_iteration(model, epoch, evals_log)) and epoch + 1 >= recipe.min_trees
+
+    return Patient(rounds=recipe.patience)
+
+
+def _importance(model: ScoringModel, test: pd.DataFrame) -> dict[str, float]:
+    # Every k-th row: means of absolute contributions settle long before 4,000 rows, and TreeSHAP is the slow part.
+    contributions, _ = model.contributions(test.iloc[:: max(1, len(test) // 4000)])
+    mean = np.abs(contributions).mean(axis=0)
+    return {model.catalogue.names[position]: float(mean[position]) for position in np.argsort(-mean, kind="stable")}
+
+
+def _rows(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
+    """The rows of a span in the one order that training depends on: row subsampling draws by position."""
+    return frame[span.rows(frame)].sort_values(["snapshot_date", "customer_id"], kind="stable", ignore_index=True)
+
+
+def _training_rows(frame: pd.DataFrame, span: Span, target: Target) -> pd.DataFrame:
+    rows = _rows(frame, span)
+    return rows[staggered(rows, target.stagger_weeks)].reset_index(drop=True)
+
+
+def _positive_customers(rows: pd.DataFrame) -> int:
+    return int(rows.loc[rows["label"] == 1, "customer_id"].nunique())
+
+
+def _enough(target: Target, rows: pd.DataFrame, slice_name: str, needed: int) -> None:
+    if (there := _positive_customers(rows)) < needed:
+        noun = "churned" if target.event == "churn" else "upgraded"
+        raise RefusedError(
+            f"no model: {target.name} has {there:,} distinct {noun} customers in the {slice_name} slice, {needed:,} are needed"
+        )
+
+
+def _facts(span: Span, rows: pd.DataFrame) -> SliceFacts:
+    return SliceFacts(
+        first=span.first,
+        last=span.last,
+        rows=len(rows),
+        customers=int(rows["customer_id"].nunique()),
+        positives=int(rows["label"].sum()),
+        positive_customers=_positive_customers(rows),
+    )

@@ -49,23 +49,13 @@ class DbtProject:
         """
         from dagster_dbt.asset_utils import get_asset_check_key_for_test
 
-        selected = {
-            self.manifest["nodes"][unique_id]["name"]: unique_id
+        selected = [
+            props["name"]
             for unique_id, props in self.manifest["nodes"].items()
             if props["resource_type"] in ("model", "seed")
             and translator.get_asset_spec(self.manifest, unique_id, None).key in context.selected_asset_keys
-        }
-        results = self._invoke(
-            [
-                "build",
-                "--select",
-                *selected,
-                "--exclude-resource-types",
-                "unit_test",
-                "--indirect-selection",
-                "cautious",
-            ]
-        )
+        ]
+        results = self._invoke(["build", "--select", *selected, "--exclude-resource-types", "unit_test"])
         missing_outputs = set(context.selected_asset_keys)
         missing_checks = set(context.selected_asset_check_keys)
         failures = []

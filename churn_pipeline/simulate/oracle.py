@@ -54,9 +54,11 @@ def probabilities(hazards: Hazards, who: Ints, week: int, state: Ints, readiness
         Shape (n, 3): churn within 30 days, churn within 90 days, first upgrade within 90 days. Values in [0, 1].
     """
     out = np.empty((len(who), 3), dtype=np.float32)
-    for begin in range(0, len(who), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
-        out[part] = _block(hazards, who[part], week, state[part], readiness[part])
+    # Small products: shared by two threads, one of which waited for a busy core, they took 110 s instead of 10.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for begin in range(0, len(who), _BLOCK):
+            part = slice(begin, begin + _BLOCK)
+            out[part] = _block(hazards, who[part], week, state[part], readiness[part])
     out[tier == HIGHEST_TIER, 2] = 0.0
     return out
 
@@ -116,16 +118,14 @@ def oracle_table(
     hazards = Hazards(population, simulation.first_day)
     mondays, people, found = [], [], []
     marks = set(progress_marks(simulation.weeks + 1))
-    # Small products: shared by two threads, one of which waited for a busy core, they took 110 s instead of 10.
-    with threadpool_limits(limits=1, user_api="blas"):
-        for count, week in enumerate(range(p.RUN_IN_WEEKS, simulation.total_weeks + 1)):
-            who = np.flatnonzero(paths.state[week] >= 0)
-            z, r, tier = (path[week, who].astype(np.int64) for path in (paths.state, paths.readiness, paths.tier))
-            found.append(probabilities(hazards, who, week, z, r, tier))
-            people.append(who)
-            mondays.append(np.full(len(who), simulation.first_day + 7 * week))
-            if count in marks:
-                progress(f"true probabilities: Monday {count + 1} of {simulation.weeks + 1}")
+    for count, week in enumerate(range(p.RUN_IN_WEEKS, simulation.total_weeks + 1)):
+        who = np.flatnonzero(paths.state[week] >= 0)
+        z, r, tier = (path[week, who].astype(np.int64) for path in (paths.state, paths.readiness, paths.tier))
+        found.append(probabilities(hazards, who, week, z, r, tier))
+        people.append(who)
+        mondays.append(np.full(len(who), simulation.first_day + 7 * week))
+        if count in marks:
+            progress(f"true probabilities: Monday {count + 1} of {simulation.weeks + 1}")
     # Single precision ends at the seventh decimal.
     values = np.round(np.concatenate(found).astype(np.float64), 6)
     return pa.table(

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 
-import duckdb
 import pytest
+from simulated import SHOCK_WEEKS, SMALL, UNTIL
 
 from churn_pipeline.simulate import Company, Shock, Simulation, simulate
-
-UNTIL = date(2026, 11, 2)
-SMALL = Simulation(until=UNTIL, customers=1_200, weeks=40, seed=3)
-SHOCK_WEEKS = 6
 
 
 @pytest.fixture(scope="session")
@@ -41,13 +36,4 @@ def shocked() -> Callable[[str], Company]:
 @pytest.fixture(scope="session")
 def medium() -> Company:
     """Large enough for AUCs to a few hundredths."""
-    return simulate(Simulation(until=UNTIL, customers=6_000, weeks=104, seed=5))
-
-
-def database(company: Company) -> duckdb.DuckDBPyConnection:
-    """The raw tables and the oracle as views."""
-    con = duckdb.connect()
-    con.execute("set threads = 2")
-    for name, table in (company.tables | {"oracle": company.oracle}).items():
-        con.register(name, table)
-    return con
+    return simulate(Simulation(until=UNTIL, customers=5_000, weeks=104, seed=5))

@@ -206,3 +206,12 @@ def test_a_tier_shock_alters_no_churn_probability() -> None:
     assert (plain.churn_day == shocked.churn_day).all()
     assert (plain.state == shocked.state).all()
     assert not (plain.tier == shocked.tier).all()
+
+
+def test_behaviour_in_the_week_of_an_upgrade_is_not_yet_that_of_a_customer_who_has_upgraded() -> None:
+    simulation = Simulation(until=UNTIL, customers=2_000, weeks=40, seed=6)
+    lives = draw_paths(simulation, draw_population(simulation))
+    who, day, _, _ = lives.changes[lives.changes[:, 3] > lives.changes[:, 2]].T
+    week = (day - simulation.first_day) // 7
+    assert lives.shown_readiness[week, who].mean() > 2
+    assert set(np.unique(lives.readiness[week + 1, who])) == {0}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
-from conftest import UNTIL, database
+from simulated import UNTIL, database
 from sklearn.metrics import roc_auc_score
 
 from churn_pipeline.simulate import Company
@@ -85,11 +85,15 @@ def share_of_oracle(part: pd.DataFrame, days: int, score: np.ndarray) -> float:
 
 
 def learned(rows: pd.DataFrame, days: int, columns: list[str]) -> float:
-    """Out of time: trained on old snapshots, one in 4 or 13 per customer, judged on 16 later Mondays."""
-    closed, gap, thin = {30: (5, 18, 4), 90: (13, 45, 13)}[days]
-    # From about the same 12 weeks of test on, the training slice ends a full horizon earlier.
+    """Out of time: trained on old snapshots, one in 4 or 13 per customer, judged on the newest 12 closed Mondays.
+
+    Between the two lie four weeks of calibration and a horizon on either side, as in the pipeline.
+    """
+    closed, thin = {30: (5, 4), 90: (13, 13)}[days]
     test = rows[(rows.weeks_to_end >= closed) & (rows.weeks_to_end < closed + 12)]
-    train = rows[(rows.weeks_to_end > gap + 7) & ((rows.weeks_to_end + rows.number) % thin == 0)]
+    train = rows[
+        (rows.weeks_to_end >= closed + 12 + closed + 4 + closed) & ((rows.weeks_to_end + rows.number) % thin == 0)
+    ]
     settings = {
         "objective": "binary:logistic", "max_depth": 3, "eta": 0.05, "subsample": 0.7, "colsample_bytree": 0.5, "min_child_weight": 20,
         "reg_lambda": 5, "nthread": 2, "seed": 1,
@@ -100,7 +104,7 @@ def learned(rows: pd.DataFrame, days: int, columns: list[str]) -> float:
 
 @pytest.mark.parametrize("days", [30, 90])
 def test_a_model_on_windowed_features_comes_close_to_the_oracle(rows: pd.DataFrame, days: int) -> None:
-    assert 0.87 < learned(rows, days, FEATURES) < 1.0
+    assert 0.85 < learned(rows, days, FEATURES) < 1.0
 
 
 @pytest.mark.parametrize("days", [30, 90])

@@ -7,16 +7,18 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from conftest import SHOCK_WEEKS, SMALL, UNTIL, database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulated import SHOCK_WEEKS, SMALL, UNTIL, database
 
-from churn_pipeline.simulate import Company, Shock, Simulation, simulate, write
+from churn_pipeline.simulate import Company, Shock, Simulation, behaviour, simulate, write
 from churn_pipeline.simulate import parameters as p
-from churn_pipeline.simulate.latent import draw_paths
+from churn_pipeline.simulate.arrow import customer_ids
+from churn_pipeline.simulate.latent import NEVER, Paths, draw_paths
 from churn_pipeline.simulate.population import draw_population
 
 FACT_DATES = {
@@ -177,7 +179,7 @@ def test_a_resolution_is_known_only_before_the_end_and_before_the_customer_left(
     broken, still_open = (
         database(small)
         .execute(
-            """select count(*) filter (created_date + to_hours(resolution_time::int) >= coalesce(churn_date, censor_date, ?)),
+            """select count(*) filter (created_date + to_seconds(round(resolution_time * 3600)::bigint) >= coalesce(churn_date, censor_date, ?)),
                       count(*) filter (resolution_time is null)
                from support_tickets join customers using (customer_id)""",
             [UNTIL],
@@ -226,36 +228,39 @@ def test_the_same_simulation_gives_equal_tables_and_another_seed_does_not(small:
     assert not any(other.tables[name].equals(table) for name, table in small.tables.items())
 
 
-def test_behaviour_before_leaving_is_what_it_would_have_been_without_leaving() -> None:
-    from churn_pipeline.simulate import behaviour
-    from churn_pipeline.simulate.latent import NEVER
-
+@pytest.mark.parametrize(
+    ("channel", "day", "own"),
+    [
+        ("usage_events", "timestamp", "event_id"),
+        # An open ticket is resolved, an open deal decided, by whoever stays.
+        ("support_tickets", "created_date", "ticket_id, resolution_time"),
+        ("gtm_opportunities", "created_date", "opp_id, stage, close_date, amount, sales_owner"),
+        ("risk_signals", "recorded_at", None),
+    ],
+)
+def test_behaviour_before_leaving_is_what_it_would_have_been_without_leaving(
+    channel: str, day: str, own: str | None
+) -> None:
     simulation = replace(SMALL, customers=400, weeks=26)
     population = draw_population(simulation)
-    paths = draw_paths(simulation, population)
-    nobody_leaves = replace(paths, churn_day=paths.churn_day * 0 + NEVER, censor_day=paths.censor_day * 0 + NEVER)
-    leaving = pa.table(
-        {"customer_id": [f"C{i + 1:07d}" for i in range(population.size)], "gone": pa.array(paths.gone_day)}
-    )
+    lives = draw_paths(simulation, population)
+    never = np.full(population.size, NEVER)
+
+    def facts(paths: Paths) -> pa.Table:
+        told = [lambda _: None] if channel == "usage_events" else []
+        return getattr(behaviour, channel)(simulation, population, paths, *told)
+
     con = duckdb.connect()
-    con.register("leaving", leaving)
-    for channel, day, made in (
-        ("usage", "timestamp", lambda lives: behaviour.usage_events(simulation, population, lives, lambda _: None)),
-        ("risk", "recorded_at", lambda lives: behaviour.risk_signals(simulation, population, lives)),
-        ("tickets", "created_date", lambda lives: behaviour.support_tickets(simulation, population, lives)),
-    ):
-        con.register("actual", made(paths))
-        con.register("counterfactual", made(nobody_leaves))
-        # Numbers of events and tickets run on, and an open ticket is resolved by whoever stays; all else has to agree.
-        drop = {"usage": "event_id", "tickets": "ticket_id, resolution_time, gone", "risk": "gone"}[channel]
-        drop = drop if "gone" in drop else f"{drop}, gone"
-        kept = f"""select * exclude ({drop}) from counterfactual join leaving using (customer_id)
-                   where "{day}"::date - date '1970-01-01' < gone"""
-        plain = f"select * exclude ({drop.replace(', gone', '').replace('gone', 'customer_id')}) from actual"
-        if channel == "risk":
-            plain = "select * from actual"
-        assert con.execute(f"select count(*) from ({plain} except all {kept})").fetchone()[0] == 0, channel
-        assert con.execute(f"select count(*) from ({kept} except all {plain})").fetchone()[0] == 0, channel
+    con.register("actual", facts(lives))
+    con.register("counterfactual", facts(replace(lives, churn_day=never, censor_day=never)))
+    con.register("gone", pa.table({"customer_id": customer_ids(np.arange(population.size)), "day": lives.gone_day}))
+    columns = f"* exclude ({own})" if own else "*"
+    actual = f"select {columns} from actual"
+    before = f"""select {columns} from counterfactual where "{day}"::date - date '1970-01-01' <
+                 (select gone.day from gone where gone.customer_id = counterfactual.customer_id)"""
+    assert (lives.gone_day < simulation.last_day).sum() > 50
+    differing = f"select count(*) from (({actual} except all {before}) union all ({before} except all {actual}))"
+    assert con.execute(differing).fetchone()[0] == 0
 
 
 def weekly(company: Company, measure: str) -> tuple[float, float]:

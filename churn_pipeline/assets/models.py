@@ -1,0 +1,83 @@
+"""Models: one asset a target, trained when the Mondays of a run need a training Monday that has none yet."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from churn_pipeline.assets.common import ONE_RUN, model_key
+from churn_pipeline.errors import RefusedError
+from churn_pipeline.modeling import ledger, lifecycle
+from churn_pipeline.modeling.targets import TARGETS, Target
+from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.warehouse import connect
+
+# Run tag: train although the training Monday already has a model.
+FORCE_TAG = "churn/train"
+
+
+def model_assets(keys: Mapping[str, dg.AssetKey], weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The model assets.
+
+    Args:
+        keys: asset keys of the dbt models, by name.
+        weekly: the partition.
+    """
+    return [_model_asset(target, keys[target.mart], weekly) for target in TARGETS.values()]
+
+
+def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=model_key(target.name),
+        deps=[mart],
+        group_name="models",
+        description=f"The probability that a customer {target.question}. Trained on a fixed grid of Mondays, judged on weeks it "
+        "never saw, registered in MLflow, and used from then on if it passes its gate.",
+        kinds={"xgboost", "mlflow"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def model(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        settings = home.settings
+        forced = FORCE_TAG in context.run.tags
+        who = context.run.tags.get(FORCE_TAG, "schedule")
+        rows: list[tuple[Any, ...]] = []
+        plots: dict[str, Any] = {}
+        with expected_errors(), connect(settings) as con:
+            ledger.create(con)
+            for monday in lifecycle.training_mondays(partition_mondays(context), settings):
+                known = None if forced else lifecycle.settled(con, target, monday)
+                if known:
+                    rows.append((monday, known.version, known.promoted, "settled before", known.reason))
+                    continue
+                try:
+                    trained = lifecycle.train(
+                        con, settings, target, monday, run_id=context.run_id, who=who, progress=context.log.info
+                    )
+                except RefusedError as refusal:
+                    # No model is an answer, not a failure: scoring refuses the Mondays that need one, with this reason.
+                    context.log.warning(f"{target.name} as of {monday}: {refusal}")
+                    lifecycle.note_refusal(
+                        con, settings, target, monday, str(refusal), run_id=context.run_id, who=who
+                    )
+                    rows.append((monday, "", False, "no model", str(refusal)))
+                    continue
+                rows.append((monday, trained.row.version, trained.row.promoted, "trained", trained.row.reason))
+                plots = _figures(trained)
+        return dg.MaterializeResult(
+            metadata={
+                "models": table_metadata(["training Monday", "version", "promoted", "what", "reason"], rows),
+                "MLflow": dg.MetadataValue.text(settings.tracking_uri),
+                **plots,
+            }
+        )
+
+    return model
+
+
+def _figures(trained: lifecycle.Trained) -> dict[str, Any]:
+    metrics = trained.result.metrics
+    return {
+        "figures": table_metadata(["figure", "value and 95 % interval"], [(name, str(found)) for name, found in metrics.items()]),
+        "notices": dg.MetadataValue.json(list(trained.result.notices)),
+    }

@@ -1,0 +1,202 @@
+"""Models in MLflow. The only module that touches it.
+
+A version is written here and named in the ledger; aliases are for people who look at MLflow, and no code reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn_pipeline.errors import InputError
+from churn_pipeline.modeling.card import model_card
+from churn_pipeline.modeling.fit import TrainingResult
+from churn_pipeline.modeling.model import BOOSTER_FILE, ScoringModel
+from churn_pipeline.modeling.plots import write_plots
+from churn_pipeline.modeling.promote import Verdict
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "churn-pipeline"
+_ARTIFACT = "model"
+
+
+def register(
+    result: TrainingResult,
+    verdict: Verdict,
+    fingerprints: Mapping[str, str],
+    tracking_uri: str,
+    artifact_root: Path | None,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Logs a training and registers its model under the target's name, promoted or not.
+
+    Args:
+        result: of the training.
+        verdict: of the gate, kept as tags of the version.
+        fingerprints: of the data, by name.
+        tracking_uri: SQLite file or server.
+        artifact_root: where files go; None leaves it to the server.
+        tags: further tags of the run.
+
+    Returns:
+        The version.
+    """
+    import mlflow
+    import mlflow.xgboost
+
+    name = result.target.name
+    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+        client = _client(tracking_uri)
+        folder = Path(scratch)
+        plots = write_plots(result, folder / "plots")
+        files = [folder / "model" / file for file in result.model.files() if file != BOOSTER_FILE]
+        result.model.save(folder / "model")
+        with mlflow.start_run(
+            experiment_id=_experiment(client, artifact_root),
+            run_name=f"{name} {result.training_monday}",
+            tags={"target": name, "training_monday": str(result.training_monday), **(tags or {})},
+        ) as run:
+            mlflow.log_params(_params(result, fingerprints))
+            mlflow.log_metrics(_metrics(result))
+            for plot in plots:
+                mlflow.log_artifact(str(plot), "plots")
+            mlflow.log_dict(_details(result, verdict, fingerprints), "training.json")
+            logged = mlflow.xgboost.log_model(
+                result.model.booster,
+                name=_ARTIFACT,
+                model_format="ubj",
+                # Given, because inferring them imports the model in a subprocess and takes six seconds.
+                pip_requirements=[f"{package}=={installed(package)}" for package in ("xgboost", "pandas", "numpy")],
+                extra_files=[str(file) for file in files],
+            )
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name, description=f"The probability that a customer {result.target.question}.")
+            version = str(
+                client.create_model_version(
+                    name, logged.model_uri, run.info.run_id, model_id=logged.model_id
+                ).version
+            )
+            card = model_card(result, verdict, fingerprints, version)
+            mlflow.log_text(card, "model_card.md")
+        client.update_model_version(name, version, description=card)
+        for key, value in {
+            "verdict": "promoted" if verdict.promoted else "refused",
+            "reason": verdict.reason,
+            "numbers": json.dumps(verdict.numbers, sort_keys=True),
+            "training_monday": str(result.training_monday),
+            "fingerprint": result.model.fingerprint,
+        }.items():
+            client.set_model_version_tag(name, version, key, value)
+    return version
+
+
+def load(target: str, version: str, tracking_uri: str, threads: int = 1) -> ScoringModel:
+    """Reads a registered version.
+
+    Raises:
+        InputError: there is no such version, or its files are missing or damaged.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    where = f"model {target} version {version} in {tracking_uri}"
+    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+        _client(tracking_uri)
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(f"models:/{target}/{version}", dst_path=scratch))
+        except (MlflowException, OSError) as error:
+            raise InputError(f"{where} cannot be read: {error}") from error
+        contents = {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return ScoringModel.from_files(contents, where, threads)
+
+
+def set_aliases(target: str, aliases: Mapping[str, str | None], tracking_uri: str) -> None:
+    """Points the aliases ``champion`` and ``challenger`` at versions, as the ledger says; None removes one."""
+    with _quiet():
+        client = _client(tracking_uri)
+        for alias, version in aliases.items():
+            if version is None:
+                client.delete_registered_model_alias(target, alias)
+            else:
+                client.set_registered_model_alias(target, alias, version)
+
+
+def _client(tracking_uri: str) -> MlflowClient:
+    import mlflow
+
+    if tracking_uri.startswith("sqlite:///"):
+        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    # Global, because the flavours log through the fluent interface, which has no other way to be told.
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_registry_uri(tracking_uri)
+    return mlflow.MlflowClient()
+
+
+def _experiment(client: MlflowClient, artifact_root: Path | None) -> str:
+    if found := client.get_experiment_by_name(EXPERIMENT):
+        return found.experiment_id
+    if artifact_root is not None:
+        artifact_root.mkdir(parents=True, exist_ok=True)
+    return client.create_experiment(EXPERIMENT, artifact_root.resolve().as_uri() if artifact_root else None)
+
+
+def _params(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        **result.params,
+        "trees": result.n_trees,
+        "horizon_days": result.target.horizon_days,
+        "stagger_weeks": result.target.stagger_weeks,
+        "features": len(result.model.catalogue),
+        "booster_sha256": result.model.fingerprint,
+        "twin_booster_sha256": result.twin.fingerprint,
+        **{f"data_{name}": value for name, value in fingerprints.items()},
+        **{f"{name}_mondays": f"{fact.first} to {fact.last}" for name, fact in result.slices.items()},
+        **{f"{name}_rows": fact.rows for name, fact in result.slices.items()},
+        **{f"{name}_positives": fact.positives for name, fact in result.slices.items()},
+    }
+
+
+def _metrics(result: TrainingResult) -> dict[str, float]:
+    """Every figure with its interval. What is not defined (precision when nobody is flagged) is left out: MLflow would store a 0."""
+    estimates = {
+        **result.metrics,
+        **{f"{name}_{metric}": value for name, found in result.baselines.items() for metric, value in found.items()},
+        **{f"minus_{name}_{metric}": value for name, found in result.differences.items() for metric, value in found.items()},
+    }
+    figures = {"recall_ceiling_at_flag": result.business.recall_ceiling, "expected_recall_at_flag": result.business.expected_recall}
+    for metric, value in estimates.items():
+        figures |= {metric: value.value, f"{metric}_low": value.low, f"{metric}_high": value.high}
+    return {metric: value for metric, value in figures.items() if value == value}
+
+
+def _details(result: TrainingResult, verdict: Verdict, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "verdict": {"promoted": verdict.promoted, "reason": verdict.reason, "numbers": dict(verdict.numbers)},
+        "fingerprints": dict(fingerprints),
+        "notices": list(result.notices),
+        "calibration": result.calibration,
+        "importance": dict(result.importance),
+        "business_targets": [
+            {"metric": g.metric, "wanted": g.wanted, "reached": g.reached if g.reached == g.reached else None, "met": g.met}
+            for g in result.business.targets
+        ],
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps MLflow's and Alembic's notes off stderr: hundreds of lines about migrations on first use, none of them for a person."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
