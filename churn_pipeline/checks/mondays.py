@@ -22,6 +22,8 @@ def features_check(
         asset=mart,
         additional_deps=others,
         name="every_monday_is_usable",
+        # Blocking makes what follows wait for it. Its failures are warnings, which stop nothing.
+        blocking=True,
         description="One result per Monday, stored in control.monday_checks. A Monday that fails stays out, the others go on.",
         partitions_def=weekly,
     )
@@ -56,6 +58,8 @@ def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) 
     @dg.asset_check(
         asset=candidates,
         name="every_monday_is_publishable",
+        # Blocking makes what follows wait for it. Its failures are warnings, which stop nothing.
+        blocking=True,
         description="One result per Monday, stored in control.monday_checks. Only Mondays that pass replace published rows.",
         partitions_def=weekly,
     )

@@ -65,20 +65,18 @@ def adjust_digests(con: duckdb.DuckDBPyConnection, table: TableContract, added: 
     con.execute("drop table digests_adjusted")
 
 
-def changed_from(con: duckdb.DuckDBPyConnection, source: str, before: str) -> date | None:
-    """The earliest day whose digest differs between now and the relation ``before``, vanished days included."""
-    row = con.execute(
+def changed_from(con: duckdb.DuckDBPyConnection, before: str) -> dict[str, date]:
+    """By table, the earliest day whose digest differs between now and the relation ``before``, vanished days included."""
+    rows = con.execute(
         f"""
-        select min(fact_date)
-        from (select fact_date, fact_rows, digest from landing.fact_digests where source = $source) as now
-        full join (select fact_date, fact_rows, digest from {before} where source = $source) as past using (fact_date)
+        select source, min(fact_date)
+        from landing.fact_digests as now
+        full join {before} as past using (source, fact_date)
         where now.fact_rows is distinct from past.fact_rows or now.digest is distinct from past.digest
-        """,
-        {"source": source},
-    ).fetchone()
-    day = row[0] if row else None
-    assert day is None or isinstance(day, date)
-    return day
+        group by source
+        """
+    ).fetchall()
+    return dict(rows)
 
 
 def fingerprints(con: duckdb.DuckDBPyConnection, mondays: Iterable[date]) -> dict[date, str]:

@@ -23,7 +23,7 @@ SUFFIXES = (".parquet", ".csv")
 # A file up to this size is always compared by content: within the resolution of a file system's clock it may be
 # rewritten with equal size and time, and reading this much costs under a millisecond. Larger ones are, if only their
 # time changed.
-ALWAYS_DIGESTED_BYTES = 1 << 20
+ALWAYS_DIGESTED_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -119,15 +119,15 @@ def _ignored(path: Path) -> bool:
 
 
 def _parts(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The part files under ``folder``, and the other files."""
+    """The part files under ``folder`` by name, and the other files."""
     parts: list[Path] = []
     foreign: list[Path] = []
-    for path in sorted(folder.rglob("*")):
-        if any(_ignored(piece) for piece in (path, *path.parents) if piece.is_relative_to(folder) and piece != folder):
-            continue
-        if path.is_file():
-            (parts if path.suffix.lower() in SUFFIXES else foreign).append(path)
-    return parts, foreign
+    for directory, folders, names in folder.walk():
+        folders[:] = [name for name in folders if not _ignored(Path(name))]
+        for path in (directory / name for name in names):
+            if not _ignored(path):
+                (parts if path.suffix.lower() in SUFFIXES else foreign).append(path)
+    return sorted(parts), sorted(foreign)
 
 
 def _raw_file(path: Path, raw: Path) -> RawFile:
@@ -195,39 +195,32 @@ def _unglobbed(path: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
-def layouts(
-    con: duckdb.DuckDBPyConnection, table: TableContract, files: Iterable[RawFile]
-) -> dict[Layout, list[RawFile]]:
-    """Groups ``files`` by what they look like, so that an int in one part and a double in the next are each read as
-    what they are.
+def layout(con: duckdb.DuckDBPyConnection, table: TableContract, file: RawFile) -> Layout:
+    """What ``file`` looks like, from its header alone.
 
     Args:
-        con: any connection; it reads files only.
+        con: any connection; it reads the file only.
 
     Raises:
-        InputError: a file cannot be read, lacks a required column or names one twice.
+        InputError: the file cannot be read, lacks a required column or names one twice.
     """
-    groups: dict[Layout, list[RawFile]] = {}
-    for file in files:
-        header = _csv_header(file) if file.format == "csv" else _parquet_header(con, file)
-        fields: dict[str, Field] = {}
-        declared = {column.name for column in table.columns}
-        for name, field in header:
-            plain = name.strip().lower()
-            if plain in fields:
-                raise InputError(f"{file.name}: column {plain} is there twice")
-            if plain in declared:
-                fields[plain] = field
-        for column in table.columns:
-            if column.required and column.name not in fields:
-                names = ", ".join(name.strip() for name, _ in header[:30])
-                raise InputError(
-                    f"{file.name}: required column {column.name} of table {table.name} is missing; found: {names}"
-                    + _separator_hint(header)
-                )
-        layout = Layout(file.format, len(header) if file.format == "csv" else 0, tuple(sorted(fields.items())))
-        groups.setdefault(layout, []).append(file)
-    return groups
+    header = _csv_header(file) if file.format == "csv" else _parquet_header(con, file)
+    fields: dict[str, Field] = {}
+    declared = {column.name for column in table.columns}
+    for name, field in header:
+        plain = name.strip().lower()
+        if plain in fields:
+            raise InputError(f"{file.name}: column {plain} is there twice")
+        if plain in declared:
+            fields[plain] = field
+    for column in table.columns:
+        if column.required and column.name not in fields:
+            names = ", ".join(name.strip() for name, _ in header[:30])
+            raise InputError(
+                f"{file.name}: required column {column.name} of table {table.name} is missing; found: {names}"
+                + _separator_hint(header)
+            )
+    return Layout(file.format, len(header) if file.format == "csv" else 0, tuple(sorted(fields.items())))
 
 
 def _separator_hint(header: list[tuple[str, Field]]) -> str:

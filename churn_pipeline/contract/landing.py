@@ -21,7 +21,7 @@ from churn_pipeline.contract.files import (
     RawFile,
     discover,
     first_unreadable,
-    layouts,
+    layout,
     literal,
 )
 from churn_pipeline.errors import InputError
@@ -100,14 +100,31 @@ class LandingReport:
 
 
 @dataclass(frozen=True)
+class _Comparison:
+    """A table's files beside those of its last landing.
+
+    Attributes:
+        manifest: every file with its digest.
+        new, changed: files whose content was not landed; vanished: names of files that were.
+        first: no file of the table was landed before.
+        noting: the manifest differs from the stored one, be it in times only.
+    """
+
+    manifest: tuple[tuple[RawFile, str], ...]
+    new: tuple[RawFile, ...]
+    changed: tuple[RawFile, ...]
+    vanished: tuple[str, ...]
+    first: bool
+    noting: bool
+
+
+@dataclass(frozen=True)
 class _Plan:
-    """What to do for one table: which files to read, how the manifest will stand, and whether that is news."""
+    """What to do for one table, why, and which of its files to read for it."""
 
     how: Literal["unchanged", "appended", "whole"]
     reason: str
     read: tuple[RawFile, ...]
-    manifest: tuple[tuple[RawFile, str], ...]
-    noting: bool
 
 
 def land(
@@ -180,25 +197,30 @@ class _Landing:
     max_bad_rows: int
     progress: Callable[[str], None]
     customers_changed: bool = False
+    layouts: dict[RawFile, Layout] = field(default_factory=dict)
 
     def run(self) -> LandingReport:
         discovery = discover(self.raw)
         self._prepare()
         notices = list(discovery.notices)
+        compared = {table.name: self._compare(table, discovery.files.get(table.name, ())) for table in TABLES.values()}
+        # A missing column in the last table should not be found out after minutes of reading the others.
+        for table in TABLES.values():
+            for file in (*compared[table.name].new, *compared[table.name].changed):
+                self.layouts[file] = layout(self.con, table, file)
         reports: dict[str, TableReport] = {}
         for table in TABLES.values():
-            files = discovery.files.get(table.name, ())
-            plan = self._plan(table, files)
+            plan = self._plan(table, compared[table.name])
             report = reports[table.name] = TableReport(plan.how, plan.reason, files_read=len(plan.read))
             if plan.how != "unchanged":
                 self.progress(f"Landing {table.name} ({plan.reason})")
                 self._land(table, plan, report)
-            self._note_files(table, plan)
+            self._note_files(table, compared[table.name])
             report.rows_total = self._count(f"landing.{table.name}")
         if not (reports["customers"].unchanged and reports["plan_changes"].unchanged):
             replace_digests(self.con, TABLES["customers"])
-        for name, report in reports.items():
-            report.changed_from = changed_from(self.con, name, "digests_before")
+        for name, day in changed_from(self.con, "digests_before").items():
+            reports[name].changed_from = day
         notices += self._hidden_customers()
         self._tidy()
         return LandingReport(self.run_id, reports, notices)
@@ -223,7 +245,7 @@ class _Landing:
         assert row is not None
         return int(row[0])
 
-    def _plan(self, table: TableContract, files: tuple[RawFile, ...]) -> _Plan:
+    def _compare(self, table: TableContract, files: tuple[RawFile, ...]) -> _Comparison:
         known = {
             path: (size, mtime_ns, digest)
             for path, size, mtime_ns, digest in self.con.execute(
@@ -235,22 +257,28 @@ class _Landing:
             size, mtime_ns, digest = known.get(file.name, (None, None, ""))
             same = (size, mtime_ns) == (file.size, file.mtime_ns) and file.size > ALWAYS_DIGESTED_BYTES
             manifest.append((file, digest if same else file.digest()))
-        noting = known != {file.name: (file.size, file.mtime_ns, digest) for file, digest in manifest}
-        changed = [file.name for file, digest in manifest if file.name in known and known[file.name][2] != digest]
-        vanished = sorted(known.keys() - {file.name for file in files})
-        new = tuple(file for file in files if file.name not in known)
+        return _Comparison(
+            manifest=tuple(manifest),
+            new=tuple(file for file in files if file.name not in known),
+            changed=tuple(file for file, digest in manifest if known.get(file.name, ("", "", digest))[2] != digest),
+            vanished=tuple(sorted(known.keys() - {file.name for file in files})),
+            first=not known,
+            noting=known != {file.name: (file.size, file.mtime_ns, digest) for file, digest in manifest},
+        )
+
+    def _plan(self, table: TableContract, compared: _Comparison) -> _Plan:
         reason = self._reason(table)
-        if not reason and changed:
-            reason = f"{changed[0]} changed"
-        if not reason and vanished:
-            reason = f"{vanished[0]} vanished"
-        if not reason and new and (table.whole or not known):
-            reason = f"{new[0].name} is new"
+        if not reason and compared.changed:
+            reason = f"{compared.changed[0].name} changed"
+        if not reason and compared.vanished:
+            reason = f"{compared.vanished[0]} vanished"
+        if not reason and compared.new and (table.whole or compared.first):
+            reason = f"{compared.new[0].name} is new"
         if reason:
-            return _Plan("whole", reason, files, tuple(manifest), noting)
-        if new:
-            return _Plan("appended", f"{len(new)} new file(s)", new, tuple(manifest), noting)
-        return _Plan("unchanged", "", (), tuple(manifest), noting)
+            return _Plan("whole", reason, tuple(file for file, _ in compared.manifest))
+        if compared.new:
+            return _Plan("appended", f"{len(compared.new)} new file(s)", compared.new)
+        return _Plan("unchanged", "", ())
 
     def _reason(self, table: TableContract) -> str:
         """Why the table has to be landed as a whole although its files may be the same; empty if there is no reason."""
@@ -286,30 +314,42 @@ class _Landing:
 
     def _land(self, table: TableContract, plan: _Plan, report: TableReport) -> None:
         landed = f"landing.{table.name}"
-        groups = layouts(self.con, table, plan.read)
+        groups = self._groups(table, plan)
         whole = plan.how == "whole"
         target, create = (landed, "create or replace table") if whole else ("incoming", "create or replace temp table")
         self.con.execute(f"{create} {statements.create_sql(table, target)}")
+        if whole:
+            self.con.execute("delete from landing.quarantine where source = ?", [table.name])
         if groups:
             self._scan(f"insert into {target} {statements.landed_sql(table, groups)}", groups)
         self._collect_problems(table, groups)
         report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
-        if not whole:
-            self.con.execute(f"insert into {landed} from incoming")
-        self._drop_losers(table, groups, None if whole else "incoming")
-        self._report_problems(table, plan, report)
+        if report.rows_read:
+            if not whole:
+                self.con.execute(f"insert into {landed} from incoming")
+            self._drop_losers(table, groups, None if whole else "incoming")
+            self._report_problems(table, report)
         if table.name == "risk_signals":
             self._stamp_undated()
         if table.name == "customers":
             self.customers_changed = self._customers_changed()
         elif whole:
             replace_digests(self.con, table)
-        else:
+        elif report.rows_read:
             adjust_digests(self.con, table, "incoming", "losers")
         self._remember(table, whole)
-        for name in ("problems", "losers", *(() if whole else ("incoming",))):
-            self.con.execute(f"drop table temp.{name}")
+        for name in ("problems", "losers", "incoming"):
+            self.con.execute(f"drop table if exists temp.{name}")
         self._check_untouched(plan)
+
+    def _groups(self, table: TableContract, plan: _Plan) -> dict[Layout, list[RawFile]]:
+        """The files by layout, so that an integer in one part and a double in the next are each read as what they are."""
+        groups: dict[Layout, list[RawFile]] = {}
+        for file in plan.read:
+            if file not in self.layouts:
+                self.layouts[file] = layout(self.con, table, file)
+            groups.setdefault(self.layouts[file], []).append(file)
+        return groups
 
     def _scan(self, statement: str, groups: Mapping[Layout, list[RawFile]]) -> None:
         """Runs a statement that reads raw files, and names the file if one cannot be read."""
@@ -348,7 +388,7 @@ class _Landing:
             f"left join {holders} as holder on {condition}"
         )
 
-    def _report_problems(self, table: TableContract, plan: _Plan, report: TableReport) -> None:
+    def _report_problems(self, table: TableContract, report: TableReport) -> None:
         """Counts the problems, refuses a table with too many, and moves them to the quarantine."""
         counts = self.con.execute(
             "select kind, column_name, rule, count(*), min(row_key), min(file) from problems "
@@ -363,8 +403,6 @@ class _Landing:
         if bad > self.max_bad_rows and bad > self.max_bad_share * report.rows_read:
             raise self._too_many(table, report, counts)
         report.rows_landed = report.rows_read - bad
-        if plan.how == "whole":
-            self.con.execute("delete from landing.quarantine where source = ?", [table.name])
         self.con.execute(
             "insert into landing.quarantine "
             "select ?, row_key, kind, column_name, value, rule, ?, file, this_instant() from problems",
@@ -432,23 +470,24 @@ class _Landing:
 
     def _remember(self, table: TableContract, whole: bool) -> None:
         """Stores what the landing depended on besides the files."""
-        self.con.execute(
-            "create or replace temp table due as select min(due) as due_at from (select due from problems union all "
+        # As text, because 9999-12-31 west of Greenwich ends in a year that Python has not got.
+        due = self.con.execute(
+            "select min(due)::VARCHAR from (select due from problems union all "
             "select due_at from landing.state where source = ? and not ?)",
             [table.name, whole],
-        )
+        ).fetchone()
+        assert due is not None
         self.con.execute("delete from landing.state where source = ?", [table.name])
         self.con.execute(
-            "insert into landing.state select ?, ?, this_instant(), due_at from due",
-            [table.name, statements.definition(table, self.timezone)],
+            "insert into landing.state select ?, ?, this_instant(), ?::TIMESTAMP",
+            [table.name, statements.definition(table, self.timezone), due[0]],
         )
-        self.con.execute("drop table due")
 
-    def _note_files(self, table: TableContract, plan: _Plan) -> None:
-        if not plan.noting:
+    def _note_files(self, table: TableContract, compared: _Comparison) -> None:
+        if not compared.noting:
             return
         self.con.execute("delete from landing.files where source = ?", [table.name])
-        rows = [(file.name, file.size, file.mtime_ns, digest) for file, digest in plan.manifest]
+        rows = [(file.name, file.size, file.mtime_ns, digest) for file, digest in compared.manifest]
         if rows:
             self.con.execute(
                 "insert into landing.files select ?, unnest(?), unnest(?), unnest(?), unnest(?)",

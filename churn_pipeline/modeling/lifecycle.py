@@ -208,20 +208,20 @@ def _figures(result: TrainingResult, verdict: Verdict) -> dict[str, Any]:
         "model": _values(result.metrics),
         "baselines": {name: _values(found) for name, found in result.baselines.items()},
         "differences": {name: _values(found) for name, found in result.differences.items()},
-        "gate": dict(verdict.numbers),
-        "business": asdict(result.business),
+        "gate": _plain(verdict.numbers),
+        "business": _plain(asdict(result.business)),
         "notices": list(result.notices),
     }
 
 
-def _values(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
-    return {
-        name: {"value": found.value, "low": _number(found.low), "high": _number(found.high)}
-        for name, found in estimates.items()
-        if found.defined
-    }
+def _values(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: _plain(asdict(found)) for name, found in estimates.items() if found.defined}
 
 
-def _number(value: float) -> float | None:
-    # JSON knows no NaN, which is what an interval is when too few resamples define the figure.
-    return value if value == value else None
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN, which is what a figure is where nobody was flagged, or too few resamples define it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if value != value else value

@@ -148,7 +148,6 @@ def beeswarm(result: TrainingResult) -> Figure:
         max_display=min(_TOP, len(catalogue)),
         show=False,
         plot_size=(8.6, 6.4),
-        rng=np.random.default_rng(0),
         group_remaining_features=False,
     )
     axes = figure.axes[0]

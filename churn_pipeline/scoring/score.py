@@ -40,21 +40,6 @@ CONTRIBUTIONS = pa.schema(
 
 
 @dataclass(frozen=True)
-class _Explained:
-    """One model's word on one frame: probability of shape (rows,), contributions of shape (rows, features), bias."""
-
-    probability: np.ndarray
-    contributions: np.ndarray
-    bias: float
-    notices: list[str]
-
-    @classmethod
-    def of(cls, model: ScoringModel, frame: pd.DataFrame) -> _Explained:
-        contributions, bias = model.contributions(frame)
-        return cls(model.probability(frame), contributions, bias, model.notices(frame))
-
-
-@dataclass(frozen=True)
 class ScoredMonday:
     """The scores of one Monday.
 
@@ -88,7 +73,7 @@ def score_monday(
     """
     churn = frames["churn_90d"]
     customers = churn["customer_id"].astype(object).to_numpy()
-    explained = {target: _Explained.of(model, frames[target]) for target, model in models.items()}
+    explained = {target: model.explain(frames[target]) for target, model in models.items()}
 
     p30 = explained["churn_30d"].probability
     p90 = np.maximum(p30, explained["churn_90d"].probability)

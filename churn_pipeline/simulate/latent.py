@@ -70,7 +70,7 @@ def book_states() -> Floats:
     customer's hazard.
     """
     move, entry = state_transitions(), entry_states()
-    survive = 1 - leave_by_log_hazard(base_log_hazard())
+    survive = 1 - event_probability(base_log_hazard())
     share = entry
     for _ in range(600):
         kept = (share * survive) @ move
@@ -84,7 +84,7 @@ def base_log_hazard() -> Floats:
     return p.CHURN_LEVEL - p.CHURN_HEALTH * HEALTH_OF_STATE + p.CHURN_INCIDENT * INCIDENT_OF_STATE
 
 
-def leave_by_log_hazard(log_hazard: Floats) -> Floats:
+def event_probability(log_hazard: Floats) -> Floats:
     """Complementary log-log link: probability of the event within the week."""
     return -np.expm1(-np.exp(log_hazard))
 
@@ -215,7 +215,7 @@ def draw_paths(
         uniform = rng.random((8, n))[:, active]
         z, r = state[active], readiness[active]
 
-        churns = uniform[0] < leave_by_log_hazard(base[z] + hazards.churn_shift(active, week))
+        churns = uniform[0] < event_probability(base[z] + hazards.churn_shift(active, week))
         leaves = ~churns & (uniform[1] < p.LEAVE_WEEKLY)
         stays = ~churns & ~leaves
         upgrades = (
@@ -235,8 +235,8 @@ def draw_paths(
         change_day = monday + _draw_rows(plan_weekdays, uniform[5])
         changing = upgrades | downgrades
         who, old = active[changing], tier[active[changing]]
-        new = np.clip(old + np.where(upgrades[changing], 1, -1), 0, HIGHEST_TIER)
-        changes.append(np.column_stack([who, change_day[changing], old, new])[new != old])
+        new = old + np.where(upgrades[changing], 1, -1)
+        changes.append(np.column_stack([who, change_day[changing], old, new]))
         tier[who] = new
 
         state[active], readiness[active] = _draw_rows(move[z], uniform[6]), _draw_rows(ready_move[r], uniform[7])
@@ -244,7 +244,7 @@ def draw_paths(
         shown["shown_state"][week, there], shown["shown_readiness"][week, there] = state[there], readiness[there]
         readiness[active[upgrades]] = 0
 
-    stacked = np.concatenate(changes) if changes else np.empty((0, 4), dtype=np.int64)
+    stacked = np.concatenate(changes)
     return Paths(
         **history,
         **shown,

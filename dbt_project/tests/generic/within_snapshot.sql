@@ -82,17 +82,32 @@ group by all
 {% endtest %}
 
 {% test covers_scored_customers(model) %}
-select
-    coalesce(scored.snapshot_date, predicted.snapshot_date) as snapshot_date,
-    count(*) as failures
-from (
+with
+
+scored as (
+
     select
         snapshot_date,
         customer_id
     from {{ source('scoring', 'scores') }}
-    where snapshot_date in (select snapshot_date from {{ source('scoring', 'scored_mondays') }})
-) as scored
-full outer join {{ model }} as predicted using (snapshot_date, customer_id)
+    where snapshot_date in (select mondays.snapshot_date from {{ source('scoring', 'scored_mondays') }} as mondays)
+
+),
+
+predicted as (
+
+    select
+        snapshot_date,
+        customer_id
+    from {{ model }}
+
+)
+
+select
+    coalesce(scored.snapshot_date, predicted.snapshot_date) as snapshot_date,
+    count(*) as failures
+from scored
+full outer join predicted using (snapshot_date, customer_id)
 where scored.customer_id is null or predicted.customer_id is null
 group by all
 {% endtest %}
