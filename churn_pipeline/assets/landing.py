@@ -32,7 +32,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             settings.raw_dir,
             now=settings.clock(),
             timezone=settings.timezone,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             max_bad_share=settings.max_bad_share,
             max_bad_rows=settings.max_bad_rows,
             progress=context.log.info,

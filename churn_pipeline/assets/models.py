@@ -52,13 +52,13 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                     continue
                 try:
                     trained = lifecycle.train(
-                        con, settings, target, monday, run_id=context.run_id, who=who, progress=context.log.info
+                        con, settings, target, monday, run_id=context.run.run_id, who=who, progress=context.log.info
                     )
                 except RefusedError as refusal:
                     # No model is an answer, not a failure: scoring refuses the Mondays that need one, with this reason.
                     context.log.warning(f"{target.name} as of {monday}: {refusal}")
                     lifecycle.note_refusal(
-                        con, settings, target, monday, str(refusal), run_id=context.run_id, who=who
+                        con, settings, target, monday, str(refusal), run_id=context.run.run_id, who=who
                     )
                     rows.append((monday, "", False, "no model", str(refusal)))
                     continue

@@ -24,7 +24,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
         backfill_policy=ONE_RUN,
     )
     def publish_mondays(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
-        run_id = context.run_id
+        run_id = context.run.run_id
         with expected_errors(), connect(home.settings) as con:
             approved = approved_mondays(con)
             # Recorded before the copy is made, so that the copy can say of itself which run it is from.

@@ -61,12 +61,12 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 try:
                     if day in failed:
                         raise InputError("; ".join(f"{check.check}: {check.detail}" for check in failed[day]))
-                    scored, stamp = _score(con, home, models, day, version, context.run_id)
+                    scored, stamp = _score(con, home, models, day, version, context.run.run_id)
                 except (InputError, RefusedError) as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(
                         runs.RunRow(
-                            context.run_id,
+                            context.run.run_id,
                             day,
                             home.scoring_mode(day),
                             "refused",

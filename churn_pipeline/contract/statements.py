@@ -21,8 +21,6 @@ from churn_pipeline.contract.files import Family, Field, Layout, RawFile, litera
 # Enough of a bad value to recognise it by; a stray blob must not bloat the warehouse.
 VALUE_CHARACTERS = 200
 
-_FAMILIES: tuple[Family, ...] = get_args(Family)
-
 
 def macros(timezone: str, now: datetime) -> dict[str, str]:
     """The macros that the declaration's SQL may use, by name with parameters.
@@ -51,10 +49,12 @@ def definition(table: TableContract, timezone: str) -> str:
     anytime = datetime(2000, 1, 1, tzinfo=UTC)
     parts = [duckdb.__version__, str(macros(timezone, anytime)), create_sql(table, "landed"), losers_sql(table, None)]
     parts.append(facts_sql(table, "landed"))
-    for family in _FAMILIES:
+    for family in get_args(Family):
         fields = tuple((column.name, Field(quoted(column.name), family)) for column in table.columns)
         groups: dict[Layout, list[RawFile]] = {Layout("parquet", 0, fields): [], Layout("csv", 1, fields): []}
-        parts += [landed_sql(table, groups), problems_sql(table, groups, Path("/"))]
+        parts += [str(reading(column, layout)) for layout in groups for column in table.columns]
+        parts += [layout.relation([]) for layout in groups]
+    parts += [landed_sql(table, groups), problems_sql(table, groups, Path("/"))]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
@@ -114,17 +114,19 @@ def landed_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> 
 
 def problems_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], raw: Path) -> str:
     """One row per bad row or cell: row_key, file, kind, column_name, value, rule, and due, when time will heal it."""
+    rules = table.rules
+    broken = {rule: quoted(f"rule {position}") for position, rule in enumerate(rules)}
+    judged = ", ".join(f"({rule.condition}) is true as {name}" for rule, name in broken.items())
     rows, cells = _of_kind(table, "row"), _of_kind(table, "cell")
-    first_row_problem = "case " + " ".join(f"when {rule.condition} then {_problem(rule)}" for rule in rows) + " end"
-    cell_problems = ", ".join(f"case when {rule.condition} then {_problem(rule)} end" for rule in cells)
-    bad_row = " or ".join(f"({rule.condition}) is true" for rule in rows)
-    bad_cell = " or ".join(f"({rule.condition}) is true" for rule in cells)
+    bad_row = " or ".join(broken[rule] for rule in rows)
+    first_row_problem = "case " + " ".join(f"when {broken[rule]} then {_problem(rule)}" for rule in rows) + " end"
+    cell_problems = ", ".join(f"case when {broken[rule]} then {_problem(rule)} end" for rule in cells)
     # Cells are only looked at where the row itself is fine: nobody will repair a cell of a row that cannot be used.
     return " union all ".join(
         "select row_key, file, problem.* from ("
         f"select {row_key(table)} as row_key, {_file_name(raw)} as file, "
         f"unnest(case when {bad_row} then [{first_row_problem}] else [{cell_problems}] end) as problem "
-        f"from ({_judged_sql(table, layout, files)}) where {bad_row} or {bad_cell}"
+        f"from (select *, {judged} from ({_judged_sql(table, layout, files)})) where {' or '.join(broken.values())}"
         ") where problem.rule is not null"
         for layout, files in groups.items()
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dagster_dbt import DagsterDbtTranslator
 
 _SUCCESS = {"success", "pass", "warn"}
+_PARSED: dict[tuple[Path, float], tuple[Any, Mapping[str, Any]]] = {}
 
 
 class DbtProject:
@@ -33,11 +34,21 @@ class DbtProject:
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
-        """The parsed project; parsed anew when a file of it is newer than the last parse."""
-        path = self._settings.dbt_target / "manifest.json"
-        if not path.exists() or path.stat().st_mtime < _newest_file(self._settings.dbt_project):
-            self._invoke(["parse"])
-        return json.loads(path.read_text(encoding="utf-8"))
+        """The parsed project as plain values."""
+        return self._parsed[1]
+
+    @cached_property
+    def _parsed(self) -> tuple[Any, Mapping[str, Any]]:
+        """The parsed project, once a process and state of its files: parsing anew for each of a run's three parts would cost seconds,
+        and dbt does so whenever an environment variable of the profile changes."""
+        project = self._settings.dbt_project
+        key = (project, _newest_file(project))
+        if key not in _PARSED:
+            _PARSED.clear()
+            parsed = self._invoke(["parse"], manifest=None)
+            path = self._settings.dbt_target / "manifest.json"
+            _PARSED[key] = (parsed, json.loads(path.read_text(encoding="utf-8")))
+        return _PARSED[key]
 
     def build(
         self, context: dg.AssetExecutionContext, translator: DagsterDbtTranslator
@@ -55,11 +66,13 @@ class DbtProject:
             if props["resource_type"] in ("model", "seed")
             and translator.get_asset_spec(self.manifest, unique_id, None).key in context.selected_asset_keys
         ]
-        results = self._invoke(["build", "--select", *selected, "--exclude-resource-types", "unit_test"])
+        results = self._invoke(
+            ["build", "--select", *selected, "--exclude-resource-types", "unit_test"], manifest=self._parsed[0]
+        )
         missing_outputs = set(context.selected_asset_keys)
         missing_checks = set(context.selected_asset_check_keys)
         failures = []
-        for result in results:
+        for result in results.results:
             unique_id = result.node.unique_id
             props = self.manifest["nodes"][unique_id]
             status = str(result.status)
@@ -100,7 +113,8 @@ class DbtProject:
             and props["config"].get("severity", "").lower() == "warn"
         }
 
-    def _invoke(self, arguments: list[str]) -> list[Any]:
+    def _invoke(self, arguments: list[str], manifest: Any) -> Any:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
 
         settings = self._settings
@@ -108,10 +122,17 @@ class DbtProject:
         flags = ["--no-use-colors", "--log-level", "none", "--log-path", str(settings.dbt_target / "logs")]
         places = ["--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)]
         with _environment(CHURN_WAREHOUSE=str(settings.warehouse), CHURN_THREADS=str(settings.threads)):
-            outcome = dbtRunner().invoke([*flags, *arguments, *places, "--target-path", str(settings.dbt_target)])
+            try:
+                outcome = dbtRunner(manifest=manifest).invoke(
+                    [*flags, *arguments, *places, "--target-path", str(settings.dbt_target)]
+                )
+            finally:
+                # The profile keeps the warehouse open from one model to the next, which saves an open and a checkpoint each; after the
+                # last one it has to be closed, or Python would meet dbt's handle.
+                DuckDBConnectionManager.close_all_connections()
         if outcome.exception is not None:
             raise dg.Failure(description=f"dbt {arguments[0]}: {outcome.exception}") from outcome.exception
-        return list(getattr(outcome.result, "results", None) or [])
+        return outcome.result
 
 
 @contextmanager
