@@ -30,9 +30,9 @@ class Company:
 
 @pytest.fixture(scope="session")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """2,500 customers over 104 weeks, with duplicates, late rows and plan changes."""
+    """4,000 customers over 104 weeks, with duplicates, late rows and plan changes."""
     out = tmp_path_factory.mktemp("company")
-    write(simulate(Simulation(customers=2_500, weeks=104, until=UNTIL, seed=11, dirty=True)), out)
+    write(simulate(Simulation(customers=4_000, weeks=104, until=UNTIL, seed=3, dirty=True)), out)
     return Company(out / "raw", out / "oracle.parquet", UNTIL)
 
 

@@ -173,7 +173,7 @@ def test_a_monday_before_any_possible_model_is_refused_and_says_from_when_there_
 
 
 def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
-    company: Company, home_at: Callable[..., Settings], tmp_path: Path
+    company: Company, copied_home: Settings, tmp_path: Path
 ) -> None:
     # The feed dies for two weeks: the Monday after the first is still fresh enough, the one after the second is not.
     raw = tmp_path / "raw"
@@ -188,7 +188,7 @@ def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
             to '{raw}/usage_events.parquet' (format parquet)
             """
         )
-    settings = home_at(raw, company.until)
+    settings = copied_home.model_copy(update={"raw": raw})
     outcome = run_mondays(settings, MONDAY, MONDAY + 3 * WEEK)
     assert outcome.exit_code == 2
     assert str(gap_end) in outcome.reason
