@@ -175,10 +175,10 @@ def test_a_monday_before_any_possible_model_is_refused_and_says_from_when_there_
 def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
     company: Company, copied_home: Settings, tmp_path: Path
 ) -> None:
-    # The feed dies for two weeks: the Monday after the first is still fresh enough, the one after the second is not.
+    # The feed dies after Monday's events, for two weeks: a week later the newest event is seven days old, two weeks later fourteen.
     raw = tmp_path / "raw"
     shutil.copytree(company.raw, raw)
-    gap_start, gap_end = MONDAY, MONDAY + 2 * WEEK
+    gap_start, gap_end = MONDAY + timedelta(days=1), MONDAY + 2 * WEEK
     with duckdb.connect() as con:
         con.execute(
             f"""

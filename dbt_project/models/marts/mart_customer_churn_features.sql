@@ -106,6 +106,24 @@ joined as (
 
 ),
 
+-- Peers are the active customers of the same industry at the same Monday. Half of what a customer's usage says is whether others
+-- in their position did more: everybody is silent in August.
+with_peers as (
+
+    select
+        joined.*,
+        count(*) over peers as peer_customers,
+        sum(joined.events_last_7d) over peers as peer_events_last_7d,
+        sum(joined.events_last_30d) over peers as peer_events_last_30d,
+        sum(joined.events_last_90d) over peers as peer_events_last_90d,
+        sum(joined.total_events) over peers as peer_total_events,
+        sum(joined.adoption_micros_30d) over peers as peer_adoption_micros_30d,
+        sum(joined.adoption_scores_30d) over peers as peer_adoption_scores_30d
+    from joined
+    window peers as (partition by joined.snapshot_date, joined.industry)
+
+),
+
 -- Every quotient divides whole numbers once: sums of doubles would differ in their last bits from run to run.
 final as (
 
@@ -133,11 +151,21 @@ final as (
         3.0::double * (events_last_7d + 1) / (events_prior_21d + 3) as usage_change_7d,
         (events_last_30d + 1)::double / (events_prior_30d + 1) as usage_change_30d,
         ((events_last_30d + 1) * tenure_days)::double / (30 * total_events + tenure_days) as usage_vs_own_history,
+        ((events_last_30d + 1) * peer_customers)::double
+        / (peer_events_last_30d + peer_customers) as usage_vs_peers_30d,
+        ((events_last_90d + 1) * peer_customers)::double
+        / (peer_events_last_90d + peer_customers) as usage_vs_peers_90d,
+        ((total_events + 1) * peer_customers)::double
+        / (peer_total_events + peer_customers) as lifetime_usage_vs_peers,
+        peer_events_last_7d::double / peer_customers as peer_usage_7d,
+        peer_events_last_30d::double / peer_customers as peer_usage_30d,
         event_age_days_90d::double / nullif(events_last_90d, 0) as mean_event_age_90d,
         adoption_micros_30d / 1e6::double / nullif(adoption_scores_30d, 0) as avg_adoption_score,
         adoption_micros / 1e6::double / nullif(adoption_scores, 0) as lifetime_adoption_score,
         adoption_micros_30d / 1e6::double / nullif(adoption_scores_30d, 0)
         - adoption_micros_31_90d / 1e6::double / nullif(adoption_scores_31_90d, 0) as adoption_change,
+        adoption_micros_30d / 1e6::double / nullif(adoption_scores_30d, 0)
+        - peer_adoption_micros_30d::double / 1e6::double / nullif(peer_adoption_scores_30d, 0) as adoption_vs_peers,
         integration_connects_first_30d,
         case
             when integration_connects_first_30d >= 3 then true
@@ -161,7 +189,7 @@ final as (
                     - greatest(signup_date, least(first_event_date, first_ticket_date, first_signal_date))
                 ) // 7
         end as history_weeks
-    from joined
+    from with_peers
 
 )
 

@@ -235,6 +235,18 @@ def test_what_lay_in_the_future_is_used_once_its_moment_has_come(
     assert _how(con, raw, now=after + timedelta(days=400)) == {}
 
 
+def test_what_waits_for_its_moment_is_not_forgotten_when_parts_are_added(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
+    _parts(raw, "E1")
+    write(raw, "usage_events", [row("usage_events", event_id="E2", timestamp="2024-06-20")], "usage_events/E2.csv")
+    put(con, raw)
+    write(raw, "usage_events", [row("usage_events", event_id="E3")], "usage_events/E3.csv")
+    assert _how(con, raw) == {"usage_events": "appended"}
+    put(con, raw, now=NOW + timedelta(days=30))
+    assert landed(con, "usage_events", "event_id") == [("E1",), ("E2",), ("E3",)]
+
+
 def test_a_local_date_comes_at_local_midnight(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw, customers=[row("customers", churn_date="2024-06-20")])
     put(con, raw, timezone="America/New_York")
