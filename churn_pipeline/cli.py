@@ -101,6 +101,11 @@ def run(
 
     settings = _settings(home, raw)
     monday = _monday(settings, week)
+    if not settings.raw_dir.is_dir() or not any(settings.raw_dir.iterdir()):
+        raise InputError(
+            f"{settings.raw_dir} holds no raw tables: put yours there (docs/your-data.md), point --raw at them, or write a "
+            f"simulated company with 'churn simulate --out {settings.raw_dir.parent}'"
+        )
     outcome = run_mondays(settings, monday, progress=_progress())
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)

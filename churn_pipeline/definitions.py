@@ -16,11 +16,11 @@ from churn_pipeline.assets.landing import landing
 from churn_pipeline.assets.models import model_assets
 from churn_pipeline.assets.published import published
 from churn_pipeline.assets.scores import scores
-from churn_pipeline.checks.mondays import features_check, predictions_check, published_check
+from churn_pipeline.checks.mondays import features_check, predictions_check, published_check, raised_check
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.resources.dbt import DbtProject
-from churn_pipeline.resources.home import home_resource
+from churn_pipeline.resources.home import NoValues, home_resource
 from churn_pipeline.settings import Settings
 
 # The lock pins Dagster to one version, so what may change in the next one is read when the version is raised.
@@ -74,6 +74,7 @@ def build_defs(
     ]
     checks = [
         features_check(keys[MARTS[0]], [keys[MARTS[1]]], weekly),
+        raised_check(weekly),
         predictions_check(keys["prediction_candidates"], weekly),
         published_check(weekly),
     ]
@@ -94,7 +95,7 @@ def build_defs(
         asset_checks=checks,
         jobs=[job, training_job],
         schedules=[monday_schedule(settings, job)],
-        resources={"home": home_resource(settings, dbt), **resources},
+        resources={"home": home_resource(settings, dbt), "io_manager": NoValues(), **resources},
         loggers=loggers or {},
         # One process: DuckDB lets one process write, and a step of its own would pay for every import again.
         executor=dg.in_process_executor,

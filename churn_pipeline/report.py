@@ -229,7 +229,7 @@ def print_models(rows: list[dict[str, Any]]) -> None:
             _figure(metrics, "auc"),
             _figure(metrics, "average_precision"),
             escape(row["reason"] or ""),
-            row["who"],
+            escape(row["who"]),
         )
     _console().print(table)
 
@@ -336,5 +336,6 @@ def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> li
 
 def _console() -> Console:
     # Without a terminal the width is unknown; 80 columns would break every sentence.
-    console = Console()
-    return console if console.is_terminal else Console(width=180)
+    # Names come from people: `:star:` in one is no picture.
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(width=180, emoji=False)

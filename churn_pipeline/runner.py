@@ -140,15 +140,18 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[int, str]]:
     """Exit code and message of everything that failed: first what said so itself, then what broke."""
     from churn_pipeline.resources.home import EXIT_CODE
 
+    said = False
     for event in result.all_events:
         if event.is_step_failure:
+            said = True
             data = event.step_failure_data
             if data.user_failure_data is not None:
                 found = data.user_failure_data.metadata.get(EXIT_CODE)
                 yield (int(str(found.value)) if found is not None else 1, data.user_failure_data.description or "")
             elif data.error is not None:
                 yield 1, f"{event.step_key}: {_root(data.error)}"
-        elif event.is_failure and event.event_type_value == "PIPELINE_FAILURE" and event.job_failure_data.error:
+        # The job fails with the error of the step that failed; alone it speaks of what broke between steps, such as the lock.
+        elif not said and event.event_type_value == "PIPELINE_FAILURE" and event.job_failure_data.error:
             yield 1, _root(event.job_failure_data.error)
 
 

@@ -14,6 +14,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+_HEAD = """\
+# Settings
+
+<!-- Generated from churn_pipeline/settings.py by `python -m churn_pipeline.settings`. Edit the descriptions there. -->
+
+Every threshold, path and secret of the pipeline is an environment variable, read at the start of a command; `--home` and `--raw` go
+before theirs. What decides about a customer (cut-offs, plan ladder, weights, playbook) is policy and lies in `dbt_project/seeds`.
+
+| variable | default | what it is |
+|---|---|---|
+"""
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -113,3 +125,25 @@ class Settings(BaseSettings):
     @cached_property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
+
+
+def render_docs() -> str:
+    """The page docs/settings.md; a test compares the two. The default home is named, not printed: it differs by machine."""
+
+    def default(value: object) -> str:
+        if value is None:
+            return "not set"
+        return "the repository" if value == REPOSITORY else f"`{value}`"
+
+    prefix = Settings.model_config["env_prefix"]
+    rows = (
+        f"| `{prefix}{name.upper()}` | {default(field.default)} | {field.description} |\n"
+        for name, field in Settings.model_fields.items()
+    )
+    return _HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(render_docs())

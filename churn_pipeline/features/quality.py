@@ -13,7 +13,7 @@ from typing import Literal
 
 import duckdb
 
-Stage = Literal["features", "predictions"]
+Stage = Literal["features", "scores", "predictions"]
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,21 @@ class Home:
         return "live" if snapshot_date == latest else "as_of"
 
 
+class NoValues(dg.IOManager):
+    """Takes the place of Dagster's default, which would pickle whatever an asset returns. Here assets write their own tables
+    and return metadata; nothing executable is stored, so nothing executable is ever loaded."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        if obj is not None:
+            raise TypeError(
+                f"{context.step_key} returned a {type(obj).__name__}: an asset writes what it makes by itself and returns a "
+                "MaterializeResult"
+            )
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        raise TypeError(f"{context.step_key} asks for a value of another asset: name the asset in deps and read its table")
+
+
 def home_resource(settings: Settings, dbt: DbtProject) -> dg.ResourceDefinition:
     """The home, locked from the first step of a run to its last."""
 

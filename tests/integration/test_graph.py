@@ -1,0 +1,211 @@
+"""The asset graph: what it is made of, that nothing is missing in it, and when it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from churn_pipeline.assets.common import PUBLISHED, landing_key, raw_key, weekly
+from churn_pipeline.contract import TABLES
+from churn_pipeline.definitions import JOB, SCHEDULE, build_defs, monday_schedule
+from churn_pipeline.resources.dbt import DbtProject
+from churn_pipeline.resources.home import NoValues
+from churn_pipeline.settings import REPOSITORY, Settings
+
+SNAPSHOT = Path(__file__).with_name("graph.txt")
+REGENERATE = "CHURN_WRITE_GRAPH=1 .venv/bin/pytest tests/integration/test_graph.py"
+
+# Landed by contract, and read by no model: what was said to customers may not decide about them.
+READ_BY_NOBODY = {"interventions", "expansion_outreach_log"}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(home=tmp_path_factory.mktemp("graph"))
+
+
+@pytest.fixture(scope="module")
+def defs(settings: Settings) -> dg.Definitions:
+    return build_defs(settings)
+
+
+@pytest.fixture(scope="module")
+def graph(defs: dg.Definitions) -> dg.AssetGraph:
+    return defs.resolve_asset_graph()
+
+
+def lines(graph: dg.AssetGraph) -> Iterator[str]:
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        parents = " ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
+        yield f"{key.to_user_string()} <- {parents or '-'} [{node.group_name}]"
+    for check in sorted(graph.asset_check_keys):
+        yield f"check {check.asset_key.to_user_string()}: {check.name}"
+
+
+def ancestors(graph: dg.AssetGraph, key: dg.AssetKey, without: frozenset[str] = frozenset()) -> set[dg.AssetKey]:
+    """Everything that a key is made from, not counting what is reached through a group of ``without`` alone."""
+    found: set[dg.AssetKey] = set()
+    waiting = [key]
+    while waiting:
+        for parent in graph.get(waiting.pop()).parent_keys - found:
+            if graph.get(parent).group_name not in without:
+                found.add(parent)
+                waiting.append(parent)
+    return found
+
+
+def test_the_graph_is_the_one_that_was_looked_at(graph: dg.AssetGraph) -> None:
+    text = "\n".join(lines(graph)) + "\n"
+    if os.environ.get("CHURN_WRITE_GRAPH"):
+        SNAPSHOT.write_text(text, encoding="utf-8")
+    assert text == SNAPSHOT.read_text(encoding="utf-8"), f"if the change is meant: {REGENERATE}, and read the diff"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_raw_table_reaches_publication_through_landing(graph: dg.AssetGraph, table: str) -> None:
+    assert graph.get(landing_key(table)).parent_keys == {raw_key(table)}
+    # The plan of what to build looks at every landed table, so it would hide a table that no model reads.
+    by_value = ancestors(graph, PUBLISHED, without=frozenset({"control"}))
+    assert {raw_key(table), landing_key(table)} <= ancestors(graph, PUBLISHED)
+    assert (landing_key(table) in by_value) == (table not in READ_BY_NOBODY)
+
+
+def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> None:
+    assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) == {PUBLISHED}
+
+
+def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: Settings) -> None:
+    nodes = DbtProject(settings).manifest["nodes"].values()
+    models = [node for node in nodes if node["resource_type"] in ("model", "seed")]
+    keys = {dg.AssetKey([node["schema"], node["name"]]) for node in models}
+    assert len(keys) == len(models) > 20
+    assert keys <= graph.materializable_asset_keys
+    files = {path.stem for path in (settings.dbt_project / "models").rglob("*.sql")}
+    assert files == {node["name"] for node in models if node["resource_type"] == "model"}
+
+
+def test_all_share_one_partition_but_landing_which_runs_once_a_run(graph: dg.AssetGraph, settings: Settings) -> None:
+    unpartitioned = {landing_key(name) for name in TABLES}
+    for key in graph.materializable_asset_keys:
+        node = graph.get(key)
+        if key in unpartitioned:
+            assert node.partitions_def is None, key
+        else:
+            assert node.partitions_def == weekly(settings), key
+            assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+
+
+def test_every_check_but_those_of_dbt_runs_for_the_mondays_of_its_run(defs: dg.Definitions) -> None:
+    job = defs.resolve_job_def(JOB)
+    assert job.partitions_def is not None
+    in_job = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
+    assert {"every_monday_is_usable", "every_monday_is_publishable", "every_monday_is_published"} <= in_job
+
+
+def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -> None:
+    """Dagster's own loading of workspace.yaml, in an environment that holds a PATH and where to write, and nothing else."""
+    found = subprocess.run(
+        [str(Path(sys.executable).with_name("dagster")), "definitions", "validate", "-w", str(REPOSITORY / "workspace.yaml")],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CHURN_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "All code locations passed validation" in found.stdout + found.stderr
+
+
+def test_the_schedule_ticks_on_monday_at_eight(defs: dg.Definitions) -> None:
+    schedule = defs.resolve_schedule_def(SCHEDULE)
+    assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == ("0 8 * * 1", "UTC", JOB)
+
+
+def test_cron_and_zone_of_the_schedule_are_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CHURN_SCHEDULE_CRON", "30 6 * * 1")
+    monkeypatch.setenv("CHURN_TIMEZONE", "Pacific/Auckland")
+    settings = Settings(home=tmp_path)
+    schedule = monday_schedule(settings, SimpleNamespace(name=JOB))
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 6 * * 1", "Pacific/Auckland")
+    assert weekly(settings).timezone == "Pacific/Auckland"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Auckland"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(2026, 3, 16, 0, 0),  # the first minute of the Monday
+        datetime(2026, 3, 16, 8, 0),
+        datetime(2026, 3, 17, 8, 0),  # a tick that came a day late
+        datetime(2026, 3, 22, 23, 59),
+    ],
+)
+def test_a_tick_asks_for_the_monday_of_its_own_time(tmp_path: Path, zone: str, at: datetime) -> None:
+    settings = Settings(home=tmp_path, timezone=zone)
+    instant = at.replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
+    request = monday_schedule(settings, SimpleNamespace(name=JOB))(
+        dg.build_schedule_context(scheduled_execution_time=instant)
+    )
+    assert request.partition_key == "2026-03-16"
+    assert weekly(settings).get_last_partition_key(current_time=instant) == "2026-03-16"
+
+
+def test_a_monday_is_requested_once_and_the_next_one_anew(tmp_path: Path) -> None:
+    schedule = monday_schedule(Settings(home=tmp_path), SimpleNamespace(name=JOB))
+    days = [16, 17, 23, 30]
+    requests = [
+        schedule(dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, day, 8, tzinfo=ZoneInfo("UTC"))))
+        for day in days
+    ]
+    assert requests[0].run_key == requests[1].run_key
+    assert len({request.run_key for request in requests}) == 3
+
+
+def test_a_value_that_an_asset_returns_is_refused_and_never_pickled(defs: dg.Definitions, tmp_path: Path) -> None:
+    manager = defs.resources["io_manager"]
+    assert isinstance(manager, NoValues)
+
+    @dg.asset
+    def a_frame() -> list[int]:
+        return [1, 2, 3]
+
+    @dg.asset(deps=[a_frame])
+    def a_table() -> None:
+        return None
+
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        good = dg.materialize([a_table], resources={"io_manager": manager}, instance=instance)
+        bad = dg.materialize([a_frame], resources={"io_manager": manager}, instance=instance, raise_on_error=False)
+    assert good.success
+    assert not bad.success
+    (failure,) = bad.get_step_failure_events()
+    assert "returned a list" in str(failure.step_failure_data.error.to_string())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name == "a_frame"]
+
+
+def test_an_asset_cannot_be_handed_the_value_of_another(defs: dg.Definitions) -> None:
+    with pytest.raises(TypeError, match="name the asset in deps"):
+        defs.resources["io_manager"].load_input(dg.build_input_context())
+
+
+def test_a_run_hands_no_value_to_any_io_manager(scored_home: Settings) -> None:
+    with dg.DagsterInstance.from_config(str(scored_home.dagster_home)) as instance:
+        events = [
+            entry.dagster_event.event_type_value
+            for run in instance.get_runs()
+            for entry in instance.all_logs(run.run_id)
+            if entry.dagster_event is not None
+        ]
+    assert events.count("ASSET_MATERIALIZATION") > 30
+    assert not {"HANDLED_OUTPUT", "LOADED_INPUT"} & set(events)
