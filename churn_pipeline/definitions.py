@@ -86,7 +86,10 @@ def build_defs(
     )
     training_job = dg.define_asset_job(
         TRAINING_JOB,
-        selection=dg.AssetSelection.assets(*(common.model_key(name) for name in TARGETS)).upstream(),
+        # The plan is one asset of three tables, and no model reads the third: without its neighbours the job does not resolve.
+        selection=dg.AssetSelection.assets(*(common.model_key(name) for name in TARGETS))
+        .upstream()
+        .required_multi_asset_neighbors(),
         partitions_def=weekly,
         description="Lands what is new, builds the features and trains as of the training Monday, without scoring.",
     )

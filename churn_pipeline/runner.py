@@ -121,7 +121,9 @@ def _execute(
         span = {"start": first.isoformat(), "end": last.isoformat()}
         where = {"tags": tags | {f"dagster/asset_partition_range_{edge}": day for edge, day in span.items()}}
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(job_name)
+        job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(
+            job_name
+        )
         return job.execute_in_process(
             instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}}, **where
         )
@@ -129,7 +131,11 @@ def _execute(
 
 def _outcome(result: dg.ExecuteInProcessResult, must_materialize: list[str]) -> Outcome:
     """A run is good when it says so and what it is for was made: skipped steps leave a run green."""
-    made = {event.asset_key.to_user_string() for event in result.all_events if event.is_step_materialization and event.asset_key}
+    made = {
+        event.asset_key.to_user_string()
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
     if result.success and made.issuperset(must_materialize):
         return Outcome(result.run_id, 0, "")
     failures = list(_failures(result)) or [(1, "the run ended without publishing anything and without saying why")]

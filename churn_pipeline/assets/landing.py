@@ -42,5 +42,8 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
     for name, table in report.to_dict()["tables"].items():
         yield dg.MaterializeResult(
             asset_key=landing_key(name),
-            metadata={"dagster/row_count": table.pop("rows_total"), **{key: value for key, value in table.items() if value}},
+            metadata={
+                "dagster/row_count": table.pop("rows_total"),
+                **{key: value for key, value in table.items() if value},
+            },
         )

@@ -78,6 +78,8 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
 def _figures(trained: lifecycle.Trained) -> dict[str, Any]:
     metrics = trained.result.metrics
     return {
-        "figures": table_metadata(["figure", "value and 95 % interval"], [(name, str(found)) for name, found in metrics.items()]),
+        "figures": table_metadata(
+            ["figure", "value and 95 % interval"], [(name, str(found)) for name, found in metrics.items()]
+        ),
         "notices": dg.MetadataValue.json(list(trained.result.notices)),
     }

@@ -70,8 +70,12 @@ def histories(con: duckdb.DuckDBPyConnection, training_monday: date, *, trust_st
         [training_monday],
     ).fetchone()
     assert row is not None
-    tier, mrr = row
-    return frozenset(name for name, known in (("tier_history", tier), ("mrr_history", mrr)) if known)
+    found: set[History] = set()
+    if row[0]:
+        found.add("tier_history")
+    if row[1]:
+        found.add("mrr_history")
+    return frozenset(found)
 
 
 def first_snapshot(con: duckdb.DuckDBPyConnection, target: Target) -> date | None:

@@ -204,7 +204,9 @@ def fit(
     registered = fitter.fit(refit_train, refit_calibration, final, twin.n_trees)
     notices.extend(dict.fromkeys((*twin.notices, *registered.notices)))
     if not any(column in frame.columns for column in target.rule.columns):
-        notices.append(f"the baseline '{target.rule.text}' ranks like chance: no column {' or '.join(target.rule.columns)}")
+        notices.append(
+            f"the baseline '{target.rule.text}' ranks like chance: no column {' or '.join(target.rule.columns)}"
+        )
 
     assert twin.logistic is not None
     judged = TestSlice(

@@ -31,9 +31,7 @@ create table if not exists ledger.promotions (
     recorded_at timestamp not null
 );
 """
-_COLUMNS = (
-    "seq, target, version, promoted, effective_from, labels_closed_by, reason, who, metrics, run_id, recorded_at"
-)
+_COLUMNS = "seq, target, version, promoted, effective_from, labels_closed_by, reason, who, metrics, run_id, recorded_at"
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,9 @@ def attempts(con: duckdb.DuckDBPyConnection, target: str, training_monday: date)
 
 def history(con: duckdb.DuckDBPyConnection, target: str | None = None) -> list[LedgerRow]:
     """All rows, oldest first, of one target or of all."""
-    return _rows(con, "true order by seq" if target is None else "target = ? order by seq", [] if target is None else [target])
+    return _rows(
+        con, "true order by seq" if target is None else "target = ? order by seq", [] if target is None else [target]
+    )
 
 
 def _rows(con: duckdb.DuckDBPyConnection, condition: str, values: list[Any]) -> list[LedgerRow]:

@@ -15,10 +15,10 @@ from churn_pipeline.errors import RefusedError
 from churn_pipeline.features import frames
 from churn_pipeline.modeling import ledger, registry
 from churn_pipeline.modeling.catalogue import read_catalogue
+from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.fit import TrainingResult, fit
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.promote import Verdict, decide
 from churn_pipeline.modeling.slices import earliest_training_monday, refit_slices, twin_slices
 from churn_pipeline.modeling.targets import TARGETS, Target

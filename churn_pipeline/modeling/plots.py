@@ -90,9 +90,7 @@ def precision_recall(result: TrainingResult) -> Figure:
         )
     held = result.test.baselines["rule"] > 0
     if held.any():
-        axes.plot(
-            label[held].sum() / label.sum(), label[held].mean(), "s", color=_GUIDE, label=result.target.rule.text
-        )
+        axes.plot(label[held].sum() / label.sum(), label[held].mean(), "s", color=_GUIDE, label=result.target.rule.text)
     flagged = result.test.probability > FLAG
     if flagged.any():
         axes.plot(

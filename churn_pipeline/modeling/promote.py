@@ -55,7 +55,8 @@ def decide(result: TrainingResult, champion: ScoringModel | None, settings: Sett
         "brier_constant": constant,
         "ece": result.metrics["ece"].value,
     }
-    passed, failed = [], []
+    passed: list[str] = []
+    failed: list[str] = []
     (passed if brier < constant else failed).append(
         f"Brier {brier:.5f} {'is below' if brier < constant else 'is not below'} {constant:.5f} of the constant forecast"
     )
@@ -92,9 +93,7 @@ def decide(result: TrainingResult, champion: ScoringModel | None, settings: Sett
     return Verdict(True, "promoted: " + "; ".join(passed), numbers)
 
 
-def _against(
-    result: TrainingResult, champion: ScoringModel, settings: Settings
-) -> tuple[Estimate | None, int, int]:
+def _against(result: TrainingResult, champion: ScoringModel, settings: Settings) -> tuple[Estimate | None, int, int]:
     """The difference in average precision, or None where too few positive customers are left, with rows and positive customers."""
     closes = pd.to_datetime(result.test.frame["snapshot_date"]) + timedelta(days=result.target.horizon_days)
     test: TestSlice = result.test.rows((closes > pd.Timestamp(champion.labels_closed_by)).to_numpy())

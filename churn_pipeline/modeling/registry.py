@@ -49,8 +49,9 @@ def register(
     Returns:
         The version.
     """
-    import mlflow
     import mlflow.xgboost
+
+    import mlflow
 
     name = result.target.name
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
@@ -78,11 +79,11 @@ def register(
                 extra_files=[str(file) for file in files],
             )
             if not client.search_registered_models(f"name = '{name}'"):
-                client.create_registered_model(name, description=f"The probability that a customer {result.target.question}.")
+                client.create_registered_model(
+                    name, description=f"The probability that a customer {result.target.question}."
+                )
             version = str(
-                client.create_model_version(
-                    name, logged.model_uri, run.info.run_id, model_id=logged.model_id
-                ).version
+                client.create_model_version(name, logged.model_uri, run.info.run_id, model_id=logged.model_id).version
             )
             card = model_card(result, verdict, fingerprints, version)
             mlflow.log_text(card, "model_card.md")
@@ -104,8 +105,9 @@ def load(target: str, version: str, tracking_uri: str, threads: int = 1) -> Scor
     Raises:
         InputError: there is no such version, or its files are missing or damaged.
     """
-    import mlflow
     from mlflow.exceptions import MlflowException
+
+    import mlflow
 
     where = f"model {target} version {version} in {tracking_uri}"
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
@@ -169,9 +171,16 @@ def _metrics(result: TrainingResult) -> dict[str, float]:
     estimates = {
         **result.metrics,
         **{f"{name}_{metric}": value for name, found in result.baselines.items() for metric, value in found.items()},
-        **{f"minus_{name}_{metric}": value for name, found in result.differences.items() for metric, value in found.items()},
+        **{
+            f"minus_{name}_{metric}": value
+            for name, found in result.differences.items()
+            for metric, value in found.items()
+        },
     }
-    figures = {"recall_ceiling_at_flag": result.business.recall_ceiling, "expected_recall_at_flag": result.business.expected_recall}
+    figures = {
+        "recall_ceiling_at_flag": result.business.recall_ceiling,
+        "expected_recall_at_flag": result.business.expected_recall,
+    }
     for metric, value in estimates.items():
         figures |= {metric: value.value, f"{metric}_low": value.low, f"{metric}_high": value.high}
     return {metric: value for metric, value in figures.items() if value == value}
@@ -185,7 +194,12 @@ def _details(result: TrainingResult, verdict: Verdict, fingerprints: Mapping[str
         "calibration": result.calibration,
         "importance": dict(result.importance),
         "business_targets": [
-            {"metric": g.metric, "wanted": g.wanted, "reached": g.reached if g.reached == g.reached else None, "met": g.met}
+            {
+                "metric": g.metric,
+                "wanted": g.wanted,
+                "reached": g.reached if g.reached == g.reached else None,
+                "met": g.met,
+            }
             for g in result.business.targets
         ],
     }

@@ -129,7 +129,7 @@ class DbtProject:
             finally:
                 # The profile keeps the warehouse open from one model to the next, which saves an open and a checkpoint each; after the
                 # last one it has to be closed, or Python would meet dbt's handle.
-                DuckDBConnectionManager.close_all_connections()
+                DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
         if outcome.exception is not None:
             raise dg.Failure(description=f"dbt {arguments[0]}: {outcome.exception}") from outcome.exception
         return outcome.result

@@ -48,7 +48,7 @@ class NoValues(dg.IOManager):
             )
 
     def load_input(self, context: dg.InputContext) -> Any:
-        raise TypeError(f"{context.step_key} asks for a value of another asset: name the asset in deps and read its table")
+        raise TypeError("An asset asks for a value of another one: name it in deps and read its table")
 
 
 def home_resource(settings: Settings, dbt: DbtProject) -> dg.ResourceDefinition:

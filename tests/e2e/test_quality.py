@@ -142,7 +142,9 @@ def test_on_real_data_a_monday_is_ranked_better_than_by_silence_or_by_a_regressi
     ours = evaluate_ranking(label, model.probability(test), week, resamples)
     silence = evaluate_ranking(label, (test["days_since_last_event"] >= 14).to_numpy(dtype=float), week, resamples)
     linear = evaluate_ranking(label, regression(test), week, resamples)
-    print(f"\n{monday}: {len(test):,} customers, {int(label.sum())} churn within 30 days, model of {row.labels_closed_by}")
+    print(
+        f"\n{monday}: {len(test):,} customers, {int(label.sum())} churn within 30 days, model of {row.labels_closed_by}"
+    )
     for metric in ("auc", "average_precision"):
         print(f"  {metric}: model {ours[metric]}, silence {silence[metric]}, regression {linear[metric]}")
         print(f"    model - silence {ours.minus(silence, metric)}, model - regression {ours.minus(linear, metric)}")

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 
-from churn_pipeline.assets.common import PUBLISHED, landing_key, raw_key, weekly
+from churn_pipeline.assets.common import MONDAYS_TO_TEST, PUBLISHED, landing_key, model_key, raw_key, weekly
 from churn_pipeline.contract import TABLES
-from churn_pipeline.definitions import JOB, SCHEDULE, build_defs, monday_schedule
+from churn_pipeline.definitions import JOB, SCHEDULE, TRAINING_JOB, build_defs, monday_schedule
+from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.resources.dbt import DbtProject
 from churn_pipeline.resources.home import NoValues
 from churn_pipeline.settings import REPOSITORY, Settings
@@ -81,7 +81,8 @@ def test_every_raw_table_reaches_publication_through_landing(graph: dg.AssetGrap
 
 
 def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> None:
-    assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) == {PUBLISHED}
+    # Which Mondays the data tests look at is read by the tests alone.
+    assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) == {PUBLISHED, MONDAYS_TO_TEST}
 
 
 def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: Settings) -> None:
@@ -115,9 +116,20 @@ def test_every_check_but_those_of_dbt_runs_for_the_mondays_of_its_run(defs: dg.D
 def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -> None:
     """Dagster's own loading of workspace.yaml, in an environment that holds a PATH and where to write, and nothing else."""
     found = subprocess.run(
-        [str(Path(sys.executable).with_name("dagster")), "definitions", "validate", "-w", str(REPOSITORY / "workspace.yaml")],
+        [
+            str(Path(sys.executable).with_name("dagster")),
+            "definitions",
+            "validate",
+            "-w",
+            str(REPOSITORY / "workspace.yaml"),
+        ],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CHURN_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "CHURN_HOME": str(tmp_path),
+            "PYTHONPATH": str(REPOSITORY),
+        },
         capture_output=True,
         text=True,
         timeout=240,
@@ -125,6 +137,13 @@ def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "All code locations passed validation" in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("name", [JOB, TRAINING_JOB])
+def test_every_job_resolves_and_has_the_models_in_it(defs: dg.Definitions, name: str) -> None:
+    selected = defs.resolve_job_def(name).asset_layer.selected_asset_keys
+    assert {model_key(target) for target in TARGETS} <= selected
+    assert (PUBLISHED in selected) == (name == JOB)
 
 
 def test_the_schedule_ticks_on_monday_at_eight(defs: dg.Definitions) -> None:
@@ -136,7 +155,7 @@ def test_cron_and_zone_of_the_schedule_are_settings(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("CHURN_SCHEDULE_CRON", "30 6 * * 1")
     monkeypatch.setenv("CHURN_TIMEZONE", "Pacific/Auckland")
     settings = Settings(home=tmp_path)
-    schedule = monday_schedule(settings, SimpleNamespace(name=JOB))
+    schedule = monday_schedule(settings, dg.define_asset_job(JOB))
     assert (schedule.cron_schedule, schedule.execution_timezone) == ("30 6 * * 1", "Pacific/Auckland")
     assert weekly(settings).timezone == "Pacific/Auckland"
 
@@ -154,7 +173,7 @@ def test_cron_and_zone_of_the_schedule_are_settings(monkeypatch: pytest.MonkeyPa
 def test_a_tick_asks_for_the_monday_of_its_own_time(tmp_path: Path, zone: str, at: datetime) -> None:
     settings = Settings(home=tmp_path, timezone=zone)
     instant = at.replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
-    request = monday_schedule(settings, SimpleNamespace(name=JOB))(
+    request = monday_schedule(settings, dg.define_asset_job(JOB))(
         dg.build_schedule_context(scheduled_execution_time=instant)
     )
     assert request.partition_key == "2026-03-16"
@@ -162,7 +181,7 @@ def test_a_tick_asks_for_the_monday_of_its_own_time(tmp_path: Path, zone: str, a
 
 
 def test_a_monday_is_requested_once_and_the_next_one_anew(tmp_path: Path) -> None:
-    schedule = monday_schedule(Settings(home=tmp_path), SimpleNamespace(name=JOB))
+    schedule = monday_schedule(Settings(home=tmp_path), dg.define_asset_job(JOB))
     days = [16, 17, 23, 30]
     requests = [
         schedule(dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, day, 8, tzinfo=ZoneInfo("UTC"))))
@@ -195,7 +214,7 @@ def test_a_value_that_an_asset_returns_is_refused_and_never_pickled(defs: dg.Def
 
 
 def test_an_asset_cannot_be_handed_the_value_of_another(defs: dg.Definitions) -> None:
-    with pytest.raises(TypeError, match="name the asset in deps"):
+    with pytest.raises(TypeError, match="name it in deps"):
         defs.resources["io_manager"].load_input(dg.build_input_context())
 
 

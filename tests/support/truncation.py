@@ -30,7 +30,9 @@ def truncate(raw: Path, out: Path, monday: date) -> dict[str, int]:
         if "loaded_at" in columns:
             kept.append(f"not coalesce(try_cast(loaded_at as timestamp) >= timestamp '{monday}', false)")
         blanks = _blanks(name, columns, monday, con)
-        select = ", ".join(f'{blanks[column]} as "{column}"' if column in blanks else f'"{column}"' for column in columns)
+        select = ", ".join(
+            f'{blanks[column]} as "{column}"' if column in blanks else f'"{column}"' for column in columns
+        )
         con.execute(
             f"copy (select {select} from {name} where {' and '.join(kept)}) to '{out / path.name}' (format parquet)"
         )

@@ -37,7 +37,9 @@ def test_training_mondays_lie_on_one_grid_whoever_asks(day: date, cadence: int) 
 @given(DAYS, DAYS)
 def test_the_mondays_of_a_range_are_all_and_only_those_in_it(start: date, end: date) -> None:
     found = list(mondays.mondays(start, end))
-    expected = [start + timedelta(days=n) for n in range((end - start).days) if (start + timedelta(days=n)).weekday() == 0]
+    expected = [
+        start + timedelta(days=n) for n in range((end - start).days) if (start + timedelta(days=n)).weekday() == 0
+    ]
     assert found == expected
 
 

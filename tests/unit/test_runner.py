@@ -19,7 +19,9 @@ def materialized(key: str) -> SimpleNamespace:
     )
 
 
-def failed(step: str, description: str | None = None, exit_code: int | None = None, error: object = None) -> SimpleNamespace:
+def failed(
+    step: str, description: str | None = None, exit_code: int | None = None, error: object = None
+) -> SimpleNamespace:
     metadata = {} if exit_code is None else {EXIT_CODE: dg.MetadataValue.int(exit_code)}
     said = SimpleNamespace(description=description, metadata=metadata) if description is not None else None
     return SimpleNamespace(
@@ -57,12 +59,17 @@ def test_a_green_run_that_published_nothing_is_not_good() -> None:
 
 
 def test_a_run_that_published_and_then_failed_is_not_good() -> None:
-    outcome = _outcome(result(False, materialized("published"), failed("published_check", "2026-03-16: no", 2)), ["published"])
+    outcome = _outcome(
+        result(False, materialized("published"), failed("published_check", "2026-03-16: no", 2)), ["published"]
+    )
     assert (outcome.exit_code, outcome.reason) == (2, "2026-03-16: no")
 
 
 def test_a_failure_is_told_once_in_the_words_of_the_step() -> None:
-    events = failed("landing", "customers is missing", 2), job_failed("churn_pipeline.errors.InputError: customers is missing")
+    events = (
+        failed("landing", "customers is missing", 2),
+        job_failed("churn_pipeline.errors.InputError: customers is missing"),
+    )
     outcome = _outcome(result(False, *events), ["published"])
     assert (outcome.exit_code, outcome.reason) == (2, "customers is missing")
 

@@ -47,7 +47,10 @@ def test_a_second_writer_waits_for_a_bounded_time_and_names_the_first(settings: 
     first = holder(HOLD_LOCK, settings.home)
     try:
         said: list[str] = []
-        with pytest.raises(LockedError, match=rf"process {first.pid} \(a test that holds it"), home_lock(settings, "second", said.append):
+        with (
+            pytest.raises(LockedError, match=rf"process {first.pid} \(a test that holds it"),
+            home_lock(settings, "second", said.append),
+        ):
             pass
         assert len(said) == 1
     finally:

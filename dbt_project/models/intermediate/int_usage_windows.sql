@@ -58,7 +58,8 @@ final as (
         coalesce(sum(events) filter (where age > 30 and age <= 60), 0)::bigint as events_prior_30d,
         sum(events)::bigint as events_last_90d,
         sum(events * age)::bigint as event_age_days_90d,
-        bit_count(coalesce(bit_or(recent_day_bit) filter (where age <= 30), 0::ubigint))::bigint as active_days_last_30d,
+        bit_count(coalesce(bit_or(recent_day_bit) filter (where age <= 30), 0::ubigint))::bigint
+            as active_days_last_30d,
         (bit_count(bit_or(recent_day_bit)) + bit_count(bit_or(older_day_bit)))::bigint as active_days_last_90d,
         coalesce(sum(retention_signals) filter (where age <= 30), 0)::bigint as retention_signals_last_30d,
         coalesce(sum(adoption_micros) filter (where age <= 30), 0)::bigint as adoption_micros_30d,

@@ -82,7 +82,9 @@ final as (
             else
                 least(
                     greatest(
-                        (churn_features.mrr - plan_ladder.mrr_floor) / (plan_ladder.mrr_ceiling - plan_ladder.mrr_floor), 0
+                        (churn_features.mrr - plan_ladder.mrr_floor)
+                        / (plan_ladder.mrr_ceiling - plan_ladder.mrr_floor),
+                        0
                     ),
                     1
                 )

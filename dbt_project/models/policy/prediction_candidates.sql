@@ -165,7 +165,9 @@ ranked as (
                 then row_number() over (
                     partition by judged.snapshot_date, judged.is_expansion_candidate
                     order by
-                        coalesce(judged.expected_arr_uplift, 0) desc, judged.expansion_propensity desc, judged.customer_id
+                        coalesce(judged.expected_arr_uplift, 0) desc,
+                        judged.expansion_propensity desc,
+                        judged.customer_id
                 )
         end as expansion_rank
     from judged

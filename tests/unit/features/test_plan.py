@@ -24,7 +24,8 @@ def con() -> duckdb.DuckDBPyConnection:
     con.execute("create schema intermediate")
     con.execute("create table landing.fact_digests (source varchar, fact_date date, fact_rows bigint, digest hugeint)")
     con.execute(
-        "insert into landing.fact_digests select 'usage_events', ?::date + n::integer, 1, n + 1 from range(80) days(n)", [FIRST]
+        "insert into landing.fact_digests select 'usage_events', ?::date + n::integer, 1, n + 1 from range(80) days(n)",
+        [FIRST],
     )
     return con
 
@@ -32,9 +33,17 @@ def con() -> duckdb.DuckDBPyConnection:
 def built(con: duckdb.DuckDBPyConnection) -> None:
     """What dbt does with a plan."""
     for mart in MARTS:
-        con.execute("delete from control.built where model = ? and key_date in (select snapshot_date from control.snapshots_to_build)", [mart])
-        con.execute("insert into control.built select ?, snapshot_date, fingerprint from control.snapshots_to_build", [mart])
-    con.execute("delete from control.built where model = ? and key_date in (select known_date from control.days_to_build)", [USAGE_DAYS])
+        con.execute(
+            "delete from control.built where model = ? and key_date in (select snapshot_date from control.snapshots_to_build)",
+            [mart],
+        )
+        con.execute(
+            "insert into control.built select ?, snapshot_date, fingerprint from control.snapshots_to_build", [mart]
+        )
+    con.execute(
+        "delete from control.built where model = ? and key_date in (select known_date from control.days_to_build)",
+        [USAGE_DAYS],
+    )
     con.execute("insert into control.built select ?, known_date, fingerprint from control.days_to_build", [USAGE_DAYS])
 
 

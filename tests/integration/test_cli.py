@@ -1,0 +1,242 @@
+"""The ``churn`` command as a person or a script meets it: a process, its output and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.cli import app
+from churn_pipeline.settings import Settings
+from tests.conftest import MONDAY
+from tests.support.homes import query
+
+CHURN = str(Path(sys.executable).with_name("churn"))
+COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
+
+
+def churn(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command with no setting but those given. Wide enough that no help text is cut."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
+    found = subprocess.run(
+        [CHURN, *map(str, arguments)],
+        env={**inherited, "COLUMNS": "160", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in found.stderr + found.stdout
+    return found
+
+
+def refused(found: subprocess.CompletedProcess[str], exit_code: int, *words: object) -> None:
+    assert found.returncode == exit_code, found.stderr
+    assert found.stdout == ""
+    for word in words:
+        assert str(word) in found.stderr
+
+
+def customers(settings: Settings, sql: str) -> list[tuple]:
+    return query(settings.published_database, sql)
+
+
+def test_every_command_is_known_by_the_help_of_the_whole() -> None:
+    found = churn("--help")
+    assert found.returncode == 0
+    assert COMMANDS == ["customer", "models", "run", "show", "simulate", "train", "ui"]
+    for command in COMMANDS:
+        assert command in found.stdout
+    for word in ("CHURN_HOME", "Exit codes", "2 bad input", "3 refused"):
+        assert word in found.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_says_what_it_does_and_what_each_option_is(command: str) -> None:
+    found = churn(command, "--help")
+    assert found.returncode == 0
+    assert found.stderr == ""
+    described = {registered.callback.__name__: registered.callback.__doc__ for registered in app.registered_commands}
+    first_sentence = described[command].split(".")[0]
+    assert " ".join(first_sentence.split()) in " ".join(found.stdout.split())
+    options = [line for line in found.stdout.splitlines() if line.strip(" │").startswith("--")]
+    assert options
+    assert all(len(line.strip(" │").split()) >= 3 for line in options), options
+
+
+def test_the_clock_of_a_home_can_be_set_and_a_day_that_is_no_monday_is_refused_with_the_two_nearest(tmp_path: Path) -> None:
+    for command in (("run",), ("train",), ("show",), ("customer", "C1")):
+        found = churn(*command, "--week", "2026-03-18", "--home", tmp_path, CHURN_NOW="2026-06-30")
+        refused(found, 2, "Wednesday", "2026-03-16", "2026-03-23")
+
+
+def test_a_monday_that_has_not_begun_is_refused_with_the_latest(tmp_path: Path) -> None:
+    refused(churn("run", "--week", "2026-07-06", "--home", tmp_path, CHURN_NOW="2026-06-30"), 2, "2026-07-06", "2026-06-29")
+
+
+def test_a_word_that_is_no_date_is_refused_with_how_to_write_one(tmp_path: Path) -> None:
+    refused(churn("run", "--week", "yesterday", "--home", tmp_path), 2, "'yesterday'", "YYYY-MM-DD")
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_without_raw_tables_a_run_says_where_they_belong_and_how_to_get_some(tmp_path: Path, exists: bool) -> None:
+    raw = tmp_path / "data" / "raw"
+    if exists:
+        raw.mkdir(parents=True)
+    refused(churn("run", "--home", tmp_path), 2, raw, f"churn simulate --out {tmp_path / 'data'}", "docs/your-data.md")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("CHURN_TIMEZONE", "Mars/Olympus"), ("CHURN_MAX_BAD_SHARE", "lots"), ("CHURN_HISTORY_WEEKS", "3")],
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_its_name(tmp_path: Path, variable: str, value: str) -> None:
+    refused(churn("run", "--home", tmp_path, **{variable: value}), 2, variable)
+
+
+def test_before_the_first_run_there_is_nothing_to_show_and_it_says_how_to_start(tmp_path: Path) -> None:
+    for command in (("show",), ("models",), ("customer", "C1")):
+        refused(churn(*command, "--home", tmp_path), 3, "churn run")
+
+
+def test_the_call_list_starts_with_the_first_call(scored_home: Settings) -> None:
+    found = churn("show", "--home", scored_home.home, "--top", 3)
+    assert found.returncode == 0, found.stderr
+    names = customers(
+        scored_home,
+        "select company_name from predictions inner join customers using (customer_id) order by priority_rank limit 4",
+    )
+    first, second, third, fourth = (found.stdout.find(name) for (name,) in names)
+    assert 0 < first < second < third
+    assert fourth == -1
+    assert str(MONDAY) in found.stdout
+
+
+def test_the_call_list_of_an_owner_has_only_theirs_in_the_order_of_the_whole(scored_home: Settings) -> None:
+    ((owner,),) = customers(scored_home, "select csm_owner from predictions where csm_owner is not null limit 1")
+    found = churn("show", "--home", scored_home.home, "--owner", owner, "--top", 10_000, "--json")
+    assert found.returncode == 0, found.stderr
+    calls = json.loads(found.stdout)["calls"]
+    expected = customers(
+        scored_home, f"select customer_id from predictions where csm_owner = '{owner}' order by priority_rank"
+    )
+    assert [call["customer_id"] for call in calls] == [customer_id for (customer_id,) in expected]
+    assert owner in churn("show", "--home", scored_home.home, "--owner", owner).stdout
+
+
+def test_an_owner_nobody_knows_is_refused_with_those_there_are(scored_home: Settings) -> None:
+    owners = customers(scored_home, "select distinct csm_owner from predictions where csm_owner is not null")
+    found = churn("show", "--home", scored_home.home, "--owner", "Nobody")
+    refused(found, 2, "'Nobody'", *(owner for (owner,) in owners))
+
+
+def test_a_monday_that_is_not_published_is_refused_with_those_that_are(scored_home: Settings) -> None:
+    refused(churn("show", "--home", scored_home.home, "--week", "2026-03-09"), 3, "2026-03-09", MONDAY)
+
+
+def test_the_models_are_listed_with_their_verdict(scored_home: Settings) -> None:
+    found = churn("models", "--home", scored_home.home)
+    assert found.returncode == 0, found.stderr
+    for target in ("churn_30d", "churn_90d", "expansion_90d"):
+        assert target in found.stdout
+    rows = json.loads(churn("models", "--home", scored_home.home, "--json").stdout)
+    assert [row["seq"] for row in rows] == sorted((row["seq"] for row in rows), reverse=True)
+    assert all(row["metrics"]["model"] for row in rows if row["promoted"])
+
+
+def test_a_customer_is_shown_with_probability_reasons_and_what_to_do(scored_home: Settings) -> None:
+    row = customers(
+        scored_home,
+        """
+        select customer_id, company_name, risk_tier, recommended_action, churn_drivers[1].sentence
+        from predictions inner join customers using (customer_id) where priority_rank = 1
+        """,
+    )[0]
+    found = churn("customer", row[0], "--home", scored_home.home)
+    assert found.returncode == 0, found.stderr
+    page = " ".join(found.stdout.split())
+    for text in row:
+        assert text in page
+    told = json.loads(churn("customer", row[0], "--home", scored_home.home, "--json").stdout)
+    assert (told["customer_id"], told["priority_rank"], told["snapshot_date"]) == (row[0], 1, str(MONDAY))
+
+
+def test_a_customer_nobody_knows_is_refused_by_name(scored_home: Settings) -> None:
+    refused(churn("customer", "C-none", "--home", scored_home.home), 2, "'C-none'")
+
+
+def test_a_customer_is_answered_without_loading_what_a_run_needs(scored_home: Settings) -> None:
+    """What an answer in under a second depends on, and, other than the time, is the same on a busy machine."""
+    ((customer_id,),) = customers(scored_home, "select customer_id from predictions limit 1")
+    code = (
+        "import sys\nfrom churn_pipeline.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "print(*sorted(name for name in sys.modules if '.' not in name), file=sys.stderr)"
+    )
+    for command in (["customer", customer_id], ["show"], ["models"]):
+        found = subprocess.run(
+            [sys.executable, "-c", code, *command, "--home", str(scored_home.home)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        loaded = set(found.stderr.split())
+        assert "duckdb" in loaded
+        heavy = {"dagster", "dbt", "mlflow", "numpy", "pandas", "pyarrow", "shap", "sklearn", "xgboost"}
+        assert not heavy & loaded, command
+
+
+def test_names_are_printed_as_they_are_whatever_they_look_like(scored_home: Settings, tmp_path: Path) -> None:
+    published = tmp_path / "data" / "published"
+    published.mkdir(parents=True)
+    shutil.copy(scored_home.published_database, published)
+    name, owner = "[bold]x[/bold] :heart: [/]", "[red]Ann[/red]"
+    with duckdb.connect(str(published / "churn.duckdb")) as con:
+        con.execute("update customers set company_name = ?", [name])
+        con.execute("update predictions set csm_owner = ?, industry = ?", [owner, "[link=x]y"])
+        (customer_id,) = con.execute("select customer_id from predictions where priority_rank = 1").fetchone()
+    shown = churn("show", "--home", tmp_path, "--owner", owner, "--top", 1)
+    assert shown.returncode == 0, shown.stderr
+    one = churn("customer", customer_id, "--home", tmp_path)
+    assert one.returncode == 0, one.stderr
+    for text in (shown.stdout, one.stdout):
+        assert name in " ".join(text.split())
+        assert owner in text
+    assert "[link=x]y" in one.stdout
+
+
+def test_a_simulated_company_is_written_with_its_oracle(tmp_path: Path) -> None:
+    found = churn("simulate", "--out", tmp_path, "--customers", 200, "--weeks", 20, "--until", "2026-03-16")
+    assert found.returncode == 0, found.stderr
+    written = {Path(line) for line in found.stdout.splitlines()}
+    assert tmp_path / "oracle.parquet" in written
+    assert {path.name for path in written} >= {"customers.parquet", "usage_events.parquet", "plan_changes.parquet"}
+    assert all(path.is_file() for path in written)
+    with duckdb.connect() as con:
+        oracle = con.execute(f"from '{tmp_path}/oracle.parquet'")
+        assert [column[0] for column in oracle.description] == [
+            "snapshot_date", "customer_id", "p_churn_30d", "p_churn_90d", "p_expansion_90d"
+        ]  # fmt: skip
+        latest = con.execute(f"select max(snapshot_date), count(*) from '{tmp_path}/oracle.parquet'").fetchone()
+        assert latest[0] == date(2026, 3, 16)
+        assert latest[1] > 0
+        assert con.execute(f"select count(*) from '{tmp_path}/raw/customers.parquet'").fetchone() == (200,)
+
+
+@pytest.mark.parametrize(
+    ("shock", "named"),
+    [("usage", "KIND@WEEKS"), ("usage@soon", "KIND@WEEKS"), ("meteor@3", "meteor"), ("usage@0", "not 0"), ("usage@99", "99")],
+)
+def test_a_shock_that_makes_no_sense_is_refused_and_nothing_is_written(tmp_path: Path, shock: str, named: str) -> None:
+    out = tmp_path / "company"
+    found = churn("simulate", "--out", out, "--customers", 200, "--weeks", 20, "--shock", shock)
+    refused(found, 2, named)
+    assert not out.exists()

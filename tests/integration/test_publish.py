@@ -1,0 +1,205 @@
+"""Publication: readers and the writer never meet, and whatever is interrupted leaves whole weeks behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.delivery import publish as publishing
+from churn_pipeline.scoring.policy import SEEDS
+from churn_pipeline.settings import Settings
+from tests.conftest import MONDAY
+from tests.support.homes import query
+
+COPIED = (
+    "policy.predictions",
+    "landing.customers",
+    "ledger.runs",
+    "ledger.promotions",
+    "ledger.policy_seeds",
+)
+
+READER = """
+import sys, duckdb
+con = duckdb.connect(sys.argv[1], read_only=True)
+for _ in range(2):
+    print(con.execute("select count(*), min(mrr) from predictions").fetchone(), flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def settings(scored_home: Settings, tmp_path: Path) -> Settings:
+    return scored_home.model_copy(update={"home": tmp_path})
+
+
+@pytest.fixture
+def warehouse(scored_home: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A warehouse in memory, with what publication reads of a real one, so that a test may change it."""
+    with duckdb.connect() as con:
+        con.execute(f"attach '{scored_home.warehouse}' as scored (read_only)")
+        for relation in COPIED:
+            con.execute(f"create schema if not exists {relation.split('.')[0]}")
+            con.execute(f"create table {relation} as from scored.{relation}")
+        con.execute("detach scored")
+        yield con
+
+
+def parquet(settings: Settings) -> Path:
+    return settings.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
+
+
+def smallest_mrr(settings: Settings) -> tuple[float, float]:
+    """In the database, and in the Monday's Parquet file."""
+    ((table,),) = query(settings.published_database, "select min(mrr) from predictions")
+    with duckdb.connect() as con:
+        ((file,),) = con.execute(f"select min(mrr) from '{parquet(settings)}'").fetchall()
+    return table, file
+
+
+def leftovers(settings: Settings) -> list[str]:
+    files = {path.name for path in settings.published.rglob("*") if path.is_file()}
+    return sorted(files - {"churn.duckdb", "predictions.parquet"})
+
+
+def test_a_reader_that_was_there_before_keeps_the_old_rows_and_holds_up_nobody(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    publishing.publish(warehouse, settings, [MONDAY])
+    arguments = [sys.executable, "-c", READER, str(settings.published_database)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdin and reader.stdout
+        before = reader.stdout.readline()
+        warehouse.execute("update policy.predictions set mrr = mrr + 1000000")
+        done = publishing.publish(warehouse, settings, [MONDAY])
+        assert reader.poll() is None
+        reader.stdin.write("\n\n")
+        reader.stdin.flush()
+        assert reader.stdout.readline() == before
+    assert reader.returncode == 0
+    assert done.rows == dict(warehouse.execute("select snapshot_date, count(*) from policy.predictions group by 1").fetchall())
+    assert min(smallest_mrr(settings)) >= 1_000_000
+
+
+def test_killed_before_the_database_is_replaced_the_old_one_is_whole_and_the_next_run_mends_it(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing.publish(warehouse, settings, [MONDAY])
+    old, _ = smallest_mrr(settings)
+    warehouse.execute("update policy.predictions set mrr = mrr + 1000000")
+    replace = publishing._replace
+
+    def die_at_the_database(temporary: Path, final: Path) -> None:
+        if final == settings.published_database:
+            raise KeyboardInterrupt
+        replace(temporary, final)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "_replace", die_at_the_database)
+        with pytest.raises(KeyboardInterrupt):
+            publishing.publish(warehouse, settings, [MONDAY])
+    # Parquet went first, so it is new already; the database is the old one, and what was half made has a name nobody reads.
+    assert smallest_mrr(settings) == (old, old + 1_000_000)
+    assert leftovers(settings)
+    assert all(name.startswith(".") for name in leftovers(settings))
+
+    publishing.publish(warehouse, settings, [MONDAY])
+    assert smallest_mrr(settings) == (old + 1_000_000, old + 1_000_000)
+    assert leftovers(settings) == []
+
+
+def test_killed_before_the_database_is_written_the_old_one_is_whole(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing.publish(warehouse, settings, [MONDAY])
+    old, _ = smallest_mrr(settings)
+    warehouse.execute("update policy.predictions set mrr = mrr + 1000000")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publishing, "_write_database", die)
+    with pytest.raises(KeyboardInterrupt):
+        publishing.publish(warehouse, settings, [MONDAY])
+    assert smallest_mrr(settings) == (old, old + 1_000_000)
+
+
+def test_nothing_half_made_is_left_behind(
+    scored_home: Settings, warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    publishing.publish(warehouse, settings, [MONDAY])
+    assert leftovers(scored_home) == leftovers(settings) == []
+    # A log beside the database would mean that part of it is in the log.
+    assert not list(scored_home.published.glob("*.wal"))
+
+
+def test_the_published_database_holds_what_the_contract_names_and_nothing_else(scored_home: Settings) -> None:
+    tables = query(
+        scored_home.published_database, "select table_schema, table_name, table_type from information_schema.tables order by 2"
+    )
+    assert tables == [
+        ("main", "customers", "BASE TABLE"),
+        ("main", "drivers", "VIEW"),
+        ("main", "policy_seeds", "BASE TABLE"),
+        ("main", "predictions", "BASE TABLE"),
+        ("main", "promotions", "BASE TABLE"),
+        ("main", "runs", "BASE TABLE"),
+    ]
+
+
+def test_the_drivers_view_is_long_and_ranks_each_customers_drivers(scored_home: Settings) -> None:
+    columns = [row[0] for row in query(scored_home.published_database, "describe drivers")]
+    assert columns == [
+        "snapshot_date", "customer_id", "target", "rank", "feature", "label", "value", "contribution", "sentence"
+    ]  # fmt: skip
+    rows = query(
+        scored_home.published_database,
+        """
+        select target, min(rank), max(rank), count(*), sum(len(feature) > 0 and len(label) > 0 and len(sentence) > 0)
+        from drivers group by 1 order by 1
+        """,
+    )
+    assert {target for target, *_ in rows} >= {"churn_90d", "expansion_90d"}
+    assert all((first, last, count) == (1, 5, good) for _, first, last, count, good in rows if last), rows
+    listed = query(
+        scored_home.published_database,
+        "select sum(len(churn_drivers)) + coalesce(sum(len(change_drivers)), 0) + sum(len(expansion_drivers)) from predictions",
+    )
+    assert sum(row[3] for row in rows) == listed[0][0]
+
+
+def test_the_tier_of_a_past_row_can_be_worked_out_from_the_policy_kept_with_it(
+    scored_home: Settings, tmp_path: Path
+) -> None:
+    """All that compliance needs is in the published database: the row, its policy_version, and the seeds of that version."""
+    database = scored_home.published_database
+    versions = query(database, "select distinct policy_version from predictions")
+    assert len(versions) == 1
+    seeds = dict(query(database, f"select seed, content from policy_seeds where policy_version = '{versions[0][0]}'"))
+    assert set(seeds) == set(SEEDS)
+    for name in SEEDS:
+        (tmp_path / f"{name}.csv").write_text(seeds[name], encoding="utf-8")
+    different, rows, tiers = query(
+        database,
+        f"""
+        select count(*) filter (where worked_out.risk_tier <> predictions.risk_tier), count(*), count(distinct predictions.risk_tier)
+        from predictions
+        asof left join read_csv('{tmp_path}/risk_tiers.csv') as worked_out
+            on predictions.churn_probability_90d >= worked_out.lower_bound
+        """,
+    )[0]
+    assert (different, tiers) == (0, 4)
+    assert rows > 1_000
+    ((actions,),) = query(
+        database,
+        f"""
+        select count(*) from predictions inner join read_csv('{tmp_path}/playbook.csv') as book using (play, risk_tier)
+        where book.recommended_action = predictions.recommended_action
+        """,
+    )
+    assert actions == rows
