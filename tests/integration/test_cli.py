@@ -71,14 +71,18 @@ def test_the_help_of_a_command_says_what_it_does_and_what_each_option_is(command
     assert all(len(line.strip(" │").split()) >= 3 for line in options), options
 
 
-def test_the_clock_of_a_home_can_be_set_and_a_day_that_is_no_monday_is_refused_with_the_two_nearest(tmp_path: Path) -> None:
+def test_the_clock_of_a_home_can_be_set_and_a_day_that_is_no_monday_is_refused_with_the_two_nearest(
+    tmp_path: Path,
+) -> None:
     for command in (("run",), ("train",), ("show",), ("customer", "C1")):
         found = churn(*command, "--week", "2026-03-18", "--home", tmp_path, CHURN_NOW="2026-06-30")
         refused(found, 2, "Wednesday", "2026-03-16", "2026-03-23")
 
 
 def test_a_monday_that_has_not_begun_is_refused_with_the_latest(tmp_path: Path) -> None:
-    refused(churn("run", "--week", "2026-07-06", "--home", tmp_path, CHURN_NOW="2026-06-30"), 2, "2026-07-06", "2026-06-29")
+    refused(
+        churn("run", "--week", "2026-07-06", "--home", tmp_path, CHURN_NOW="2026-06-30"), 2, "2026-07-06", "2026-06-29"
+    )
 
 
 def test_a_word_that_is_no_date_is_refused_with_how_to_write_one(tmp_path: Path) -> None:
@@ -233,7 +237,13 @@ def test_a_simulated_company_is_written_with_its_oracle(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("shock", "named"),
-    [("usage", "KIND@WEEKS"), ("usage@soon", "KIND@WEEKS"), ("meteor@3", "meteor"), ("usage@0", "not 0"), ("usage@99", "99")],
+    [
+        ("usage", "KIND@WEEKS"),
+        ("usage@soon", "KIND@WEEKS"),
+        ("meteor@3", "meteor"),
+        ("usage@0", "not 0"),
+        ("usage@99", "99"),
+    ],
 )
 def test_a_shock_that_makes_no_sense_is_refused_and_nothing_is_written(tmp_path: Path, shock: str, named: str) -> None:
     out = tmp_path / "company"

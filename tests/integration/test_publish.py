@@ -82,7 +82,9 @@ def test_a_reader_that_was_there_before_keeps_the_old_rows_and_holds_up_nobody(
         reader.stdin.flush()
         assert reader.stdout.readline() == before
     assert reader.returncode == 0
-    assert done.rows == dict(warehouse.execute("select snapshot_date, count(*) from policy.predictions group by 1").fetchall())
+    assert done.rows == dict(
+        warehouse.execute("select snapshot_date, count(*) from policy.predictions group by 1").fetchall()
+    )
     assert min(smallest_mrr(settings)) >= 1_000_000
 
 
@@ -140,7 +142,8 @@ def test_nothing_half_made_is_left_behind(
 
 def test_the_published_database_holds_what_the_contract_names_and_nothing_else(scored_home: Settings) -> None:
     tables = query(
-        scored_home.published_database, "select table_schema, table_name, table_type from information_schema.tables order by 2"
+        scored_home.published_database,
+        "select table_schema, table_name, table_type from information_schema.tables order by 2",
     )
     assert tables == [
         ("main", "customers", "BASE TABLE"),
