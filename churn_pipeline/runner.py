@@ -72,8 +72,11 @@ def run_mondays(
     from churn_pipeline.definitions import JOB
 
     result = _execute(settings, JOB, first, last, {}, progress, overrides)
-    with connect(settings) as con:
-        refused = runs.refusals(con, result.run_id)
+    refused = []
+    # A run that never got the home's lock has nothing in the ledger, and asking there would wait for the same holder again.
+    if any(event.event_type_value == "STEP_START" for event in result.all_events):
+        with connect(settings) as con:
+            refused = runs.refusals(con, result.run_id)
     if refused:
         reason = "; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused)
         return Outcome(result.run_id, max(row.exit_code for row in refused), reason)
