@@ -53,13 +53,17 @@ def test_contributions_and_bias_add_up_to_the_log_odds(frame: pd.DataFrame, resu
     assert np.abs(found.contributions.sum(axis=1) + found.bias - logit(found.probability)).max() < 1e-4
 
 
-def test_a_customers_score_does_not_depend_on_who_is_scored_with_them(frame: pd.DataFrame, result: TrainingResult) -> None:
+def test_a_customers_score_does_not_depend_on_who_is_scored_with_them(
+    frame: pd.DataFrame, result: TrainingResult
+) -> None:
     together = result.model.probability(frame[:50])
     alone = np.concatenate([result.model.probability(frame[n : n + 1]) for n in range(50)])
     assert np.array_equal(together, alone)
 
 
-def test_the_risk_never_rises_with_a_feature_that_may_only_lower_it(frame: pd.DataFrame, result: TrainingResult) -> None:
+def test_the_risk_never_rises_with_a_feature_that_may_only_lower_it(
+    frame: pd.DataFrame, result: TrainingResult
+) -> None:
     row = pd.concat([frame[:1]] * 200, ignore_index=True).assign(health=np.linspace(-4, 4, 200))
     assert (np.diff(result.model.probability(row)) <= 1e-12).all()
 
@@ -112,7 +116,9 @@ def test_the_gate_refuses_a_model_that_knows_nothing(frame: pd.DataFrame, result
         assert not verdict.promoted
 
 
-def test_a_clearly_worse_challenger_is_refused_and_an_equal_one_is_not(frame: pd.DataFrame, result: TrainingResult) -> None:
+def test_a_clearly_worse_challenger_is_refused_and_an_equal_one_is_not(
+    frame: pd.DataFrame, result: TrainingResult
+) -> None:
     earlier = fit(TARGET, frame, MONDAY - timedelta(weeks=6), CATALOGUE, SETTINGS, BOTH)
     assert decide(result, earlier.model, SETTINGS).promoted
     blind = frame.assign(health=np.where(frame["health"] < 0, -1.0, 1.0))

@@ -85,11 +85,15 @@ def test_no_calibrated_model_reaches_more_recall_at_the_flag_than_its_auc_allows
 ) -> None:
     random = np.random.default_rng(seed)
     n = 4000
-    probability = np.where(random.random(n) < flagged_share, random.uniform(0.7001, 1, n), random.uniform(0, 2 * rest, n))
+    probability = np.where(
+        random.random(n) < flagged_share, random.uniform(0.7001, 1, n), random.uniform(0, 2 * rest, n)
+    )
     base = probability.mean()
     # The population figures of a model whose probabilities are the truth: each row counts p positive and 1 - p negative.
     order = np.argsort(-probability)
     positive, negative = probability[order], 1 - probability[order]
-    auc = float((np.cumsum(positive) * negative).sum() - (positive * negative).sum() / 2) / (positive.sum() * negative.sum())
+    auc = float((np.cumsum(positive) * negative).sum() - (positive * negative).sum() / 2) / (
+        positive.sum() * negative.sum()
+    )
     recall = probability[probability > 0.7].sum() / probability.sum()
     assert recall <= flag_recall_ceiling(auc, float(base)) + 1e-9
