@@ -113,6 +113,13 @@ class DbtProject:
             and props["config"].get("severity", "").lower() == "warn"
         }
 
+    def unit_tests(self) -> dict[str, str]:
+        """Runs dbt's unit tests on a warehouse that has been built; for each its message, empty where it passed."""
+        results = self._invoke(["test", "--select", "test_type:unit"], manifest=self._parsed[0])
+        return {
+            result.node.name: "" if str(result.status) == "pass" else str(result.message) for result in results.results
+        }
+
     def _invoke(self, arguments: list[str], manifest: Any) -> Any:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
