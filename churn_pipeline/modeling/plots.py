@@ -37,7 +37,8 @@ def write_plots(result: TrainingResult, directory: Path) -> list[Path]:
     for name, plot in draw.items():
         path = directory / f"{name}.png"
         # Without the metadata, two equal trainings give equal files whatever version of matplotlib signs them.
-        plot(result).savefig(path, dpi=130, metadata={"Software": None})
+        # Tight, because shap leaves no room for labels longer than its own.
+        plot(result).savefig(path, dpi=130, bbox_inches="tight", metadata={"Software": None})
         written.append(path)
     return written
 
@@ -140,7 +141,6 @@ def beeswarm(result: TrainingResult) -> Figure:
         feature_names=[feature.label for feature in catalogue],
     )
     figure = plt.figure()
-    # A fixed seed, because shap scatters the points with numpy's global generator.
     shap.plots.beeswarm(
         explanation,
         max_display=min(_TOP, len(catalogue)),

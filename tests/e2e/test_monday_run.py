@@ -153,6 +153,15 @@ def test_writing_a_monday_refreshes_what_changed_a_week_later(copied_home: Setti
         assert con.execute(f"select count(previous_risk_tier) from '{file}'").fetchone() == (refreshed,)
 
 
+def test_nothing_that_a_home_keeps_of_its_models_is_a_pickle(scored_home: Settings) -> None:
+    files = [path for path in scored_home.mlflow_home.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".ubj" for path in files)
+    for path in files:
+        assert path.suffix not in (".pkl", ".pickle", ".joblib", ".cloudpickle"), path
+        # Protocols 2 to 5 begin with this byte and their number.
+        assert path.read_bytes()[:2] not in [bytes((0x80, protocol)) for protocol in range(2, 6)], path
+
+
 def test_the_parquet_file_of_a_monday_holds_the_rows_of_the_table(scored_home: Settings) -> None:
     file = scored_home.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
     with duckdb.connect() as con:
