@@ -1,16 +1,23 @@
 """Models: one asset a target, trained when the Mondays of a run need a training Monday that has none yet."""
 
+import base64
+import io
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from churn_pipeline.assets.common import ONE_RUN, model_key
 from churn_pipeline.errors import RefusedError
-from churn_pipeline.modeling import ledger, lifecycle
+from churn_pipeline.modeling import ledger, lifecycle, plots
 from churn_pipeline.modeling.targets import TARGETS, Target
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
 from churn_pipeline.warehouse import connect
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PLOTS = {"calibration": plots.calibration, "precision and recall": plots.precision_recall}
 
 # Run tag: train although the training Monday already has a model.
 FORCE_TAG = "churn/train"
@@ -42,7 +49,7 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
         forced = FORCE_TAG in context.run.tags
         who = context.run.tags.get(FORCE_TAG, "schedule")
         rows: list[tuple[Any, ...]] = []
-        plots: dict[str, Any] = {}
+        seen: dict[str, Any] = {}
         with expected_errors(), connect(settings) as con:
             ledger.create(con)
             for monday in lifecycle.training_mondays(partition_mondays(context), settings):
@@ -63,12 +70,12 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                     rows.append((monday, "", False, "no model", str(refusal)))
                     continue
                 rows.append((monday, trained.row.version, trained.row.promoted, "trained", trained.row.reason))
-                plots = _figures(trained)
+                seen = _figures(trained)
         return dg.MaterializeResult(
             metadata={
                 "models": table_metadata(["training Monday", "version", "promoted", "what", "reason"], rows),
                 "MLflow": dg.MetadataValue.text(settings.tracking_uri),
-                **plots,
+                **seen,
             }
         )
 
@@ -82,4 +89,12 @@ def _figures(trained: lifecycle.Trained) -> dict[str, Any]:
             ["figure", "value and 95 % interval"], [(name, str(found)) for name, found in metrics.items()]
         ),
         "notices": dg.MetadataValue.json(list(trained.result.notices)),
+        **{name: _picture(name, plot(trained.result)) for name, plot in _PLOTS.items()},
     }
+
+
+def _picture(name: str, figure: "Figure") -> dg.MarkdownMetadataValue:
+    """A plot inside the metadata, so that it is seen where the asset is looked at; the full size lies in MLflow."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=70, bbox_inches="tight")
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")

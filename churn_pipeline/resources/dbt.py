@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from churn_pipeline.settings import Settings
+from churn_pipeline.warehouse import connect
 
 if TYPE_CHECKING:
     from dagster_dbt import DagsterDbtTranslator
@@ -72,6 +73,7 @@ class DbtProject:
         missing_outputs = set(context.selected_asset_keys)
         missing_checks = set(context.selected_asset_check_keys)
         failures = []
+        rows = self._row_counts(result.node.unique_id for result in results.results if str(result.status) == "success")
         for result in results.results:
             unique_id = result.node.unique_id
             props = self.manifest["nodes"][unique_id]
@@ -94,7 +96,11 @@ class DbtProject:
                 missing_outputs.discard(key)
                 yield dg.MaterializeResult(
                     asset_key=key,
-                    metadata={"seconds": round(result.execution_time, 3), "relation": props["relation_name"] or ""},
+                    metadata={
+                        "seconds": round(result.execution_time, 3),
+                        "relation": props["relation_name"] or "",
+                        **({"dagster/row_count": rows[unique_id]} if unique_id in rows else {}),
+                    },
                 )
         if failures:
             raise dg.Failure(description="dbt: " + "; ".join(failures))
@@ -112,6 +118,17 @@ class DbtProject:
             and props.get("attached_node") == unique_id
             and props["config"].get("severity", "").lower() == "warn"
         }
+
+    def _row_counts(self, unique_ids: Iterable[str]) -> dict[str, int]:
+        """Rows of the tables among these nodes; a view has none of its own, and counting it would compute it."""
+        counts = {}
+        with connect(self._settings) as con:
+            for unique_id in unique_ids:
+                props = self.manifest["nodes"][unique_id]
+                if props["config"].get("materialized") in ("table", "incremental", "seed"):
+                    relation = f'"{props["schema"]}"."{props["alias"]}"'
+                    counts[unique_id] = int(con.execute(f"select count(*) from {relation}").fetchall()[0][0])
+        return counts
 
     def unit_tests(self) -> dict[str, str]:
         """Runs dbt's unit tests on a warehouse that has been built; for each its message, empty where it passed."""
