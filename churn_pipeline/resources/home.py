@@ -86,5 +86,13 @@ def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.Markdo
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    match value:
+        case None:
+            text = ""
+        case bool():
+            text = "yes" if value else "no"
+        case int():
+            text = f"{value:,}"
+        case _:
+            text = str(value)
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
