@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -34,6 +34,10 @@ HomeOption = Annotated[
 ]
 WeekOption = Annotated[str | None, typer.Option("--week", metavar="MONDAY", help="A Monday, YYYY-MM-DD.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="churn_30d, churn_90d or expansion_90d.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.", show_default="required")]
 
 
 def main() -> None:
@@ -114,6 +118,76 @@ def run(
 
 
 @app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", metavar="MONDAY", help="First Monday, YYYY-MM-DD.")],
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="MONDAY", help="Last Monday.", show_default="latest")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Score with another model, into predictions_rescored, touching nothing else: champion (today's models), a version, or "
+            "TARGET=VERSION,...",
+            show_default="the model for each Monday",
+        ),
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option("--raw", help="Directory of raw tables.", show_default="HOME/data/raw")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score past Mondays as they would have been scored then, in one run; each Monday is judged by itself.
+
+    Each gets the model that was, or would have been, in force. Where that one was never trained, it is trained now, on what was known
+    then. A Monday that cannot be scored stays empty and is named; the others go on. The exit code is that of the worst Monday.
+    """
+    from churn_pipeline import report
+    from churn_pipeline.runner import rescore_mondays, run_mondays
+
+    settings = _settings(home, raw)
+    start, end = _monday(settings, first), _monday(settings, last)
+    if end < start:
+        raise InputError(f"--from {start} lies after --to {end}")
+    if model is not None:
+        outcome = rescore_mondays(settings, start, end, model, progress=_progress())
+        weeks = report.rescored_weeks(settings, start, end) if not outcome.exit_code else []
+    else:
+        outcome = run_mondays(settings, start, end, progress=_progress())
+        weeks = report.backfill_weeks(settings, outcome.mondays)
+    if weeks:
+        typer.echo(json.dumps(weeks, default=str, indent=1)) if as_json else report.print_weeks(weeks)
+    if outcome.exit_code:
+        _fail(outcome.reason, outcome.exit_code)
+
+
+@app.command()
+def rollback(
+    target: TargetArgument,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="VERSION", help="Version to go back to.", show_default="the one before"),
+    ] = None,
+    reason: ReasonOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Put an earlier model back in force, from this Monday on. 'churn run' then scores this Monday again."""
+    _decide(target, to, "rollback", reason, home)
+
+
+@app.command()
+def promote(
+    target: TargetArgument,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="As 'churn models' lists it.")],
+    reason: ReasonOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Put a registered model in force, from this Monday on, whatever its gate said."""
+    _decide(target, version, "promote", reason, home)
+
+
+@app.command()
 def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Train, judge and register a model for each target, as of the training Monday of a week."""
     import getpass
@@ -186,6 +260,32 @@ def ui(
     os.environ.update(CHURN_HOME=str(settings.home), DAGSTER_HOME=str(settings.dagster_home))
     dagster = str(Path(sys.executable).with_name("dagster"))
     os.execv(dagster, [dagster, "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-p", str(port)])
+
+
+def _decide(
+    target: str, version: str | None, decision: Literal["rollback", "promote"], reason: str, home: Path | None
+) -> None:
+    import getpass
+
+    from churn_pipeline.runner import decide_model
+
+    row, notice = decide_model(
+        _settings(home),
+        target,
+        version,
+        decision=decision,
+        reason=reason,
+        who=getpass.getuser(),
+        waiting=_complain,
+    )
+    if notice:
+        _complain(notice)
+    before = row.metrics["instead_of"]
+    typer.echo(
+        f"{row.target}: version {row.version} is in force from {row.effective_from} on"
+        + (f", instead of version {before}" if before else "")
+        + ". Earlier Mondays keep their model. 'churn run' scores this Monday again."
+    )
 
 
 def _settings(home: Path | None, raw: Path | None = None) -> Settings:

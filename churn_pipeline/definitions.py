@@ -14,13 +14,14 @@ from churn_pipeline.assets import common
 from churn_pipeline.assets.features import Translator, build_plan, dbt_stage
 from churn_pipeline.assets.landing import landing
 from churn_pipeline.assets.models import model_assets
-from churn_pipeline.assets.published import published
-from churn_pipeline.assets.scores import scores
-from churn_pipeline.checks.mondays import features_check, predictions_check, published_check, raised_check
+from churn_pipeline.assets.published import published, published_rescored
+from churn_pipeline.assets.scores import rescores, scores
+from churn_pipeline.checks.mondays import features_check, predictions_check, raised_check
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.resources.dbt import DbtProject
 from churn_pipeline.resources.home import NoValues, home_resource
+from churn_pipeline.resources.liveness import close_dead_runs
 from churn_pipeline.settings import Settings
 
 # The lock pins Dagster to one version, so what may change in the next one is read when the version is raised.
@@ -29,6 +30,7 @@ for _category in (dg.BetaWarning, dg.PreviewWarning):
 
 JOB = "monday_run"
 TRAINING_JOB = "training_run"
+RESCORING_JOB = "rescoring_run"
 SCHEDULE = "monday_8am"
 
 # dbt runs three times a run: facts to features, then, after Python has scored, scores to candidates, and, after the audit, what
@@ -36,6 +38,7 @@ SCHEDULE = "monday_8am"
 _FEATURES = "resource_type:seed churn.staging churn.intermediate churn.marts"
 _CANDIDATES = "prediction_candidates"
 _PREDICTIONS = "predictions"
+_RESCORED = "predictions_rescored"
 
 
 @dg.definitions
@@ -57,7 +60,7 @@ def build_defs(
     settings = settings or Settings()
     dbt = DbtProject(settings)
     weekly = common.weekly(settings)
-    translator = Translator()
+    translator = Translator({_RESCORED: common.RESCORING})
     keys = model_asset_keys(dbt.manifest, translator)
     marts = [keys[name] for name in MARTS]
 
@@ -70,18 +73,20 @@ def build_defs(
         scores(marts, weekly),
         dbt_stage("dbt_candidates", _CANDIDATES, dbt.manifest, translator, weekly),
         dbt_stage("dbt_predictions", _PREDICTIONS, dbt.manifest, translator, weekly),
-        published(keys["predictions"], weekly),
+        published(keys[_PREDICTIONS], weekly),
+        rescores(marts, weekly),
+        dbt_stage("dbt_rescored", _RESCORED, dbt.manifest, translator, weekly),
+        published_rescored(keys[_RESCORED], weekly),
     ]
     checks = [
         features_check(keys[MARTS[0]], [keys[MARTS[1]]], weekly),
         raised_check(weekly),
-        predictions_check(keys["prediction_candidates"], weekly),
-        published_check(weekly),
+        predictions_check(keys[_CANDIDATES], weekly),
     ]
+    rescoring = dg.AssetSelection.groups(common.RESCORING)
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all(),
-        partitions_def=weekly,
+        selection=dg.AssetSelection.all() - rescoring,
         description="Lands what is new, builds the features, trains when a training Monday is due, scores and publishes.",
     )
     training_job = dg.define_asset_job(
@@ -90,14 +95,19 @@ def build_defs(
         selection=dg.AssetSelection.assets(*(common.model_key(name) for name in TARGETS))
         .upstream()
         .required_multi_asset_neighbors(),
-        partitions_def=weekly,
         description="Lands what is new, builds the features and trains as of the training Monday, without scoring.",
+    )
+    rescoring_job = dg.define_asset_job(
+        RESCORING_JOB,
+        selection=rescoring | dg.AssetSelection.assets(keys[_CANDIDATES]),
+        description="Scores past Mondays again with a model of your choice, into predictions_rescored. Touches nothing else.",
     )
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[job, training_job],
+        jobs=[job, training_job, rescoring_job],
         schedules=[monday_schedule(settings, job)],
+        sensors=[dead_runs_sensor(settings)],
         resources={"home": home_resource(settings, dbt), "io_manager": NoValues(), **resources},
         loggers=loggers or {},
         # One process: DuckDB lets one process write, and a step of its own would pay for every import again.
@@ -123,7 +133,10 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
         name=SCHEDULE,
         cron_schedule=settings.schedule_cron,
         execution_timezone=settings.timezone,
-        description="Every Monday at 8 AM, for that Monday (CHURN_SCHEDULE_CRON, CHURN_TIMEZONE).",
+        description="Every Monday at 8 AM, for that Monday (CHURN_SCHEDULE_CRON, CHURN_TIMEZONE). A Monday that was missed because the "
+        "machine was off is run when it is back.",
+        # Whoever starts the daemon wants Mondays to be scored; it can be stopped in the UI.
+        default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         day = mondays.latest_monday(context.scheduled_execution_time, settings.timezone)
@@ -135,3 +148,19 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
 def monday_request(day: date) -> dg.RunRequest:
     """The run of one Monday; its key lets a Monday be requested once, however often the schedule ticks for it."""
     return dg.RunRequest(run_key=f"{JOB}:{day}", partition_key=day.isoformat())
+
+
+def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Closes runs whose process is gone, because the queue waits for every run that has not ended."""
+
+    @dg.sensor(
+        name="dead_runs",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs as failed whose process was killed or went down with the machine, so that the queue goes on.",
+    )
+    def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        closed = close_dead_runs(context.instance, settings)
+        return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every run that has begun has a process")
+
+    return dead_runs

@@ -30,3 +30,7 @@ class RefusedError(ChurnError):
 
 class LockedError(ChurnError):
     """Another process holds the home directory and did not let go within the bounded wait."""
+
+
+class RegistryError(ChurnError):
+    """MLflow cannot be reached, cannot be written to, or does not hold what the ledger names."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from rich.box import SIMPLE
@@ -14,6 +16,9 @@ from rich.table import Table
 
 from churn_pipeline.errors import InputError, RefusedError
 from churn_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from churn_pipeline.delivery.runs import RunRow
 
 # What one line of the call list says. Sentences that push the probability up come first: they are why to call.
 _CALL_LIST = """
@@ -181,6 +186,85 @@ def print_call_list(found: dict[str, Any]) -> None:
             row["play"],
         )
     console.print(table)
+
+
+def backfill_weeks(settings: Settings, mondays: Sequence[RunRow]) -> list[dict[str, Any]]:
+    """What became of the Mondays of a run: for each its status and reason, and the figures of those published."""
+    figures: dict[date, dict[str, Any]] = {}
+    if settings.published_database.exists() and mondays:
+        figures = _figures_of(
+            settings.published_database, "predictions", mondays[0].snapshot_date, mondays[-1].snapshot_date
+        )
+    return [
+        {
+            "snapshot_date": row.snapshot_date,
+            "status": row.status,
+            "scoring_mode": row.scoring_mode,
+            **(figures.get(row.snapshot_date, {}) if row.status == "published" else {}),
+            "reason": row.reason,
+        }
+        for row in mondays
+    ]
+
+
+def rescored_weeks(settings: Settings, first: date, last: date) -> list[dict[str, Any]]:
+    """The re-scored Mondays of a range with their figures."""
+    found = _figures_of(settings.rescored_database, "predictions_rescored", first, last)
+    return [
+        {"snapshot_date": day, "status": "rescored", "scoring_mode": "rescored", **row, "reason": ""}
+        for day, row in found.items()
+    ]
+
+
+def _figures_of(database: Path, table: str, first: date, last: date) -> dict[date, dict[str, Any]]:
+    with duckdb.connect(str(database), read_only=True) as con:
+        rows = _rows(
+            con,
+            f"""
+            select snapshot_date, count(*) as customers,
+                   count(*) filter (where risk_tier in ('CRITICAL', 'HIGH')) as high_or_critical,
+                   coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
+                   any_value(churn_30d_model_version) as churn_30d_model_version,
+                   any_value(churn_90d_model_version) as churn_90d_model_version
+            from {table} where snapshot_date between ? and ? group by 1 order by 1
+            """,
+            [first, last],
+        )
+    return {row.pop("snapshot_date"): row for row in rows}
+
+
+def print_weeks(weeks: list[dict[str, Any]]) -> None:
+    """What became of each Monday of a backfill; an empty one is there to be seen."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    for name, justify in (
+        ("Monday", "left"),
+        ("status", "left"),
+        ("mode", "left"),
+        ("customers", "right"),
+        ("HIGH or CRITICAL", "right"),
+        ("at risk", "right"),
+        ("models 30 d / 90 d", "right"),
+        ("reason", "left"),
+    ):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for week in weeks:
+        there = "customers" in week
+        table.add_row(
+            str(week["snapshot_date"]),
+            week["status"],
+            week["scoring_mode"],
+            f"{week['customers']:,}" if there else "",
+            f"{week['high_or_critical']:,}" if there else "",
+            f"${week['revenue_at_risk']:,.0f}" if there else "",
+            f"{week['churn_30d_model_version']} / {week['churn_90d_model_version']}" if there else "",
+            escape(week["reason"]),
+        )
+    console = _console()
+    console.print(table)
+    empty = sum("customers" not in week for week in weeks)
+    console.print(
+        f"{len(weeks) - empty} of {len(weeks)} Mondays are there" + (f", {empty} stay empty." if empty else ".")
+    )
 
 
 def print_run(found: dict[str, Any]) -> None:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from churn_pipeline.delivery import runs
 from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import connect
+from churn_pipeline.warehouse import connect, home_lock
 
 if TYPE_CHECKING:
     import dagster as dg
 
-# Dagster keeps its own state in the home too, tells nobody about it, and starts one run at a time.
-_DAGSTER_YAML = """\
-telemetry:
+    from churn_pipeline.modeling.ledger import LedgerRow
+
+# Dagster keeps its own state in the home too, tells nobody about it, and starts one run at a time. A run that never started is given
+# up after three minutes, or the queue would wait for it; for one that started and died see resources/liveness.py.
+_HEAD = "# Written by churn. Take this line out to keep changes of your own.\n"
+_DAGSTER_YAML = f"""\
+{_HEAD}telemetry:
   enabled: false
 nux:
   enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 1
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
@@ -37,11 +44,13 @@ class Outcome:
     Attributes:
         exit_code: 0 when every Monday asked for is published; 2 bad input, 3 refused, 1 anything else.
         reason: one sentence for each thing that went wrong; empty when nothing did.
+        mondays: what became of each Monday, as far as the run got.
     """
 
     run_id: str
     exit_code: int
     reason: str
+    mondays: tuple[runs.RunRow, ...] = ()
 
 
 def prepare_home(settings: Settings) -> None:
@@ -49,7 +58,7 @@ def prepare_home(settings: Settings) -> None:
     for folder in (settings.data, settings.mlflow_home, settings.dagster_home):
         folder.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
-    if not config.exists():
+    if not config.exists() or config.read_text(encoding="utf-8").startswith(_HEAD):
         config.write_text(_DAGSTER_YAML, encoding="utf-8")
 
 
@@ -72,15 +81,37 @@ def run_mondays(
     from churn_pipeline.definitions import JOB
 
     result = _execute(settings, JOB, first, last, {}, progress, overrides)
-    refused = []
+    spoken_of: list[runs.RunRow] = []
     # A run that never got the home's lock has nothing in the ledger, and asking there would wait for the same holder again.
     if any(event.event_type_value == "STEP_START" for event in result.all_events):
         with connect(settings) as con:
-            refused = runs.refusals(con, result.run_id)
-    if refused:
+            spoken_of = runs.of_run(con, result.run_id)
+    if refused := [row for row in spoken_of if row.status == "refused"]:
         reason = "; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused)
-        return Outcome(result.run_id, max(row.exit_code for row in refused), reason)
-    return _outcome(result, ["published"])
+        return Outcome(result.run_id, max(row.exit_code for row in refused), reason, tuple(spoken_of))
+    return replace(_outcome(result, ["published"]), mondays=tuple(spoken_of))
+
+
+def rescore_mondays(
+    settings: Settings,
+    first: date,
+    last: date,
+    model: str,
+    progress: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Scores the Mondays from ``first`` to ``last`` again with a model of somebody's choice, into predictions_rescored.
+
+    Args:
+        settings: the home.
+        first: a Monday.
+        last: the last Monday.
+        model: as :func:`churn_pipeline.modeling.lifecycle.models_named` takes it.
+        progress: called with a sentence as the run goes on.
+    """
+    from churn_pipeline.definitions import RESCORING_JOB
+
+    config = {"ops": {"scoring__rescores": {"config": {"model": model}}}}
+    return _outcome(_execute(settings, RESCORING_JOB, first, last, {}, progress, {}, config), ["published_rescored"])
 
 
 def train_monday(
@@ -107,6 +138,23 @@ def train_monday(
     return _outcome(result, []), rows
 
 
+def decide_model(
+    settings: Settings,
+    target: str,
+    version: str | None,
+    *,
+    decision: Literal["rollback", "promote"],
+    reason: str,
+    who: str,
+    waiting: Callable[[str], None] | None = None,
+) -> tuple[LedgerRow, str | None]:
+    """Puts a version of a model in force; see :func:`churn_pipeline.modeling.lifecycle.decide_by_hand`."""
+    from churn_pipeline.modeling import lifecycle
+
+    with home_lock(settings, f"churn {decision}", waiting), connect(settings) as con:
+        return lifecycle.decide_by_hand(con, settings, target, version, decision=decision, reason=reason, who=who)
+
+
 def _execute(
     settings: Settings,
     job_name: str,
@@ -115,10 +163,12 @@ def _execute(
     tags: dict[str, str],
     progress: Callable[[str], None] | None,
     overrides: dict[str, Any],
+    config: Mapping[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     import dagster as dg
 
     from churn_pipeline.definitions import build_defs
+    from churn_pipeline.resources.liveness import close_dead_runs
 
     prepare_home(settings)
     where: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
@@ -126,11 +176,12 @@ def _execute(
         span = {"start": first.isoformat(), "end": last.isoformat()}
         where = {"tags": tags | {f"dagster/asset_partition_range_{edge}": day for edge, day in span.items()}}
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        close_dead_runs(instance, settings)
         job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(
             job_name
         )
         return job.execute_in_process(
-            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}}, **where
+            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}, **(config or {})}, **where
         )
 
 

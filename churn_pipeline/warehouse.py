@@ -25,7 +25,9 @@ _POLL_SECONDS = 0.2
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Opens the warehouse to read and write, and closes it for certain: an open handle would make dbt fail.
+    """Opens the warehouse to read and write, and closes it for certain.
+
+    Within one process any number of connections share the file, dbt's among them.
 
     Raises:
         LockedError: another process held the file for longer than ``lock_wait_seconds``.
@@ -34,7 +36,8 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     deadline = time.monotonic() + settings.lock_wait_seconds
     while True:
         try:
-            con = duckdb.connect(str(settings.warehouse), config={"threads": settings.threads})
+            # Without a config: DuckDB refuses a second connection of the same process whose config differs, and dbt has its own.
+            con = duckdb.connect(str(settings.warehouse))
             break
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
@@ -46,6 +49,7 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
                 ) from error
             time.sleep(_POLL_SECONDS)
     try:
+        con.execute(f"set threads = {settings.threads}")
         # Row order costs memory and means nothing in a table; whatever needs an order asks for it.
         con.execute("set preserve_insertion_order = false")
         yield con

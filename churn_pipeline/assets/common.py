@@ -43,7 +43,12 @@ DAYS_TO_BUILD = dg.AssetKey(["control", "days_to_build"])
 MONDAYS_TO_TEST = dg.AssetKey(["control", "mondays_to_test"])
 SCORES = dg.AssetKey(["scoring", "scores"])
 SCORED_MONDAYS = dg.AssetKey(["scoring", "scored_mondays"])
+RESCORES = dg.AssetKey(["scoring", "rescores"])
 PUBLISHED = dg.AssetKey("published")
+RESCORED_COPY = dg.AssetKey("published_rescored")
+
+# Group of what a Monday run does not make.
+RESCORING = "rescoring"
 
 
 def model_key(target: str) -> dg.AssetKey:

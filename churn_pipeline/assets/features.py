@@ -10,19 +10,27 @@ from churn_pipeline.assets.common import DAYS_TO_BUILD, MONDAYS_TO_TEST, ONE_RUN
 from churn_pipeline.contract import TABLES
 from churn_pipeline.features.plan import code_version, write_plan
 from churn_pipeline.features.quality import create_tables
+from churn_pipeline.modeling import lifecycle
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays
 from churn_pipeline.warehouse import connect
 
 
 class Translator(DagsterDbtTranslator):
-    """dbt nodes as assets, grouped by the folder they lie in."""
+    """dbt nodes as assets, grouped by the folder they lie in.
 
-    def __init__(self) -> None:
+    Args:
+        groups: groups of nodes that do not go with their folder, by name.
+    """
+
+    def __init__(self, groups: Mapping[str, str] | None = None) -> None:
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_asset_checks=True))
+        self._groups = groups or {}
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         if dbt_resource_props["resource_type"] == "seed":
             return "policy_seeds"
+        if dbt_resource_props["name"] in self._groups:
+            return self._groups[dbt_resource_props["name"]]
         return str(dbt_resource_props["fqn"][1])
 
 
@@ -53,11 +61,13 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         settings = home.settings
         with expected_errors(), connect(settings) as con:
             create_tables(con)
+            requested = partition_mondays(context)
             found = write_plan(
                 con,
-                partition_mondays(context),
+                requested,
                 history_weeks=settings.history_weeks,
                 code=code_version(settings.dbt_project),
+                training=lifecycle.history_needed(con, settings, requested),
             )
         if found.code_changed:
             context.log.warning("The feature SQL changed since the marts were built: they are built from scratch.")

@@ -1,17 +1,24 @@
-"""Models: one asset a target, trained when the Mondays of a run need a training Monday that has none yet."""
+"""Models: one asset a target, which trains whatever training Mondays the Mondays of a run depend on."""
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import duckdb
 
 from churn_pipeline.assets.common import ONE_RUN, model_key
-from churn_pipeline.errors import RefusedError
+from churn_pipeline.errors import RefusedError, RegistryError
 from churn_pipeline.modeling import ledger, lifecycle, plots
+from churn_pipeline.modeling.fit import TrainingResult
+from churn_pipeline.modeling.ledger import LedgerRow
+from churn_pipeline.modeling.registry import shown
 from churn_pipeline.modeling.targets import TARGETS, Target
+from churn_pipeline.mondays import training_monday
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ _PLOTS = {"calibration": plots.calibration, "precision and recall": plots.precis
 
 # Run tag: train although the training Monday already has a model.
 FORCE_TAG = "churn/train"
+TRAINED = "every_due_training_was_made"
 
 
 def model_assets(keys: Mapping[str, dg.AssetKey], weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
@@ -34,8 +42,10 @@ def model_assets(keys: Mapping[str, dg.AssetKey], weekly: dg.PartitionsDefinitio
 
 
 def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    key = model_key(target.name)
+
     @dg.asset(
-        key=model_key(target.name),
+        key=key,
         deps=[mart],
         group_name="models",
         description=f"The probability that a customer {target.question}. Trained on a fixed grid of Mondays, judged on weeks it "
@@ -43,53 +53,97 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
         kinds={"xgboost", "mlflow"},
         partitions_def=weekly,
         backfill_policy=ONE_RUN,
+        check_specs=[
+            dg.AssetCheckSpec(
+                TRAINED,
+                asset=key,
+                description="Fails when a training that was due could not be made because MLflow is not there. Scoring goes on with "
+                "the model in force; the next run makes up for it.",
+            )
+        ],
     )
-    def model(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+    def model(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
         settings = home.settings
         forced = FORCE_TAG in context.run.tags
-        who = context.run.tags.get(FORCE_TAG, "schedule")
         rows: list[tuple[Any, ...]] = []
         seen: dict[str, Any] = {}
+        unmade = None
         with expected_errors(), connect(settings) as con:
             ledger.create(con)
-            for monday in lifecycle.training_mondays(partition_mondays(context), settings):
-                known = None if forced else lifecycle.settled(con, target, monday)
-                if known:
-                    rows.append((monday, known.version, known.promoted, "settled before", known.reason))
-                    continue
+            asked = partition_mondays(context)
+            for monday in _due(con, settings, target, asked, forced):
                 try:
-                    trained = lifecycle.train(
-                        con, settings, target, monday, run_id=context.run.run_id, who=who, progress=context.log.info
-                    )
-                except RefusedError as refusal:
-                    # No model is an answer, not a failure: scoring refuses the Mondays that need one, with this reason.
-                    context.log.warning(f"{target.name} as of {monday}: {refusal}")
-                    lifecycle.note_refusal(
-                        con, settings, target, monday, str(refusal), run_id=context.run.run_id, who=who
-                    )
-                    rows.append((monday, "", False, "no model", str(refusal)))
-                    continue
-                rows.append((monday, trained.row.version, trained.row.promoted, "trained", trained.row.reason))
-                seen = _figures(trained)
-        return dg.MaterializeResult(
+                    row, result = _train(context, con, settings, target, monday)
+                except RegistryError as error:
+                    if forced:
+                        raise
+                    # The list of this Monday does not depend on a new model.
+                    unmade = f"{target.name} could not be trained as of {monday}: {error}"
+                    context.log.warning(unmade)
+                    break
+                rows.append((monday, row.version, row.promoted, row.reason))
+                seen = _figures(result) if result else seen
+            reigning = ledger.model_for(con, target.name, asked[-1])
+        yield dg.MaterializeResult(
             metadata={
-                "models": table_metadata(["training Monday", "version", "promoted", "what", "reason"], rows),
-                "MLflow": dg.MetadataValue.text(settings.tracking_uri),
+                "in force": dg.MetadataValue.text(
+                    f"version {reigning.version}, from {reigning.effective_from}" if reigning else "none"
+                ),
+                "trained in this run": table_metadata(["training Monday", "version", "promoted", "reason"], rows),
+                "MLflow": dg.MetadataValue.text(shown(settings.tracking_uri)),
                 **seen,
             }
+        )
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=TRAINED,
+            passed=unmade is None,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=unmade,
         )
 
     return model
 
 
-def _figures(trained: lifecycle.Trained) -> dict[str, Any]:
-    metrics = trained.result.metrics
+def _due(
+    con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, asked: Sequence[date], forced: bool
+) -> Iterator[date]:
+    """The training Mondays to train, one after the other: whether there is a next one can depend on the verdict on the last."""
+    newest = sorted({training_monday(day, settings.training_cadence_weeks) for day in asked})
+    if forced:
+        yield newest[-1]
+    for day in newest:
+        last = None
+        # What could not be made twice in a row is left for the next run.
+        while (monday := lifecycle.next_training(con, settings, target, day)) is not None and monday != last:
+            yield monday
+            last = monday
+
+
+def _train(
+    context: dg.AssetExecutionContext,
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    target: Target,
+    monday: date,
+) -> tuple[LedgerRow, TrainingResult | None]:
+    run_id, who = context.run.run_id, context.run.tags.get(FORCE_TAG, "schedule")
+    try:
+        trained = lifecycle.train(con, settings, target, monday, run_id=run_id, who=who, progress=context.log.info)
+    except RefusedError as refusal:
+        # No model is an answer, not a failure: scoring refuses the Mondays that need one, with this reason.
+        context.log.warning(f"{target.name} as of {monday}: {refusal}")
+        return lifecycle.note_refusal(con, settings, target, monday, str(refusal), run_id=run_id, who=who), None
+    return trained.row, trained.result
+
+
+def _figures(result: TrainingResult) -> dict[str, Any]:
     return {
         "figures": table_metadata(
-            ["figure", "value and 95 % interval"], [(name, str(found)) for name, found in metrics.items()]
+            ["figure", "value and 95 % interval"], [(name, str(found)) for name, found in result.metrics.items()]
         ),
-        "notices": dg.MetadataValue.json(list(trained.result.notices)),
-        **{name: _picture(name, plot(trained.result)) for name, plot in _PLOTS.items()},
+        "notices": dg.MetadataValue.json(list(result.notices)),
+        **{name: _picture(name, plot(result)) for name, plot in _PLOTS.items()},
     }
 
 

@@ -1,30 +1,54 @@
 """Publication: what passed the audit, copied to where people and dashboards read."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
-from churn_pipeline.assets.common import ONE_RUN, PUBLISHED
+from churn_pipeline.assets.common import ONE_RUN, PUBLISHED, RESCORED_COPY, RESCORING
 from churn_pipeline.delivery import runs
-from churn_pipeline.delivery.publish import publish
+from churn_pipeline.delivery.publish import publish, publish_rescored
 from churn_pipeline.delivery.summary import tier_counts
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
 from churn_pipeline.scoring.store import approved_mondays
 from churn_pipeline.warehouse import connect
 
+VERDICT = "every_monday_is_published"
+
 
 def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset that publishes."""
+    """The asset that publishes, with the last word of a run: it is green only when every Monday asked for is published."""
 
-    @dg.asset(
-        key=PUBLISHED,
-        deps=[predictions],
-        group_name="delivery",
-        description="HOME/data/published: a Parquet file per Monday and churn.duckdb, whole weeks only, each replaced in one step.",
-        kinds={"parquet", "duckdb"},
+    @dg.multi_asset(
+        name="published",
+        specs=[
+            dg.AssetSpec(
+                PUBLISHED,
+                deps=[predictions],
+                group_name="delivery",
+                description="HOME/data/published: a Parquet file per Monday and churn.duckdb, whole weeks only, each replaced in one step. "
+                "A Monday is materialized when it is published; one that was refused stays empty.",
+                kinds={"parquet", "duckdb"},
+                partitions_def=weekly,
+                # A result of the asset stands for every Monday of the run. When some were refused, the others are reported one by one
+                # and the asset itself yields nothing.
+                skippable=True,
+            )
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                VERDICT,
+                asset=PUBLISHED,
+                blocking=True,
+                description="Fails the run, naming the Mondays, when one of those asked for was refused.",
+            )
+        ],
         partitions_def=weekly,
         backfill_policy=ONE_RUN,
     )
-    def publish_mondays(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+    def publish_mondays(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
         run_id = context.run.run_id
+        asked = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
             approved = approved_mondays(con)
             # Recorded before the copy is made, so that the copy can say of itself which run it is from.
@@ -42,25 +66,75 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                     runs.RunRow(
                         run_id, day, home.scoring_mode(day), "refused", 0, "nothing was scored for it", 1, home.now()
                     )
-                    for day in partition_mondays(context)
+                    for day in asked
                     if day not in spoken_of
                 ],
             )
+            refused = runs.refusals(con, run_id)
             done = publish(con, home.settings, list(approved))
             tiers = tier_counts(con, list(approved))
         if done.rows != approved:
             raise dg.Failure(description=f"published {done.rows}, and {dict(approved)} were approved")
-        return dg.MaterializeResult(
+        metadata: dict[str, Any] = {
+            "Mondays published": len(approved),
+            "Mondays in the table": done.weeks,
+            "tiers": table_metadata(["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk (USD)"], tiers),
+            "database": dg.MetadataValue.path(home.settings.published_database),
+            "files": dg.MetadataValue.json([str(path) for path in done.files]),
+        }
+        if refused:
+            for day, customers in approved.items():
+                context.log_event(
+                    dg.AssetMaterialization(
+                        PUBLISHED, partition=day.isoformat(), metadata={"dagster/row_count": customers, **metadata}
+                    )
+                )
+        else:
+            yield dg.MaterializeResult(
+                asset_key=PUBLISHED, metadata={"dagster/row_count": sum(done.rows.values()), **metadata}
+            )
+        yield dg.AssetCheckResult(
+            asset_key=PUBLISHED,
+            check_name=VERDICT,
+            passed=not refused,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused) or None,
             metadata={
-                "dagster/row_count": sum(done.rows.values()),
-                "Mondays published": len(approved),
-                "Mondays in the table": done.weeks,
-                "tiers": table_metadata(
-                    ["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk (USD)"], tiers
-                ),
-                "database": dg.MetadataValue.path(home.settings.published_database),
-                "files": dg.MetadataValue.json([str(path) for path in done.files]),
-            }
+                "asked for": len(asked),
+                "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
+            },
         )
 
     return publish_mondays
+
+
+def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that publishes what another model would have said."""
+
+    @dg.asset(
+        key=RESCORED_COPY,
+        deps=[rescored],
+        group_name=RESCORING,
+        description="HOME/data/published/rescored.duckdb, table predictions_rescored. Nothing else of what is published is touched.",
+        kinds={"duckdb"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def publish_rescored_mondays(
+        context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
+    ) -> dg.MaterializeResult:
+        with expected_errors(), connect(home.settings) as con:
+            approved = approved_mondays(con, "predictions_rescored")
+            publish_rescored(con, home.settings)
+        if missing := [str(day) for day in partition_mondays(context) if day not in approved]:
+            raise dg.Failure(
+                description=f"not scored again: {', '.join(missing)}; the audit's result stands in control.monday_checks"
+            )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": sum(approved.values()),
+                "database": dg.MetadataValue.path(home.settings.rescored_database),
+            }
+        )
+
+    return publish_rescored_mondays

@@ -1,18 +1,21 @@
 """Scoring: every active customer of every Monday of the run, with the model for that Monday."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 
 import dagster as dg
 import duckdb
+from pydantic import Field
 
-from churn_pipeline.assets.common import ONE_RUN, SCORED_MONDAYS, SCORES, model_key
+from churn_pipeline.assets.common import ONE_RUN, RESCORES, RESCORING, SCORED_MONDAYS, SCORES, model_key
 from churn_pipeline.delivery import runs
-from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.errors import ChurnError, InputError, RefusedError
 from churn_pipeline.features import quality
 from churn_pipeline.features.frames import scoring_frame
 from churn_pipeline.modeling import lifecycle
+from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
+from churn_pipeline.modeling.store import ModelStore
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.mondays import WEEK
 from churn_pipeline.resources.home import EXIT_CODE, Home, expected_errors, partition_mondays, table_metadata
@@ -50,7 +53,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         backfill_policy=ONE_RUN,
     )
     def score(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
-        models = lifecycle.ModelCache(home.settings)
+        models = ModelStore(home.settings)
         rows, refused = [], []
         with expected_errors(), connect(home.settings) as con:
             store.begin_run(con)
@@ -61,8 +64,11 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 try:
                     if day in failed:
                         raise InputError("; ".join(f"{check.check}: {check.detail}" for check in failed[day]))
-                    scored, stamp = _score(con, home, models, day, version, context.run.run_id)
-                except (InputError, RefusedError) as error:
+                    chosen = lifecycle.models_for(con, home.settings, day)
+                    scored, stamp = _score(
+                        con, home, models, chosen, day, version, context.run.run_id, home.scoring_mode(day)
+                    )
+                except ChurnError as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(
                         runs.RunRow(
@@ -83,6 +89,8 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 rows.append((day, scored.scores.num_rows, f"{scored.raised_share:.2%}", stamp.churn_90d_model_version))
                 context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored")
             runs.record(con, refused)
+        for notice in models.notices:
+            context.log.warning(notice)
         if not rows:
             raise dg.Failure(
                 description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused),
@@ -102,32 +110,85 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 "Mondays": len(rows),
                 "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
                 "policy version": version,
+                "models not read from MLflow": dg.MetadataValue.json(models.notices),
             },
         )
 
     return score
 
 
+class Rescore(dg.Config):
+    """Which model scores the Mondays again."""
+
+    model: str = Field(
+        lifecycle.CHAMPION,
+        description="champion for today's models, a version for that version of every target, or TARGET=VERSION, separated by commas.",
+    )
+
+
+def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that scores past Mondays with a model of somebody's choice, beside what is there."""
+
+    @dg.asset(
+        key=RESCORES,
+        deps=marts,
+        group_name=RESCORING,
+        description="The Mondays of a re-scoring run with a model other than the one in force: what would this model have said?",
+        kinds={"xgboost", "duckdb"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def rescore(
+        context: dg.AssetExecutionContext, config: Rescore, home: dg.ResourceParam[Home]
+    ) -> dg.MaterializeResult:
+        models = ModelStore(home.settings)
+        rows = []
+        with expected_errors(), connect(home.settings) as con:
+            chosen = lifecycle.models_named(con, home.settings, config.model)
+            store.begin_run(con)
+            version = keep_seeds(con, home.settings.dbt_project, home.now())
+            for day in partition_mondays(context):
+                scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, store.RESCORED)
+                store.write(con, scored, stamp)
+                rows.append((day, scored.scores.num_rows, day < stamp.labels_closed_by))
+                context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored again")
+        for notice in models.notices:
+            context.log.warning(notice)
+        return dg.MaterializeResult(
+            metadata={
+                "models": dg.MetadataValue.json({name: row.version for name, row in chosen.items()}),
+                "Mondays": table_metadata(["Monday", "customers", "the model had seen labels from after it"], rows),
+            }
+        )
+
+    return rescore
+
+
 def _score(
     con: duckdb.DuckDBPyConnection,
     home: Home,
-    models: lifecycle.ModelCache,
+    models: ModelStore,
+    chosen: Mapping[str, LedgerRow],
     day: date,
     policy_version: str,
     run_id: str,
+    scoring_mode: str,
 ) -> tuple[ScoredMonday, store.Stamp]:
-    chosen = lifecycle.models_for(con, home.settings, day)
-    loaded: dict[str, ScoringModel] = {name: models.load(name, version) for name, version in chosen.items()}
+    loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
     frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
+    if not len(frames["churn_90d"]):
+        raise RefusedError(f"the feature mart does not hold {day}; run 'churn backfill' for it first")
     before = scoring_frame(con, TARGETS["churn_90d"], day - WEEK)
     scored = score_monday(day, loaded, frames, before)
+    versions = {name: str(row.version) for name, row in chosen.items()}
     stamp = store.Stamp(
         snapshot_date=day,
         policy_version=policy_version,
-        scoring_mode=home.scoring_mode(day),
-        churn_30d_model_version=chosen["churn_30d"],
-        churn_90d_model_version=chosen["churn_90d"],
-        expansion_model_version=chosen.get("expansion_90d"),
+        scoring_mode=scoring_mode,
+        churn_30d_model_version=versions["churn_30d"],
+        churn_90d_model_version=versions["churn_90d"],
+        expansion_model_version=versions.get("expansion_90d"),
+        labels_closed_by=max(row.labels_closed_by for row in chosen.values()),
         run_id=run_id,
         scored_at=home.now(),
     )

@@ -5,11 +5,11 @@ from datetime import date
 
 import dagster as dg
 
-from churn_pipeline.assets.common import PUBLISHED, SCORES
+from churn_pipeline.assets.common import SCORES
 from churn_pipeline.delivery import runs
 from churn_pipeline.features import quality
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
-from churn_pipeline.scoring.store import approve, raised_results, scored_mondays
+from churn_pipeline.scoring.store import approve, raised_results, rescored, scored_mondays
 from churn_pipeline.warehouse import connect
 
 
@@ -72,7 +72,9 @@ def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) 
             quality.store(con, "predictions", results, run_id=context.run.run_id, now=home.now())
             failed = quality.failures(results)
             approve(con, [day for day in scored if day not in failed])
-            runs.record(con, [_refused(home, context.run.run_id, day, checks) for day, checks in failed.items()])
+            # A Monday that is scored again with another model was not asked to be published.
+            if not rescored(con):
+                runs.record(con, [_refused(home, context.run.run_id, day, checks) for day, checks in failed.items()])
         return _result(scored, failed, len(results))
 
     return every_monday_is_publishable
@@ -97,35 +99,6 @@ def raised_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
         return _result(scored, quality.failures(results), len(results))
 
     return the_longer_window_is_rarely_raised
-
-
-def published_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
-    """The last word of a run: it is green only when every Monday that was asked for is published."""
-
-    @dg.asset_check(
-        asset=PUBLISHED,
-        name="every_monday_is_published",
-        description="Fails the run, naming the Mondays, when one of those asked for was refused.",
-        blocking=True,
-        partitions_def=weekly,
-    )
-    def every_monday_is_published(
-        context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
-    ) -> dg.AssetCheckResult:
-        requested = partition_mondays(context)
-        with connect(home.settings) as con:
-            refused = runs.refusals(con, context.run.run_id)
-        return dg.AssetCheckResult(
-            passed=not refused,
-            severity=dg.AssetCheckSeverity.ERROR,
-            description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused) or None,
-            metadata={
-                "asked for": len(requested),
-                "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
-            },
-        )
-
-    return every_monday_is_published
 
 
 def _refused(home: Home, run_id: str, day: date, checks: Sequence[quality.MondayCheck]) -> runs.RunRow:

@@ -7,7 +7,7 @@ it; one that opens afterwards gets the new one; nobody ever sees half a week, an
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -32,8 +32,9 @@ from (
 )
 """
 
-# What the published database holds beside the predictions, as a query on the warehouse.
-_COMPANIONS = {
+# What the published database holds, as queries on the warehouse.
+_TABLES = {
+    "predictions": "from policy.predictions order by snapshot_date, customer_id",
     "customers": "select customer_id, company_name, csm_owner from landing.customers order by customer_id",
     "runs": "select * from ledger.runs order by recorded_at, snapshot_date",
     "promotions": "select * from ledger.promotions order by seq",
@@ -74,7 +75,7 @@ def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequenc
         [touched],
     ).fetchall()
     files = tuple(_write_week(con, settings.published / "predictions", day) for (day,) in present)
-    _write_database(con, settings.published_database)
+    _write_database(con, settings.published_database, _TABLES, [DRIVERS_VIEW])
     with duckdb.connect(str(settings.published_database), read_only=True) as reader:
         rows = dict(
             reader.execute(
@@ -101,17 +102,30 @@ def _write_week(con: duckdb.DuckDBPyConnection, folder: Path, snapshot_date: dat
     return final
 
 
-def _write_database(con: duckdb.DuckDBPyConnection, final: Path) -> None:
+def publish_rescored(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Publishes what other models would have said, in a database of its own: nobody takes it for what was known."""
+    settings.published.mkdir(parents=True, exist_ok=True)
+    _sweep(settings.published)
+    _write_database(
+        con,
+        settings.rescored_database,
+        {"predictions_rescored": "from policy.predictions_rescored order by snapshot_date, customer_id"},
+    )
+
+
+def _write_database(
+    con: duckdb.DuckDBPyConnection, final: Path, tables: Mapping[str, str], views: Sequence[str] = ()
+) -> None:
     temporary = _temporary(final)
     con.execute(f"attach {_quoted(temporary)} as published")
     try:
-        con.execute("create table published.predictions as from policy.predictions order by snapshot_date, customer_id")
-        for name, query in _COMPANIONS.items():
+        for name, query in tables.items():
             con.execute(f"create table published.{name} as {query}")
     finally:
         con.execute("detach published")
     with duckdb.connect(str(temporary)) as published:
-        published.execute(DRIVERS_VIEW)
+        for view in views:
+            published.execute(view)
         published.execute("checkpoint")
     _replace(temporary, final)
 

@@ -139,10 +139,19 @@ def scoring_frame(con: duckdb.DuckDBPyConnection, target: Target, snapshot_date:
     ).df()
 
 
+def churn_labelled(relation: str) -> str:
+    """SQL for the rows of a relation that has snapshot_date and customer_id, and ``label``: who churned within ``$horizon`` days.
+
+    1 for a churn_date in [S, S + horizon), else 0. Customers who are no longer in the landed data have no label, and no row. Whether a
+    label is closed is for the caller to ask.
+    """
+    return _CHURN_LABEL.format(mart=relation)
+
+
 def _labelled(con: duckdb.DuckDBPyConnection, target: Target, training_monday: date) -> str:
     mart = f"marts.{target.mart}"
     if target.event == "churn":
-        return _CHURN_LABEL.format(mart=mart)
+        return churn_labelled(mart)
     has_history = "tier_history" in histories(con, training_monday, trust_static_plan=False)
     return _EXPANSION_LABEL.format(
         mart=mart,

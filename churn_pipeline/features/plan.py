@@ -23,7 +23,7 @@ USAGE_DAYS = "int_customer_days"
 
 # What the features depend on besides the facts. Policy seeds that only decide about tiers and plays are not among them, so that
 # operations can edit the playbook without rebuilding years of features.
-_FEATURE_CODE = ("models/staging", "models/intermediate", "models/marts", "macros")
+_FEATURE_CODE = ("models/staging", "models/intermediate", "models/marts", "macros/features")
 _FEATURE_SEEDS = ("seeds/event_types.csv", "seeds/plan_ladder.csv")
 
 
@@ -60,23 +60,39 @@ def code_version(dbt_project: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def needed_snapshots(requested: Sequence[date], history_weeks: int, first_fact: date | None) -> list[date]:
+def first_mart_monday(con: duckdb.DuckDBPyConnection) -> date | None:
+    """The oldest Monday that a mart can hold: the one after the first usage event. None without any.
+
+    Snapshots before it would show everybody silent, and only those who stayed: whoever left before the data begins is not in it.
+    """
+    (first,) = _one(con, "select min(fact_date) from landing.fact_digests where source = 'usage_events'")
+    return mondays.monday_on_or_before(first) + mondays.WEEK if first else None
+
+
+def needed_snapshots(
+    requested: Sequence[date], history_weeks: int, first: date | None, training: Sequence[date] = ()
+) -> list[date]:
     """Mondays that the requested ones and their training need, oldest first.
 
     Args:
         requested: Mondays to score.
-        history_weeks: weeks of history before the earliest of them.
-        first_fact: day of the first usage event. Snapshots before it would show everybody silent, and only those who stayed:
-            whoever left before the data begins is not in it.
+        history_weeks: weeks of history before the earliest of them, and before the earliest training.
+        first: :func:`first_mart_monday`.
+        training: training Mondays whose models are still to be made.
     """
-    if first_fact is None:
+    if first is None:
         return []
-    start = max(min(requested) - history_weeks * mondays.WEEK, mondays.monday_on_or_before(first_fact) + mondays.WEEK)
+    start = max(min((*requested, *training)) - history_weeks * mondays.WEEK, first)
     return list(mondays.mondays(start, max(requested) + mondays.WEEK))
 
 
 def write_plan(
-    con: duckdb.DuckDBPyConnection, requested: Sequence[date], *, history_weeks: int, code: str
+    con: duckdb.DuckDBPyConnection,
+    requested: Sequence[date],
+    *,
+    history_weeks: int,
+    code: str,
+    training: Sequence[date] = (),
 ) -> BuildPlan:
     """Decides what to build and leaves it for dbt in schema ``control``, in one transaction.
 
@@ -85,6 +101,7 @@ def write_plan(
         requested: Mondays to score.
         history_weeks: weekly snapshots to keep before the earliest of them.
         code: :func:`code_version` of the feature SQL.
+        training: training Mondays whose models this run will make; they need as much history as a Monday that is scored.
     """
     con.execute("begin")
     try:
@@ -101,8 +118,7 @@ def write_plan(
             con.execute("delete from control.code")
             con.execute("insert into control.code values (?)", [code])
 
-        first_fact = _first_fact(con)
-        needed = needed_snapshots(requested, history_weeks, first_fact)
+        needed = needed_snapshots(requested, history_weeks, first_mart_monday(con), training)
         prints = {day: f"{code}:{value}" for day, value in fingerprints(con, needed).items()}
         built = _built(con)
         stale = [day for day in needed if any(built.get((mart, day)) != prints[day] for mart in MARTS)]
@@ -131,11 +147,6 @@ def write_plan(
         con.execute("rollback")
         raise
     return BuildPlan(tuple(stale), len(needed) - len(stale), days, code_changed)
-
-
-def _first_fact(con: duckdb.DuckDBPyConnection) -> date | None:
-    (first,) = _one(con, "select min(fact_date) from landing.fact_digests where source = 'usage_events'")
-    return first
 
 
 def _built(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, date], str]:

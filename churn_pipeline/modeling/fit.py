@@ -177,32 +177,9 @@ def fit(
         RefusedError: no model, and why: too little time, too few positive customers, or a calibration slope that is not positive.
         InputError: a feature's values are not what the catalogue declares.
     """
-    first = pd.Timestamp(frame["snapshot_date"].min()).date() if len(frame) else training_monday
-    spans = twin_slices(target, training_monday, first)
-    assert spans.test is not None
-    train = _training_rows(frame, spans.train, target)
-    test = _rows(frame, spans.test)
-    _enough(target, train, "training", settings.min_train_churners)
-    _enough(target, test, "test", settings.min_test_churners)
-
-    trained = catalogue.trained(histories)
-    notices = []
-    if untrusted := [name for name in catalogue.names if name not in trained]:
-        notices.append(
-            f"not trained on {', '.join(untrusted)}: there is no history of it, so a past snapshot would show today's value; set "
-            "CHURN_TRUST_STATIC_PLAN if it never changes"
-        )
-    if len(revenue := trained.requiring()) and (finding := revenue_zeroed(train, target)):
-        trained = trained.without(revenue)
-        notices.append(finding)
-
-    fitter = _Fitter(target, training_monday, trained, settings, recipe)
-    calibration = _rows(frame, spans.calibration)
-    twin = fitter.fit(train, calibration, spans, None)
-    final = refit_slices(target, training_monday, first)
-    refit_train, refit_calibration = _training_rows(frame, final.train, target), _rows(frame, final.calibration)
-    registered = fitter.fit(refit_train, refit_calibration, final, twin.n_trees)
-    notices.extend(dict.fromkeys((*twin.notices, *registered.notices)))
+    made = _both(target, frame, training_monday, catalogue, settings, histories, recipe)
+    twin, registered, test = made.twin, made.registered, made.rows["test"]
+    notices = list(made.notices)
     if not any(column in frame.columns for column in target.rule.columns):
         notices.append(
             f"the baseline '{target.rule.text}' ranks like chance: no column {' or '.join(target.rule.columns)}"
@@ -218,23 +195,17 @@ def fit(
             "logistic": sigmoid(twin.logistic.log_odds(twin.model.encoder.matrix(test))),
         },
     )
-    found, baselines, differences = _compare(judged, float(calibration["label"].mean()), settings)
+    found, baselines, differences = _compare(judged, float(made.rows["calibration"]["label"].mean()), settings)
     return TrainingResult(
         target=target,
         training_monday=training_monday,
-        slices={
-            "train": _facts(spans.train, train),
-            "calibration": _facts(spans.calibration, calibration),
-            "test": _facts(spans.test, test),
-            "refit_train": _facts(final.train, refit_train),
-            "refit_calibration": _facts(final.calibration, refit_calibration),
-        },
+        slices={name: _facts(made.spans[name], rows) for name, rows in made.rows.items()},
         metrics=found,
         baselines=baselines,
         differences=differences,
         calibration=calibration_table(judged.label, judged.probability),
         business=business_targets(found, judged.probability),
-        params=fitter.params
+        params=made.params
         | {"min_trees": recipe.min_trees, "max_trees": recipe.max_trees, "patience": recipe.patience},
         n_trees=twin.n_trees,
         model=registered.model,
@@ -243,6 +214,75 @@ def fit(
         importance=_importance(registered.model, test),
         notices=tuple(notices),
     )
+
+
+def fit_registered(
+    target: Target,
+    frame: pd.DataFrame,
+    training_monday: date,
+    catalogue: Catalogue,
+    settings: Settings,
+    histories: Collection[History],
+    recipe: Recipe = RECIPE,
+) -> ScoringModel:
+    """The model that `fit` would register, to the bit, without judging it. Arguments and errors are those of `fit`."""
+    return _both(target, frame, training_monday, catalogue, settings, histories, recipe).registered.model
+
+
+@dataclass(frozen=True)
+class _Both:
+    """The twin and the registered version, with the slices they were made from, by name."""
+
+    twin: _Fitted
+    registered: _Fitted
+    spans: Mapping[str, Span]
+    rows: Mapping[str, pd.DataFrame]
+    params: dict[str, Any]
+    notices: tuple[str, ...]
+
+
+def _both(
+    target: Target,
+    frame: pd.DataFrame,
+    training_monday: date,
+    catalogue: Catalogue,
+    settings: Settings,
+    histories: Collection[History],
+    recipe: Recipe,
+) -> _Both:
+    first = pd.Timestamp(frame["snapshot_date"].min()).date() if len(frame) else training_monday
+    twin_spans, refit_spans = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
+    assert twin_spans.test is not None
+    spans = {
+        "train": twin_spans.train,
+        "calibration": twin_spans.calibration,
+        "test": twin_spans.test,
+        "refit_train": refit_spans.train,
+        "refit_calibration": refit_spans.calibration,
+    }
+    rows = {
+        name: _training_rows(frame, span, target) if name.endswith("train") else _rows(frame, span)
+        for name, span in spans.items()
+    }
+    _enough(target, rows["train"], "training", settings.min_train_churners)
+    _enough(target, rows["test"], "test", settings.min_test_churners)
+
+    trained = catalogue.trained(histories)
+    notices = []
+    if untrusted := [name for name in catalogue.names if name not in trained]:
+        notices.append(
+            f"not trained on {', '.join(untrusted)}: there is no history of it, so a past snapshot would show today's value; set "
+            "CHURN_TRUST_STATIC_PLAN if it never changes"
+        )
+    if len(revenue := trained.requiring()) and (finding := revenue_zeroed(rows["train"], target)):
+        trained = trained.without(revenue)
+        notices.append(finding)
+
+    fitter = _Fitter(target, training_monday, trained, settings, recipe)
+    twin = fitter.fit(rows["train"], rows["calibration"], twin_spans, None)
+    registered = fitter.fit(rows["refit_train"], rows["refit_calibration"], refit_spans, twin.n_trees)
+    notices.extend(dict.fromkeys((*twin.notices, *registered.notices)))
+    return _Both(twin, registered, spans, rows, fitter.params, tuple(notices))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ create table if not exists ledger.promotions (
 _COLUMNS = "seq, target, version, promoted, effective_from, labels_closed_by, reason, who, metrics, run_id, recorded_at"
 
 
+# Key among the metrics of a row that a person wrote: what they did.
+DECISION = "decision"
+
+
 @dataclass(frozen=True)
 class LedgerRow:
     """One decision about one model.
@@ -63,6 +67,11 @@ class LedgerRow:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
     seq: int | None = None
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether a person put the version in force, by a rollback or a promotion, rather than its training."""
+        return DECISION in self.metrics
 
 
 def create(con: duckdb.DuckDBPyConnection) -> None:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
+import pandas as pd
 
 from churn_pipeline import mondays
 from churn_pipeline.contract import fingerprint
-from churn_pipeline.errors import RefusedError
+from churn_pipeline.errors import InputError, RefusedError, RegistryError
 from churn_pipeline.features import frames
+from churn_pipeline.features.plan import first_mart_monday
 from churn_pipeline.modeling import ledger, registry
-from churn_pipeline.modeling.catalogue import read_catalogue
+from churn_pipeline.modeling.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.modeling.evaluate import Estimate
-from churn_pipeline.modeling.fit import TrainingResult, fit
-from churn_pipeline.modeling.ledger import LedgerRow
+from churn_pipeline.modeling.fit import TrainingResult, fit, fit_registered
+from churn_pipeline.modeling.ledger import DECISION, LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.promote import Verdict, decide
 from churn_pipeline.modeling.slices import earliest_training_monday, refit_slices, twin_slices
-from churn_pipeline.modeling.targets import TARGETS, Target
+from churn_pipeline.modeling.store import DIGEST, ModelStore
+from churn_pipeline.modeling.targets import TARGETS, Target, target_named
 from churn_pipeline.settings import Settings
+
+CHAMPION = "champion"
+
+# Trainings before the first one due that the marts keep history for. Two in a row are refused now and then, eight are not.
+_STEPS_BACK = 8
 
 
 @dataclass(frozen=True)
@@ -31,21 +39,6 @@ class Trained:
 
     row: LedgerRow
     result: TrainingResult
-
-
-@dataclass
-class ModelCache:
-    """Registered models, each loaded once a run."""
-
-    settings: Settings
-    _loaded: dict[tuple[str, str], ScoringModel] = field(default_factory=dict)
-
-    def load(self, target: str, version: str) -> ScoringModel:
-        if (target, version) not in self._loaded:
-            self._loaded[target, version] = registry.load(
-                target, version, self.settings.tracking_uri, threads=self.settings.threads
-            )
-        return self._loaded[target, version]
 
 
 def train(
@@ -71,23 +64,20 @@ def train(
 
     Raises:
         RefusedError: there can be no model: too little time, or too few positive customers.
+        RegistryError: MLflow is gone, is read-only, or is not the one that holds the ledger's models.
     """
-    first = frames.first_snapshot(con, target)
-    if first is None:
-        raise RefusedError(f"no model: {target.name} has no snapshot to learn from")
-    twin, refit = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
-    whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span is not None]
-    frame = frames.training_frame(con, target, training_monday, whole=whole, first=first)
-    catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{target.mart}.yml")
-    histories = frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan)
-    progress(f"{target.name}: training as of {training_monday} on {len(frame):,} rows")
-    result = fit(target, frame, training_monday, catalogue, settings, histories)
+    for row in reversed(ledger.history(con, target.name)):
+        if row.version is not None:
+            registry.ensure_holds(target.name, row.version, settings.tracking_uri)
+            break
+    material = _material(con, settings, target, training_monday)
+    progress(f"{target.name}: training as of {training_monday} on {len(material.frame):,} rows")
+    result = fit(target, material.frame, training_monday, material.catalogue, settings, material.histories)
     for notice in result.notices:
         progress(f"{target.name}: {notice}")
 
-    reigning = ledger.model_for(con, target.name, training_monday)
-    champion = ModelCache(settings).load(target.name, reigning.version) if reigning and reigning.version else None
-    verdict = decide(result, champion, settings)
+    models = ModelStore(settings)
+    verdict = decide(result, _opponent(con, settings, target, training_monday, models, progress), settings)
     data = fingerprint(con, training_monday)
     version = registry.register(
         result,
@@ -98,6 +88,7 @@ def train(
         None if settings.mlflow_tracking_uri else settings.mlflow_home / "artifacts",
         tags={"run_id": run_id},
     )
+    models.keep(target.name, version, result.model)
     row = ledger.append(
         con,
         LedgerRow(
@@ -108,7 +99,7 @@ def train(
             labels_closed_by=training_monday,
             reason=verdict.reason,
             who=who,
-            metrics=_figures(result, verdict) | {"data_fingerprint": data},
+            metrics=_figures(result, verdict) | {"data_fingerprint": data, DIGEST: result.model.digest},
             run_id=run_id,
             recorded_at=settings.clock(),
         ),
@@ -116,7 +107,7 @@ def train(
     reigning = ledger.model_for(con, target.name, date.max)
     registry.set_aliases(
         target.name,
-        {"champion": reigning.version if reigning else None, "challenger": None if verdict.promoted else version},
+        {CHAMPION: reigning.version if reigning else None, "challenger": None if verdict.promoted else version},
         settings.tracking_uri,
     )
     progress(f"{target.name}: version {version}, {'promoted' if verdict.promoted else 'refused'}: {verdict.reason}")
@@ -151,28 +142,61 @@ def note_refusal(
     )
 
 
-def settled(con: duckdb.DuckDBPyConnection, target: Target, training_monday: date) -> LedgerRow | None:
-    """The last word on a training Monday, if it needs no further training.
+def chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, until: date) -> list[date]:
+    """Every training Monday of a target up to a Monday, oldest first, from the first at which there could be a model.
 
-    A registered version is reused, whatever became of it. That there could be no model holds for the data it was said of: more
-    history makes it worth another look.
+    Where it begins depends on the data (and on ``first_monday``) alone, never on the Monday that somebody asked for first.
     """
-    tried = ledger.attempts(con, target.name, training_monday)
-    if not tried:
-        return None
-    last = tried[-1]
-    if last.version is None and last.metrics.get("data_fingerprint") != fingerprint(con, training_monday):
-        return None
-    return last
+    first = first_mart_monday(con)
+    if first is None:
+        return []
+    cadence = settings.training_cadence_weeks
+    start = max(
+        earliest_training_monday(first, target, cadence), mondays.training_monday(settings.first_monday, cadence)
+    )
+    return [day for day in mondays.mondays(start, until + mondays.WEEK) if day == mondays.training_monday(day, cadence)]
 
 
-def training_mondays(snapshots: list[date], settings: Settings) -> list[date]:
-    """The training Mondays that some Mondays need, oldest first: for each the newest on the grid that is not after it."""
-    return sorted({mondays.training_monday(day, settings.training_cadence_weeks) for day in snapshots})
+def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> date | None:
+    """The training Monday to train next so that the model for a Monday is settled; None when it is.
+
+    That is the newest one on the grid; where its model is refused, the one before it, and so on to a model that is in force. Each
+    verdict depends on its training Monday alone, so the answer is the same whatever was trained before.
+
+    A registered version settles its training Monday. That there could be no model holds for the data it was said of: other facts
+    make it worth another look.
+    """
+    by_monday: dict[date, list[LedgerRow]] = {}
+    for row in ledger.history(con, target.name):
+        by_monday.setdefault(row.labels_closed_by, []).append(row)
+    reigning = ledger.model_for(con, target.name, monday)
+    for day in reversed(chain(con, settings, target, monday)):
+        if reigning is not None and reigning.effective_from > day:
+            return None
+        rows = [row for row in by_monday.get(day, []) if not row.is_decision]
+        if not rows or (rows[-1].version is None and rows[-1].metrics.get("data_fingerprint") != fingerprint(con, day)):
+            return day
+        if reigning is not None and reigning.effective_from == day:
+            return None
+    return None
 
 
-def models_for(con: duckdb.DuckDBPyConnection, settings: Settings, snapshot_date: date) -> dict[str, str]:
-    """The version of the model for a Monday, by target; a target that is not required is absent when there is none.
+def history_needed(con: duckdb.DuckDBPyConnection, settings: Settings, snapshots: Sequence[date]) -> list[date]:
+    """Training Mondays whose history the marts have to hold for some Mondays to be scored: those that are still to be trained, with
+    room for the ones before them that a refusal leads to."""
+    cadence = settings.training_cadence_weeks
+    newest = {mondays.training_monday(day, cadence) for day in snapshots}
+    due = {
+        training
+        for target in TARGETS.values()
+        for day in newest
+        if (training := next_training(con, settings, target, day)) is not None
+    }
+    return sorted(day - step * cadence * mondays.WEEK for day in due for step in range(_STEPS_BACK + 1))
+
+
+def models_for(con: duckdb.DuckDBPyConnection, settings: Settings, snapshot_date: date) -> dict[str, LedgerRow]:
+    """The model for a Monday, by target; a target that is not required is absent when there is none.
 
     Raises:
         RefusedError: there is none for a required target; the message says why, and from which Monday there could be one.
@@ -180,17 +204,183 @@ def models_for(con: duckdb.DuckDBPyConnection, settings: Settings, snapshot_date
     chosen = {}
     for target in TARGETS.values():
         row = ledger.model_for(con, target.name, snapshot_date)
-        if row is not None and row.version is not None:
-            chosen[target.name] = row.version
+        if row is not None:
+            chosen[target.name] = row
         elif target.required:
             raise RefusedError(_why_none(con, settings, target, snapshot_date))
     return chosen
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What the models of one training Monday are made from."""
+
+    frame: pd.DataFrame
+    catalogue: Catalogue
+    histories: frozenset[History]
+
+
+def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> _Material:
+    in_mart = frames.first_snapshot(con, target)
+    if in_mart is None:
+        raise RefusedError(f"no model: {target.name} has no snapshot to learn from")
+    # Counted from the training Monday, not from what happens to be in the mart, so that a model is the same whenever it is made.
+    first = max(in_mart, training_monday - settings.history_weeks * mondays.WEEK)
+    twin, refit = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
+    whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span is not None]
+    return _Material(
+        frames.training_frame(con, target, training_monday, whole=whole, first=first),
+        read_catalogue(settings.dbt_project / "models" / "marts" / f"{target.mart}.yml"),
+        frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan),
+    )
+
+
+def _opponent(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    target: Target,
+    training_monday: date,
+    models: ModelStore,
+    progress: Callable[[str], None],
+) -> ScoringModel | None:
+    """The model that a new one has to stand up to: what a person put in force, else the one of the training Monday before.
+
+    Not whatever is in force: that was promoted against the one before it, and so on, so every verdict would hang on all trainings
+    since the data began, and on where somebody started. The former training's model is a function of the data. It is read from
+    the registry or, where nobody needed it so far, fitted again to the same bits.
+    """
+    reigning = ledger.model_for(con, target.name, training_monday)
+    if reigning is not None and reigning.is_decision:
+        return models.load(reigning)
+    former = training_monday - settings.training_cadence_weeks * mondays.WEEK
+    if former not in chain(con, settings, target, former):
+        return None
+    registered = [row for row in ledger.attempts(con, target.name, former) if row.version is not None]
+    if registered:
+        return models.load(registered[-1])
+    try:
+        made = _material(con, settings, target, former)
+        progress(f"{target.name}: fitting the model of {former} to compare with")
+        return fit_registered(target, made.frame, former, made.catalogue, settings, made.histories)
+    except RefusedError:
+        # There could be no model then, so there is nothing to compare with.
+        return None
+
+
+def models_named(con: duckdb.DuckDBPyConnection, settings: Settings, text: str) -> dict[str, LedgerRow]:
+    """The models that a person names, by target.
+
+    Args:
+        con: the warehouse.
+        settings: the home.
+        text: ``champion`` for the models of the latest Monday; a version for that version of every target; or
+            ``TARGET=VERSION``, separated by commas, with today's model for targets not named.
+
+    Raises:
+        InputError: a target or a version that there is none of.
+        RefusedError: there is no model of today for a required target.
+    """
+    latest = mondays.latest_monday(settings.clock(), settings.timezone)
+    if text != CHAMPION and "=" not in text:
+        text = ",".join(f"{name}={text}" for name in TARGETS)
+    wanted = {} if text == CHAMPION else dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    chosen = (
+        {}
+        if set(wanted) >= {name for name, target in TARGETS.items() if target.required}
+        else models_for(con, settings, latest)
+    )
+    return chosen | {target_named(name).name: registered(con, name, version) for name, version in wanted.items()}
+
+
+def registered(con: duckdb.DuckDBPyConnection, target: str, version: str) -> LedgerRow:
+    """The ledger's row of the training that made a version.
+
+    Raises:
+        InputError: there is no such version; the message names those there are.
+    """
+    rows = [row for row in ledger.history(con, target_named(target).name) if row.version and not row.is_decision]
+    for row in rows:
+        if row.version == version:
+            return row
+    known = ", ".join(str(row.version) for row in rows) or "none"
+    raise InputError(f"{target} has no version {version}; the ledger knows {known}")
+
+
+def decide_by_hand(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    target: str,
+    version: str | None,
+    *,
+    decision: Literal["rollback", "promote"],
+    reason: str,
+    who: str,
+) -> tuple[LedgerRow, str | None]:
+    """Puts a version in force from the latest Monday on, by a row in the ledger; earlier Mondays keep their model.
+
+    Args:
+        con: the warehouse.
+        settings: the home.
+        target: name of the target.
+        version: which; for a rollback None takes the one that was in force before.
+        decision: what is done, for the ledger.
+        reason: why, in the person's words.
+        who: the person.
+
+    Returns:
+        The row that was appended, and what a person should know.
+
+    Raises:
+        InputError: no such target or version, or no reason.
+        RefusedError: the version is in force already, or there is none to roll back to.
+    """
+    if not reason.strip():
+        raise InputError("say why: the reason is kept in the ledger, beside every model that is decided about")
+    latest = mondays.latest_monday(settings.clock(), settings.timezone)
+    reigning = ledger.model_for(con, target_named(target).name, latest)
+    if version is None:
+        # By training Monday: two rollbacks in a row go back twice, and do not swing between two versions.
+        before = [
+            row
+            for row in ledger.history(con, target)
+            if row.promoted and reigning is not None and row.labels_closed_by < reigning.labels_closed_by
+        ]
+        if not before:
+            raise RefusedError(f"{target} has no earlier model to roll back to; 'churn models' lists what there is")
+        version = max(before, key=lambda row: row.labels_closed_by).version
+    assert version is not None
+    if reigning is not None and reigning.version == version:
+        raise RefusedError(f"{target} version {version} is in force already, since {reigning.effective_from}")
+    made = registered(con, target, version)
+    # A version that cannot be loaded is found out here and not on Monday morning.
+    ModelStore(settings).load(made)
+    row = ledger.append(
+        con,
+        LedgerRow(
+            target=target,
+            version=version,
+            promoted=True,
+            effective_from=latest,
+            labels_closed_by=made.labels_closed_by,
+            reason=reason.strip(),
+            who=who,
+            metrics=dict(made.metrics)
+            | {DECISION: decision, "instead_of": reigning.version if reigning is not None else None},
+            recorded_at=settings.clock(),
+        ),
+    )
+    try:
+        registry.set_aliases(target, {CHAMPION: version}, settings.tracking_uri)
+    except RegistryError as error:
+        # The ledger decides; the alias is for people who look at MLflow, and the next training writes it again.
+        return row, f"the alias {CHAMPION} in MLflow was not moved: {error}"
+    return row, None
+
+
 def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, snapshot_date: date) -> str:
     said = f"there is no model {target.name} for {snapshot_date}"
     training_monday = mondays.training_monday(snapshot_date, settings.training_cadence_weeks)
-    first = frames.first_snapshot(con, target)
+    first = first_mart_monday(con)
     if first is None:
         return f"{said}: there is no snapshot to learn from"
     earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)

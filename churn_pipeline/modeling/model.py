@@ -108,6 +108,11 @@ class ScoringModel:
         notices = tuple(f"{self.target.name}: {notice}" for notice in self.encoder.notices(frame))
         return Explained(self.probability(frame), contributions, bias, notices)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all files, hexadecimal: names one model among all others, calibration and catalogue included."""
+        return sha256(self.files()[CHECKSUM_FILE]).hexdigest()
+
     def files(self) -> dict[str, bytes]:
         """File names and contents, the checksum file included."""
         contents = {
@@ -128,33 +133,35 @@ class ScoringModel:
             (directory / name).write_bytes(data)
 
     @classmethod
-    def load(cls, directory: Path, threads: int = 1) -> Self:
+    def load(cls, directory: Path, threads: int = 1, digest: str | None = None) -> Self:
         """Reads what `save` wrote.
 
         Raises:
-            InputError: a file is missing or is not what was saved.
+            InputError: a file is missing or is not what was saved, or it is another model than the one of that digest.
         """
         names = (BOOSTER_FILE, *JSON_FILES, CHECKSUM_FILE)
-        return cls.from_files(
-            {n: (directory / n).read_bytes() for n in names if (directory / n).is_file()}, str(directory), threads
-        )
+        contents = {n: (directory / n).read_bytes() for n in names if (directory / n).is_file()}
+        return cls.from_files(contents, str(directory), threads, digest)
 
     @classmethod
-    def from_files(cls, contents: Mapping[str, bytes], where: str, threads: int = 1) -> Self:
+    def from_files(cls, contents: Mapping[str, bytes], where: str, threads: int = 1, digest: str | None = None) -> Self:
         """Builds the model from file contents.
 
         Args:
             contents: as from `files`; further names are ignored (MLflow keeps files of its own beside them).
             where: named in errors.
             threads: for prediction.
+            digest: of the model that it has to be; any unless given.
 
         Raises:
-            InputError: a file is missing or is not what was saved.
+            InputError: a file is missing or is not what was saved, or it is another model than the one of that digest.
         """
         import xgboost as xgb
 
         if missing := [name for name in (BOOSTER_FILE, *JSON_FILES, CHECKSUM_FILE) if name not in contents]:
             raise InputError(f"{where}: not a whole model: {', '.join(missing)} missing")
+        if digest is not None and sha256(contents[CHECKSUM_FILE]).hexdigest() != digest:
+            raise InputError(f"{where}: not the model that the ledger names: its files have another SHA-256")
         try:
             checksums = json.loads(contents[CHECKSUM_FILE])
         except ValueError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +15,10 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_pipeline.errors import InputError
+from churn_pipeline.errors import RegistryError
 from churn_pipeline.modeling.card import model_card
 from churn_pipeline.modeling.fit import TrainingResult
-from churn_pipeline.modeling.model import BOOSTER_FILE, ScoringModel
+from churn_pipeline.modeling.model import BOOSTER_FILE
 from churn_pipeline.modeling.plots import write_plots
 from churn_pipeline.modeling.promote import Verdict
 
@@ -48,13 +49,16 @@ def register(
 
     Returns:
         The version.
+
+    Raises:
+        RegistryError: MLflow cannot be written to.
     """
     import mlflow.xgboost
 
     import mlflow
 
     name = result.target.name
-    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+    with _quiet(), _reported(tracking_uri), tempfile.TemporaryDirectory() as scratch:
         client = _client(tracking_uri)
         folder = Path(scratch)
         plots = write_plots(result, folder / "plots")
@@ -99,31 +103,40 @@ def register(
     return version
 
 
-def load(target: str, version: str, tracking_uri: str, threads: int = 1) -> ScoringModel:
-    """Reads a registered version.
+def files(target: str, version: str, tracking_uri: str) -> dict[str, bytes]:
+    """Reads the files of a registered version, as `ScoringModel.from_files` takes them.
 
     Raises:
-        InputError: there is no such version, or its files are missing or damaged.
+        RegistryError: MLflow cannot be reached, or has no such version.
     """
-    from mlflow.exceptions import MlflowException
-
     import mlflow
 
-    where = f"model {target} version {version} in {tracking_uri}"
-    with _quiet(), tempfile.TemporaryDirectory() as scratch:
-        _client(tracking_uri)
-        try:
-            folder = Path(mlflow.artifacts.download_artifacts(f"models:/{target}/{version}", dst_path=scratch))
-        except (MlflowException, OSError) as error:
-            raise InputError(f"{where} cannot be read: {error}") from error
-        contents = {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-    return ScoringModel.from_files(contents, where, threads)
+    with _quiet(), _reported(tracking_uri), tempfile.TemporaryDirectory() as scratch:
+        _client(tracking_uri, must_exist=True)
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{target}/{version}", dst_path=scratch))
+        return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def ensure_holds(target: str, version: str, tracking_uri: str) -> None:
+    """Makes sure that MLflow is the one the ledger was written beside, before anything new is registered.
+
+    An empty store in place of a lost one would count versions from 1 again, and the ledger's "version 3" would be another model.
+
+    Raises:
+        RegistryError: it is not there, or does not know the version.
+    """
+    with _quiet(), _reported(tracking_uri):
+        _client(tracking_uri, must_exist=True).get_model_version(target, version)
 
 
 def set_aliases(target: str, aliases: Mapping[str, str | None], tracking_uri: str) -> None:
-    """Points the aliases ``champion`` and ``challenger`` at versions, as the ledger says; None removes one."""
-    with _quiet():
-        client = _client(tracking_uri)
+    """Points the aliases ``champion`` and ``challenger`` at versions, as the ledger says; None removes one.
+
+    Raises:
+        RegistryError: MLflow cannot be written to.
+    """
+    with _quiet(), _reported(tracking_uri):
+        client = _client(tracking_uri, must_exist=True)
         for alias, version in aliases.items():
             if version is None:
                 client.delete_registered_model_alias(target, alias)
@@ -131,11 +144,20 @@ def set_aliases(target: str, aliases: Mapping[str, str | None], tracking_uri: st
                 client.set_registered_model_alias(target, alias, version)
 
 
-def _client(tracking_uri: str) -> MlflowClient:
+def shown(tracking_uri: str) -> str:
+    """The address of MLflow without the password that it may hold."""
+    return re.sub(r"(?<=//)[^/@]*@", "***@", tracking_uri)
+
+
+def _client(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
     import mlflow
 
     if tracking_uri.startswith("sqlite:///"):
-        Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        database = Path(tracking_uri.removeprefix("sqlite:///"))
+        # MLflow would make a new, empty one.
+        if must_exist and not database.exists():
+            raise FileNotFoundError(f"{database} is not there")
+        database.parent.mkdir(parents=True, exist_ok=True)
     # Global, because the flavours log through the fluent interface, which has no other way to be told.
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
@@ -203,6 +225,20 @@ def _details(result: TrainingResult, verdict: Verdict, fingerprints: Mapping[str
             for g in result.business.targets
         ],
     }
+
+
+@contextmanager
+def _reported(tracking_uri: str) -> Iterator[None]:
+    """Turns whatever MLflow, its database or its server fails with into one error that says where and, in a line, why."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
+        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise RegistryError(f"MLflow at {shown(tracking_uri)}: {shown(why)}") from error
 
 
 @contextmanager

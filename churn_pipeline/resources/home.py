@@ -13,8 +13,9 @@ import dagster as dg
 from churn_pipeline import mondays
 from churn_pipeline.errors import ChurnError
 from churn_pipeline.resources.dbt import DbtProject
+from churn_pipeline.resources.liveness import alive
 from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import home_lock
+from churn_pipeline.warehouse import connect, home_lock
 
 EXIT_CODE = "exit_code"
 
@@ -58,7 +59,9 @@ def home_resource(settings: Settings, dbt: DbtProject) -> dg.ResourceDefinition:
     def locked(context: dg.InitResourceContext) -> Iterator[Home]:
         run_id = context.run.run_id if context.run else "?"
         log = context.log.info if context.log else None
-        with home_lock(settings, f"Dagster run {run_id}", log):
+        # The warehouse stays open for the run's whole life: a BI tool that opened it between two steps would make the next one fail
+        # half-way, while here the run waits before it has done anything, and says for whom.
+        with alive(settings, run_id), home_lock(settings, f"Dagster run {run_id}", log), connect(settings):
             yield Home(settings, dbt)
 
     return dg.ResourceDefinition(resource_fn=locked, description="Settings and lock of one home directory.")

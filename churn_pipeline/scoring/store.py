@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
 import duckdb
@@ -14,9 +14,18 @@ from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
 _DRIVERS = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
 
 
+RESCORED = "rescored"
+
+
 @dataclass(frozen=True)
 class Stamp:
-    """What applies to every row of a scored Monday; versions are those of the registered models."""
+    """What applies to every row of a scored Monday.
+
+    Attributes:
+        scoring_mode: ``live``, ``as_of``, or ``rescored`` for another model than the one in force.
+        churn_30d_model_version: like the other versions, that of the registered model.
+        labels_closed_by: no model saw a label that closed after it.
+    """
 
     snapshot_date: date
     policy_version: str
@@ -24,6 +33,7 @@ class Stamp:
     churn_30d_model_version: str
     churn_90d_model_version: str
     expansion_model_version: str | None
+    labels_closed_by: date
     run_id: str
     scored_at: datetime
 
@@ -31,14 +41,15 @@ class Stamp:
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Creates schema ``scoring`` where absent."""
     con.execute("create schema if not exists scoring")
-    con.execute(
-        f"""
-        create table if not exists scoring.scores (
-            snapshot_date date, customer_id varchar, churn_probability_30d double, churn_probability_90d double,
-            expansion_propensity double, churn_drivers {_DRIVERS}, change_drivers {_DRIVERS}, expansion_drivers {_DRIVERS}
+    for table in ("scores", "rescores"):
+        con.execute(
+            f"""
+            create table if not exists scoring.{table} (
+                snapshot_date date, customer_id varchar, churn_probability_30d double, churn_probability_90d double,
+                expansion_propensity double, churn_drivers {_DRIVERS}, change_drivers {_DRIVERS}, expansion_drivers {_DRIVERS}
+            )
+            """
         )
-        """
-    )
     con.execute(
         """
         create table if not exists scoring.contributions (
@@ -48,48 +59,44 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
         """
     )
     con.execute("create table if not exists scoring.raised (snapshot_date date, share double)")
-    con.execute(
-        """
-        create table if not exists scoring.scored_mondays (
-            snapshot_date date, policy_version varchar, scoring_mode varchar, churn_30d_model_version varchar,
-            churn_90d_model_version varchar, expansion_model_version varchar, run_id varchar, scored_at timestamp
-        )
-        """
-    )
-    con.execute("create table if not exists scoring.approved_mondays (snapshot_date date)")
 
 
 def begin_run(con: duckdb.DuckDBPyConnection) -> None:
     """Forgets which Mondays the former run scored and approved; their scores stay."""
     create_tables(con)
     con.execute("begin")
-    con.execute("delete from scoring.scored_mondays")
-    con.execute("delete from scoring.approved_mondays")
+    con.execute(
+        """
+        create or replace table scoring.scored_mondays (
+            snapshot_date date, policy_version varchar, scoring_mode varchar, churn_30d_model_version varchar,
+            churn_90d_model_version varchar, expansion_model_version varchar, labels_closed_by date, run_id varchar,
+            scored_at timestamp
+        )
+        """
+    )
+    con.execute("create or replace table scoring.approved_mondays (snapshot_date date)")
     con.execute("commit")
 
 
 def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) -> None:
-    """Replaces exactly the scores of one Monday, in one transaction."""
+    """Replaces exactly the scores of one Monday, in one transaction. Scores of another model go beside those in force, not over them."""
     con.register("new_scores", scored.scores)
     con.register("new_contributions", scored.contributions)
+    rescored = stamp.scoring_mode == RESCORED
     con.execute("begin")
-    for table in ("scores", "contributions", "raised", "scored_mondays"):
+    for table in ("rescores",) if rescored else ("scores", "contributions", "raised"):
         con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
-    con.execute("insert into scoring.scores by name from new_scores")
-    con.execute("insert into scoring.contributions by name from new_contributions")
-    con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.raised_share])
+    if rescored:
+        con.execute("insert into scoring.rescores by name from new_scores")
+    else:
+        con.execute("insert into scoring.scores by name from new_scores")
+        con.execute("insert into scoring.contributions by name from new_contributions")
+        con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.raised_share])
+    con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
+    values = asdict(stamp)
     con.execute(
-        "insert into scoring.scored_mondays values (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            stamp.snapshot_date,
-            stamp.policy_version,
-            stamp.scoring_mode,
-            stamp.churn_30d_model_version,
-            stamp.churn_90d_model_version,
-            stamp.expansion_model_version,
-            stamp.run_id,
-            stamp.scored_at,
-        ],
+        f"insert into scoring.scored_mondays ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
+        list(values.values()),
     )
     con.execute("commit")
     con.unregister("new_scores")
@@ -99,6 +106,13 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
 def scored_mondays(con: duckdb.DuckDBPyConnection) -> list[date]:
     """The Mondays that this run scored, oldest first."""
     return [day for (day,) in con.execute("select snapshot_date from scoring.scored_mondays order by 1").fetchall()]
+
+
+def rescored(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether this run scores Mondays again with another model than the one in force."""
+    return con.execute("select count(*) > 0 from scoring.scored_mondays where scoring_mode = ?", [RESCORED]).fetchall()[
+        0
+    ][0]
 
 
 def raised_results(con: duckdb.DuckDBPyConnection) -> list[MondayCheck]:
@@ -126,12 +140,12 @@ def approve(con: duckdb.DuckDBPyConnection, passed: Sequence[date]) -> None:
     con.execute("commit")
 
 
-def approved_mondays(con: duckdb.DuckDBPyConnection) -> Mapping[date, int]:
-    """The approved Mondays with the number of their predictions."""
+def approved_mondays(con: duckdb.DuckDBPyConnection, table: str = "predictions") -> Mapping[date, int]:
+    """The approved Mondays with the number of their rows in ``predictions`` or ``predictions_rescored``."""
     return dict(
         con.execute(
-            """
-            select snapshot_date, count(*) from policy.predictions semi join scoring.approved_mondays using (snapshot_date)
+            f"""
+            select snapshot_date, count(*) from policy.{table} semi join scoring.approved_mondays using (snapshot_date)
             group by 1 order by 1
             """
         ).fetchall()

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from churn_pipeline.assets.common import MONDAYS_TO_TEST, PUBLISHED, landing_key, model_key, raw_key, weekly
+from churn_pipeline.assets.common import MONDAYS_TO_TEST, PUBLISHED, RESCORING, landing_key, model_key, raw_key, weekly
 from churn_pipeline.contract import TABLES
-from churn_pipeline.definitions import JOB, SCHEDULE, TRAINING_JOB, build_defs, monday_schedule
+from churn_pipeline.definitions import JOB, RESCORING_JOB, SCHEDULE, TRAINING_JOB, build_defs, monday_schedule
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.resources.dbt import DbtProject
 from churn_pipeline.resources.home import NoValues
@@ -82,7 +82,13 @@ def test_every_raw_table_reaches_publication_through_landing(graph: dg.AssetGrap
 
 def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> None:
     # Which Mondays the data tests look at is read by the tests alone.
-    assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) == {PUBLISHED, MONDAYS_TO_TEST}
+    others = {key for key in graph.get_all_asset_keys() if graph.get(key).group_name == RESCORING}
+    assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) - others == {PUBLISHED, MONDAYS_TO_TEST}
+
+
+def test_scoring_again_with_another_model_makes_nothing_that_a_monday_run_makes(defs: dg.Definitions) -> None:
+    made = {name: defs.resolve_job_def(name).asset_layer.selected_asset_keys for name in (JOB, RESCORING_JOB)}
+    assert made[JOB] & made[RESCORING_JOB] == {dg.AssetKey(["policy", "prediction_candidates"])}
 
 
 def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: Settings) -> None:

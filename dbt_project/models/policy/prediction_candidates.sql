@@ -10,8 +10,20 @@ scored_mondays as (
 
 scores as (
 
+    -- A run either scores its Mondays or scores them again with another model; policy and audit are the same for both.
     select * from {{ source('scoring', 'scores') }}
-    where snapshot_date in (select scored_mondays.snapshot_date from scored_mondays)
+    where
+        snapshot_date in (
+            select scored_mondays.snapshot_date from scored_mondays
+            where scored_mondays.scoring_mode <> 'rescored'
+        )
+    union all by name
+    select * from {{ source('scoring', 'rescores') }}
+    where
+        snapshot_date in (
+            select scored_mondays.snapshot_date from scored_mondays
+            where scored_mondays.scoring_mode = 'rescored'
+        )
 
 ),
 
@@ -55,7 +67,7 @@ measured as (
 
     select
         scores.*,
-        scored_mondays.* exclude (snapshot_date),
+        scored_mondays.* exclude (snapshot_date, labels_closed_by),
         features.plan_tier,
         features.industry,
         features.mrr,

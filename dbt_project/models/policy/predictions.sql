@@ -11,4 +11,6 @@
 -- Candidates are written, then audited Monday by Monday, and only what passed replaces what was there.
 select *
 from {{ ref('prediction_candidates') }}
-where snapshot_date in (select snapshot_date from scoring.approved_mondays)
+where
+    scoring_mode <> 'rescored'
+    and snapshot_date in (select snapshot_date from scoring.approved_mondays)

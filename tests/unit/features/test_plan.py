@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_pipeline.features.plan import MARTS, USAGE_DAYS, needed_snapshots, write_plan
+from churn_pipeline.features.plan import MARTS, USAGE_DAYS, first_mart_monday, needed_snapshots, write_plan
 
 MONDAY = date(2026, 3, 16)
 WEEK = timedelta(days=7)
@@ -97,16 +97,27 @@ def test_changed_feature_sql_builds_everything_from_scratch(con: duckdb.DuckDBPy
     assert con.execute("select count(*) from duckdb_tables() where schema_name = 'marts'").fetchone() == (0,)
 
 
-@given(st.lists(st.integers(-30, 30), min_size=1, max_size=5), st.integers(1, 40), st.integers(0, 400))
-def test_needed_snapshots_are_mondays_that_cover_every_request_and_no_day_without_data(
-    offsets: list[int], history: int, first_day: int
+@given(
+    st.lists(st.integers(-30, 30), min_size=1, max_size=5),
+    st.integers(1, 40),
+    st.integers(0, 60),
+    st.lists(st.integers(-90, 30), max_size=3),
+)
+def test_needed_snapshots_are_mondays_that_cover_every_request_and_its_training_and_no_day_without_data(
+    offsets: list[int], history: int, weeks_of_data: int, trained: list[int]
 ) -> None:
     requested = [MONDAY + n * WEEK for n in offsets]
-    first_fact = MONDAY - timedelta(days=first_day)
-    found = needed_snapshots(requested, history, first_fact)
-    assert all(day.weekday() == 0 and day > first_fact for day in found)
-    assert {day for day in requested if day > first_fact} <= set(found)
-    assert all(day >= min(requested) - history * WEEK for day in found)
+    training = [MONDAY + n * WEEK for n in trained if n <= max(offsets)]
+    first = MONDAY - weeks_of_data * WEEK
+    found = needed_snapshots(requested, history, first, training)
+    assert all(day.weekday() == 0 and day >= first for day in found)
+    assert {day for day in (*requested, *training) if day >= first} <= set(found)
+    earliest = min((*requested, *training)) - history * WEEK
+    assert not found or found[0] == max(first, earliest)
+
+
+def test_the_marts_begin_on_the_monday_after_the_first_event(con: duckdb.DuckDBPyConnection) -> None:
+    assert first_mart_monday(con) == MONDAY - 9 * WEEK
 
 
 def test_without_any_fact_nothing_is_needed() -> None:

@@ -1,0 +1,474 @@
+"""Messages as Block Kit, from facts alone: the same facts give the same JSON.
+
+Whatever others typed goes into ``rich_text`` elements, which Slack shows letter by letter: ``<!channel>`` pings nobody, ``*`` and
+backticks format nothing, ``:name:`` is no picture. There is no ``mrkdwn`` object in any block. What remains is the fallback
+text, shown in notifications; it is escaped, and sent with markup switched off.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from churn_pipeline.delivery.slack.facts import (
+    Alert,
+    AlertKind,
+    CustomerLine,
+    Digest,
+    ExpansionLine,
+    Link,
+    ModelHealth,
+    OwnerList,
+    TierCount,
+)
+from churn_pipeline.delivery.slack.text import clean, counted, mrkdwn, points, signed, signed_usd, usd
+
+Block = dict[str, Any]
+
+# Slack's own limits, https://docs.slack.dev/reference/block-kit/blocks.
+MAX_BLOCKS = 50
+MAX_HEADER = 150
+MAX_TEXT = 3_000
+# All blocks together: not documented, and refused as msg_blocks_too_long from about 13,200 characters on
+# (slackapi/bolt-js #2509); rich text was refused with 11,300 characters of plain text, so it is the JSON that is kept
+# below it (#2867).
+MAX_MESSAGE = 13_000
+
+MAX_FALLBACK = 500
+# Longer names are typing accidents or attacks; the identifier beside them stays whole.
+_NAME = 60
+_REASON = 120
+# Characters of JSON that the parts of variable length may take. With the fixed ones (4,000 at worst) they stay below
+# MAX_MESSAGE; ten calls take about 4,500.
+_CALLS, _CRITICAL, _EXPANSION, _LINKS = 5_200, 1_800, 1_600, 1_200
+_OWNER = 10_500
+_DETAILS = 4_000
+# A thread of one message per manager: beyond this many it would bury the channel.
+MAX_OWNERS = 20
+
+_TITLES: dict[AlertKind, str] = {
+    "run_failed": "Run failed: {subject}, Monday {day}",
+    "data_refused": "Data refused: {subject}, Monday {day}",
+    "model_refused": "New model refused: {subject}, Monday {day}",
+    "drift": "Drift: {subject}, Monday {day}",
+    "deadline": "Late: no {subject} for Monday {day}",
+}
+_TO_DO: dict[AlertKind, str] = {
+    "run_failed": "What was published before stays as it was. Mend the cause, then: churn run --week {day}",
+    "data_refused": "What was published before stays as it was. Mend the source, then: churn run --week {day}",
+    "model_refused": "The former model goes on scoring. The verdict and its figures: churn models",
+    "drift": "See first whether the source changed or the customers did; then, if needed: churn train --week {day}",
+    "deadline": "Nobody has a call list for this week yet. Is a run still going? If not: churn run --week {day}",
+}
+_SIGNS: dict[AlertKind, str] = {
+    "run_failed": "red_circle",
+    "data_refused": "red_circle",
+    "model_refused": "large_yellow_circle",
+    "drift": "large_yellow_circle",
+    "deadline": "red_circle",
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """What Slack is sent.
+
+    Attributes:
+        text: fallback for notifications and screen readers, escaped.
+        blocks: Block Kit.
+    """
+
+    text: str
+    blocks: tuple[Block, ...]
+
+    def builder_json(self) -> str:
+        """JSON that can be pasted into Slack's Block Kit Builder."""
+        return json.dumps({"blocks": self.blocks}, ensure_ascii=False)
+
+
+def digest_message(digest: Digest, threaded: bool) -> Message:
+    """Monday's message: money first, then whom to call.
+
+    Args:
+        digest: a published Monday.
+        threaded: whether the lists per owner follow in the thread; if not, the message says where to find them.
+    """
+    title = f"Monday {digest.snapshot_date}: {usd(digest.revenue_at_risk)} a year at risk"
+    change = _total_change(digest.tiers)
+    title += f" ({signed_usd(change)})" if change is not None else ""
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": title[:MAX_HEADER], "emoji": False}},
+        _rich(_line(_headline(digest)), _table(digest)),
+        *_list_block(
+            "Call first", [_call(row, digest.compared_with) for row in digest.calls], len(digest.calls), _CALLS, True
+        ),
+        *_critical(digest),
+        *_expansion(digest),
+        _context(_health(digest.health, digest.snapshot_date)),
+    ]
+    blocks += [_context(note) for note in _caveats(digest)]
+    blocks.append(_rich(_links(digest, threaded)))
+    urgent = sum(tier.customers for tier in digest.tiers if tier.risk_tier in ("CRITICAL", "HIGH"))
+    return _message(f"{title}; {counted(urgent, 'customer')} HIGH or CRITICAL", blocks)
+
+
+def owner_messages(digest: Digest) -> tuple[tuple[str, Message], ...]:
+    """The lists for the thread, one message an owner, the most money first; with the name that tells them apart."""
+    return tuple((row.owner or "", _owner(row, digest)) for row in digest.owners[:MAX_OWNERS])
+
+
+def alert_message(alert: Alert) -> Message:
+    """What broke, for which Monday, in whose words, and what to do about it."""
+    title = alert_title(alert)
+    what = clean(alert.what, 600, "no reason was given")
+    elements = [
+        _section({"type": "emoji", "name": _SIGNS[alert.kind]}, _text(f" {title}", bold=True)),
+        {"type": "rich_text_preformatted", "elements": [_text(what)]},
+    ]
+    # Twelve features are what anybody reads on a phone; the link leads to the rest.
+    details = [_section(_text(clean(detail, 200))) for detail in alert.details[:12]]
+    if details:
+        elements.append(_listed(_fitting(details, _DETAILS), ordered=False))
+    elements.append(_section(_text(_TO_DO[alert.kind].format(day=alert.snapshot_date))))
+    if links := _link_elements(alert.links):
+        elements.append(_section(*links))
+    at = f"{alert.at:%Y-%m-%d %H:%M %Z}".strip()
+    run = f" · run {clean(alert.run_id, 60)}" if alert.run_id else ""
+    return _message(f"{title}: {what}", [_rich(*elements), _context(f"{at}{run}")])
+
+
+def recovery_message(title: str, raised_at: datetime, cleared_at: datetime) -> Message:
+    """The note that an alert is over. It repeats the title, because without a thread it stands alone."""
+    said = f"Recovered after {_duration(cleared_at - raised_at)}: {clean(title, 200)}"
+    block = _rich(_section({"type": "emoji", "name": "white_check_mark"}, _text(f" {said}")))
+    return _message(said, [block])
+
+
+def alert_title(alert: Alert) -> str:
+    """One line that names an alert."""
+    return _TITLES[alert.kind].format(subject=clean(alert.subject, 100), day=alert.snapshot_date)
+
+
+def sample_digest(monday: date) -> Digest:
+    """A made-up Monday that shows what the digest looks like, for ``churn slack test``."""
+    owner, renewal = "Sample Manager", "Renewal is due in 30 days"
+    calls = (
+        CustomerLine(
+            *("SAMPLE-1", "Example & Sons", "growth", 9_900, 96_228, 0.81, 0.14, "CRITICAL", "HIGH"),
+            *(("Events in the last 7 days: only 2", renewal), "Retention Priority", owner),
+        ),
+        CustomerLine(
+            *("SAMPLE-2", "Sample <Industries>", "growth", 7_700, 53_592, 0.58, 0.02, "HIGH", "HIGH"),
+            *(("High-priority tickets in the last 90 days: 4",), "Flight Risk", owner),
+        ),
+        CustomerLine(
+            *("SAMPLE-3", "Placeholder GmbH", "starter", 5_600, 20_832, 0.31, -0.05, "MEDIUM", "MEDIUM"),
+            *(("Feature adoption of 0.22 over the last 30 days",), "Stable Base", owner),
+        ),
+    )
+    grower = ExpansionLine(
+        *("SAMPLE-4", "Specimen Ltd", "growth", "enterprise", 0.62, 38_000, owner),
+        ("Plan limits reached in the last 30 days: 9",),
+    )
+    return Digest(
+        snapshot_date=monday,
+        compared_with=monday - timedelta(days=7),
+        tiers=(
+            TierCount("CRITICAL", 1, 96_228, 1, 96_228),
+            TierCount("HIGH", 1, 53_592, -1, -41_500),
+            TierCount("MEDIUM", 1, 20_832, 0, -2_100),
+            TierCount("LOW", 40, 60_300, 2, 3_400),
+        ),
+        calls=calls,
+        into_critical=calls[:1],
+        into_critical_count=1,
+        left_critical=0,
+        gone_critical=0,
+        expansion=(grower,),
+        expansion_candidates=1,
+        expansion_ready=1,
+        expansion_uplift=38_000,
+        health=(),
+        model_changed=False,
+        policy_changed=False,
+        owners=(),
+        notes=("This is a sample with made-up customers, sent by 'churn slack test'.",),
+    )
+
+
+# What a digest is made of
+
+
+def _headline(digest: Digest) -> list[Block]:
+    urgent = [tier for tier in digest.tiers if tier.risk_tier in ("CRITICAL", "HIGH")]
+    count = sum(tier.customers for tier in urgent)
+    money = sum(tier.revenue_at_risk for tier in urgent)
+    if not count:
+        return [_text("Nobody is HIGH or CRITICAL this week.", bold=True)]
+    be = "is" if count == 1 else "are"
+    return [
+        _text(f"{counted(count, 'customer')} {be} HIGH or CRITICAL", bold=True),
+        _text(f" and account for {usd(money)} of it."),
+    ]
+
+
+def _table(digest: Digest) -> Block:
+    """Tiers as a table of fixed width; Slack has no narrower way to line figures up that webhooks can send, too."""
+    total = TierCount(
+        "all",
+        digest.customers,
+        digest.revenue_at_risk,
+        sum(tier.customers_change or 0 for tier in digest.tiers),
+        _total_change(digest.tiers),
+    )
+    compared = digest.compared_with is not None
+    rows = [["tier", "customers", *(["change"] if compared else []), "at risk", *(["change"] if compared else [])]]
+    for tier in (*digest.tiers, total):
+        row = [clean(tier.risk_tier, 12), f"{tier.customers:,}"]
+        row += [signed(tier.customers_change or 0)] if compared else []
+        row += [usd(tier.revenue_at_risk)]
+        row += [signed_usd(tier.revenue_change or 0)] if compared else []
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return {"type": "rich_text_preformatted", "elements": [_text("\n".join(lines))]}
+
+
+def _call(row: CustomerLine, compared_with: date | None) -> Block:
+    at_risk = f"{usd(row.revenue_at_risk)} at risk" if row.revenue_at_risk is not None else "revenue unknown"
+    told = [at_risk, _probability(row, compared_with), clean(row.play, 40)]
+    if row.csm_owner:
+        told.append(clean(row.csm_owner, 40))
+    why = "; ".join(clean(reason, _REASON) for reason in row.reasons[:3]) or "nothing raises the risk"
+    return _section(*_who(row.customer_id, row.company_name), _text(f" · {' · '.join(told)}\n{why}"))
+
+
+def _probability(row: CustomerLine, compared_with: date | None) -> str:
+    """``77% CRITICAL (+6 points, was HIGH)``."""
+    shown = f"{row.churn_probability_90d:.0%} {clean(row.risk_tier, 12)}"
+    if compared_with is None:
+        return shown
+    if row.probability_change is None:
+        return f"{shown} (new this week)"
+    moved = row.previous_risk_tier is not None and row.previous_risk_tier != row.risk_tier
+    was = f", was {clean(row.previous_risk_tier, 12)}" if moved else ""
+    return f"{shown} ({points(row.probability_change)} points{was})"
+
+
+def _critical(digest: Digest) -> list[Block]:
+    if digest.compared_with is None:
+        return []
+    left = []
+    if digest.left_critical:
+        left.append(f"{counted(digest.left_critical, 'customer')} left CRITICAL for a lower tier")
+    if digest.gone_critical:
+        left.append(f"{counted(digest.gone_critical, 'customer')} from CRITICAL no longer active")
+    if not digest.into_critical_count:
+        text = f"Nobody moved into CRITICAL; {', '.join(left)}." if left else "Nobody moved into CRITICAL."
+        return [_rich(_section(_text(text)))]
+    items = [
+        _section(
+            *_who(row.customer_id, row.company_name),
+            _text(f" · {usd(row.revenue_at_risk or 0)} at risk · {_probability(row, digest.compared_with)}"),
+        )
+        for row in digest.into_critical
+    ]
+    title = f"Moved into CRITICAL: {digest.into_critical_count:,}"
+    return _list_block(
+        title, items, digest.into_critical_count, _CRITICAL, False, f" ({', '.join(left)})" if left else ""
+    )
+
+
+def _expansion(digest: Digest) -> list[Block]:
+    if not digest.expansion_candidates:
+        return []
+    items = [
+        _section(
+            *_who(row.customer_id, row.company_name),
+            _text(
+                f" · +{usd(row.expected_arr_uplift)} · {clean(row.plan_tier, 20)} → {clean(row.target_tier, 20)} at "
+                f"{row.expansion_propensity:.0%}"
+                + "".join(f" · {clean(reason, _REASON)}" for reason in row.reasons[:1])
+            ),
+        )
+        for row in digest.expansion
+    ]
+    after = f", worth {usd(digest.expansion_uplift)} a year; {digest.expansion_ready:,} ready now"
+    title = f"Expansion: {counted(digest.expansion_candidates, 'candidate')}"
+    return _list_block(title, items, digest.expansion_candidates, _EXPANSION, False, after)
+
+
+def _health(models: Sequence[ModelHealth], monday: date) -> str:
+    if not models:
+        return "Model health: no figures are published for the models of this week."
+    first, *others = models
+    figures = []
+    if first.precision_top_200 is not None:
+        figures.append(f"{first.precision_top_200:.0%} of the 200 customers it ranked first did leave")
+    if first.auc is not None:
+        figures.append(f"AUC {first.auc:.2f}")
+    if first.ece is not None:
+        figures.append(f"calibrated within {100 * first.ece:.1f} points")
+    weeks = max((monday - model.labels_closed_by).days // 7 for model in models)
+    told = f"Model health: {_version(first)}, trained {counted(weeks, 'week')} ago, on weeks it had not seen: "
+    told += ", ".join(figures) or "no figures"
+    aucs = [f"{_version(model)} {model.auc:.2f}" for model in others[:3] if model.auc is not None]
+    return told + (f" (AUC of {', '.join(aucs)})." if aucs else ".")
+
+
+def _version(model: ModelHealth) -> str:
+    return f"{clean(model.target, 30)} v{clean(model.version, 10)}"
+
+
+def _caveats(digest: Digest) -> tuple[str, ...]:
+    told = []
+    if digest.compared_with is None:
+        told.append("No earlier Monday is published, so nothing is compared with last week.")
+    if digest.model_changed:
+        told.append(
+            "The model changed since last week: part of the changes above comes from it, not from the customers."
+        )
+    if digest.policy_changed:
+        told.append("The policy (cut-offs, weights or texts) changed since last week: tiers moved with it.")
+    return (*told, *(clean(note, 160) for note in digest.notes[:3]))
+
+
+def _links(digest: Digest, threaded: bool) -> Block:
+    elements = list(_link_elements(digest.links))
+    elements += [_text("  ·  ")] if elements else []
+    if not digest.owners:
+        return _section(*elements, _text("Whole list: "), _code(f"churn show --week {digest.snapshot_date} --top 200"))
+    lists = "Lists per owner are in the thread; the whole list: " if threaded else "Lists per owner: "
+    command = f"churn show --week {digest.snapshot_date}" + (" --top 200" if threaded else " --owner NAME")
+    hidden = len(digest.owners) - MAX_OWNERS
+    more = [_text(f" ({counted(hidden, 'owner')} more than fit into the thread)")] if threaded and hidden > 0 else []
+    return _section(*elements, _text(lists), _code(command), *more)
+
+
+def _owner(row: OwnerList, digest: Digest) -> Message:
+    name = clean(row.owner, _NAME) if row.owner else "Customers without an owner"
+    told = f"{counted(row.customers, 'customer')}, {usd(row.revenue_at_risk)} a year at risk, {row.urgent:,} HIGH or CRITICAL"
+    items = [_owner_call(line, digest.compared_with) for line in row.calls]
+    # The name is in quotes on the command line, and a quote in it would end them.
+    owner = f' --owner "{name}"' if row.owner and '"' not in name else ""
+    command = f"churn show --week {digest.snapshot_date}{owner} --top {min(row.customers, 200)}"
+    blocks = [
+        *_list_block(name, items, len(items), _OWNER, True, f": {told}"),
+        _rich(_section(_text("All of them: "), _code(command))),
+    ]
+    return _message(f"{name}: {told}", blocks)
+
+
+def _owner_call(row: CustomerLine, compared_with: date | None) -> Block:
+    at_risk = usd(row.revenue_at_risk) if row.revenue_at_risk is not None else "revenue unknown"
+    why = "".join(f" · {clean(reason, _REASON)}" for reason in row.reasons[:1])
+    return _section(
+        *_who(row.customer_id, row.company_name), _text(f" · {at_risk} · {_probability(row, compared_with)}{why}")
+    )
+
+
+# Block Kit
+
+
+def _message(text: str, blocks: Sequence[Block]) -> Message:
+    return Message(mrkdwn(clean(text, MAX_FALLBACK), MAX_FALLBACK), tuple(blocks))
+
+
+def _rich(*elements: Block) -> Block:
+    return {"type": "rich_text", "elements": list(elements)}
+
+
+def _section(*elements: Block) -> Block:
+    return {"type": "rich_text_section", "elements": list(elements)}
+
+
+def _line(elements: Iterable[Block]) -> Block:
+    return _section(*elements, _text("\n"))
+
+
+def _listed(items: list[Block], ordered: bool) -> Block:
+    return {"type": "rich_text_list", "style": "ordered" if ordered else "bullet", "elements": items}
+
+
+def _text(text: str, bold: bool = False) -> Block:
+    return {"type": "text", "text": text} | ({"style": {"bold": True}} if bold else {})
+
+
+def _code(text: str) -> Block:
+    return {"type": "text", "text": text, "style": {"code": True}}
+
+
+def _context(text: str) -> Block:
+    # Plain text knows no markup either; it is cut here because it is the one kind of text that Slack limits.
+    return {"type": "context", "elements": [{"type": "plain_text", "text": text[:MAX_TEXT], "emoji": False}]}
+
+
+def _who(customer_id: str, company_name: str | None) -> tuple[Block, ...]:
+    """The name in bold and the identifier that ``churn customer`` takes; the identifier alone where there is no name."""
+    shown = clean(customer_id, _NAME)
+    if not company_name or not company_name.strip():
+        return (_text(shown, bold=True),)
+    return _text(clean(company_name, _NAME), bold=True), _text(f" {shown}")
+
+
+def _link_elements(links: Sequence[Link]) -> tuple[Block, ...]:
+    """Links that a browser opens as links, commands and paths as code."""
+    elements: list[Block] = []
+    for link in links:
+        label, target = clean(link.label, 60), clean(link.target, 600)
+        if target.startswith(("https://", "http://")):
+            # An address that was cut leads nowhere.
+            shown = (
+                [{"type": "link", "url": link.target.strip(), "text": label}] if target == link.target.strip() else []
+            )
+        else:
+            shown = [_text(f"{label}: "), _code(target)]
+        between = [_text("  ·  ")] if elements and shown else []
+        if len(json.dumps([*elements, *between, *shown], ensure_ascii=False)) <= _LINKS:
+            elements += [*between, *shown]
+    return tuple(elements)
+
+
+def _list_block(
+    title: str, items: Sequence[Block], count: int, room: int, ordered: bool, after: str = ""
+) -> list[Block]:
+    """A bold title and a list, as much of it as fits; what does not is counted in the last line."""
+    heading = [_text(title, bold=True), *([_text(after)] if after else [])]
+    if not items:
+        return [_rich(_section(*heading))]
+    kept = _fitting(items, room)
+    more = [_section(_text(f"and {count - len(kept):,} more"))] if count > len(kept) else []
+    return [_rich(_section(*heading), _listed(kept, ordered), *more)]
+
+
+def _fitting(items: Sequence[Block], room: int) -> list[Block]:
+    """The first items, at least one, that take at most ``room`` characters of JSON."""
+    kept: list[Block] = []
+    for item in items:
+        room -= len(json.dumps(item, ensure_ascii=False)) + 2
+        if room < 0 and kept:
+            break
+        kept.append(item)
+    return kept
+
+
+def _total_change(tiers: Sequence[TierCount]) -> float | None:
+    changes = [tier.revenue_change for tier in tiers if tier.revenue_change is not None]
+    return sum(changes) if changes else None
+
+
+def _duration(span: timedelta) -> str:
+    minutes = max(0, round(span.total_seconds() / 60))
+    if minutes < 60:
+        return counted(minutes, "minute")
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else counted(hours // 24, "day")

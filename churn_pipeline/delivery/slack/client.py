@@ -1,0 +1,478 @@
+"""One conversation with Slack: a message sent, a message looked for, the configuration tried out.
+
+Every function returns what Slack said as a value. None raises for Slack's sake, none takes longer than it is told to, and none
+lets the token or the webhook's address out: slack-sdk logs addresses, so its logger is cut off here, and what its exceptions
+say is scrubbed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.error import URLError
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from slack_sdk.http_retry import RetryHandler
+
+Way = Literal["bot", "webhook", "none"]
+Outcome = Literal["delivered", "wait", "server_error", "unknown", "misconfigured", "rejected"]
+Found = Literal["found", "absent", "forbidden", "failed"]
+
+SLACK_API = "https://slack.com/api/"
+EVENT_TYPE = "churn_pipeline_message"
+# After the first attempt. Slack asks for a second or so when it rate limits; three attempts outlive one hiccup, and the outbox
+# outlives the rest.
+_RETRIES = 2
+# Pages of 100 messages that a search reads: what a channel says in the hours between an attempt and the next one.
+_PAGES = 5
+
+# What Slack answers when the message itself is the problem: waiting would not help.
+_REJECTED = frozenset(
+    [
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "invalid_payload",
+        "invalid_arguments",
+        "invalid_charset",
+        "invalid_json",
+        "invalid_attachments",
+        "json_not_object",
+        "msg_too_long",
+        "msg_blocks_too_long",
+        "no_text",
+        "missing_text_or_fallback_or_attachments",
+        "too_many_attachments",
+        "invalid_metadata_format",
+        "invalid_metadata_schema",
+        "metadata_too_large",
+    ]
+)
+# "It's possible some aspect of the operation succeeded before the error was raised", says Slack's documentation of the first two.
+_SERVER = frozenset(["internal_error", "fatal_error", "service_unavailable", "request_timeout", "rollup_error"])
+_RATE_LIMITED = frozenset(["ratelimited", "rate_limited", "message_limit_exceeded"])
+_ADVICE = {
+    "invalid_auth": "Slack does not accept the bot token: check CHURN_SLACK_TOKEN (xoxb-...)",
+    "not_authed": "Slack does not accept the bot token: check CHURN_SLACK_TOKEN (xoxb-...)",
+    "token_revoked": "the bot token was revoked: install the app again and set CHURN_SLACK_TOKEN",
+    "token_expired": "the bot token has expired: install the app again and set CHURN_SLACK_TOKEN",
+    "account_inactive": "the bot's account is switched off: install the app again and set CHURN_SLACK_TOKEN",
+    "missing_scope": "the app lacks a scope: add chat:write (and channels:history), install it again",
+    "channel_not_found": "no such channel, or a private one that the app is not in: give its ID (C...) and invite the app",
+    "not_in_channel": "the app is not in the channel: invite it, or add the scope chat:write.public",
+    "is_archived": "the channel is archived: choose another one",
+    "channel_is_archived": "the channel of the webhook is archived: create a webhook for another one",
+    "no_service": "the webhook is disabled or removed: create a new one and set CHURN_SLACK_WEBHOOK",
+    "no_team": "the workspace of the webhook is gone: create a new one and set CHURN_SLACK_WEBHOOK",
+    "invalid_token": "Slack does not accept the webhook's address: check CHURN_SLACK_WEBHOOK",
+    "action_prohibited": "an administrator restricts who may post there",
+}
+# With one of these no message will get through, whatever its channel.
+_EVERYWHERE = frozenset(
+    [
+        "invalid_auth",
+        "not_authed",
+        "token_revoked",
+        "token_expired",
+        "account_inactive",
+        "missing_scope",
+        "no_service",
+        "no_team",
+        "invalid_token",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SlackConfig:
+    """How to reach Slack. With neither token nor webhook nothing is sent, and messages are recorded instead.
+
+    Attributes:
+        token: of a bot; preferred when both are given, because only a bot can reply in a thread and look up what it sent.
+        webhook: address of an incoming webhook; it posts to the channel that it was made for.
+        channel: where a bot posts; an ID (C...) rather than a name, because only IDs can be searched.
+        channels: another channel for some kinds, by the kind of an alert or ``digest``.
+        timeout_seconds: how long one request may stay silent.
+        api: base of the Web API; GovSlack has its own.
+    """
+
+    token: SecretStr | None = None
+    webhook: SecretStr | None = None
+    channel: str | None = None
+    channels: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: int = 10
+    api: str = SLACK_API
+
+    @property
+    def way(self) -> Way:
+        if self.token is not None and self.token.get_secret_value().strip():
+            return "bot"
+        return "webhook" if self.webhook is not None and self.webhook.get_secret_value().strip() else "none"
+
+    def channel_for(self, kind: str) -> str | None:
+        """Where a message of a kind goes; a webhook has one channel and does not tell which."""
+        return None if self.way == "webhook" else self.channels.get(kind) or self.channel
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one attempt to send.
+
+    Attributes:
+        outcome: ``delivered``; ``wait`` (certainly not delivered, try later); ``server_error`` (Slack failed, most likely not
+            delivered); ``unknown`` (no usable answer, it may have been delivered); ``misconfigured`` (not delivered until
+            somebody acts); ``rejected`` (Slack dislikes this message).
+        reason: for people, without secrets.
+        channel_id: where a bot's message stands.
+        ts: its timestamp, which names it in its channel.
+        retry_after: seconds that Slack asks to wait.
+        everywhere: whether the next message would fare no better.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    channel_id: str | None = None
+    ts: str | None = None
+    retry_after: float = 0
+    everywhere: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """Whether a message stands in a channel; ``forbidden`` when the app may not look, ``failed`` when it could not this time."""
+
+    found: Found
+    reason: str = ""
+    ts: str | None = None
+
+
+def post(
+    config: SlackConfig,
+    *,
+    channel: str | None,
+    text: str,
+    blocks: Sequence[Mapping[str, Any]],
+    marker: str,
+    thread_ts: str | None = None,
+    seconds: float = 30,
+) -> Answer:
+    """Sends one message.
+
+    Rate limits (as long as Slack asks for less than ``seconds``), HTTP 500 and 503 and failures to connect are retried by
+    slack-sdk's handlers. A connection that breaks or falls silent after the request was sent is not: Slack may have the message.
+
+    Args:
+        config: how; not ``none``.
+        channel: required for a bot.
+        text: fallback, escaped.
+        blocks: Block Kit; empty for text alone.
+        marker: found again by `find`.
+        thread_ts: reply to this message of the channel.
+        seconds: hard bound on everything.
+    """
+    if config.way == "bot":
+        if not channel:
+            return Answer("misconfigured", "CHURN_SLACK_TOKEN is set and no channel is: set CHURN_SLACK_CHANNEL")
+        return _answered(
+            config, seconds, lambda: _post_as_bot(config, channel, text, blocks, marker, thread_ts, seconds)
+        )
+    return _answered(config, seconds, lambda: _post_to_webhook(config, text, blocks, seconds))
+
+
+def find(
+    config: SlackConfig,
+    *,
+    channel_id: str,
+    marker: str,
+    since: float,
+    thread_ts: str | None = None,
+    seconds: float = 30,
+) -> Search:
+    """Looks whether a message that carries ``marker`` stands in a channel, or in a thread of it.
+
+    Args:
+        config: with a token.
+        channel_id: an ID; Slack does not take names here.
+        marker: as given to `post`.
+        since: UNIX time before which it cannot have been sent.
+        thread_ts: look in this thread.
+        seconds: hard bound.
+    """
+    from slack_sdk.errors import SlackApiError
+
+    try:
+        ts = _within(seconds, lambda: _search(config, channel_id, marker, since, thread_ts, seconds))
+    except SlackApiError as error:
+        code = _code(error)
+        unheard = code in _RATE_LIMITED | _SERVER or _status(error) >= 429 or not _is_code(code)
+        return Search("failed" if unheard else "forbidden", _scrub(config, code))
+    except Exception as error:
+        return Search("failed", _scrub(config, _named(error)))
+    return Search("found", ts=ts) if ts else Search("absent")
+
+
+def check(config: SlackConfig, seconds: float = 30) -> tuple[bool, tuple[str, ...]]:
+    """Whether Slack accepts the configuration, as far as that can be told without posting, and what to know about it."""
+    match config.way:
+        case "none":
+            return False, (
+                "neither CHURN_SLACK_TOKEN nor CHURN_SLACK_WEBHOOK is set: messages go to the log and the outbox",
+            )
+        case "webhook":
+            return True, (
+                "a webhook: lists per owner are left out, and a message whose answer got lost may come twice",
+            )
+    said: dict[str, Any] = {}
+
+    def ask() -> Answer:
+        response = _web_client(config, seconds).auth_test()
+        headers = {str(name).lower(): value for name, value in response.headers.items()}
+        said.update(team=response.get("team"), user=response.get("user"), scopes=str(headers.get("x-oauth-scopes", "")))
+        return Answer("delivered")
+
+    answer = _answered(config, seconds, ask)
+    if answer.outcome != "delivered":
+        return False, (answer.reason,)
+    told = [f"bot {said['user']} of workspace {said['team']}"]
+    scopes = {scope.strip() for scope in said["scopes"].split(",")}
+    if not scopes & {"channels:history", "groups:history"}:
+        told.append(
+            "without the scope channels:history (groups:history), a message whose answer got lost may come twice"
+        )
+    named = sorted({name for name in (config.channel, *config.channels.values()) if name and not is_channel_id(name)})
+    if named:
+        told.append(
+            f"given by name, so not searched before the first message: {', '.join(named)}; an ID (C...) is better"
+        )
+    if "chat:write" not in scopes and any(scopes):
+        return False, (*told, _ADVICE["missing_scope"])
+    return config.channel is not None, (*told, *(() if config.channel else ("set CHURN_SLACK_CHANNEL",)))
+
+
+def is_channel_id(channel: str) -> bool:
+    return channel[:1] in "CGD" and len(channel) >= 8 and channel.isascii() and channel.isalnum() and channel.isupper()
+
+
+def _post_as_bot(
+    config: SlackConfig,
+    channel: str,
+    text: str,
+    blocks: Sequence[Mapping[str, Any]],
+    marker: str,
+    thread_ts: str | None,
+    seconds: float,
+) -> Answer:
+    response = _web_client(config, seconds).chat_postMessage(
+        channel=channel,
+        text=text,
+        blocks=[dict(block) for block in blocks] or None,
+        thread_ts=thread_ts,
+        metadata={"event_type": EVENT_TYPE, "event_payload": {"key": marker}},
+        # The fallback is plain: `*` and `_` in a name format nothing.
+        mrkdwn=False,
+        unfurl_links=False,
+        unfurl_media=False,
+    )
+    return Answer("delivered", channel_id=response.get("channel"), ts=response.get("ts"))
+
+
+def _post_to_webhook(config: SlackConfig, text: str, blocks: Sequence[Mapping[str, Any]], seconds: float) -> Answer:
+    from slack_sdk.webhook import WebhookClient
+
+    assert config.webhook is not None
+    client = WebhookClient(
+        config.webhook.get_secret_value().strip(),
+        timeout=_timeout(config, seconds),
+        logger=_silent_logger(),
+        retry_handlers=_retry_handlers(seconds),
+    )
+    body: dict[str, Any] = {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+    response = client.send_dict(body | ({"blocks": [dict(block) for block in blocks]} if blocks else {}))
+    said = response.body.strip()
+    if response.status_code == 200:
+        if said == "ok":
+            return Answer("delivered")
+        return Answer("misconfigured", "what answers at CHURN_SLACK_WEBHOOK is not a webhook of Slack")
+    return _judged(said, response.status_code, response.headers)
+
+
+def _search(
+    config: SlackConfig, channel_id: str, marker: str, since: float, thread_ts: str | None, seconds: float
+) -> str | None:
+    client = _web_client(config, seconds)
+    cursor: str | None = None
+    for _ in range(_PAGES):
+        # Five minutes for a clock that is not Slack's.
+        where: dict[str, Any] = {
+            "channel": channel_id, "oldest": f"{since - 300:.6f}", "limit": 100, "include_all_metadata": True, "cursor": cursor,
+        }  # fmt: skip
+        page = (
+            client.conversations_replies(ts=thread_ts, **where) if thread_ts else client.conversations_history(**where)
+        )
+        for message in page.get("messages") or ():
+            if _carries(message, marker):
+                return str(message["ts"])
+        cursor = (page.get("response_metadata") or {}).get("next_cursor")
+        if not cursor:
+            break
+    return None
+
+
+def _carries(message: Mapping[str, Any], marker: str) -> bool:
+    payload = (message.get("metadata") or {}).get("event_payload") or {}
+    # block_id as well: Slack gives metadata only to apps that it allows to read it, blocks to everybody who may read history.
+    return payload.get("key") == marker or any(block.get("block_id") == marker for block in message.get("blocks") or ())
+
+
+def _web_client(config: SlackConfig, seconds: float) -> Any:
+    from slack_sdk import WebClient
+
+    assert config.token is not None
+    return WebClient(
+        token=config.token.get_secret_value().strip(),
+        base_url=config.api,
+        timeout=_timeout(config, seconds),
+        logger=_silent_logger(),
+        retry_handlers=_retry_handlers(seconds),
+    )
+
+
+def _timeout(config: SlackConfig, seconds: float) -> int:
+    return max(1, min(config.timeout_seconds, int(seconds)))
+
+
+def _silent_logger() -> logging.Logger:
+    """A logger outside the tree: slack-sdk writes a webhook's whole address to its own at DEBUG, and on retries at INFO."""
+    return logging.Logger("slack_sdk", logging.CRITICAL + 1)
+
+
+def _retry_handlers(seconds: float) -> list[RetryHandler]:
+    from slack_sdk.http_retry import ConnectionErrorRetryHandler, RateLimitErrorRetryHandler
+    from slack_sdk.http_retry.builtin_handlers import ServerErrorRetryHandler
+
+    class PatientWithin(RateLimitErrorRetryHandler):
+        """Waits as Slack asks, unless that is longer than anybody waits here; slack-sdk's own would sleep for an hour."""
+
+        def _can_retry(self, *, response: Any = None, **rest: Any) -> bool:
+            asked = _retry_after(response.headers) if response is not None else None
+            return super()._can_retry(response=response, **rest) and asked is not None and asked < seconds / 2
+
+    return [
+        PatientWithin(max_retry_count=_RETRIES),
+        ServerErrorRetryHandler(max_retry_count=_RETRIES),
+        # URLError is a failure before the request was out. slack-sdk's default also repeats requests that were sent and whose
+        # answer never came: the way to post twice.
+        ConnectionErrorRetryHandler(max_retry_count=_RETRIES, error_types=[URLError]),
+    ]
+
+
+def _retry_after(headers: Mapping[str, Any]) -> float | None:
+    for name, value in headers.items():
+        if str(name).lower() == "retry-after":
+            text = str(value[0] if isinstance(value, list) else value)
+            return float(text) if text.isdigit() else None
+    return None
+
+
+def _answered(config: SlackConfig, seconds: float, call: Callable[[], Answer]) -> Answer:
+    """Runs a request and turns whatever happens into an answer."""
+    from slack_sdk.errors import SlackApiError, SlackRequestError
+
+    try:
+        answer = _within(seconds, call)
+    except SlackApiError as error:
+        answer = _judged(_code(error), _status(error), getattr(error.response, "headers", None) or {})
+    except URLError as error:
+        answer = Answer("wait", f"no connection to Slack: {error.reason}", everywhere=True)
+    except json.JSONDecodeError:
+        answer = Answer("unknown", "Slack's answer could not be read")
+    except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        if isinstance(error, http.client.InvalidURL):
+            answer = Answer("misconfigured", "the address of Slack is no address", everywhere=True)
+        else:
+            answer = Answer("unknown", f"Slack did not answer ({type(error).__name__})", everywhere=True)
+    except (SlackRequestError, ValueError):
+        # Their messages quote the address or the header, which is the secret.
+        answer = Answer("misconfigured", "the token or the address of the webhook is malformed", everywhere=True)
+    except Exception as error:
+        answer = Answer("unknown", _named(error), everywhere=True)
+    return Answer(**{**vars(answer), "reason": _scrub(config, answer.reason)})
+
+
+def _judged(code: str, status: int, headers: Mapping[str, Any]) -> Answer:
+    """What an error of Slack means for the message."""
+    if status == 429 or code in _RATE_LIMITED:
+        wait = _retry_after(headers) or 60.0
+        return Answer("wait", f"Slack asks to wait for {wait:.0f} s", retry_after=wait, everywhere=True)
+    if status >= 500 or code in _SERVER:
+        return Answer("server_error", f"Slack failed ({code if _is_code(code) else f'HTTP {status}'})", everywhere=True)
+    if code in _REJECTED:
+        return Answer("rejected", f"Slack does not take the message ({code})")
+    if not _is_code(code):
+        # A page of a proxy or a portal in the way; with 200 it may also be Slack's answer, damaged.
+        return Answer("unknown" if status == 200 else "wait", f"no answer of Slack's (HTTP {status})", everywhere=True)
+    return Answer("misconfigured", f"{_ADVICE.get(code, 'Slack refuses')} ({code})", everywhere=code in _EVERYWHERE)
+
+
+def _code(error: Any) -> str:
+    response = error.response
+    data = response if isinstance(response, Mapping) else getattr(response, "data", None)
+    return str(data.get("error", "")) if isinstance(data, Mapping) else ""
+
+
+def _status(error: Any) -> int:
+    return int(getattr(error.response, "status_code", 0) or 0)
+
+
+def _is_code(text: str) -> bool:
+    return 0 < len(text) <= 60 and text.isascii() and text.replace("_", "").isalnum()
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _scrub(config: SlackConfig, text: str) -> str:
+    """Takes the secrets out of a text, and of the webhook's address also its path, which is what is secret about it."""
+    for secret in (config.token, config.webhook):
+        value = secret.get_secret_value().strip() if secret is not None else ""
+        # Not urlsplit: it raises on a malformed address, and quotes it.
+        path = value.partition("://")[2].partition("/")[2]
+        for part in (value, path if len(path) > 8 else ""):
+            if part:
+                text = text.replace(part, "(secret)")
+    return text
+
+
+def _within[T](seconds: float, call: Callable[[], T]) -> T:
+    """Calls, and gives up after so many seconds.
+
+    Socket timeouts start anew with every byte and do not cover name resolution; only a thread that nobody waits for bounds
+    the whole. It is a daemon, so it does not keep the process from ending either.
+
+    Raises:
+        TimeoutError: it took longer; what it did is unknown.
+    """
+    results: list[T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="slack", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    if not results:
+        raise TimeoutError(f"nothing came back within {seconds:.0f} s")
+    return results[0]

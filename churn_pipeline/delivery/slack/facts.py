@@ -1,0 +1,180 @@
+"""What is told: plain values, without a word about how Slack shows them.
+
+Text may come from anybody (company names, reasons, error lines); it is cleaned where it is put into a message, not here.
+Money is USD a year unless a name says otherwise, probabilities are 0..1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+AlertKind = Literal["run_failed", "data_refused", "model_refused", "drift", "deadline"]
+ALERT_KINDS: tuple[AlertKind, ...] = ("run_failed", "data_refused", "model_refused", "drift", "deadline")
+DIGEST = "digest"
+
+
+@dataclass(frozen=True)
+class CustomerLine:
+    """One customer of the call list.
+
+    Attributes:
+        mrr: USD a month; None when unknown, and then `revenue_at_risk` is too.
+        probability_change: against the row of the Monday before; None for a customer who was not in it.
+        reasons: what raises the probability, strongest first.
+    """
+
+    customer_id: str
+    company_name: str | None
+    plan_tier: str | None
+    mrr: float | None
+    revenue_at_risk: float | None
+    churn_probability_90d: float
+    probability_change: float | None
+    risk_tier: str
+    previous_risk_tier: str | None
+    reasons: tuple[str, ...]
+    play: str
+    csm_owner: str | None
+
+
+@dataclass(frozen=True)
+class TierCount:
+    """Customers and money in one risk tier; the changes are None when there is no earlier week to compare with."""
+
+    risk_tier: str
+    customers: int
+    revenue_at_risk: float
+    customers_change: int | None
+    revenue_change: float | None
+
+
+@dataclass(frozen=True)
+class ExpansionLine:
+    """One customer who is ready to grow. `expected_arr_uplift` already counts the propensity in."""
+
+    customer_id: str
+    company_name: str | None
+    plan_tier: str | None
+    target_tier: str | None
+    expansion_propensity: float
+    expected_arr_uplift: float
+    csm_owner: str | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelHealth:
+    """How good a model was on weeks it had not seen.
+
+    Attributes:
+        labels_closed_by: the Monday up to which it learned.
+        ece: expected calibration error, 0..1.
+        precision_top_200: share of the 200 customers it ranked first that did leave (or grow).
+    """
+
+    target: str
+    version: str
+    labels_closed_by: date
+    auc: float | None
+    ece: float | None
+    precision_top_200: float | None
+
+
+@dataclass(frozen=True)
+class OwnerList:
+    """The customers of one customer success manager; `owner` None gathers those who have nobody.
+
+    Attributes:
+        customers: all of them, of which `urgent` are HIGH or CRITICAL.
+        calls: the first of them by priority.
+    """
+
+    owner: str | None
+    customers: int
+    urgent: int
+    revenue_at_risk: float
+    calls: tuple[CustomerLine, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where to look next: an address that a browser opens, or a command."""
+
+    label: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A published Monday, as much of it as belongs into one message.
+
+    Attributes:
+        compared_with: the Monday before, where it is published.
+        tiers: CRITICAL first.
+        calls: the first customers by priority.
+        into_critical: the first of the `into_critical_count` that were in a lower tier on `compared_with`.
+        left_critical: customers who were CRITICAL and are in a lower tier now.
+        gone_critical: customers who were CRITICAL and are no longer active.
+        model_changed: some customer is scored by another model than on `compared_with`.
+        policy_changed: the cut-offs, weights or texts differ from those of `compared_with`.
+        notes: what monitoring has to add, one short sentence each.
+    """
+
+    snapshot_date: date
+    compared_with: date | None
+    tiers: tuple[TierCount, ...]
+    calls: tuple[CustomerLine, ...]
+    into_critical: tuple[CustomerLine, ...]
+    into_critical_count: int
+    left_critical: int
+    gone_critical: int
+    expansion: tuple[ExpansionLine, ...]
+    expansion_candidates: int
+    expansion_ready: int
+    expansion_uplift: float
+    health: tuple[ModelHealth, ...]
+    model_changed: bool
+    policy_changed: bool
+    owners: tuple[OwnerList, ...]
+    notes: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    @property
+    def customers(self) -> int:
+        return sum(tier.customers for tier in self.tiers)
+
+    @property
+    def revenue_at_risk(self) -> float:
+        return sum(tier.revenue_at_risk for tier in self.tiers)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that a person has to know about now.
+
+    Attributes:
+        kind: which channel it goes to and what it asks to be done.
+        snapshot_date: the Monday it is about.
+        subject: what is affected: an asset, a source file, a target.
+        what: the first line of the error, or what was found.
+        at: when it happened, aware.
+        details: more of it, one line each, such as the features that drifted.
+        run_id: of the run, if there is one.
+        links: where to look.
+    """
+
+    kind: AlertKind
+    snapshot_date: date
+    subject: str
+    what: str
+    at: datetime
+    details: tuple[str, ...] = ()
+    run_id: str | None = None
+    links: tuple[Link, ...] = field(default=())
+
+    @property
+    def cause(self) -> str:
+        """What makes two alerts the same one: retries of a run differ in time, run_id and wording, and still have one cause."""
+        return f"{self.kind}/{self.snapshot_date}/{self.subject}"

@@ -1,0 +1,492 @@
+"""The durable outbox: one JSON file per message in HOME/data/outbox, and the way from ``pending`` to ``sent``.
+
+States of a message::
+
+    pending ──> sending ──> sent          Slack took it; kept for some weeks so that nothing is said twice
+       │           └──────> pending       Slack certainly did not take it
+       ├──────────────────> recorded      no Slack is configured; beside it lies NAME.blocks.json for the Block Kit Builder
+       └──────────────────> dropped       too old, superseded, given up; the file says why
+
+``sending`` is on disk before the request goes out, so a process that finds it there knows that an attempt was made whose end
+nobody noted. With a bot token it looks into the channel; else it sends again, says that this may be a repeat, and gives up after
+three attempts without an answer. Two locks keep processes apart: one for the files, held for milliseconds, and one for sending.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from churn_pipeline.delivery.slack.blocks import Message
+from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post
+from churn_pipeline.delivery.slack.facts import DIGEST
+
+State = Literal["pending", "sending", "sent", "recorded", "dropped"]
+log = logging.getLogger(__name__)
+
+# Older news is no news: the next digest is there, and whoever could act on an alert has met its cause by now.
+MAX_AGE = timedelta(days=7)
+# More than that waiting means that nobody reads them anyway; the newest are kept.
+MAX_WAITING = 200
+# Attempts without an answer, where nobody can be asked: at most this many copies of one message.
+MAX_UNANSWERED = 3
+# How long after an attempt without an answer the message may still appear; grows tenfold with each such attempt (1, 10, 100 min).
+SETTLE = timedelta(minutes=1)
+# Messages of one occasion; a digest with its thread is at most 21.
+MAX_SENT = 30
+
+_REPEAT = "This may be a repeat: an earlier attempt to send it got no answer."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A message in the outbox.
+
+    Attributes:
+        key: what makes two messages the same one.
+        kind: ``digest`` or the kind of an alert; chooses the channel at the time of sending, so that a corrected setting helps
+            messages that wait.
+        order: position among those created in one moment.
+        snapshot_date: the Monday it is about.
+        cause: of an alert: what a retry would be about again.
+        title: of an alert, for its recovery note.
+        closes: of a recovery note: key of the alert that is over.
+        thread_of: key of the message whose thread it belongs into.
+        alone: what to do where there is no thread: ``send`` it by itself or ``drop`` it.
+        unanswered: attempts whose end nobody knows.
+        channel: where the last attempt was made, as configured; `channel_id` is what Slack calls it.
+        first_attempt: UNIX time by the machine's clock, which is what Slack's timestamps can be compared with.
+    """
+
+    key: str
+    kind: str
+    text: str
+    blocks: tuple[dict[str, Any], ...]
+    created_at: datetime
+    order: int = 0
+    snapshot_date: date | None = None
+    cause: str | None = None
+    title: str | None = None
+    closes: str | None = None
+    thread_of: str | None = None
+    alone: Literal["send", "drop"] = "send"
+    state: State = "pending"
+    attempts: int = 0
+    unanswered: int = 0
+    first_attempt: float | None = None
+    not_before: datetime | None = None
+    channel: str | None = None
+    channel_id: str | None = None
+    ts: str | None = None
+    reason: str = ""
+
+    @property
+    def marker(self) -> str:
+        """What names the message in Slack: no more than a digest of the key, since anybody in the channel may read it."""
+        return f"churn-{hashlib.sha256(self.key.encode()).hexdigest()[:32]}"
+
+    @property
+    def waits(self) -> bool:
+        return self.state in ("pending", "sending")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1, default=lambda value: value.isoformat())
+
+    @classmethod
+    def from_json(cls, text: str) -> Entry:
+        raw = json.loads(text)
+        for name in ("created_at", "not_before"):
+            raw[name] = datetime.fromisoformat(raw[name]) if raw[name] else None
+        raw["snapshot_date"] = date.fromisoformat(raw["snapshot_date"]) if raw["snapshot_date"] else None
+        return cls(**{**raw, "blocks": tuple(raw["blocks"])})
+
+
+@dataclass(frozen=True)
+class Flushed:
+    """What one occasion to send came to.
+
+    Attributes:
+        sent: keys that Slack has now.
+        recorded: keys that went to the log because no Slack is configured.
+        dropped: keys that were given up, with why.
+        waiting: messages still in the outbox.
+        problems: what somebody has to know or mend, each once.
+    """
+
+    sent: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    waiting: int = 0
+    problems: tuple[str, ...] = ()
+
+
+class Outbox:
+    """The outbox of one home.
+
+    Args:
+        folder: HOME/data/outbox; made when needed.
+        clock: the current instant, aware.
+        keep: how long a finished message is kept, so that it is not said again.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime], keep: timedelta = timedelta(weeks=8)) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._keep = keep
+
+    def now(self) -> datetime:
+        return self._clock().astimezone(UTC)
+
+    def entries(self) -> list[Entry]:
+        """Everything in the outbox, oldest first. A file that cannot be read is set aside, so that it stops nothing else."""
+        found = []
+        for path in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else ():
+            if path.name.endswith(".blocks.json"):
+                continue
+            try:
+                found.append(Entry.from_json(path.read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                # Swept by another process since the folder was listed.
+                continue
+            except (ValueError, KeyError, TypeError) as error:
+                aside = path.with_suffix(".unreadable")
+                path.replace(aside)
+                log.error("Slack: %s is no message of the outbox (%s); set aside as %s", path, error, aside.name)
+        return sorted(found, key=lambda entry: (entry.created_at, entry.order, entry.key))
+
+    def put(self, entries: Sequence[Entry], *, configured: bool) -> bool:
+        """Takes a message, and what belongs into its thread, unless it is there already.
+
+        An alert is there already when one of the same cause is open. A message that waits and that nobody tried to send yet
+        is replaced: a Monday that was run again has the newer figures. So is one that was only recorded, once Slack is
+        configured.
+
+        Args:
+            entries: the message, then its thread.
+            configured: whether there is a Slack to send it to.
+
+        Returns:
+            Whether it was taken.
+        """
+        first, *thread = entries
+        with self._files():
+            if first.cause is not None and self.open_alert(first.cause, configured=configured) is not None:
+                return False
+            present = self._read(first.key)
+            if present is not None:
+                untried = present.state == "pending" and present.attempts == 0
+                if not untried and not (present.state == "recorded" and configured):
+                    return False
+                for entry in self.entries():
+                    if entry.thread_of == first.key and entry.state in ("pending", "recorded"):
+                        self._remove(entry)
+                first = replace(first, created_at=present.created_at if untried else first.created_at)
+            # The thread before what it hangs on: killed in between, the run that comes back writes all of it again.
+            for order, entry in enumerate(thread, start=1):
+                self._write(replace(entry, order=order, created_at=first.created_at))
+            self._write(first)
+        return True
+
+    def open_alert(self, cause: str, *, configured: bool) -> Entry | None:
+        """The newest alert of a cause that nothing has closed, as far as somebody was or will be told of it."""
+        return next((entry for entry in self.open_alerts(configured=configured) if entry.cause == cause), None)
+
+    def open_alerts(self, *, configured: bool) -> list[Entry]:
+        """All alerts that are not over, newest first."""
+        entries = self.entries()
+        closed = {entry.closes for entry in entries}
+        heard = {"pending", "sending", "sent"} | (set() if configured else {"recorded"})
+        return [
+            entry for entry in reversed(entries) if entry.cause and entry.key not in closed and entry.state in heard
+        ]
+
+    def flush(self, config: SlackConfig, seconds: float = 60, limit: int = MAX_SENT) -> Flushed:
+        """Sends what waits, oldest first, as much as time and Slack allow.
+
+        Args:
+            config: how to reach Slack; with neither token nor webhook what waits is recorded.
+            seconds: hard bound on the time spent.
+            limit: most messages sent.
+        """
+        deadline = time.monotonic() + seconds
+        with self._lock("sending", wait=min(seconds / 2, 10)) as held:
+            if not held:
+                waiting = sum(entry.waits for entry in self.entries())
+                return Flushed(waiting=waiting, problems=("another process is sending what waits",) if waiting else ())
+            self._sweep()
+            return self._flush(config, deadline, limit)
+
+    def _flush(self, config: SlackConfig, deadline: float, limit: int) -> Flushed:
+        before = {entry.key: entry.state for entry in self.entries()}
+        problems: dict[str, None] = {}
+        blocked: set[str | None] = set()
+        requests = 0
+        self._drop_outdated()
+        for waiting in [entry for entry in self.entries() if entry.waits]:
+            if config.way == "none":
+                self._record(waiting)
+                continue
+            entry = self._threaded(waiting, config)
+            channel = config.channel_for(waiting.kind)
+            if entry is None or channel in blocked or (entry.not_before and entry.not_before > self.now()):
+                continue
+            left = deadline - time.monotonic()
+            if left < 1 or requests >= limit:
+                problems.setdefault("more waits than could be sent now; the rest follows next time")
+                break
+            requests += 1
+            answer = self._send(entry, channel, config, left)
+            if answer.outcome == "rejected":
+                requests += 1
+                answer = self._send(entry, channel, config, max(1.0, deadline - time.monotonic()))
+            if answer.reason:
+                problems.setdefault(answer.reason)
+            if answer.everywhere:
+                break
+            if answer.outcome == "misconfigured":
+                blocked.add(channel)
+        after = self.entries()
+        changed = {entry.key: entry for entry in after if before.get(entry.key) != entry.state}
+        done = Flushed(
+            sent=tuple(key for key, entry in changed.items() if entry.state == "sent"),
+            recorded=tuple(key for key, entry in changed.items() if entry.state == "recorded"),
+            dropped={key: entry.reason for key, entry in changed.items() if entry.state == "dropped"},
+            waiting=sum(entry.waits for entry in after),
+            problems=tuple(problems),
+        )
+        for problem in done.problems:
+            log.warning("Slack: %s (%d waiting in %s)", problem, done.waiting, self.folder)
+        return done
+
+    def _send(self, entry: Entry, channel: str | None, config: SlackConfig, seconds: float) -> Answer:
+        """One message on its way: is it there already, note that it is tried, send it, note what came of it."""
+        started = time.monotonic()
+        if entry.state == "sending":
+            there = self._looked_up(entry, channel, config, seconds)
+            if there is not None:
+                return there
+        with self._files():
+            # Read again: newer figures may have taken its place, or the channel was just found not to hold it.
+            entry = self._read(entry.key) or entry
+            if entry.unanswered >= MAX_UNANSWERED:
+                self._drop(entry, f"{entry.unanswered} attempts got no answer, and nobody can be asked if it arrived")
+                return Answer("wait")
+            blocks = _outgoing(entry)
+            entry = replace(
+                entry,
+                state="sending",
+                channel=channel,
+                attempts=entry.attempts + 1,
+                unanswered=entry.unanswered + 1,
+                first_attempt=entry.first_attempt or time.time(),
+                not_before=self.now() + SETTLE * 10**entry.unanswered,
+            )
+            self._write(entry)
+        answer = post(
+            config,
+            channel=channel,
+            text=entry.text,
+            blocks=blocks,
+            marker=entry.marker,
+            thread_ts=self._parent_ts(entry, config),
+            seconds=max(1.0, seconds - (time.monotonic() - started)),
+        )
+        answered = replace(entry, unanswered=entry.unanswered - 1, not_before=None, reason=answer.reason)
+        match answer.outcome:
+            case "delivered":
+                self._write(replace(answered, state="sent", channel_id=answer.channel_id, ts=answer.ts, reason=""))
+            case "unknown":
+                self._write(replace(entry, reason=answer.reason))
+            case "server_error" if config.way == "bot":
+                # Stays `sending`, so that the channel is looked at first: Slack may have failed after it had posted.
+                self._write(replace(answered, not_before=self.now() + SETTLE))
+            case "rejected" if entry.blocks:
+                # The words without their form are better than nothing.
+                log.error("Slack: %s (%s); sent again as text", answer.reason, entry.key)
+                self._write(replace(answered, state="pending", blocks=()))
+            case "rejected":
+                self._drop(answered, answer.reason)
+                return replace(answer, outcome="wait")
+            case _:
+                wait = timedelta(seconds=answer.retry_after)
+                self._write(replace(answered, state="pending", not_before=self.now() + wait if wait else None))
+        return answer
+
+    def _looked_up(self, entry: Entry, channel: str | None, config: SlackConfig, seconds: float) -> Answer | None:
+        """Asks Slack what became of an attempt. None when the message is not there, or nobody can be asked."""
+        channel_id = self._channel_id(entry.channel or channel) if config.way == "bot" else None
+        if channel_id is None:
+            return None
+        search = find(
+            config,
+            channel_id=channel_id,
+            marker=entry.marker,
+            since=entry.first_attempt or 0.0,
+            thread_ts=self._parent_ts(entry, config),
+            seconds=seconds,
+        )
+        match search.found:
+            case "found":
+                self._write(
+                    replace(
+                        entry,
+                        state="sent",
+                        channel_id=channel_id,
+                        ts=search.ts,
+                        not_before=None,
+                        unanswered=0,
+                        reason="",
+                    )
+                )
+                return Answer("delivered", channel_id=channel_id, ts=search.ts)
+            case "failed":
+                return Answer(
+                    "wait", f"could not look whether a message had arrived ({search.reason})", everywhere=True
+                )
+            case "absent":
+                self._write(replace(entry, state="pending", unanswered=0))
+            case "forbidden":
+                log.warning("Slack: may not look whether %s had arrived (%s)", entry.key, search.reason)
+        return None
+
+    def _channel_id(self, channel: str | None) -> str | None:
+        """The ID that a search needs: given, or told by Slack with an earlier message to the same name."""
+        if channel is None or is_channel_id(channel):
+            return channel
+        known = (entry.channel_id for entry in reversed(self.entries()) if entry.channel == channel)
+        return next((channel_id for channel_id in known if channel_id), None)
+
+    def _threaded(self, entry: Entry, config: SlackConfig) -> Entry | None:
+        """The entry when what it hangs on allows it to go; None when it has to wait, or will never go."""
+        if entry.thread_of is None:
+            return entry
+        parent = self._read(entry.thread_of)
+        if parent is None:
+            return entry if entry.alone == "send" else None
+        if parent.waits:
+            return None
+        if parent.state in ("dropped", "recorded"):
+            self._drop(entry, f"what it belongs to was {parent.state}")
+            return None
+        if self._parent_ts(entry, config) is None and entry.alone == "drop":
+            self._drop(entry, "a webhook cannot reply in a thread")
+            return None
+        return entry
+
+    def _parent_ts(self, entry: Entry, config: SlackConfig) -> str | None:
+        parent = self._read(entry.thread_of) if entry.thread_of and config.way == "bot" else None
+        return parent.ts if parent is not None else None
+
+    def _drop_outdated(self) -> None:
+        entries = [entry for entry in self.entries() if entry.waits]
+        digests = [entry for entry in self.entries() if entry.kind == DIGEST and entry.thread_of is None]
+        newest = max((entry.snapshot_date for entry in digests if entry.snapshot_date), default=None)
+        for position, entry in enumerate(entries):
+            if entry.kind == DIGEST and entry.snapshot_date and newest and entry.snapshot_date < newest:
+                self._drop(entry, f"superseded by the digest of {newest}")
+            elif self.now() - entry.created_at > MAX_AGE:
+                self._drop(entry, f"superseded: it waited for more than {MAX_AGE.days} days. {entry.reason}".strip())
+            elif position < len(entries) - MAX_WAITING:
+                self._drop(entry, f"more than {MAX_WAITING} messages wait, and this is one of the oldest")
+
+    def _record(self, entry: Entry) -> None:
+        message = Message(entry.text, entry.blocks)
+        name = self._path(entry.key).with_suffix(".blocks.json")
+        _replace_file(name, message.builder_json())
+        self._write(replace(entry, state="recorded", reason="neither a token nor a webhook of Slack is configured"))
+        log.info("Slack is not configured; for the Block Kit Builder (%s): %s", name, message.builder_json())
+
+    def _drop(self, entry: Entry, reason: str) -> None:
+        log.warning("Slack: '%s' is dropped: %s (%s)", entry.text, reason, self._path(entry.key))
+        self._write(replace(entry, state="dropped", reason=reason))
+
+    def _sweep(self) -> None:
+        """Removes what is over and old, and what a killed process left half-written."""
+        with self._files():
+            for entry in self.entries():
+                if not entry.waits and self.now() - entry.created_at > self._keep:
+                    self._remove(entry)
+            for leftover in self.folder.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+
+    def _path(self, key: str) -> Path:
+        slug = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:80]
+        return self.folder / f"{slug}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.json"
+
+    def _read(self, key: str) -> Entry | None:
+        path = self._path(key)
+        return Entry.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def _write(self, entry: Entry) -> None:
+        _replace_file(self._path(entry.key), entry.to_json())
+
+    def _remove(self, entry: Entry) -> None:
+        path = self._path(entry.key)
+        path.with_suffix(".blocks.json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _files(self) -> Iterator[None]:
+        """Nobody else changes files meanwhile.
+
+        Raises:
+            TimeoutError: somebody has held them for ten seconds.
+        """
+        with self._lock("files") as held:
+            if not held:
+                raise TimeoutError(f"another process holds {self.folder} and does not let go")
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, wait: float = 10) -> Iterator[bool]:
+        """An flock, which dies with its holder. Yields whether it was got within ``wait`` seconds."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f".{name}.lock").open("a") as file:
+            end = time.monotonic() + wait
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() >= end:
+                        yield False
+                        return
+                    time.sleep(0.02)
+                    continue
+                yield True
+                return
+
+
+def _outgoing(entry: Entry) -> tuple[dict[str, Any], ...]:
+    """The blocks with what is only known when they are sent: a name to find them by, and whether they may be a repeat."""
+    if not entry.blocks:
+        return ()
+    first, *rest = entry.blocks
+    repeat = {"type": "context", "elements": [{"type": "plain_text", "text": _REPEAT, "emoji": False}]}
+    return ({**first, "block_id": entry.marker}, *rest, *([repeat] if entry.unanswered else []))
+
+
+def _replace_file(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, and onto the disk: the folder too, or a power cut could take the name back."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

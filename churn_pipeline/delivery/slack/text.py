@@ -1,0 +1,87 @@
+"""Text that others typed, made safe for a message; figures, made short enough to skim."""
+
+from __future__ import annotations
+
+import unicodedata
+
+ELLIPSIS = "…"
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# Zero-width joiner and non-joiner belong to Persian and Indic words and to emoji; every other invisible format character
+# (direction overrides above all, which make a name read backwards) only serves to deceive.
+_JOINERS = "\u200c\u200d"
+
+
+def clean(text: str | None, limit: int, empty: str = "unnamed") -> str:
+    """One line of visible text, at most ``limit`` characters, never empty: Slack refuses a message with an empty element.
+
+    Control characters and line breaks become spaces, invisible format characters vanish, halves of surrogate pairs, which
+    no file or socket takes, become U+FFFD.
+
+    Args:
+        text: from anywhere.
+        limit: at least 1; a longer text ends in an ellipsis.
+        empty: stands in when nothing visible is left.
+    """
+    # Long before the limit is applied, so that a novel typed into a name field costs nothing.
+    shown = " ".join("".join(_visible(character) for character in (text or "")[: 20 * limit + 1000]).split())
+    if not shown.strip(_JOINERS + " "):
+        return empty[:limit]
+    return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + ELLIPSIS
+
+
+def mrkdwn(text: str, limit: int) -> str:
+    """Escapes the three characters that Slack reads as markup, in at most ``limit`` characters.
+
+    ``<!channel>`` loses its power with its brackets. An entity is never cut in half, since ``&am`` would be shown as it stands.
+    """
+    pieces = [_ENTITIES.get(character, character) for character in text]
+    if sum(map(len, pieces)) <= limit:
+        return "".join(pieces)
+    kept: list[str] = []
+    room = limit - len(ELLIPSIS)
+    for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            break
+        kept.append(piece)
+    return "".join(kept) + ELLIPSIS
+
+
+def usd(amount: float) -> str:
+    """``$940``, ``$64K``, ``$1.2M``: three figures are what anybody remembers."""
+    size = abs(amount)
+    sign = "−" if amount < 0 and round(size) else ""
+    if size < 9_999.5:
+        return f"{sign}${size:,.0f}"
+    if size < 999_500:
+        return f"{sign}${size / 1e3:,.0f}K"
+    return f"{sign}${size / 1e6:,.1f}M"
+
+
+def signed_usd(amount: float) -> str:
+    """`usd` with its sign; ``±$0`` is a change of nothing."""
+    return f"+{usd(amount)}" if round(amount) > 0 else usd(amount) if round(amount) else "±$0"
+
+
+def signed(count: int) -> str:
+    return f"+{count:,}" if count > 0 else f"−{-count:,}" if count else "±0"
+
+
+def points(change: float) -> str:
+    """A change of probability in percentage points, ``+4``."""
+    return signed(round(100 * change))
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """``1 customer``, ``2 customers``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Zs", "Zl", "Zp"):
+        return " "
+    if category == "Cs":
+        return "\ufffd"
+    # Cn are no characters at all; some of them (U+FFFE, U+FFFF) are refused by strict JSON readers.
+    return "" if category in ("Cf", "Cn") and character not in _JOINERS else character

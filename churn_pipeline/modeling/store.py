@@ -1,0 +1,81 @@
+"""The models that the ledger names, from MLflow or, where MLflow is not there, from the copies kept in the home."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from churn_pipeline.errors import InputError, RegistryError
+from churn_pipeline.modeling import registry
+from churn_pipeline.modeling.ledger import LedgerRow
+from churn_pipeline.modeling.model import ScoringModel
+from churn_pipeline.settings import Settings
+
+# Key among a ledger row's metrics: the digest of the model it speaks of.
+DIGEST = "model_sha256"
+
+
+@dataclass
+class ModelStore:
+    """Models by ledger row, each loaded once a run.
+
+    MLflow is asked first. The copy in ``HOME/data/models`` lets scoring go on while MLflow is gone, or while its files are damaged; the
+    digest in the ledger makes sure that it is the same model.
+
+    Attributes:
+        settings: the home.
+        notices: what a person should know: which models came from the copy, and why.
+    """
+
+    settings: Settings
+    notices: list[str] = field(default_factory=list)
+    _loaded: dict[tuple[str, str], ScoringModel] = field(default_factory=dict)
+
+    def load(self, row: LedgerRow) -> ScoringModel:
+        """The model that a ledger row speaks of.
+
+        Raises:
+            RegistryError: MLflow does not give it, and there is no copy.
+            InputError: what is there is damaged, or is another model.
+        """
+        assert row.version is not None
+        key = (row.target, row.version)
+        if key not in self._loaded:
+            self._loaded[key] = self._read(row, row.version)
+        return self._loaded[key]
+
+    def _read(self, row: LedgerRow, version: str) -> ScoringModel:
+        settings, digest = self.settings, row.metrics.get(DIGEST)
+        where = f"model {row.target} version {version} in {registry.shown(settings.tracking_uri)}"
+        try:
+            contents = registry.files(row.target, version, settings.tracking_uri)
+            model = ScoringModel.from_files(contents, where, settings.threads, digest)
+        except (RegistryError, InputError) as error:
+            if not self._copy(row.target, version).is_dir():
+                raise
+            model = ScoringModel.load(self._copy(row.target, version), settings.threads, digest)
+            self.notices.append(
+                f"{row.target} version {version} comes from the copy in {settings.models}, because: {error}"
+            )
+        else:
+            self.keep(row.target, version, model)
+        return model
+
+    def keep(self, target: str, version: str, model: ScoringModel) -> None:
+        """Keeps a copy of a registered model, whole or not at all. One that is damaged is replaced."""
+        final = self._copy(target, version)
+        if final.is_dir():
+            try:
+                ScoringModel.load(final, digest=model.digest)
+                return
+            except InputError:
+                shutil.rmtree(final)
+        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        model.save(temporary)
+        temporary.rename(final)
+
+    def _copy(self, target: str, version: str) -> Path:
+        return self.settings.models / target / version

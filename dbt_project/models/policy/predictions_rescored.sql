@@ -1,0 +1,20 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ clear_window('snapshot_date', 'scoring.approved_mondays') }}",
+        post_hook="{{ refresh_changes() }}"
+    )
+}}
+
+-- What another model than the one in force would have said. Kept apart, so that nothing that monitors or publishes meets it.
+select
+    candidates.*,
+    candidates.snapshot_date < scored_mondays.labels_closed_by as is_in_sample
+from {{ ref('prediction_candidates') }} as candidates
+inner join {{ source('scoring', 'scored_mondays') }} as scored_mondays
+    on candidates.snapshot_date = scored_mondays.snapshot_date
+where
+    candidates.scoring_mode = 'rescored'
+    and candidates.snapshot_date in (select snapshot_date from scoring.approved_mondays)

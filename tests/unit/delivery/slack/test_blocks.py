@@ -1,0 +1,308 @@
+"""What is said, and that nobody's text can make Slack do anything but show it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from churn_pipeline.delivery.slack.blocks import (
+    MAX_BLOCKS,
+    MAX_FALLBACK,
+    MAX_HEADER,
+    MAX_MESSAGE,
+    MAX_OWNERS,
+    MAX_TEXT,
+    Message,
+    alert_message,
+    digest_message,
+    owner_messages,
+    recovery_message,
+    sample_digest,
+)
+from churn_pipeline.delivery.slack.facts import (
+    ALERT_KINDS,
+    Alert,
+    CustomerLine,
+    Digest,
+    ExpansionLine,
+    Link,
+    ModelHealth,
+    OwnerList,
+    TierCount,
+)
+from churn_pipeline.delivery.slack.text import clean, mrkdwn, signed_usd, usd
+from tests.support.slack_server import _refused
+
+MONDAY = date(2026, 11, 16)
+NASTY = [
+    "<!channel>", "<!everyone> & <@U123>", "`rm -rf`", "*bold* _it_ ~gone~", "a\nb\r\nc\u2028d", "\u202egnp.exe", "\x00\x1b[31m", "\ud800",
+    "x" * 4_000, "&amp;" * 900, '"' * 4_000, "\\" * 4_000, "😀" * 4_000, "", "   ", "\u200b", "\ufffe", "<https://evil.example|bank>", ":tada:",
+]  # fmt: skip
+anybody = st.one_of(st.sampled_from(NASTY), st.text(st.characters(), max_size=200))
+money = st.floats(-1e12, 1e12, allow_nan=False)
+share = st.floats(0, 1)
+tier = st.sampled_from(["CRITICAL", "HIGH", "MEDIUM", "LOW"])
+customer_lines = st.builds(
+    CustomerLine, anybody, st.none() | anybody, st.none() | anybody, st.none() | money, st.none() | money, share,
+    st.none() | st.floats(-1, 1), tier, st.none() | tier, st.lists(anybody, max_size=4).map(tuple), anybody, st.none() | anybody,
+)  # fmt: skip
+many_lines = st.lists(customer_lines, max_size=30).map(tuple)
+counts = st.integers(0, 10**7)
+expansions = st.builds(
+    ExpansionLine, anybody, st.none() | anybody, st.none() | anybody, st.none() | anybody, share, money, st.none() | anybody,
+    st.lists(anybody, max_size=2).map(tuple),
+)  # fmt: skip
+models = st.builds(ModelHealth, anybody, anybody, st.dates(date(2020, 1, 1), MONDAY), st.none() | share, st.none() | share, st.none() | share)  # fmt: skip
+links = st.lists(
+    st.builds(Link, anybody, anybody | anybody.map(lambda text: f"https://example.com/{text}")), max_size=8
+).map(tuple)
+digests = st.builds(
+    Digest,
+    snapshot_date=st.just(MONDAY),
+    compared_with=st.sampled_from([None, MONDAY - timedelta(days=7)]),
+    tiers=st.lists(
+        st.builds(TierCount, tier, counts, money, st.integers(-(10**7), 10**7), money), min_size=4, max_size=4
+    ).map(tuple),
+    calls=many_lines,
+    into_critical=many_lines,
+    into_critical_count=counts,
+    left_critical=counts,
+    gone_critical=counts,
+    expansion=st.lists(expansions, max_size=8).map(tuple),
+    expansion_candidates=counts,
+    expansion_ready=counts,
+    expansion_uplift=money,
+    health=st.lists(models, max_size=4).map(tuple),
+    model_changed=st.booleans(),
+    policy_changed=st.booleans(),
+    owners=st.lists(st.builds(OwnerList, st.none() | anybody, counts, counts, money, many_lines), max_size=3).map(
+        tuple
+    ),
+    notes=st.lists(anybody, max_size=8).map(tuple),
+    links=links,
+)
+alerts = st.builds(
+    Alert, st.sampled_from(ALERT_KINDS), st.just(MONDAY), anybody, anybody, st.just(datetime(2026, 11, 16, 8, 4, tzinfo=UTC)),
+    st.lists(anybody, max_size=40).map(tuple), st.none() | anybody, links,
+)  # fmt: skip
+
+
+@settings(max_examples=120, deadline=None)
+@given(digests, st.booleans())
+def test_whatever_a_digest_holds_slack_takes_it_and_reads_no_markup_in_it(digest: Digest, threaded: bool) -> None:
+    for message in (digest_message(digest, threaded), *(message for _, message in owner_messages(digest))):
+        assert_safe(message)
+
+
+@settings(max_examples=150, deadline=None)
+@given(alerts)
+def test_whatever_an_alert_holds_slack_takes_it_and_reads_no_markup_in_it(alert: Alert) -> None:
+    assert_safe(alert_message(alert))
+    assert_safe(recovery_message(alert.what, alert.at, alert.at + timedelta(minutes=61)))
+
+
+@pytest.mark.parametrize("text", ['"' * 4_000, "\\" * 4_000, "&" * 4_000, "😀" * 4_000])
+def test_text_that_is_long_everywhere_still_makes_messages_that_slack_takes(text: str) -> None:
+    line = CustomerLine(text, text, text, 1e12, 1e12, 1, -1, "CRITICAL", "MEDIUM", (text,) * 4, text, text)
+    grower = ExpansionLine(text, text, text, text, 1, 1e12, text, (text,) * 4)
+    health = (ModelHealth(text, text, date(2001, 1, 1), 0.5, 0.5, 0.5),) * 5
+    given_links = (Link(text, text), Link(text, "https://example.com/" + "a" * 500), Link(text, "https://example.com/"))
+    digest = Digest(
+        MONDAY, MONDAY - timedelta(days=7), tuple(TierCount(row, 10**7, 1e12, -(10**7), -1e12) for row in ("CRITICAL", "HIGH", "MEDIUM", "LOW")),
+        (line,) * 50, (line,) * 50, 10**7, 10**7, 10**7, (grower,) * 50, 10**7, 10**7, 1e12, health, True, True,
+        (OwnerList(text, 10**7, 10**7, 1e12, (line,) * 50),) * 50, (text,) * 9, given_links,
+    )  # fmt: skip
+    for message in (
+        digest_message(digest, True),
+        digest_message(digest, False),
+        *(m for _, m in owner_messages(digest)),
+    ):
+        assert_safe(message)
+    assert_safe(
+        alert_message(Alert("drift", MONDAY, text, text, datetime(2026, 11, 16), (text,) * 50, text, given_links))
+    )
+
+
+@given(st.text(), st.integers(1, 300))
+def test_escaped_text_has_no_bare_sign_of_markup_and_no_entity_cut_in_half(text: str, limit: int) -> None:
+    escaped = mrkdwn(text, limit)
+    assert len(escaped) <= limit
+    assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", escaped)
+
+
+def test_a_text_that_fits_is_escaped_whole_and_a_longer_one_ends_in_an_ellipsis() -> None:
+    assert mrkdwn("<!channel> & co", 100) == "&lt;!channel&gt; &amp; co"
+    assert mrkdwn("ab&cd", 9) == "ab&amp;cd"
+    assert mrkdwn("ab&cd", 8) == "ab&amp;…"
+    assert mrkdwn("ab&cd", 7) == "ab…"
+
+
+@given(st.text(st.characters()), st.integers(1, 300))
+def test_cleaned_text_is_one_visible_line_that_any_file_takes(text: str, limit: int) -> None:
+    cleaned = clean(text, limit)
+    assert 0 < len(cleaned) <= limit
+    assert cleaned == cleaned.strip()
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", cleaned)
+    cleaned.encode()
+
+
+def test_names_in_other_scripts_stay_as_they_are() -> None:
+    for name in ("Müller & Söhne", "株式会社サンプル", "می‌خواهم", "👩‍🚀 Space", "Ольга"):
+        assert clean(name, 60) == name
+
+
+def test_a_customer_of_4000_characters_is_cut_with_an_ellipsis_and_keeps_its_identifier() -> None:
+    digest = sample_digest(MONDAY)
+    line = replace(digest.calls[0], company_name="N" * 4_000, customer_id="C0000007")
+    shown = texts(digest_message(replace(digest, calls=(line,)), True))
+    assert "N" * 59 + "…" in shown
+    assert " C0000007" in shown
+
+
+def test_a_name_that_pings_everybody_is_shown_letter_by_letter() -> None:
+    digest = sample_digest(MONDAY)
+    line = replace(digest.calls[0], company_name="<!channel> *now* `x`")
+    message = digest_message(replace(digest, calls=(line,)), True)
+    assert {"type": "text", "text": "<!channel> *now* `x`", "style": {"bold": True}} in list(walk(message.blocks))
+    assert '"mrkdwn"' not in message.builder_json()
+
+
+def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_grow() -> None:
+    said = "\n".join(texts(digest_message(sample_digest(MONDAY), True)))
+    order = [
+        said.index(part)
+        for part in (
+            "$231K a year at risk (+$56K)",
+            "2 customers are HIGH or CRITICAL",
+            "Call first",
+            "Moved into CRITICAL: 1",
+            "Expansion: 1 candidate",
+        )
+    ]
+    assert order == sorted(order)
+    assert "81% CRITICAL (+14 points, was HIGH)" in said
+
+
+def test_a_first_week_says_that_there_is_nothing_to_compare_with_and_shows_no_changes() -> None:
+    digest = sample_digest(MONDAY)
+    tiers = tuple(replace(row, customers_change=None, revenue_change=None) for row in digest.tiers)
+    said = "\n".join(texts(digest_message(replace(digest, compared_with=None, tiers=tiers), True)))
+    assert "No earlier Monday is published" in said
+    assert "change" not in said
+    assert "Moved into CRITICAL" not in said
+
+
+def test_a_changed_model_is_named_as_a_reason_for_changes() -> None:
+    assert any(
+        "The model changed" in text
+        for text in texts(digest_message(replace(sample_digest(MONDAY), model_changed=True), True))
+    )
+
+
+def test_without_a_thread_the_digest_says_where_the_lists_are() -> None:
+    digest = sample_digest(MONDAY)
+    digest = replace(digest, owners=(OwnerList("Ann", 3, 1, 9_000, digest.calls),))
+    assert "churn show --week 2026-11-16 --owner NAME" in texts(digest_message(digest, False))
+    assert any("in the thread" in text for text in texts(digest_message(digest, True)))
+
+
+def test_more_owners_than_a_thread_bears_are_counted() -> None:
+    digest = replace(
+        sample_digest(MONDAY), owners=tuple(OwnerList(f"o{n}", 1, 0, 1, ()) for n in range(MAX_OWNERS + 3))
+    )
+    assert len(owner_messages(digest)) == MAX_OWNERS
+    assert any("3 owners more" in text for text in texts(digest_message(digest, True)))
+
+
+def test_a_list_that_does_not_fit_says_how_many_are_missing() -> None:
+    digest = sample_digest(MONDAY)
+    line = replace(digest.calls[0], company_name="Ö" * 60, reasons=("r" * 120,) * 3)
+    message = digest_message(replace(digest, calls=(line,) * 100), True)
+    shown = sum(text == "Ö" * 60 for text in texts(message))
+    assert f"and {100 - shown:,} more" in texts(message)
+    assert_safe(message)
+
+
+def test_an_alert_names_kind_subject_monday_first_line_and_what_to_do() -> None:
+    alert = Alert(
+        "data_refused",
+        MONDAY,
+        "usage_events",
+        "no column timestamp\nTraceback",
+        datetime(2026, 11, 16, 8, 4, tzinfo=UTC),
+        run_id="r1",
+    )
+    said = "\n".join(texts(alert_message(alert)))
+    assert "Data refused: usage_events, Monday 2026-11-16" in said
+    assert "no column timestamp Traceback" in said
+    assert "churn run --week 2026-11-16" in said
+    assert "2026-11-16 08:04 UTC · run r1" in said
+
+
+def test_two_attempts_at_one_thing_have_one_cause() -> None:
+    first = Alert("run_failed", MONDAY, "landing", "disk full", datetime(2026, 11, 16, 8, tzinfo=UTC), run_id="a")
+    again = replace(first, what="disk still full", at=first.at + timedelta(hours=1), run_id="b")
+    assert first.cause == again.cause != replace(first, subject="published").cause
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0, "$0"),
+        (940, "$940"),
+        (9_999, "$9,999"),
+        (9_999.6, "$10K"),
+        (999_499, "$999K"),
+        (999_500, "$1.0M"),
+        (73_485_857, "$73.5M"),
+        (-0.2, "$0"),
+        (-1_200_000, "−$1.2M"),
+    ],
+)
+def test_money_is_short_enough_to_skim(amount: float, shown: str) -> None:
+    assert usd(amount) == shown
+
+
+def test_a_change_of_money_carries_its_sign() -> None:
+    assert [signed_usd(value) for value in (12_000, -12_000, 0.3)] == ["+$12K", "−$12K", "±$0"]
+
+
+def assert_safe(message: Message) -> None:
+    assert _refused({"text": message.text, "blocks": list(message.blocks)}) == ""
+    assert 0 < len(message.blocks) <= MAX_BLOCKS
+    assert len(json.dumps(message.blocks, ensure_ascii=False)) <= MAX_MESSAGE
+    assert 0 < len(message.text) <= MAX_FALLBACK
+    assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", message.text)
+    for item in walk(message.blocks):
+        assert item.get("type") != "mrkdwn"
+        assert item.get("type") not in ("user", "usergroup", "channel", "broadcast")
+        if "emoji" in item:
+            assert item["emoji"] is False
+        if item.get("type") == "header":
+            assert len(item["text"]["text"]) <= MAX_HEADER
+        if isinstance(item.get("text"), str):
+            assert 0 < len(item["text"]) <= MAX_TEXT
+            item["text"].encode()
+    json.loads(message.builder_json())
+
+
+def texts(message: Message) -> list[str]:
+    return [item["text"] for item in walk(message.blocks) if isinstance(item.get("text"), str)]
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for inner in value.values():
+            yield from walk(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from walk(inner)
