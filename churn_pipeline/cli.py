@@ -162,6 +162,34 @@ def backfill(
         _fail(outcome.reason, outcome.exit_code)
 
 
+@app.command(name="replay-report")
+def replay_report(
+    first: Annotated[str, typer.Option("--from", metavar="MONDAY", help="First Monday, YYYY-MM-DD.")],
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="MONDAY", help="Last Monday.", show_default="latest")
+    ] = None,
+    capacity: Annotated[int, typer.Option(min=1, help="Calls a week: how much of the list is judged.")] = 200,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the page.", show_default="HOME/data/published/replay")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what the lists of past Mondays were worth, with the truth known today: a table here, a page with plots as HTML.
+
+    Each Monday's list is compared with logistic regression, a rule and chance, all with as many calls. Mondays that are not in the table
+    ('churn backfill' fills them) and windows that are still open are shown as such.
+    """
+    from churn_pipeline import report
+    from churn_pipeline.runner import report_replay
+
+    settings = _settings(home)
+    found, page = report_replay(
+        settings, _monday(settings, first), _monday(settings, last), capacity=capacity, folder=out, waiting=_complain
+    )
+    typer.echo(json.dumps(found.to_dict(), indent=1)) if as_json else report.print_replay(found, page)
+
+
 @app.command()
 def rollback(
     target: TargetArgument,

@@ -15,6 +15,7 @@ from churn_pipeline.assets.features import Translator, build_plan, dbt_stage
 from churn_pipeline.assets.landing import landing
 from churn_pipeline.assets.models import model_assets
 from churn_pipeline.assets.published import published, published_rescored
+from churn_pipeline.assets.replay import report_asset
 from churn_pipeline.assets.scores import rescores, scores
 from churn_pipeline.checks.mondays import features_check, predictions_check, raised_check
 from churn_pipeline.features.plan import MARTS
@@ -77,6 +78,7 @@ def build_defs(
         rescores(marts, weekly),
         dbt_stage("dbt_rescored", _RESCORED, dbt.manifest, translator, weekly),
         published_rescored(keys[_RESCORED], weekly),
+        report_asset(keys[_PREDICTIONS], weekly),
     ]
     checks = [
         features_check(keys[MARTS[0]], [keys[MARTS[1]]], weekly),
@@ -86,7 +88,7 @@ def build_defs(
     rescoring = dg.AssetSelection.groups(common.RESCORING)
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.all() - rescoring,
+        selection=dg.AssetSelection.all() - rescoring - dg.AssetSelection.groups(common.REPLAY),
         description="Lands what is new, builds the features, trains when a training Monday is due, scores and publishes.",
     )
     training_job = dg.define_asset_job(

@@ -19,6 +19,7 @@ from churn_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from churn_pipeline.delivery.runs import RunRow
+    from churn_pipeline.monitoring.replay import ReplayReport
 
 # What one line of the call list says. Sentences that push the probability up come first: they are why to call.
 _CALL_LIST = """
@@ -265,6 +266,55 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
     console.print(
         f"{len(weeks) - empty} of {len(weeks)} Mondays are there" + (f", {empty} stay empty." if empty else ".")
     )
+
+
+def print_replay(found: ReplayReport, page: Path) -> None:
+    """What past lists were worth, Monday by Monday, with the verdict above and the way to the page below."""
+    console = _console()
+    for sentence in (found.headline(), *found.findings()):
+        console.print(escape(sentence), soft_wrap=True)
+    table = Table(
+        box=SIMPLE,
+        pad_edge=False,
+        padding=(0, 1),
+        title=f"Customers who left within 90 days, among the first {found.capacity} of each list",
+        title_justify="left",
+    )
+    for name, justify in (
+        ("Monday", "left"),
+        ("mode", "left"),
+        ("left", "right"),
+        ("the list", "right"),
+        ("logistic regr.", "right"),
+        ("rule", "right"),
+        ("chance", "right"),
+        ("revenue captured", "right"),
+        ("flag precision", "right"),
+        ("flag recall", "right"),
+        ("ECE 90 d", "right"),
+        ("remark", "left"),
+    ):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in found.rows():
+        table.add_row(
+            str(row["snapshot_date"]),
+            row["scoring_mode"] or "",
+            _number(row["churners"], ",.0f"),
+            *(_number(row[f"{caller}_churners"], ",.0f") for caller in ("model", "logistic", "rule", "chance")),
+            _number(row["model_revenue_share"], ".0%"),
+            _number(row["precision"], ".0%"),
+            _number(row["recall"], ".1%"),
+            _number(row["ece_90d"], ".3f"),
+            escape(row["remark"]),
+        )
+    console.print(table)
+    for notice in found.notices:
+        console.print(escape(notice), soft_wrap=True)
+    console.print(f"Page with plots: {page}", markup=False, soft_wrap=True)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def print_run(found: dict[str, Any]) -> None:

@@ -6,9 +6,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn_pipeline.delivery import runs
+from churn_pipeline.mondays import latest_monday
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect, home_lock
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from churn_pipeline.modeling.ledger import LedgerRow
+    from churn_pipeline.monitoring.replay import ReplayReport
 
 # Dagster keeps its own state in the home too, tells nobody about it, and starts one run at a time. A run that never started is given
 # up after three minutes, or the queue would wait for it; for one that started and died see resources/liveness.py.
@@ -54,12 +57,16 @@ class Outcome:
 
 
 def prepare_home(settings: Settings) -> None:
-    """Creates the home's directories and Dagster's configuration in it."""
+    """Creates the home's directories and Dagster's configuration in it, and takes in a home that was moved."""
+    from churn_pipeline.modeling.registry import follow_home
+
     for folder in (settings.data, settings.mlflow_home, settings.dagster_home):
         folder.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if not config.exists() or config.read_text(encoding="utf-8").startswith(_HEAD):
         config.write_text(_DAGSTER_YAML, encoding="utf-8")
+    if settings.mlflow_tracking_uri is None:
+        follow_home(settings.mlflow_database, settings.mlflow_artifacts)
 
 
 def run_mondays(
@@ -153,6 +160,34 @@ def decide_model(
 
     with home_lock(settings, f"churn {decision}", waiting), connect(settings) as con:
         return lifecycle.decide_by_hand(con, settings, target, version, decision=decision, reason=reason, who=who)
+
+
+def report_replay(
+    settings: Settings,
+    first: date,
+    last: date,
+    *,
+    capacity: int,
+    folder: Path | None = None,
+    waiting: Callable[[str], None] | None = None,
+) -> tuple[ReplayReport, Path]:
+    """Judges past Mondays with the truth known today; returns the report and where its page lies.
+
+    Args:
+        settings: the home.
+        first: a Monday.
+        last: the last Monday.
+        capacity: calls a week.
+        folder: where the page goes; ``HOME/data/published/replay`` unless given.
+        waiting: called with a sentence when the home is in use.
+    """
+    from churn_pipeline.monitoring.publish import write_replay_report
+    from churn_pipeline.monitoring.replay import replay_report
+
+    latest = latest_monday(settings.clock(), settings.timezone)
+    with home_lock(settings, "churn replay-report", waiting), connect(settings) as con:
+        found = replay_report(con, settings, first, last, latest=latest, capacity=capacity)
+    return found, write_replay_report(found, settings, folder)
 
 
 def _execute(

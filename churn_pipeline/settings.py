@@ -132,9 +132,17 @@ class Settings(BaseSettings):
     def mlflow_home(self) -> Path:
         return self.home / "mlflow"
 
+    @property
+    def mlflow_database(self) -> Path:
+        return self.mlflow_home / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.mlflow_home / "artifacts"
+
     @cached_property
     def tracking_uri(self) -> str:
-        return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_home / 'mlflow.db'}"
+        return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_database}"
 
 
 def render_docs() -> str:

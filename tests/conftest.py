@@ -12,11 +12,20 @@ import pytest
 
 from churn_pipeline.settings import REPOSITORY, Settings
 from churn_pipeline.simulate import Simulation, simulate, write
+from tests.support.homes import copy_of
+from tests.support.truncation import truncate
 
 # A Monday with 90 weeks of data before it and 14 after, so that every label of it is known and the truncation test has
 # something to cut off. It is a training Monday of the grid.
 UNTIL = date(2026, 6, 29)
 MONDAY = date(2026, 3, 16)
+
+
+# A company that is small enough to be killed fifty times. TINY_MONDAY is a training Monday, TINY_BEFORE the Monday before it.
+TINY_UNTIL = date(2026, 6, 15)
+TINY_MONDAY = date(2026, 6, 8)
+TINY_BEFORE = date(2026, 6, 1)
+TINY = {"min_train_churners": 20, "min_test_churners": 5, "bootstrap_replicates": 50, "history_weeks": 60}
 
 
 @dataclass(frozen=True)
@@ -69,3 +78,33 @@ def scored_home(company: Company, home_at: Callable[..., Settings]) -> Settings:
     outcome = run_mondays(settings, MONDAY)
     assert outcome.exit_code == 0, outcome.reason
     return settings
+
+
+@pytest.fixture(scope="session")
+def tiny_company(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """900 customers over 62 weeks."""
+    out = tmp_path_factory.mktemp("tiny")
+    write(simulate(Simulation(customers=900, weeks=62, until=TINY_UNTIL, seed=5)), out)
+    return Company(out / "raw", out / "oracle.parquet", TINY_UNTIL)
+
+
+@pytest.fixture(scope="session")
+def tiny_home(
+    tiny_company: Company, tmp_path_factory: pytest.TempPathFactory, home_at: Callable[..., Settings]
+) -> Settings:
+    """A home that has scored TINY_BEFORE from what was known then; its settings see the raw data of a week later."""
+    from churn_pipeline.runner import run_mondays
+
+    early = tmp_path_factory.mktemp("early")
+    truncate(tiny_company.raw, early, TINY_BEFORE)
+    before = home_at(early, TINY_BEFORE, **TINY)
+    outcome = run_mondays(before, TINY_BEFORE)
+    assert outcome.exit_code == 0, outcome.reason
+    noon = datetime(TINY_MONDAY.year, TINY_MONDAY.month, TINY_MONDAY.day, 12, tzinfo=UTC)
+    return Settings(**before.model_dump(include=before.model_fields_set) | {"raw": tiny_company.raw, "now": noon})
+
+
+@pytest.fixture
+def tiny_copy(tiny_home: Settings, tmp_path: Path) -> Settings:
+    """A home of its own that has scored TINY_BEFORE."""
+    return copy_of(tiny_home, tmp_path / "home")

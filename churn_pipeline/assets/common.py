@@ -45,10 +45,12 @@ SCORES = dg.AssetKey(["scoring", "scores"])
 SCORED_MONDAYS = dg.AssetKey(["scoring", "scored_mondays"])
 RESCORES = dg.AssetKey(["scoring", "rescores"])
 PUBLISHED = dg.AssetKey("published")
+REPLAY_REPORT = dg.AssetKey("replay_report")
 RESCORED_COPY = dg.AssetKey("published_rescored")
 
-# Group of what a Monday run does not make.
+# Groups of what a Monday run does not make.
 RESCORING = "rescoring"
+REPLAY = "replay"
 
 
 def model_key(target: str) -> dg.AssetKey:

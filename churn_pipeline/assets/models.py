@@ -1,10 +1,8 @@
 """Models: one asset a target, which trains whatever training Mondays the Mondays of a run depend on."""
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -17,12 +15,9 @@ from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.registry import shown
 from churn_pipeline.modeling.targets import TARGETS, Target
 from churn_pipeline.mondays import training_monday
-from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, picture, table_metadata
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _PLOTS = {"calibration": plots.calibration, "precision and recall": plots.precision_recall}
 
@@ -143,12 +138,5 @@ def _figures(result: TrainingResult) -> dict[str, Any]:
             ["figure", "value and 95 % interval"], [(name, str(found)) for name, found in result.metrics.items()]
         ),
         "notices": dg.MetadataValue.json(list(result.notices)),
-        **{name: _picture(name, plot(result)) for name, plot in _PLOTS.items()},
+        **{name: picture(name, plot(result)) for name, plot in _PLOTS.items()},
     }
-
-
-def _picture(name: str, figure: "Figure") -> dg.MarkdownMetadataValue:
-    """A plot inside the metadata, so that it is seen where the asset is looked at; the full size lies in MLflow."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=70, bbox_inches="tight")
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")

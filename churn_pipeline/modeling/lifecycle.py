@@ -85,7 +85,7 @@ def train(
         {"data": data},
         settings.tracking_uri,
         # A tracking server keeps its artifacts where it was told to.
-        None if settings.mlflow_tracking_uri else settings.mlflow_home / "artifacts",
+        None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
         tags={"run_id": run_id},
     )
     models.keep(target.name, version, result.model)

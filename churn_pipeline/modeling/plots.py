@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,13 +142,16 @@ def beeswarm(result: TrainingResult) -> Figure:
         feature_names=[feature.label for feature in catalogue],
     )
     figure = plt.figure()
-    shap.plots.beeswarm(
-        explanation,
-        max_display=min(_TOP, len(catalogue)),
-        show=False,
-        plot_size=(8.6, 6.4),
-        group_remaining_features=False,
-    )
+    with warnings.catch_warnings():
+        # shap takes quantiles of each feature's values for the colours, and a category has none.
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        shap.plots.beeswarm(
+            explanation,
+            max_display=min(_TOP, len(catalogue)),
+            show=False,
+            plot_size=(8.6, 6.4),
+            group_remaining_features=False,
+        )
     axes = figure.axes[0]
     axes.set_xlabel("contribution to the log-odds: right raises, left lowers the probability", fontsize=10)
     axes.tick_params(axis="both", labelsize=9)

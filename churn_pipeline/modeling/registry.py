@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "churn-pipeline"
 _ARTIFACT = "model"
+# Where MLflow's tables hold the place of files.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+)
 
 
 def register(
@@ -142,6 +150,37 @@ def set_aliases(target: str, aliases: Mapping[str, str | None], tracking_uri: st
                 client.delete_registered_model_alias(target, alias)
             else:
                 client.set_registered_model_alias(target, alias, version)
+
+
+def follow_home(database: Path, artifact_root: Path) -> bool:
+    """Makes an MLflow database that was moved or restored with its home point at the files that came with it.
+
+    MLflow keeps absolute paths. A copy of a home would read its models from the original, and write new ones into it.
+
+    Args:
+        database: MLflow's SQLite file in the home; nothing happens where there is none.
+        artifact_root: where its files lie now.
+
+    Returns:
+        Whether anything was changed.
+    """
+    if not database.exists():
+        return False
+    now = artifact_root.resolve().as_uri()
+    try:
+        with closing(sqlite3.connect(database)) as con, con:
+            found = con.execute("select artifact_location from experiments where name = ?", [EXPERIMENT]).fetchone()
+            if found is None or found[0] == now:
+                return False
+            for table, column in _PLACES:
+                con.execute(
+                    f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                    [now, len(found[0]) + 1, len(found[0]), found[0]],
+                )
+    except sqlite3.Error:
+        # Damaged, locked or read-only: whoever needs MLflow next is told so by MLflow itself.
+        return False
+    return True
 
 
 def shown(tracking_uri: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -16,6 +18,9 @@ from churn_pipeline.resources.dbt import DbtProject
 from churn_pipeline.resources.liveness import alive
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect, home_lock
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXIT_CODE = "exit_code"
 
@@ -86,6 +91,13 @@ def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.Markdo
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def picture(name: str, figure: Figure) -> dg.MarkdownMetadataValue:
+    """A plot inside the metadata, so that it is seen where the asset is looked at; the full size lies elsewhere."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=70, bbox_inches="tight")
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
 
 
 def _cell(value: Any) -> str:

@@ -13,7 +13,7 @@ import pytest
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
 from tests.conftest import MONDAY, Company
-from tests.support.homes import PER_RUN, differences, query
+from tests.support.homes import PER_RUN, copy_of, differences, query
 
 WEEK = timedelta(days=7)
 
@@ -25,9 +25,7 @@ def published(settings: Settings, sql: str) -> list[tuple]:
 @pytest.fixture
 def copied_home(scored_home: Settings, tmp_path: Path) -> Settings:
     """A home of its own that has scored MONDAY already."""
-    home = tmp_path / "home"
-    shutil.copytree(scored_home.home, home)
-    return scored_home.model_copy(update={"home": home})
+    return copy_of(scored_home, tmp_path / "home")
 
 
 def test_every_active_customer_is_scored_exactly_once(scored_home: Settings) -> None:

@@ -19,7 +19,7 @@ from tests.conftest import MONDAY
 from tests.support.homes import query
 
 CHURN = str(Path(sys.executable).with_name("churn"))
-COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
+COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
 
 
 def churn(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +51,19 @@ def customers(settings: Settings, sql: str) -> list[tuple]:
 def test_every_command_is_known_by_the_help_of_the_whole() -> None:
     found = churn("--help")
     assert found.returncode == 0
-    assert COMMANDS == ["customer", "models", "run", "show", "simulate", "train", "ui"]
+    assert COMMANDS == [
+        "backfill",
+        "customer",
+        "models",
+        "promote",
+        "replay-report",
+        "rollback",
+        "run",
+        "show",
+        "simulate",
+        "train",
+        "ui",
+    ]
     for command in COMMANDS:
         assert command in found.stdout
     for word in ("CHURN_HOME", "Exit codes", "2 bad input", "3 refused"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import duckdb
+
+from churn_pipeline.settings import Settings
 
 # What may differ between two runs that give the same answer. scoring_mode says when a row was written, not what is in it.
 PER_RUN = ("run_id", "scored_at", "scoring_mode")
@@ -43,3 +46,9 @@ def differences(
             "only_left": count(f"{ours} except all {theirs}"),
             "only_right": count(f"{theirs} except all {ours}"),
         }
+
+
+def copy_of(settings: Settings, home: Path) -> Settings:
+    """A copy of a whole home, with settings that point at it."""
+    shutil.copytree(settings.home, home)
+    return Settings(**settings.model_dump(include=settings.model_fields_set) | {"home": home})

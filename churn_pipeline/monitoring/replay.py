@@ -1,0 +1,751 @@
+"""What each Monday's call list would have been worth, told with the truth known today.
+
+Read are the predictions of past Mondays, each written with the model that was in force then, and compared with who left
+afterwards. Beside the list stand the rule of thumb, logistic regression and chance, which rank the same customers and
+get the same number of calls.
+
+Nothing is said before it is known: a label counts once its window has closed, and what is not defined is None, never 0.
+The logistic regression of a Monday is fitted on what was closed at that Monday's training Monday, so it looks no
+further ahead than the model did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from churn_pipeline import mondays
+from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.features import frames
+from churn_pipeline.modeling.baselines import Logistic, rule_score
+from churn_pipeline.modeling.calibrate import sigmoid
+from churn_pipeline.modeling.catalogue import read_catalogue
+from churn_pipeline.modeling.encode import Encoder
+from churn_pipeline.modeling.evaluate import TOP_PER_WEEK, Estimate, Resamples, estimate, quantile_bins
+from churn_pipeline.modeling.guard import revenue_zeroed
+from churn_pipeline.modeling.slices import refit_slices
+from churn_pipeline.modeling.targets import TARGETS, Target
+from churn_pipeline.settings import Settings
+
+type Floats = NDArray[np.float64]
+type Ranking = Literal["revenue", "probability"]
+type Caller = Literal["model", "logistic", "rule", "chance"]
+
+# By revenue: priority_rank and, for a baseline, its score times annual revenue (the rule: the silent first, the larger
+# before the smaller). By probability: the score alone.
+RANKINGS: tuple[Ranking, ...] = ("revenue", "probability")
+CALLERS: tuple[Caller, ...] = ("model", "logistic", "rule", "chance")
+_SHORT, _LONG = TARGETS["churn_30d"], TARGETS["churn_90d"]
+NAMES: dict[Caller, str] = {
+    "model": "the list",
+    "logistic": "logistic regression",
+    "rule": f"the rule '{_LONG.rule.text}'",
+    "chance": "chance",
+}
+_DECILES = 10
+# Usage may rest over a long weekend. Longer, and whoever left in days without data would count as having stayed;
+# shorter, and a company that is closed on Sundays would know a week less than it does.
+_QUIET = timedelta(days=3)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the called of one Monday held. Fractional where a tie had to be cut, and for chance: both are expectations.
+
+    Attributes:
+        churners: of the called, those who left within 90 days.
+        revenue: annual revenue of those, in USD.
+    """
+
+    churners: float
+    revenue: float
+
+
+@dataclass(frozen=True)
+class Flag:
+    """The product's flag, churn_probability_30d > 0.7, against who left within 30 days.
+
+    Attributes:
+        flagged: customers flagged.
+        hits: of those, who left.
+        churners: all who left.
+    """
+
+    flagged: int
+    hits: int
+    churners: int
+
+    @property
+    def precision(self) -> float | None:
+        """hits / flagged; None when nobody was flagged."""
+        return self.hits / self.flagged if self.flagged else None
+
+    @property
+    def recall(self) -> float | None:
+        """hits / churners; None when nobody left."""
+        return self.hits / self.churners if self.churners else None
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """Expected calibration error of one Monday.
+
+    Attributes:
+        ece: mean absolute difference of forecast and observed share over 15 bins of equal size (Naeini et al., 2015).
+        floor: what true probabilities would show on as many customers, by chance alone: in a bin the difference is
+            about normal with variance sum p (1 - p), and the mean of its absolute value is sqrt(2 / pi) standard
+            deviations.
+    """
+
+    ece: float
+    floor: float
+
+
+@dataclass(frozen=True)
+class Decile:
+    """A tenth of all customers and Mondays, by rising probability.
+
+    Attributes:
+        rows: customers on Mondays.
+        forecast: mean probability.
+        observed: share that left, with a 95 % interval that resamples customers.
+    """
+
+    rows: int
+    forecast: float
+    observed: Estimate
+
+
+@dataclass(frozen=True)
+class Week:
+    """One Monday of the range.
+
+    Attributes:
+        snapshot_date: S.
+        state: ``judged``; ``open`` when it was scored and its 90-day window has not closed; ``missing`` when there are
+            no predictions.
+        reason: why figures are not there; empty when all of them are.
+        scoring_mode: ``live`` or ``as_of``; None when missing, like everything below.
+        model_version: of churn_90d.
+        customers: scored and still in the data.
+        forgotten: scored and no longer in the data (erased on request); judged by no figure.
+        churners: customers who left within 90 days.
+        churned_revenue: their annual revenue in USD; a customer whose revenue is not known adds 0.
+        held: by ranking and caller, what the called held; None for a baseline that could not be had (see ``notes``).
+        flag: at 30 days.
+        calibration_30d: of churn_probability_30d.
+        calibration_90d: of churn_probability_90d.
+        notes: why a baseline is not there, and who is not judged.
+    """
+
+    snapshot_date: date
+    state: Literal["judged", "open", "missing"]
+    reason: str
+    scoring_mode: str | None = None
+    model_version: str | None = None
+    customers: int | None = None
+    forgotten: int | None = None
+    churners: int | None = None
+    churned_revenue: float | None = None
+    held: Mapping[Ranking, Mapping[Caller, Held | None]] | None = None
+    flag: Flag | None = None
+    calibration_30d: CalibrationError | None = None
+    calibration_90d: CalibrationError | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def closes_30d(self) -> date:
+        """When the 30-day window closes; its figures are there from the first Monday that is not before."""
+        return self.snapshot_date + timedelta(days=_SHORT.horizon_days)
+
+    @property
+    def closes_90d(self) -> date:
+        """Likewise of the 90-day window."""
+        return self.snapshot_date + timedelta(days=_LONG.horizon_days)
+
+
+@dataclass(frozen=True)
+class Total:
+    """A caller over the Mondays that are judged and on which it could call, each figure with its 95 % interval.
+
+    The interval comes from resampling customers (the same ones appear on many Mondays), re-ranking every Monday's list
+    in each resample.
+
+    Attributes:
+        weeks: number of those Mondays.
+        churners: mean per Monday among the called.
+        revenue: mean per Monday of the annual revenue of those, in USD.
+        revenue_share: that revenue over all churned revenue of the same Mondays.
+        advantage: the model's mean churners minus this caller's, on the same Mondays and resamples; None for the model
+            itself.
+        revenue_advantage: likewise of revenue, in USD.
+    """
+
+    weeks: int
+    churners: Estimate
+    revenue: Estimate
+    revenue_share: Estimate
+    advantage: Estimate | None
+    revenue_advantage: Estimate | None
+
+
+@dataclass(frozen=True)
+class ReplayReport:
+    """The replayed Mondays of a range.
+
+    Attributes:
+        first: first Monday of the range.
+        last: last Monday of the range.
+        known_until: labels closed by this Monday are known.
+        capacity: calls a Monday.
+        weeks: every Monday of the range, oldest first, the empty ones too.
+        churned_revenue: mean per judged Monday of the annual revenue of all who left within 90 days, in USD; None
+            without a judged Monday.
+        totals: by ranking and caller; a caller that never could call is absent.
+        flag: pooled over the Mondays whose 30-day window has closed; None without one.
+        calibration: deciles by target, pooled over the Mondays whose window has closed; empty without one.
+        notices: what a reader has to know about the data.
+    """
+
+    first: date
+    last: date
+    known_until: date
+    capacity: int
+    weeks: tuple[Week, ...]
+    churned_revenue: float | None
+    totals: Mapping[Ranking, Mapping[Caller, Total]]
+    flag: Flag | None
+    calibration: Mapping[str, tuple[Decile, ...]]
+    notices: tuple[str, ...]
+
+    @property
+    def judged(self) -> tuple[Week, ...]:
+        """The Mondays whose 90-day window has closed."""
+        return tuple(week for week in self.weeks if week.state == "judged")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON values: dates in ISO form, None for what is not defined, no NaN."""
+        return {entry.name: _plain(getattr(self, entry.name)) for entry in fields(self)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row a Monday, for a table on a terminal or in a spreadsheet; lists are ranked by revenue at risk."""
+        return [_row(week) for week in self.weeks]
+
+    def headline(self) -> str:
+        """The report in one or two sentences."""
+        if not self.judged:
+            opened = [week for week in self.weeks if week.state == "open"]
+            if not opened:
+                return f"None of the Mondays from {self.first} to {self.last} has been scored."
+            return (
+                f"No Monday from {self.first} to {self.last} can be judged yet: the first 90-day window closes on "
+                f"{opened[0].closes_90d}."
+            )
+        totals = self.totals["revenue"]
+        others = []
+        for caller, name in NAMES.items():
+            if caller != "model" and (found := totals.get(caller)):
+                on = "" if found.weeks == totals["model"].weeks else f" (on {_count(found.weeks, 'Monday')} of them)"
+                others.append(f"{name} {found.churners.value:.0f}{on}")
+        model = totals["model"]
+        over = "On the one judged Monday" if model.weeks == 1 else f"Over {model.weeks} judged Mondays"
+        held = "held" if model.weeks == 1 else "held on average"
+        text = f"{over} the list's top {self.capacity} {held} {model.churners.value:.0f} customers who left within 90"
+        text += f" days; {', '.join(others)}."
+        if self.churned_revenue:
+            paid, left = money(model.revenue.value), money(self.churned_revenue)
+            text += f" The list's churners paid {paid} of the {left} a year that left, {model.revenue_share.value:.0%}."
+        return text
+
+    def findings(self) -> tuple[str, ...]:
+        """How the list compares with logistic regression and with the rule, one sentence each, with its interval."""
+        said = []
+        rivals: tuple[Caller, ...] = ("logistic", "rule")
+        for caller in rivals:
+            found = self.totals["revenue"].get(caller)
+            if found is None or found.advantage is None:
+                continue
+            by = found.advantage
+            verdict = "too close to call" if by.low <= 0 <= by.high else "a clear difference"
+            said.append(
+                f"The list finds {abs(by.value):.1f} {'more' if by.value >= 0 else 'fewer'} churners a Monday than "
+                f"{NAMES[caller]} (95 % interval {by.low:+.1f} to {by.high:+.1f}): {verdict}."
+            )
+        return tuple(said)
+
+
+def replay_report(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    first: date,
+    last: date,
+    *,
+    latest: date,
+    capacity: int = TOP_PER_WEEK,
+) -> ReplayReport:
+    """Judges the predictions of the Mondays from ``first`` to ``last``, both included.
+
+    Args:
+        con: the warehouse; read-only will do.
+        settings: depth of history, thresholds, seed and number of resamples, where dbt's project is.
+        first: a Monday.
+        last: a Monday, not before ``first``.
+        latest: the newest Monday that has begun; only labels closed by then count. Where the landed usage ends earlier,
+            so does what is known: whoever left after it would look as if they had stayed.
+        capacity: calls a Monday, at least 1.
+
+    Raises:
+        InputError: a date is no Monday, the range is empty, or the capacity is below 1.
+        RefusedError: no usage has been landed.
+    """
+    for day in (first, last, latest):
+        mondays.parse_monday(day.isoformat())
+    if last < first:
+        raise InputError(f"the range from {first} to {last} is empty")
+    if capacity < 1:
+        raise InputError(f"a capacity of {capacity} calls leaves nothing to judge; it has to be at least 1")
+    known_until = _known_until(con, latest)
+    asked = list(mondays.mondays(first, last + mondays.WEEK))
+    scored = _scored(con, first, last)
+    absent = _absent(con, [day for day in asked if day not in scored])
+    tally = _Tally.start(con, settings, scored, capacity)
+    baselines = _Baselines(con, settings)
+    weeks = [
+        _week(con, day, known_until, tally, baselines) if day in scored else _empty(day, absent[day]) for day in asked
+    ]
+    flags = [week.flag for week in weeks if week.flag]
+    judged = [week for week in weeks if week.state == "judged"]
+    return ReplayReport(
+        first=first,
+        last=last,
+        known_until=known_until,
+        capacity=capacity,
+        weeks=tuple(weeks),
+        churned_revenue=float(np.mean([week.churned_revenue for week in judged])) if judged else None,
+        totals=tally.totals(),
+        flag=Flag(sum(f.flagged for f in flags), sum(f.hits for f in flags), sum(f.churners for f in flags))
+        if flags
+        else None,
+        calibration={target.name: tally.deciles(target) for target in (_SHORT, _LONG)},
+        notices=tuple(_notices(con, settings, scored, known_until, latest)),
+    )
+
+
+def money(dollars: float) -> str:
+    """An amount as a person says it: $812, $45k, $1.24M."""
+    # Each unit begins where the one below would round to a thousand of itself: 999,600 is $1.00M, not $1000k.
+    for start, size, unit, digits in ((999_995_000, 1e9, "B", 2), (999_500, 1e6, "M", 2), (999.5, 1e3, "k", 0)):
+        if abs(dollars) >= start:
+            return f"{'-' if dollars < 0 else ''}${abs(dollars) / size:,.{digits}f}{unit}"
+    return f"{'-' if dollars <= -0.5 else ''}${abs(dollars):,.0f}"
+
+
+@dataclass
+class _Tally:
+    """Sums over the Mondays, in each resample of customers.
+
+    Attributes:
+        capacity: calls a Monday.
+        customers: everybody who was scored on one of the Mondays; position is the code of a customer.
+        resamples: over ``customers``.
+        called: by ranking and caller, for each judged Monday what the called held: churners and revenue, each of shape
+            (replicates + 1,).
+        churned: for each judged Monday the revenue of all who left, of that shape.
+        forecasts: by target, for each closed Monday codes of customers, probabilities and who left.
+    """
+
+    capacity: int
+    customers: pd.Index
+    resamples: Resamples
+    called: dict[tuple[Ranking, Caller], dict[date, tuple[Floats, Floats]]] = field(default_factory=dict)
+    churned: dict[date, Floats] = field(default_factory=dict)
+    forecasts: dict[str, list[tuple[NDArray[np.intp], Floats, NDArray[np.bool_]]]] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, con: duckdb.DuckDBPyConnection, settings: Settings, days: Collection[date], capacity: int) -> _Tally:
+        customers = pd.Index([], dtype=object)
+        if days:
+            rows = con.execute(
+                """
+                select distinct customer_id from policy.predictions
+                where snapshot_date in (select unnest(?::date[])) order by 1
+                """,
+                [list(days)],
+            ).fetchall()
+            customers = pd.Index([customer for (customer,) in rows], dtype=object)
+        return cls(
+            capacity, customers, Resamples.draw(customers.to_series(), settings.bootstrap_replicates, settings.seed)
+        )
+
+    def add_lists(
+        self,
+        day: date,
+        customer_id: pd.Series,
+        left: NDArray[np.bool_],
+        revenue: Floats,
+        scores: Mapping[tuple[Ranking, Caller], Floats],
+    ) -> dict[tuple[Ranking, Caller], Held]:
+        """Calls the top of each ranking; returns what each held in the sample itself."""
+        here = self.resamples.rows(self.customers.get_indexer(pd.Index(customer_id)))
+        values = np.stack([left, left * revenue], axis=1).astype(np.float64)
+        held = {key: _called(score, values, self.capacity, here) for key, score in scores.items()}
+        sums = here.sums({"rows": np.ones(len(left)), "churners": values[:, 0], "revenue": values[:, 1]})
+        self.churned[day] = sums["revenue"]
+        share = np.minimum(1.0, self.capacity / np.maximum(sums["rows"], 1))
+        for ranking in RANKINGS:
+            held[ranking, "chance"] = (share * sums["churners"], share * sums["revenue"])
+        for key, found in held.items():
+            self.called.setdefault(key, {})[day] = found
+        return {key: Held(float(churners[0]), float(paid[0])) for key, (churners, paid) in held.items()}
+
+    def add_forecasts(
+        self, target: Target, customer_id: pd.Series, probability: Floats, left: NDArray[np.bool_]
+    ) -> None:
+        self.forecasts.setdefault(target.name, []).append(
+            (self.customers.get_indexer(pd.Index(customer_id)), probability, left)
+        )
+
+    def totals(self) -> dict[Ranking, dict[Caller, Total]]:
+        found: dict[Ranking, dict[Caller, Total]] = {ranking: {} for ranking in RANKINGS}
+        for ranking in RANKINGS:
+            model = self.called.get((ranking, "model"), {})
+            for caller in CALLERS:
+                if days := self.called.get((ranking, caller), {}):
+                    found[ranking][caller] = self._total(days, {} if caller == "model" else model)
+        return found
+
+    def _total(self, days: Mapping[date, tuple[Floats, Floats]], model: Mapping[date, tuple[Floats, Floats]]) -> Total:
+        """``model`` is what to compare with; nothing where it is the caller itself."""
+        churners, revenue = (np.mean([found[part] for found in days.values()], axis=0) for part in (0, 1))
+        churned = np.mean([self.churned[day] for day in days], axis=0)
+        share = np.divide(revenue, churned, out=np.full(len(churned), np.nan), where=churned > 0)
+        advantage = [
+            estimate(np.mean([model[day][part] for day in days], axis=0) - own) if model else None
+            for part, own in ((0, churners), (1, revenue))
+        ]
+        return Total(len(days), estimate(churners), estimate(revenue), estimate(share), *advantage)
+
+    def deciles(self, target: Target) -> tuple[Decile, ...]:
+        parts = self.forecasts.get(target.name)
+        if not parts:
+            return ()
+        customer, probability, left = (np.concatenate(column) for column in zip(*parts, strict=True))
+        # Equal probabilities never fall into different deciles, so there may be fewer than ten.
+        edges = np.unique(np.quantile(probability, np.linspace(0, 1, _DECILES + 1)[1:-1]))
+        decile = np.searchsorted(edges, probability, side="left")
+        found = []
+        for number in np.unique(decile):
+            rows = decile == number
+            sums = self.resamples.rows(customer[rows]).sums({"rows": np.ones(rows.sum()), "left": left[rows]})
+            share = np.divide(
+                sums["left"], sums["rows"], out=np.full(len(sums["rows"]), np.nan), where=sums["rows"] > 0
+            )
+            found.append(Decile(int(rows.sum()), float(probability[rows].mean()), estimate(share)))
+        return tuple(found)
+
+
+def _called(score: Floats, values: Floats, capacity: int, resamples: Resamples) -> tuple[Floats, Floats]:
+    """Sums of both columns of ``values`` over the ``capacity`` highest scores, in each resample.
+
+    A resample re-ranks: whoever was drawn twice takes two calls, and the list ends after ``capacity`` of them. A list
+    that ends inside a tie calls the tied in equal parts, which is the expectation over a random order.
+    """
+    order = np.argsort(-score, kind="stable")
+    falling = -score[order]
+    reach = min(2 * capacity, len(order))
+    # Every resample draws as many customers as there are, over all Mondays, so twice the capacity nearly always fills
+    # the list; where it does not, look further down.
+    while True:
+        within = order[: np.searchsorted(falling, falling[reach - 1], side="right")]
+        reach = min(2 * reach, len(order))
+        if len(within) == len(order) or resamples.counts[:, resamples.customer[within]].sum(axis=1).min() >= capacity:
+            break
+    sorted_scores = falling[: len(within)]
+    starts = np.searchsorted(sorted_scores, sorted_scores, side="left")
+    ends = np.searchsorted(sorted_scores, sorted_scores, side="right")
+    sums = []
+    for weights in resamples.weights(within):
+        running = np.zeros((len(weights), len(within) + 1))
+        np.cumsum(weights, axis=1, out=running[:, 1:])
+        above, through = running[:, starts], running[:, ends]
+        tied = through - above
+        share = np.divide(capacity - above, tied, out=np.zeros_like(tied), where=tied > 0).clip(0.0, 1.0)
+        sums.append((weights * share) @ values[within])
+    churners, revenue = np.concatenate(sums).T
+    return churners, revenue
+
+
+def _week(con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines) -> Week:
+    frame = con.execute(
+        """
+        select customer_id, churn_probability_30d, churn_probability_90d, is_flagged, priority_rank,
+               coalesce(annual_revenue, 0) as revenue, scoring_mode, churn_90d_model_version
+        from policy.predictions
+        semi join landing.customers using (customer_id)
+        where snapshot_date = ?
+        order by customer_id
+        """,
+        [day],
+    ).df()
+    row = con.execute("select count(*) from policy.predictions where snapshot_date = ?", [day]).fetchone()
+    assert row is not None
+    forgotten = row[0] - len(frame)
+    if frame.empty:
+        return _empty(day, f"none of the {forgotten:,} customers scored is in the data any more")
+    notes = [f"{_count(forgotten, 'customer')} no longer in the data and not judged"] if forgotten else []
+    known: dict[str, Any] = {}
+    if _SHORT.is_closed(day, known_until):
+        left = _left(con, day, _SHORT)
+        flagged = frame["is_flagged"].to_numpy(dtype=bool)
+        probability = frame["churn_probability_30d"].to_numpy(dtype=np.float64)
+        known["flag"] = Flag(int(flagged.sum()), int((flagged & left).sum()), int(left.sum()))
+        known["calibration_30d"] = _calibration_error(probability, left)
+        tally.add_forecasts(_SHORT, frame["customer_id"], probability, left)
+    closed = _LONG.is_closed(day, known_until)
+    if closed:
+        left = _left(con, day, _LONG)
+        revenue = frame["revenue"].to_numpy(dtype=np.float64)
+        probability = frame["churn_probability_90d"].to_numpy(dtype=np.float64)
+        scores: dict[tuple[Ranking, Caller], Floats] = {
+            ("revenue", "model"): -frame["priority_rank"].to_numpy(dtype=np.float64),
+            ("probability", "model"): probability,
+        }
+        other, said = baselines.scores(day, frame["customer_id"], revenue)
+        notes += said
+        held = tally.add_lists(day, frame["customer_id"], left, revenue, scores | other)
+        known["held"] = {ranking: {caller: held.get((ranking, caller)) for caller in CALLERS} for ranking in RANKINGS}
+        known["churners"], known["churned_revenue"] = int(left.sum()), float((left * revenue).sum())
+        known["calibration_90d"] = _calibration_error(probability, left)
+        tally.add_forecasts(_LONG, frame["customer_id"], probability, left)
+    return Week(
+        snapshot_date=day,
+        state="judged" if closed else "open",
+        reason="" if closed else f"the 90-day window is open until {day + timedelta(days=_LONG.horizon_days)}",
+        scoring_mode=str(frame["scoring_mode"].iloc[0]),
+        model_version=str(frame["churn_90d_model_version"].iloc[0]),
+        customers=len(frame),
+        forgotten=forgotten,
+        notes=tuple(notes),
+        **known,
+    )
+
+
+def _empty(day: date, reason: str) -> Week:
+    return Week(snapshot_date=day, state="missing", reason=reason)
+
+
+def _left(con: duckdb.DuckDBPyConnection, day: date, target: Target) -> NDArray[np.bool_]:
+    """Who left within the horizon, of everybody scored who is still in the data, ordered by customer_id."""
+    labels = con.execute(
+        f"""
+        select label from ({frames.churn_labelled("policy.predictions")})
+        where snapshot_date = $day order by customer_id
+        """,
+        {"day": day, "horizon": target.horizon_days},
+    ).fetchnumpy()["label"]
+    return np.asarray(labels, dtype=bool)
+
+
+def _calibration_error(probability: Floats, left: NDArray[np.bool_]) -> CalibrationError:
+    bins = quantile_bins(probability)
+    gap = np.bincount(bins, weights=left - probability)
+    variance = np.bincount(bins, weights=probability * (1 - probability))
+    n = len(probability)
+    return CalibrationError(ece=float(np.abs(gap).sum() / n), floor=float(np.sqrt(2 / np.pi * variance).sum() / n))
+
+
+@dataclass
+class _Baselines:
+    """What the rule and logistic regression would have said, with one fit per training Monday."""
+
+    con: duckdb.DuckDBPyConnection
+    settings: Settings
+    fitted: dict[date, Logistic | RefusedError] = field(default_factory=dict)
+
+    def scores(
+        self, day: date, customer_id: pd.Series, revenue: Floats
+    ) -> tuple[dict[tuple[Ranking, Caller], Floats], list[str]]:
+        """Scores by ranking and caller, each of shape (customers,), and why one is not there."""
+        if not _exists(self.con, "marts", _LONG.mart):
+            return {}, [_NO_FEATURES]
+        mart = frames.scoring_frame(self.con, _LONG, day)
+        if mart.empty:
+            return {}, [_NO_FEATURES]
+        # A customer who has left the mart since, because a late row changed who was active, is silent to nobody and
+        # average to the regression.
+        features = mart.set_index("customer_id").reindex(customer_id).reset_index()
+        silent = rule_score(features, _LONG.rule)
+        found: dict[tuple[Ranking, Caller], Floats] = {
+            # Above the largest revenue, so that the silent come first and the larger before the smaller.
+            ("revenue", "rule"): silent * (1 + revenue.max()) + revenue,
+            ("probability", "rule"): silent,
+        }
+        training_monday = mondays.training_monday(day, self.settings.training_cadence_weeks)
+        if training_monday not in self.fitted:
+            try:
+                self.fitted[training_monday] = _fit_logistic(self.con, self.settings, training_monday)
+            except RefusedError as refusal:
+                self.fitted[training_monday] = refusal
+        logistic = self.fitted[training_monday]
+        if isinstance(logistic, RefusedError):
+            return found, [f"no logistic regression: {logistic}"]
+        probability = sigmoid(logistic.log_odds(logistic.encoder.matrix(features)))
+        found["revenue", "logistic"] = probability * revenue
+        found["probability", "logistic"] = probability
+        return found, []
+
+
+def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_monday: date) -> Logistic:
+    """Logistic regression on the rows that the version registered for a training Monday was trained on.
+
+    Raises:
+        RefusedError: too little time, or too few who left.
+    """
+    oldest = frames.first_snapshot(con, _LONG)
+    assert oldest is not None, "the mart holds the Monday that asks"
+    first = max(oldest, training_monday - settings.history_weeks * mondays.WEEK)
+    span = refit_slices(_LONG, training_monday, first).train
+    frame = frames.training_frame(con, _LONG, training_monday, whole=(), first=first)
+    train = frame[span.rows(frame)]
+    positive = int(train.loc[train["label"] == 1, "customer_id"].nunique())
+    if positive < settings.min_train_churners:
+        raise RefusedError(
+            f"as of {training_monday} the training slice has {positive:,} distinct churned customers, "
+            f"{settings.min_train_churners:,} are needed"
+        )
+    known = frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan)
+    catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{_LONG.mart}.yml").trained(known)
+    if (on_revenue := catalogue.requiring()) and revenue_zeroed(train, _LONG):
+        catalogue = catalogue.without(on_revenue)
+    catalogue = catalogue.without(
+        [name for name in catalogue.names if name not in train.columns or train[name].isna().all()]
+    )
+    encoder = Encoder.learn(train, catalogue)
+    return Logistic.fit(encoder, encoder.matrix(train), train["label"].to_numpy(dtype=np.float64))
+
+
+_NO_FEATURES = "no rule and no logistic regression: the features of this Monday are not in the warehouse any more"
+
+
+def _known_until(con: duckdb.DuckDBPyConnection, latest: date) -> date:
+    """The newest Monday up to which the landed data tells who left, and not after ``latest``."""
+    row = (
+        con.execute("select max(fact_date) from landing.fact_digests where source = 'usage_events'").fetchone()
+        if _exists(con, "landing", "fact_digests")
+        else None
+    )
+    if row is None or row[0] is None:
+        raise RefusedError(
+            "usage_events: nothing has been landed, so there is nothing to judge; start with 'churn run'"
+        )
+    return min(latest, mondays.monday_on_or_before(row[0] + _QUIET))
+
+
+def _scored(con: duckdb.DuckDBPyConnection, first: date, last: date) -> set[date]:
+    if not _exists(con, "policy", "predictions"):
+        return set()
+    rows = con.execute(
+        "select distinct snapshot_date from policy.predictions where snapshot_date between ? and ?", [first, last]
+    ).fetchall()
+    return {day for (day,) in rows}
+
+
+def _absent(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> dict[date, str]:
+    """Why each of these Mondays has no predictions: the newest word of the ledger of runs."""
+    said: dict[date, str] = dict.fromkeys(days, "not scored")
+    if days and _exists(con, "ledger", "runs"):
+        rows = con.execute(
+            """
+            select snapshot_date, status, reason, run_id from ledger.runs
+            where snapshot_date in (select unnest(?::date[]))
+            qualify row_number() over (partition by snapshot_date order by recorded_at desc, run_id) = 1
+            """,
+            [list(days)],
+        ).fetchall()
+        for day, status, reason, run_id in rows:
+            said[day] = (
+                f"refused: {reason}"
+                if status == "refused"
+                else f"published by run {run_id}, and not in the warehouse any more"
+            )
+    return said
+
+
+def _notices(
+    con: duckdb.DuckDBPyConnection, settings: Settings, scored: Collection[date], known_until: date, latest: date
+) -> Iterator[str]:
+    if known_until < latest:
+        yield (
+            f"The landed data ends before {latest}: what happened from {known_until} on is not known, and windows that "
+            "close later count as open."
+        )
+    if scored and "mrr_history" not in frames.histories(con, max(scored), trust_static_plan=settings.trust_static_plan):
+        # A system that zeroes revenue at churn then understates both the list and what it was worth.
+        yield (
+            "There is no history of revenue: the annual revenue of a past Monday is the one that was landed when it "
+            "was scored, and 0 for customers whose billing system zeroes it when they leave."
+        )
+
+
+def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    # A look that creates what it does not find would be a write.
+    row = con.execute(
+        "select count(*) > 0 from information_schema.tables where table_schema = ? and table_name = ?", [schema, table]
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _row(week: Week) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "snapshot_date": week.snapshot_date,
+        "state": week.state,
+        "scoring_mode": week.scoring_mode,
+        "model_version": week.model_version,
+        "customers": week.customers,
+        "churners": week.churners,
+        "churned_revenue": week.churned_revenue,
+    }
+    for caller in CALLERS:
+        held = week.held["revenue"][caller] if week.held else None
+        row[f"{caller}_churners"] = held.churners if held else None
+        row[f"{caller}_revenue"] = held.revenue if held else None
+    for caller in CALLERS:
+        held = week.held["probability"][caller] if week.held else None
+        row[f"{caller}_churners_by_probability"] = held.churners if held else None
+    share = row["model_revenue"] / week.churned_revenue if week.held and week.churned_revenue else None
+    return row | {
+        "model_revenue_share": share,
+        "flagged": week.flag.flagged if week.flag else None,
+        "flagged_churners": week.flag.hits if week.flag else None,
+        "churners_30d": week.flag.churners if week.flag else None,
+        "precision": week.flag.precision if week.flag else None,
+        "recall": week.flag.recall if week.flag else None,
+        "ece_30d": week.calibration_30d.ece if week.calibration_30d else None,
+        "ece_90d": week.calibration_90d.ece if week.calibration_90d else None,
+        "remark": "; ".join(filter(None, (week.reason, *week.notes))),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no dates and no NaN."""
+    if is_dataclass(value):
+        entries = {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+        return entries | {"precision": value.precision, "recall": value.recall} if isinstance(value, Flag) else entries
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, date):
+        return value.isoformat()
+    return None if value != value else value

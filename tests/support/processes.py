@@ -1,0 +1,61 @@
+"""The pipeline as processes: what a person starts, what a machine kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from churn_pipeline.settings import Settings
+
+BIN = Path(sys.executable).parent
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment that makes a process see these settings."""
+    given = {
+        f"CHURN_{name.upper()}": value.isoformat() if hasattr(value, "isoformat") else str(value)
+        for name in settings.model_fields_set
+        if (value := getattr(settings, name)) is not None
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "DAGSTER_"))}
+    return inherited | given | {"DAGSTER_HOME": str(settings.dagster_home)} | more
+
+
+def start(settings: Settings, *arguments: str, program: str = "churn", **more: str) -> subprocess.Popen[str]:
+    """Starts ``churn`` (or another program of the environment) on a home, in a process group of its own."""
+    return subprocess.Popen(
+        [str(BIN / program), *arguments],
+        env=environment(settings, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def churn(settings: Settings, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``churn`` to its end."""
+    process = start(settings, *arguments, **more)
+    out, err = process.communicate(timeout=240)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """kill -9, the whole group, and waits until it is gone."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
+    """Asks twice a second until the condition gives something true, and returns that."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.5)
+    return found

@@ -1,0 +1,359 @@
+"""What a replayed Monday was worth, worked out by hand, and nothing said before it is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.modeling.evaluate import Resamples
+from churn_pipeline.mondays import WEEK
+from churn_pipeline.monitoring import replay
+from churn_pipeline.monitoring.replay import Flag, Held, ReplayReport, money, replay_report
+from churn_pipeline.settings import Settings
+from tests.unit.monitoring.replayed import LATEST, MONDAY, SIX, Customer, history, say, score, warehouse
+
+SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50, min_train_churners=5)
+
+
+def report(
+    con: duckdb.DuckDBPyConnection,
+    first: date = MONDAY,
+    last: date = MONDAY,
+    *,
+    latest: date = LATEST,
+    capacity: int = 2,
+) -> ReplayReport:
+    return replay_report(con, SETTINGS, first, last, latest=latest, capacity=capacity)
+
+
+@pytest.fixture
+def con() -> duckdb.DuckDBPyConnection:
+    con = warehouse()
+    score(con, *SIX)
+    return con
+
+
+def test_each_caller_holds_what_was_counted_by_hand(con: duckdb.DuckDBPyConnection) -> None:
+    (week,) = report(con).weeks
+    assert week.state == "judged"
+    assert (week.churners, week.churned_revenue) == (4, 1400.0)
+    assert week.held is not None
+    assert week.held["revenue"] == {
+        "model": Held(1, 1000),
+        "logistic": None,
+        "rule": Held(1, 300),
+        "chance": Held(pytest.approx(4 * 2 / 6), pytest.approx(1400 * 2 / 6)),
+    }
+    assert week.held["probability"] == {
+        "model": Held(2, 1100),
+        "logistic": None,
+        # Two of three silent customers are called, two of whom leave.
+        "rule": Held(pytest.approx(2 * 2 / 3), pytest.approx(400 * 2 / 3)),
+        "chance": week.held["revenue"]["chance"],
+    }
+
+
+def test_precision_and_recall_at_the_flag_are_of_the_30_day_label(con: duckdb.DuckDBPyConnection) -> None:
+    found = report(con)
+    assert found.flag == found.weeks[0].flag == Flag(flagged=2, hits=2, churners=3)
+    assert found.flag is not None
+    assert (found.flag.precision, found.flag.recall) == (1.0, pytest.approx(2 / 3))
+
+
+def test_what_is_not_defined_is_none_and_never_zero() -> None:
+    con = warehouse()
+    score(con, Customer("a", 0.1, 0.2, 100, None), Customer("b", 0.1, 0.3, 100, None))
+    found = report(con)
+    assert found.flag == Flag(0, 0, 0)
+    assert (found.flag.precision, found.flag.recall) == (None, None)
+    written = found.to_dict()
+    assert written["weeks"][0]["flag"] == {"flagged": 0, "hits": 0, "churners": 0, "precision": None, "recall": None}
+    assert written["totals"]["revenue"]["model"]["revenue_share"]["value"] is None
+    json.dumps(written, allow_nan=False)
+
+
+def test_leaving_the_book_is_not_churn(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("update landing.customers set censor_date = ? where customer_id = 'c'", [MONDAY + WEEK])
+    assert report(con).weeks[0].churners == 4
+
+
+def test_an_open_90_day_window_says_so_and_shows_what_closed_at_30_days(con: duckdb.DuckDBPyConnection) -> None:
+    latest = MONDAY + 5 * WEEK
+    (week,) = report(con, latest=latest).weeks
+    assert week.state == "open"
+    assert week.reason == f"the 90-day window is open until {MONDAY + timedelta(days=90)}"
+    assert (week.held, week.churners, week.churned_revenue, week.calibration_90d) == (None, None, None, None)
+    assert week.flag == Flag(2, 2, 3)
+    assert week.calibration_30d is not None
+
+
+def test_an_open_30_day_window_shows_no_figure_at_all(con: duckdb.DuckDBPyConnection) -> None:
+    found = report(con, latest=MONDAY + 4 * WEEK)
+    assert found.weeks[0].flag is found.flag is found.weeks[0].calibration_30d is None
+    assert found.totals == {"revenue": {}, "probability": {}}
+    assert found.headline() == (
+        f"No Monday from {MONDAY} to {MONDAY} can be judged yet: the first 90-day window closes on 2026-06-14."
+    )
+
+
+def test_a_window_that_closes_after_the_landed_data_is_open(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("update landing.fact_digests set fact_date = ?", [MONDAY + timedelta(days=80)])
+    found = report(con)
+    assert found.known_until == MONDAY + 11 * WEEK
+    assert found.weeks[0].state == "open"
+    assert "The landed data ends" in found.notices[0]
+
+
+def test_a_week_without_predictions_is_a_row_with_the_newest_reason(con: duckdb.DuckDBPyConnection) -> None:
+    say(con, MONDAY + WEEK, "published", "", hour=1, run_id="old")
+    say(con, MONDAY + WEEK, "refused", "usage_events_are_fresh: too old", hour=2, run_id="new")
+    say(con, MONDAY + 2 * WEEK, "published", "", run_id="gone")
+    found = report(con, last=MONDAY + 3 * WEEK)
+    assert [(week.state, week.reason) for week in found.weeks] == [
+        ("judged", ""),
+        ("missing", "refused: usage_events_are_fresh: too old"),
+        ("missing", "published by run gone, and not in the warehouse any more"),
+        ("missing", "not scored"),
+    ]
+    assert [row["remark"] for row in found.rows()][1:] == [week.reason for week in found.weeks[1:]]
+    assert found.rows()[1]["model_churners"] is None
+
+
+def test_a_range_that_was_never_scored_is_a_report_and_not_an_error() -> None:
+    con = duckdb.connect()
+    con.execute("create schema landing")
+    con.execute("create table landing.fact_digests as select 'usage_events' as source, date '2026-06-14' as fact_date")
+    found = report(con)
+    assert [week.reason for week in found.weeks] == ["not scored"]
+    assert found.headline() == f"None of the Mondays from {MONDAY} to {MONDAY} has been scored."
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_without_features_only_the_list_and_chance_are_judged() -> None:
+    con = warehouse()
+    score(con, *SIX, features=False)
+    found = report(con)
+    assert found.weeks[0].notes == (
+        "no rule and no logistic regression: the features of this Monday are not in the warehouse any more",
+    )
+    assert set(found.totals["revenue"]) == {"model", "chance"}
+
+
+def test_whoever_was_erased_is_not_judged_and_is_counted(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("delete from landing.customers where customer_id = 'b'")
+    (week,) = report(con).weeks
+    assert (week.customers, week.forgotten, week.churners) == (5, 1, 3)
+    assert week.notes[0] == "1 customer no longer in the data and not judged"
+    # The call that is free goes to the next on the list: c and a.
+    assert week.held is not None
+    assert week.held["revenue"]["model"] == Held(1, 100)
+
+
+def test_a_list_longer_than_the_customers_holds_everybody(con: duckdb.DuckDBPyConnection) -> None:
+    (week,) = report(con, capacity=200).weeks
+    assert week.held is not None
+    assert {who: held for who, held in week.held["revenue"].items() if held} == dict.fromkeys(
+        ("model", "rule", "chance"), Held(4, 1400)
+    )
+
+
+def test_the_mean_and_the_advantage_are_over_the_same_mondays(con: duckdb.DuckDBPyConnection) -> None:
+    # A week earlier there are no features, so the rule is compared on MONDAY alone. The list of that week calls b and
+    # a, who both leave.
+    unlikely = [replace(person, p90=0.01) if person.name in "cd" else person for person in SIX]
+    score(con, *unlikely, monday=MONDAY - WEEK, features=False)
+    totals = report(con, first=MONDAY - WEEK).totals["revenue"]
+    assert (totals["model"].weeks, totals["model"].churners.value) == (2, 1.5)
+    assert (totals["rule"].weeks, totals["rule"].churners.value) == (1, 1.0)
+    assert totals["rule"].advantage is not None
+    assert totals["rule"].advantage.value == 0.0
+    assert totals["rule"].revenue_advantage is not None
+    assert totals["rule"].revenue_advantage.value == 700.0
+
+
+def test_deciles_hold_every_closed_row_once_and_their_own_means() -> None:
+    con = warehouse()
+    people = [Customer(f"c{n:02d}", n / 200, n / 50, 100, 5 if n >= 30 else None) for n in range(40)]
+    score(con, *people)
+    deciles = report(con).calibration["churn_90d"]
+    assert [d.rows for d in deciles] == [4] * 10
+    assert deciles[0].forecast == pytest.approx((0 + 1 + 2 + 3) / 4 / 50)
+    # Customers 28 and 29 stay, 30 and 31 leave.
+    assert [d.observed.value for d in deciles] == [0, 0, 0, 0, 0, 0, 0, 0.5, 1, 1]
+
+
+def test_true_probabilities_have_the_calibration_error_of_chance() -> None:
+    rng = np.random.default_rng(3)
+    probability = rng.beta(1, 8, 20_000)
+    errors = [replay._calibration_error(probability, rng.random(20_000) < probability) for _ in range(40)]
+    assert np.mean([e.ece for e in errors]) == pytest.approx(errors[0].floor, rel=0.1)
+
+
+def test_logistic_regression_learns_what_was_closed_and_ranks_with_it(con: duckdb.DuckDBPyConnection) -> None:
+    history(con)
+    found = report(con)
+    week = found.weeks[0]
+    assert week.notes == ()
+    assert week.held is not None
+    # In the history the silent leave; c (30 days) and a (20 days) are the most silent of the six, and a leaves.
+    assert week.held["probability"]["logistic"] == Held(1, 100)
+    assert set(found.totals["revenue"]) == {"model", "logistic", "rule", "chance"}
+
+
+def test_logistic_regression_knows_nothing_from_its_training_monday_on(con: duckdb.DuckDBPyConnection) -> None:
+    history(con)
+    before = replay._fit_logistic(con, SETTINGS, MONDAY)
+    con.execute("update landing.customers set churn_date = null where churn_date >= ?", [MONDAY])
+    con.execute("update landing.customers set churn_date = ? where churn_date is null", [MONDAY + timedelta(days=1)])
+    # Nor is it fitted on what calibrates the model: 13 weeks for the labels, 4 of calibration, 13 for their gap.
+    con.execute("delete from marts.mart_customer_churn_features where snapshot_date > ?", [MONDAY - 29 * WEEK])
+    after = replay._fit_logistic(con, SETTINGS, MONDAY)
+    assert np.array_equal(before.coefficients, after.coefficients)
+    con.execute("update landing.customers set churn_date = null where churn_date < ?", [MONDAY - 20 * WEEK])
+    with pytest.raises(RefusedError, match="distinct churned customers"):
+        replay._fit_logistic(con, SETTINGS, MONDAY)
+
+
+def test_logistic_regression_reaches_no_further_back_than_the_model(con: duckdb.DuckDBPyConnection) -> None:
+    history(con, weeks=90)
+    short = SETTINGS.model_copy(update={"history_weeks": 60})
+    whole, cut = replay._fit_logistic(con, SETTINGS, MONDAY), replay._fit_logistic(con, short, MONDAY)
+    assert not np.array_equal(whole.coefficients, cut.coefficients)
+    con.execute("delete from marts.mart_customer_churn_features where snapshot_date < ?", [MONDAY - 60 * WEEK])
+    assert np.array_equal(replay._fit_logistic(con, SETTINGS, MONDAY).coefficients, cut.coefficients)
+
+
+def test_the_mondays_of_one_training_monday_share_one_regression(con: duckdb.DuckDBPyConnection) -> None:
+    history(con)
+    score(con, *SIX, monday=MONDAY + 3 * WEEK)
+    score(con, *SIX, monday=MONDAY + 4 * WEEK)
+    baselines = replay._Baselines(con, SETTINGS)
+    for day in (MONDAY, MONDAY + 3 * WEEK, MONDAY + 4 * WEEK):
+        baselines.scores(day, pd.Series([c.name for c in SIX]), np.ones(len(SIX)))
+    assert list(baselines.fitted) == [MONDAY, MONDAY + 4 * WEEK]
+
+
+def test_without_a_history_of_revenue_the_report_says_so(con: duckdb.DuckDBPyConnection) -> None:
+    assert report(con).notices == ()
+    con.execute("update landing.plan_changes set from_mrr_cents = null, to_mrr_cents = null")
+    assert "no history of revenue" in report(con).notices[0]
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    path = str(tmp_path / "warehouse.duckdb")
+    con = warehouse(path)
+    score(con, *SIX)
+    history(con)
+    con.close()
+    with duckdb.connect(path, read_only=True) as reader:
+        first, again = report(reader), report(reader)
+    assert first.to_dict() == again.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"first": MONDAY + timedelta(days=1)}, "Tuesday"),
+        ({"first": MONDAY + WEEK}, "is empty"),
+        ({"capacity": 0}, "capacity of 0"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(
+    con: duckdb.DuckDBPyConnection, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        report(con, **arguments)  # type: ignore[arg-type]
+
+
+def test_the_headline_is_the_means(con: duckdb.DuckDBPyConnection) -> None:
+    history(con)
+    assert report(con).headline() == (
+        "On the one judged Monday the list's top 2 held 1 customers who left within 90 days; logistic regression 1, "
+        "the rule 'no activity for 14 days' 1, chance 1. The list's churners paid $1k of the $1k a year that left, 71%."
+    )
+
+
+def test_money_is_written_as_a_person_says_it() -> None:
+    assert [money(value) for value in (0, 812.4, 44_900, 999_600, 1_240_000, -2.5e9)] == [
+        "$0", "$812", "$45k", "$1.00M", "$1.24M", "-$2.50B",
+    ]  # fmt: skip
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 9)), min_size=1, max_size=25),
+    capacity=st.integers(1, 12),
+    seed=st.integers(0, 1000),
+)
+def test_a_resample_calls_exactly_its_capacity_and_shares_ties(
+    rows: list[tuple[int, bool, int]], capacity: int, seed: int
+) -> None:
+    score, left, revenue = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    resamples = Resamples.draw(pd.Series(range(len(rows))), 20, seed)
+    values = np.stack([left, left * revenue], axis=1)
+    churners, paid = replay._called(score, values, capacity, resamples)
+    for replicate, weights in enumerate(resamples.counts):
+        expected = np.zeros(2)
+        room = float(capacity)
+        for level in sorted(set(score), reverse=True):
+            tied = score == level
+            drawn = weights[tied].sum()
+            if drawn:
+                expected += (weights[tied, None] * values[tied]).sum(axis=0) * min(1.0, room / drawn)
+                room -= min(room, drawn)
+        assert (churners[replicate], paid[replicate]) == pytest.approx(tuple(expected))
+
+
+customers = st.lists(
+    st.builds(
+        Customer,
+        name=st.just(""),
+        p30=st.floats(0.01, 0.95),
+        p90=st.floats(0.01, 0.95),
+        revenue=st.one_of(st.none(), st.integers(0, 10_000).map(float)),
+        leaves=st.one_of(st.none(), st.integers(0, 200)),
+        silent_days=st.one_of(st.none(), st.integers(0, 40)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(people=customers, capacity=st.integers(1, 15), weeks_known=st.integers(1, 16), later=st.integers(0, 400))
+def test_what_happened_after_the_last_known_monday_changes_nothing(
+    people: list[Customer], capacity: int, weeks_known: int, later: int
+) -> None:
+    named = [replace(person, name=f"c{n}") for n, person in enumerate(people)]
+    known = MONDAY + weeks_known * WEEK
+    con = warehouse(usage_until=known)
+    score(con, *named)
+    before = report(con, latest=known, capacity=capacity)
+    week = before.weeks[0]
+    assert week.state == ("judged" if weeks_known >= 13 else "open")
+    if week.held:
+        assert week.churners is not None
+        assert week.churned_revenue is not None
+        chance = week.held["revenue"]["chance"]
+        assert chance is not None
+        assert chance.churners == pytest.approx(min(capacity, len(named)) * week.churners / len(named))
+        for held in (held for ranking in week.held.values() for held in ranking.values() if held):
+            assert -1e-9 <= held.churners <= min(capacity, week.churners) + 1e-9
+            assert -1e-9 <= held.revenue <= week.churned_revenue + 1e-9
+
+    con.execute(
+        "update landing.customers set churn_date = ? where churn_date is null or churn_date >= ?",
+        [known + timedelta(days=later), known],
+    )
+    assert report(con, latest=known, capacity=capacity).to_dict() == before.to_dict()
