@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn_pipeline.delivery import runs
+from churn_pipeline.errors import ChurnError
 from churn_pipeline.mondays import latest_monday
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect, home_lock
@@ -253,9 +254,12 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[int, str]]:
 
 
 def _root(error: Any) -> str:
-    while error.cause is not None:
+    """What to tell a person: the first error of ours, which says what to do, else the one that the others come from."""
+    ours = {kind.__name__ for kind in (ChurnError, *ChurnError.__subclasses__())}
+    while error.cause is not None and error.cls_name not in ours:
         error = error.cause
-    return str(error.message).strip()
+    text = str(error.message).strip()
+    return text.partition(": ")[2] if error.cls_name in ours else text
 
 
 def _progress_logger(progress: Callable[[str], None] | None) -> dg.LoggerDefinition:

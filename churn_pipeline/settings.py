@@ -40,9 +40,7 @@ class Settings(BaseSettings):
     schedule_cron: str = Field("0 8 * * 1", description="When the Monday run starts, in the zone above.")
     now: datetime | None = Field(None, description="Stands in for the clock, for tests and demonstrations.")
 
-    first_monday: date = Field(
-        date(2012, 1, 2), description="Oldest Monday that can be asked for; no model is trained for any before it."
-    )
+    first_monday: date = Field(date(2012, 1, 2), description="Oldest Monday that can be asked for.")
     history_weeks: int = Field(
         156, ge=60, description="Weekly snapshots kept in the feature marts, counted back from S."
     )

@@ -113,11 +113,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Landed:
-    """One column of a landed table: its SQL type, and its expression over the raw columns with bad cells blanked."""
+    """One column of a landed table: its SQL type, and its expression over the raw columns with bad cells blanked.
+
+    Attributes:
+        back: where the column is not the raw one as it is: a raw column, and SQL that gives its value from the landed
+            row. By it the rules can be asked of what was landed, in the words and units in which they are declared.
+    """
 
     name: str
     type: str
     sql: str
+    back: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,18 @@ class TableContract:
                 )
             )
         return (*rows, *cells)
+
+    @cached_property
+    def restored(self) -> Mapping[str, str]:
+        """By raw column, SQL of its value over a landed row; every column that is landed at all has one."""
+        raw = {column.name for column in self.columns}
+        back = dict(landed.back for landed in self.landed if landed.back)
+        same = {
+            landed.name: quoted(landed.name)
+            for landed in self.landed
+            if landed.name in raw and landed.name not in back and landed.sql == quoted(landed.name)
+        }
+        return MappingProxyType(same | back)
 
     @property
     def unique_key(self) -> Rule:
@@ -306,16 +324,20 @@ def _not_before(column: str, start: str) -> Rule:
 # Scores and money are landed as integers: a sum of doubles depends on the order in which threads add, a sum of integers
 # does not. round() goes half away from zero.
 def _cents(column: str) -> Landed:
-    return Landed(f"{column}_cents", "BIGINT", f"round({column} * 100)")
+    return Landed(f"{column}_cents", "BIGINT", f"round({column} * 100)", (column, f"{column}_cents / 100"))
 
 
 def _same(column: str, sql_type: str = "VARCHAR") -> Landed:
     return Landed(column, sql_type, quoted(column))
 
 
+# The day is all that is kept of loaded_at, and a lower bound of it at that; it suffices to see that no row came after now.
+LOADED_BY = ("loaded_at", "local_midnight(known_date)")
+
+
 def _known(own_date: str) -> Landed:
     """greatest() skips nulls: without loaded_at the row counts from its own date."""
-    return Landed("known_date", "DATE", f"greatest({own_date}, local_date(loaded_at))")
+    return Landed("known_date", "DATE", f"greatest({own_date}, local_date(loaded_at))", LOADED_BY)
 
 
 TIERS = ("free", "starter", "growth", "enterprise", "custom")
@@ -439,10 +461,15 @@ USAGE_EVENTS = TableContract(
     landed=(
         _same("event_id"),
         _same("customer_id"),
-        Landed("event_at", "TIMESTAMP", '"timestamp"'),
+        Landed("event_at", "TIMESTAMP", '"timestamp"', ("timestamp", "event_at")),
         Landed("event_date", "DATE", 'local_date("timestamp")'),
-        Landed("event_type", "VARCHAR", "lower(event_type)"),
-        Landed("adoption_micros", "BIGINT", "round(feature_adoption_score * 1000000)"),
+        Landed("event_type", "VARCHAR", "lower(event_type)", ("event_type", "event_type")),
+        Landed(
+            "adoption_micros",
+            "BIGINT",
+            "round(feature_adoption_score * 1000000)",
+            ("feature_adoption_score", "adoption_micros / 1000000"),
+        ),
         _known('local_date("timestamp")'),
     ),
     facts=(Fact("happened", "known_date", ("event_id", "customer_id", "event_at", "event_type", "adoption_micros")),),
@@ -464,10 +491,15 @@ SUPPORT_TICKETS = TableContract(
     landed=(
         _same("ticket_id"),
         _same("customer_id"),
-        Landed("created_at", "TIMESTAMP", "created_date"),
+        Landed("created_at", "TIMESTAMP", "created_date", ("created_date", "created_at")),
         Landed("created_date", "DATE", "local_date(created_date)"),
         _same("priority"),
-        Landed("resolution_seconds", "BIGINT", "round(resolution_time * 3600)"),
+        Landed(
+            "resolution_seconds",
+            "BIGINT",
+            "round(resolution_time * 3600)",
+            ("resolution_time", "resolution_seconds / 3600"),
+        ),
         Landed(
             "resolved_date",
             "DATE",
@@ -539,6 +571,7 @@ GTM_OPPORTUNITIES = TableContract(
             "known_date",
             "DATE",
             "case when created_date is not null then greatest(created_date, local_date(loaded_at)) end",
+            LOADED_BY,
         ),
     ),
     facts=(
@@ -576,7 +609,12 @@ RISK_SIGNALS = TableContract(
     ),
     landed=(
         _same("customer_id"),
-        Landed("compliance_gap_micros", "BIGINT", "round(compliance_gap_score * 1000000)"),
+        Landed(
+            "compliance_gap_micros",
+            "BIGINT",
+            "round(compliance_gap_score * 1000000)",
+            ("compliance_gap_score", "compliance_gap_micros / 1000000"),
+        ),
         _same("vendor_risk_flags", "BIGINT"),
         _same("recorded_at", "TIMESTAMP"),
         Landed("recorded_date", "DATE", "local_date(recorded_at)"),

@@ -22,7 +22,8 @@ declaration. -->
 
 Each table is `NAME.parquet`, `NAME.csv` or a folder `NAME/` of such part files, at any depth; folders like
 `dt=2024-01-31` are welcome and mean nothing. Names that start with `.` or `_` or end in `.tmp` are ignored. Column
-names match in any case. Columns that are not listed are kept out. CSV is UTF-8, separated by commas, with a header; an
+names match in any case. Columns that are not listed are kept out. CSV is UTF-8, separated by commas, with a header,
+and every line ends with a newline, the last one too: a file without it may still be being written, and is refused. An
 empty or blank value is null. A missing required table or column and a file that cannot be read stop the run and leave
 what was landed before.
 

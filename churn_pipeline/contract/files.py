@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -246,7 +247,19 @@ def _csv_header(file: RawFile) -> list[tuple[str, Field]]:
         raise InputError(f"{file.name}: the header cannot be read as UTF-8 CSV: {error}") from error
     if not names:
         raise InputError(f"{file.name}: the file is empty, without even a header")
+    if not _ends_with_a_line(file):
+        raise InputError(
+            f"{file.name}: the last line has no end, so the file may be half-written: wait for the export to finish, or end it "
+            "with a newline if it is whole"
+        )
     return [(name, Field(f"c{position}", "text")) for position, name in enumerate(names)]
+
+
+def _ends_with_a_line(file: RawFile) -> bool:
+    """A value that was cut short in its last column still reads as a value, 5 for 512 or 2026-01-1 for 2026-01-12."""
+    with file.path.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) in (b"\n", b"\r")
 
 
 def unreadable(file: RawFile, error: duckdb.Error) -> InputError:

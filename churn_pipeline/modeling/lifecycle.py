@@ -145,16 +145,17 @@ def note_refusal(
 def chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, until: date) -> list[date]:
     """Every training Monday of a target up to a Monday, oldest first, from the first at which there could be a model.
 
-    Where it begins depends on the data (and on ``first_monday``) alone, never on the Monday that somebody asked for first.
+    Where it begins depends on the data alone, never on the Monday that somebody asked for first.
     """
     first = first_mart_monday(con)
     if first is None:
         return []
-    cadence = settings.training_cadence_weeks
-    start = max(
-        earliest_training_monday(first, target, cadence), mondays.training_monday(settings.first_monday, cadence)
-    )
-    return [day for day in mondays.mondays(start, until + mondays.WEEK) if day == mondays.training_monday(day, cadence)]
+    start = earliest_training_monday(first, target, settings.training_cadence_weeks)
+    return [
+        day
+        for day in mondays.mondays(start, until + mondays.WEEK)
+        if day == mondays.training_monday(day, settings.training_cadence_weeks)
+    ]
 
 
 def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> date | None:

@@ -276,16 +276,24 @@ def _reported(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError, OSError) as error:
-        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        # The first cause is the telling one: "attempt to write a readonly database", where MLflow speaks of an autoflush.
+        first: BaseException = error
+        while first.__cause__ is not None:
+            first = first.__cause__
+        why = next((line for line in str(first).splitlines() if line.strip()), type(first).__name__)
         raise RegistryError(f"MLflow at {shown(tracking_uri)}: {shown(why)}") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps MLflow's and Alembic's notes off stderr: hundreds of lines about migrations on first use, none of them for a person."""
+    """Keeps MLflow's and Alembic's notes off stderr: hundreds of lines about migrations on first use, none of them for a person, and
+    the stack of every database error that MLflow also raises."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
+    raises_too = logging.getLogger("mlflow.store.db.utils")
+    raises_too.disabled = True
     try:
         yield
     finally:
+        raises_too.disabled = False
         logging.disable(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,8 +71,10 @@ class ModelStore:
                 return
             except InputError:
                 shutil.rmtree(final)
-        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
+        # The home's lock is held, so whatever lies half-written here belongs to a run that was killed.
+        for leftover in final.parent.glob(".*.tmp"):
+            shutil.rmtree(leftover)
+        temporary = final.with_name(f".{final.name}.tmp")
         model.save(temporary)
         temporary.rename(final)
 

@@ -7,6 +7,7 @@ refuses to end quietly: a node that was selected and did not report is an error.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -46,9 +47,10 @@ class DbtProject:
         key = (project, _newest_file(project))
         if key not in _PARSED:
             _PARSED.clear()
-            parsed = self._invoke(["parse"], manifest=None)
             path = self._settings.dbt_target / "manifest.json"
-            _PARSED[key] = (parsed, json.loads(path.read_text(encoding="utf-8")))
+            with _alone(self._settings.dbt_target):
+                parsed = self._invoke(["parse"], manifest=None)
+                _PARSED[key] = (parsed, json.loads(path.read_text(encoding="utf-8")))
         return _PARSED[key]
 
     def build(
@@ -157,6 +159,15 @@ class DbtProject:
         if outcome.exception is not None:
             raise dg.Failure(description=f"dbt {arguments[0]}: {outcome.exception}") from outcome.exception
         return outcome.result
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One process of a home parses at a time: dbt rewrites its files in place, and whoever read meanwhile would get two halves."""
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "parse.lock").open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

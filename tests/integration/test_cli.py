@@ -75,7 +75,10 @@ def test_the_help_of_a_command_says_what_it_does_and_what_each_option_is(command
     found = churn(command, "--help")
     assert found.returncode == 0
     assert found.stderr == ""
-    described = {registered.callback.__name__: registered.callback.__doc__ for registered in app.registered_commands}
+    described = {
+        registered.name or registered.callback.__name__: registered.callback.__doc__
+        for registered in app.registered_commands
+    }
     first_sentence = described[command].split(".")[0]
     assert " ".join(first_sentence.split()) in " ".join(found.stdout.split())
     options = [line for line in found.stdout.splitlines() if line.strip(" │").startswith("--")]

@@ -217,11 +217,13 @@ def test_no_personal_value_goes_beyond_landing_under_another_name(scored_home: S
 
 def test_no_model_was_trained_on_a_personal_column(scored_home: Settings) -> None:
     from churn_pipeline.modeling import registry
+    from churn_pipeline.modeling.model import ScoringModel
 
     used = query(scored_home.published_database, "select target, version from promotions where promoted")
     assert {target for target, _ in used} == set(TARGETS)
     for target, version in used:
-        model = registry.load(target, version, scored_home.tracking_uri)
+        contents = registry.files(target, version, scored_home.tracking_uri)
+        model = ScoringModel.from_files(contents, f"{target} {version}")
         features = {feature.name for feature in model.catalogue.features}
         assert features
         assert not features & {column for _, column in PERSONAL}

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from churn_pipeline.settings import Settings
 
 BIN = Path(sys.executable).parent
@@ -58,4 +60,21 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> obje
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.5)
+    return found
+
+
+def in_namespace(script: str, settings: Settings) -> subprocess.CompletedProcess[str]:
+    """Runs a shell script in a mount namespace of its own; the test is skipped, saying so, where that is not allowed."""
+    found = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "bash", "-c", script]
+        if os.geteuid()
+        else ["unshare", "--mount", "bash", "-c", script],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    if found.returncode == 77 or "unshare failed" in found.stderr or "Operation not permitted" in found.stderr:
+        pytest.skip(f"this machine lets nobody mount anything: {found.stderr.strip()[:200]}")
     return found

@@ -1,0 +1,246 @@
+"""A replay says of every week what would have been known then, wherever it begins and in whatever order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from churn_pipeline.assets.common import PUBLISHED
+from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.modeling.targets import TARGETS
+from churn_pipeline.runner import decide_model, report_replay, rescore_mondays, run_mondays
+from churn_pipeline.settings import Settings
+from tests.conftest import TINY, TINY_BEFORE, TINY_MONDAY, Company
+from tests.support.homes import PER_RUN, copy_of, differences, query
+
+WEEK = timedelta(days=7)
+# Version numbers count registrations, so they say in which order models were made. Which model it was is compared by its training Monday.
+VERSIONS = ("churn_30d_model_version", "churn_90d_model_version", "expansion_model_version")
+
+
+def replayed(home_at: Callable[..., Settings], company: Company, *ranges: tuple[date, date]) -> Settings:
+    settings = home_at(company.raw, company.until, **TINY)
+    for first, last in ranges:
+        outcome = run_mondays(settings, first, last)
+        assert outcome.exit_code == 0, outcome.reason
+    return settings
+
+
+def trained_on(settings: Settings) -> list[tuple]:
+    """For each published Monday and target the training Monday of the model that scored it."""
+    return query(
+        settings.warehouse,
+        """
+        select distinct snapshot_date, made.target, made.labels_closed_by
+        from (unpivot (select distinct snapshot_date, churn_30d_model_version as churn_30d, churn_90d_model_version as churn_90d,
+                              expansion_model_version as expansion_90d from policy.predictions)
+              on churn_30d, churn_90d, expansion_90d into name target value version) as used
+        inner join ledger.promotions as made using (target, version) order by all
+        """,
+    )
+
+
+def verdicts(settings: Settings) -> dict[tuple, tuple]:
+    rows = query(
+        settings.warehouse,
+        "select target, labels_closed_by, promoted, reason, metrics->>'model_sha256' from ledger.promotions",
+    )
+    return {row[:2]: row[2:] for row in rows}
+
+
+def test_overlapping_replays_in_any_order_give_the_same_rows_from_the_same_models(
+    tiny_company: Company, home_at: Callable[..., Settings]
+) -> None:
+    early = (TINY_MONDAY - 6 * WEEK, TINY_MONDAY - 2 * WEEK)
+    late = (TINY_MONDAY - 3 * WEEK, TINY_MONDAY)
+    forwards = replayed(home_at, tiny_company, early, late)
+    backwards = replayed(home_at, tiny_company, late, early)
+    for relation in ("policy.predictions", "marts.mart_customer_churn_features"):
+        found = differences(forwards.warehouse, backwards.warehouse, relation, without=(*PER_RUN, *VERSIONS))
+        assert found["rows"] > 500
+        assert (found["only_left"], found["only_right"]) == (0, 0), relation
+    assert trained_on(forwards) == trained_on(backwards)
+    ours, theirs = verdicts(forwards), verdicts(backwards)
+    both = ours.keys() & theirs.keys()
+    assert len(both) >= 6
+    assert {key: ours[key] for key in both} == {key: theirs[key] for key in both}
+    # What only one of them has are trainings that a refusal led to, or the other made because its first Monday needed them.
+    assert {key[1] for key in both} >= {date(2026, 4, 13), date(2026, 5, 11), date(2026, 6, 8)}
+
+
+def test_a_week_before_any_possible_model_stays_empty_and_says_why_while_the_others_go_on(
+    tiny_company: Company, home_at: Callable[..., Settings]
+) -> None:
+    first = first_possible(tiny_company)
+    settings = home_at(tiny_company.raw, tiny_company.until, **TINY)
+    asked = [first + n * WEEK for n in range(-1, 9)]
+    outcome = run_mondays(settings, asked[0], asked[-1])
+    assert outcome.exit_code == 3
+    refused = {row.snapshot_date: row.reason for row in outcome.mondays if row.status == "refused"}
+    assert f"there could be one from {first}" in refused[asked[0]]
+    for day, reason in refused.items():
+        assert f"for {day}: " in reason and "there is no model churn_" in reason
+        assert f"{day}: {reason}" in outcome.reason
+    there = {day for (day,) in query(settings.published_database, "select distinct snapshot_date from predictions")}
+    assert sorted(refused) + sorted(there) == asked
+    assert asked[-1] in there
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        assert instance.get_materialized_partitions(PUBLISHED) == {day.isoformat() for day in there}
+
+
+def first_possible(company: Company) -> date:
+    """The first training Monday that time allows a 90-day model: three horizons and two slices of four weeks after the first event."""
+    with duckdb.connect() as con:
+        (first,) = con.execute(f"select min(timestamp)::date from '{company.raw}/usage_events.parquet'").fetchone()
+    earliest = first - timedelta(days=first.weekday()) + WEEK + (3 * 13 + 6) * WEEK
+    grid = date(1970, 1, 5)
+    return next(day for n in range(4) if ((day := earliest + n * WEEK) - grid).days // 7 % 4 == 0)
+
+
+@pytest.fixture(scope="module")
+def replayed_home(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home that has scored TINY_BEFORE and TINY_MONDAY, with a training before each."""
+    settings = copy_of(tiny_home, tmp_path_factory.mktemp("replayed") / "home")
+    outcome = run_mondays(settings, TINY_MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    return settings
+
+
+def tables(database: Path) -> dict[str, str]:
+    """A digest of every table, by name."""
+    with duckdb.connect(str(database), read_only=True) as con:
+        names = con.execute(
+            "select schema_name || '.' || table_name from duckdb_tables() where not temporary"
+        ).fetchall()
+        return {
+            name: str(con.execute(f"select count(*), bit_xor(hash(t::varchar)) from {name} as t").fetchone())
+            for (name,) in names
+        }
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_scoring_again_with_another_model_goes_beside_and_touches_nothing_else(
+    replayed_home: Settings, tmp_path: Path
+) -> None:
+    settings = copy_of(replayed_home, tmp_path / "home")
+    before, published = tables(settings.warehouse), files(settings.published)
+    outcome = rescore_mondays(settings, TINY_BEFORE, TINY_MONDAY, "churn_30d=2,churn_90d=1")
+    assert outcome.exit_code == 0, outcome.reason
+    after = tables(settings.warehouse)
+    changed = {name for name in after if before.get(name) != after[name]}
+    # The seeds and the candidates are rebuilt by every run; what this run scored and approved is a note to itself.
+    assert changed == {
+        "policy.predictions_rescored",
+        "policy.prediction_candidates",
+        "scoring.rescores",
+        "scoring.scored_mondays",
+        "scoring.approved_mondays",
+        "control.monday_checks",
+    }
+    assert {
+        name: digest for name, digest in files(settings.published).items() if name != "rescored.duckdb"
+    } == published
+    rows = query(
+        settings.rescored_database,
+        """
+        select snapshot_date, count(*) > 0, any_value(churn_30d_model_version), any_value(churn_90d_model_version),
+               any_value(scoring_mode), bool_and(is_in_sample) from predictions_rescored group by 1 order by 1
+        """,
+    )
+    assert rows == [(TINY_BEFORE, True, "2", "1", "rescored", True), (TINY_MONDAY, True, "2", "1", "rescored", False)]
+    # The next run of the Monday gives the same rows as if nothing had happened.
+    assert run_mondays(settings, TINY_MONDAY).exit_code == 0
+    found = differences(replayed_home.warehouse, settings.warehouse, "policy.predictions", without=PER_RUN)
+    assert (found["only_left"], found["only_right"]) == (0, 0)
+
+
+def test_scoring_again_with_a_model_or_a_week_that_is_not_there_is_refused_by_name(replayed_home: Settings) -> None:
+    unknown = rescore_mondays(replayed_home, TINY_MONDAY, TINY_MONDAY, "99")
+    assert unknown.exit_code == 2
+    assert "has no version 99; the ledger knows 1, 2" in unknown.reason
+    unbuilt = rescore_mondays(replayed_home, TINY_MONDAY + WEEK, TINY_MONDAY + WEEK, "champion")
+    assert unbuilt.exit_code == 3
+    assert f"does not hold {TINY_MONDAY + WEEK}; run 'churn backfill'" in unbuilt.reason
+
+
+def in_force(settings: Settings, week: date) -> tuple:
+    return query(
+        settings.published_database,
+        f"select distinct churn_30d_model_version, churn_90d_model_version from predictions where snapshot_date = '{week}'",
+    )[0]
+
+
+def test_a_rollback_is_used_by_the_next_run_and_leaves_earlier_weeks_as_they_were(
+    replayed_home: Settings, tmp_path: Path
+) -> None:
+    settings = copy_of(replayed_home, tmp_path / "home")
+    version, other = in_force(settings, TINY_MONDAY)
+    assert version == "2"
+    earlier = query(
+        settings.published_database, f"from predictions where snapshot_date = '{TINY_BEFORE}' order by customer_id"
+    )
+    row, notice = decide_model(settings, "churn_30d", None, decision="rollback", reason="too many alarms", who="ana")
+    assert (row.version, row.effective_from, notice) == ("1", TINY_MONDAY, None)
+    outcome = run_mondays(settings, TINY_MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    assert in_force(settings, TINY_MONDAY) == ("1", other)
+    assert earlier == query(
+        settings.published_database, f"from predictions where snapshot_date = '{TINY_BEFORE}' order by customer_id"
+    )
+    ledger = query(
+        settings.published_database,
+        "select version, who, reason, metrics->>'decision', metrics->>'instead_of' from promotions where target = 'churn_30d' order by seq",
+    )
+    assert ledger[-1] == ("1", "ana", "too many alarms", "rollback", "2")
+    # And forwards again.
+    decide_model(settings, "churn_30d", "2", decision="promote", reason="it was the feed", who="ana")
+    assert run_mondays(settings, TINY_MONDAY).exit_code == 0
+    found = differences(replayed_home.warehouse, settings.warehouse, "policy.predictions", without=PER_RUN)
+    assert (found["only_left"], found["only_right"]) == (0, 0)
+
+
+def test_a_decision_about_a_model_needs_a_reason_a_version_and_something_to_change(replayed_home: Settings) -> None:
+    def decided(target: str, version: str | None, reason: str = "because") -> None:
+        decide_model(replayed_home, target, version, decision="rollback", reason=reason, who="ana")
+
+    with pytest.raises(InputError, match="say why"):
+        decided("churn_30d", "1", " ")
+    with pytest.raises(InputError, match="churn_30d has no version 7; the ledger knows 1, 2"):
+        decided("churn_30d", "7")
+    with pytest.raises(InputError, match="'churn' is no target"):
+        decided("churn", "1")
+    with pytest.raises(RefusedError, match="version 2 is in force already"):
+        decided("churn_30d", "2")
+
+
+def test_the_replay_report_judges_what_is_closed_and_names_what_is_not(replayed_home: Settings, tmp_path: Path) -> None:
+    found, page = report_replay(replayed_home, TINY_BEFORE - WEEK, TINY_MONDAY, capacity=50, folder=tmp_path)
+    assert [week.snapshot_date for week in found.weeks] == [TINY_BEFORE - WEEK, TINY_BEFORE, TINY_MONDAY]
+    assert found.judged == ()
+    assert "not scored" in found.rows()[0]["remark"]
+    assert "open until" in found.rows()[1]["remark"]
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_every_target_has_a_ledger_and_a_copy_of_its_models(replayed_home: Settings) -> None:
+    for target in TARGETS:
+        versions = query(
+            replayed_home.warehouse,
+            f"select version from ledger.promotions where target = '{target}' and version is not null",
+        )
+        assert versions
+        for (version,) in versions:
+            assert (replayed_home.models / target / version / "checksums.json").is_file()

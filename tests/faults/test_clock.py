@@ -1,0 +1,101 @@
+"""The clock is an hour wrong, or the wall clock jumps: the answer is right, or there is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.runner import run_mondays
+from churn_pipeline.settings import Settings
+from tests.conftest import TINY, TINY_MONDAY, Company
+from tests.support.homes import PER_RUN, copy_of, differences, query
+from tests.support.processes import churn
+
+HOUR = timedelta(hours=1)
+EIGHT = datetime(TINY_MONDAY.year, TINY_MONDAY.month, TINY_MONDAY.day, 8, tzinfo=UTC)
+
+
+def at(settings: Settings, now: datetime, **more: object) -> Settings:
+    return Settings(**settings.model_dump(include=settings.model_fields_set) | {"now": now, **more})
+
+
+def test_an_hour_fast_or_slow_the_monday_run_gives_the_same_rows(tiny_home: Settings, tmp_path: Path) -> None:
+    homes = []
+    for hours in (-1, 0, 1):
+        settings = at(copy_of(tiny_home, tmp_path / str(hours)), EIGHT + hours * HOUR)
+        assert run_mondays(settings, TINY_MONDAY).exit_code == 0
+        homes.append(settings)
+    for other in (homes[0], homes[2]):
+        found = differences(homes[1].warehouse, other.warehouse, "policy.predictions", without=PER_RUN)
+        assert found["rows"] > 500
+        assert (found["only_left"], found["only_right"]) == (0, 0)
+
+
+def test_a_clock_that_still_says_sunday_refuses_a_monday_that_has_begun_elsewhere(tiny_copy: Settings) -> None:
+    midnight = EIGHT - 8 * HOUR
+    slow = at(tiny_copy, midnight + HOUR / 2 - HOUR)
+    found = churn(slow, "run", "--week", str(TINY_MONDAY))
+    assert found.returncode == 2
+    assert f"{TINY_MONDAY} has not begun" in found.stderr
+
+
+def test_what_a_slow_clock_took_for_the_future_is_landed_once_the_clock_is_right(
+    tiny_copy: Settings, tiny_company: Company, tmp_path: Path
+) -> None:
+    """The file does not change in between, so looking only at what is new would lose those rows for ever."""
+    with duckdb.connect() as con:
+        (newest,) = con.execute(f"select max(timestamp) from '{tiny_company.raw}/usage_events.parquet'").fetchone()
+    newest = newest.replace(tzinfo=UTC)
+    slow, right = (at(tiny_copy, newest + offset) for offset in (-HOUR, HOUR))
+    week = date.fromisoformat(str(newest.date() - timedelta(days=newest.weekday())))
+    run_mondays(slow, week)
+    (held, landed) = query(
+        slow.warehouse,
+        "select (select count(*) from landing.quarantine where source = 'usage_events'), (select count(*) from landing.usage_events)",
+    )[0]
+    assert held > 0
+    run_mondays(right, week)
+    (held_now, landed_now) = query(
+        right.warehouse,
+        "select (select count(*) from landing.quarantine where source = 'usage_events'), (select count(*) from landing.usage_events)",
+    )[0]
+    assert (held_now, landed_now) == (0, landed + held)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+def test_a_week_with_a_dst_change_holds_every_event_of_its_seven_local_days_once(
+    zone: str, tiny_company: Company, tmp_path: Path
+) -> None:
+    """The week of 2026-03-02 to 2026-03-09 has 167 hours in New York; that of 2026-03-30 to 2026-04-06 has 169 in Auckland."""
+    monday = {"America/New_York": date(2026, 3, 9), "Pacific/Auckland": date(2026, 4, 6)}[zone]
+    settings = Settings(
+        home=tmp_path / "home",
+        raw=tiny_company.raw,
+        timezone=zone,
+        now=EIGHT,
+        **TINY,
+    )
+    # No model is needed for what is looked at: the features of the Monday.
+    run_mondays(settings, monday)
+    with duckdb.connect() as con:
+        con.execute("set timezone = 'UTC'")
+        con.execute(f"attach '{settings.warehouse}' as w (read_only)")
+        wrong = con.execute(
+            f"""
+            with local as (
+                select customer_id, ((timestamp at time zone 'UTC') at time zone '{zone}')::date as day
+                from '{tiny_company.raw}/usage_events.parquet'
+            ), expected as (
+                select customer_id, count(*) as events from local
+                where day >= date '{monday}' - 7 and day < date '{monday}' group by 1
+            )
+            select count(*) filter (where mart.events_last_7d <> coalesce(expected.events, 0)), count(*), sum(expected.events)
+            from w.marts.mart_customer_churn_features as mart left join expected using (customer_id)
+            where mart.snapshot_date = date '{monday}'
+            """
+        ).fetchone()
+    assert wrong[0] == 0
+    assert wrong[1] > 100 and wrong[2] > 1000

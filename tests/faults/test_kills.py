@@ -1,0 +1,125 @@
+"""kill -9, at every stage and at any moment: the next run completes at once, and nothing is lost, doubled or mixed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from churn_pipeline.settings import Settings
+from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support.homes import copy_of, query
+from tests.support.processes import churn, kill, start
+
+# What a run says on stderr when it comes to a stage, and how long after it the kill comes: each lies in the middle of the stage's work.
+STAGES = {
+    "landing": ("landing", 0.3),
+    "dbt": ("dbt_features", 0.7),
+    "training": ("models churn_90d", 1.0),
+    "registering": ("training as of", 2.2),
+    "scoring": ("score", 0.2),
+    "policy": ("dbt_candidates", 0.4),
+    "predictions": ("dbt_predictions", 0.3),
+    "publish": ("published", 0.05),
+}
+MOMENTS = 50
+
+
+def killed_at(settings: Settings, words: str, after: float) -> bool:
+    """Runs TINY_MONDAY and kills it so long after it said the words; whether it was still running."""
+    process = start(settings, "run", "--week", str(TINY_MONDAY))
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            time.sleep(after)
+            break
+    running = process.poll() is None
+    kill(process)
+    return running
+
+
+def complete(settings: Settings) -> float:
+    """The next run, to its end; how long it took."""
+    began = time.monotonic()
+    found = churn(settings, "run", "--week", str(TINY_MONDAY))
+    assert found.returncode == 0, found.stderr
+    assert "Waiting for" not in found.stderr
+    return time.monotonic() - began
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_in_a_stage_the_next_run_completes_and_gives_what_an_undisturbed_run_gives(
+    stage: str, tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None]
+) -> None:
+    assert killed_at(tiny_copy, *STAGES[stage]), "the run was over before the kill"
+    before = query(
+        tiny_copy.published_database, f"select count(*) from predictions where snapshot_date = '{TINY_BEFORE}'"
+    )
+    assert before[0][0] > 100, "readers lost the week that was there"
+    complete(tiny_copy)
+    same_as_undisturbed(tiny_copy)
+    with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
+        statuses = [run.status for run in instance.get_runs()]
+    assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+def test_killed_at_fifty_random_moments_the_next_run_completes_every_time(
+    tiny_home: Settings, tmp_path: Path, same_as_undisturbed: Callable[[Settings], None]
+) -> None:
+    probe = copy_of(tiny_home, tmp_path / "probe")
+    whole = complete(probe)
+    moments = [random.Random(11).uniform(0.5, whole) for _ in range(MOMENTS)]
+
+    def one(number: int) -> bool:
+        settings = copy_of(tiny_home, tmp_path / str(number))
+        process = start(settings, "run", "--week", str(TINY_MONDAY))
+        # Somebody has to read, or the run would wait for room in the pipe.
+        for pipe in (process.stdout, process.stderr):
+            threading.Thread(target=pipe.read, daemon=True).start()
+        time.sleep(moments[number])
+        running = process.poll() is None
+        kill(process)
+        complete(settings)
+        same_as_undisturbed(settings)
+        shutil.rmtree(settings.home)
+        return running
+
+    # Two at a time: they share the machine and nothing else.
+    with ThreadPoolExecutor(2) as pool:
+        killed = list(pool.map(one, range(MOMENTS)))
+    print(f"{sum(killed)} of {MOMENTS} runs were killed before their end; a whole run takes {whole:.1f} s here")
+    assert sum(killed) >= MOMENTS * 0.6
+
+
+@pytest.fixture
+def stale_run(tiny_copy: Settings) -> Iterator[str]:
+    """A run that Dagster believes to be going on, and whose process is gone."""
+    killed_at(tiny_copy, "landing", 0.1)
+    with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
+        (run,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    yield run.run_id
+
+
+def test_a_run_whose_process_is_gone_is_closed_by_whoever_comes_next_and_holds_up_nobody(
+    stale_run: str, tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None]
+) -> None:
+    complete(tiny_copy)
+    with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
+        run = instance.get_run_by_id(stale_run)
+        assert run is not None and run.status == dg.DagsterRunStatus.FAILURE
+        said = [
+            record.event_log_entry.message or record.event_log_entry.user_message
+            for record in instance.get_records_for_run(stale_run).records
+        ]
+    assert any("The process of this run is gone" in text for text in said)
+    same_as_undisturbed(tiny_copy)

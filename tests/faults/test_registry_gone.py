@@ -1,0 +1,163 @@
+"""MLflow is gone, is read-only, was replaced by an empty one, or holds damaged files."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from churn_pipeline.runner import run_mondays, train_monday
+from churn_pipeline.settings import Settings
+from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support.homes import copy_of, query
+from tests.support.processes import BIN, churn, environment, in_namespace
+
+
+def trainings(settings: Settings) -> list[tuple]:
+    return query(settings.warehouse, "select target, version, labels_closed_by from ledger.promotions order by seq")
+
+
+def published(settings: Settings, week: object) -> list[tuple]:
+    return query(
+        settings.published_database,
+        f"""
+        select customer_id, churn_probability_30d, churn_probability_90d, churn_90d_model_version
+        from predictions where snapshot_date = '{week}' order by 1
+        """,
+    )
+
+
+def test_without_its_store_a_monday_is_scored_from_the_copies_and_says_so(tiny_copy: Settings) -> None:
+    before = published(tiny_copy, TINY_BEFORE)
+    shutil.rmtree(tiny_copy.mlflow_home)
+    found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE))
+    assert found.returncode == 0, found.stderr
+    assert "churn_90d version 1 comes from the copy in" in found.stderr
+    assert "mlflow.db is not there" in found.stderr
+    assert published(tiny_copy, TINY_BEFORE) == before
+    assert not tiny_copy.mlflow_database.exists(), "an empty store would be taken for the real one"
+
+
+def test_on_a_training_monday_without_the_store_the_list_comes_out_and_the_training_is_reported_as_not_made(
+    tiny_copy: Settings,
+) -> None:
+    shutil.move(tiny_copy.mlflow_home, tiny_copy.home / "elsewhere")
+    before = trainings(tiny_copy)
+    found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
+    assert found.returncode == 0, found.stderr
+    assert f"churn_90d could not be trained as of {TINY_MONDAY}: MLflow at sqlite" in found.stderr
+    assert trainings(tiny_copy) == before
+    assert {row[3] for row in published(tiny_copy, TINY_MONDAY)} == {"1"}
+    # It is back: the next run makes up for the training.
+    tiny_copy.mlflow_home.rmdir()
+    shutil.move(tiny_copy.home / "elsewhere", tiny_copy.mlflow_home)
+    assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
+    assert {row[2] for row in trainings(tiny_copy)} > {row[2] for row in before}
+
+
+def test_asked_to_train_without_the_store_it_fails_and_says_why(tiny_copy: Settings) -> None:
+    shutil.rmtree(tiny_copy.mlflow_home)
+    outcome, rows = train_monday(tiny_copy, TINY_MONDAY, "ana")
+    assert outcome.exit_code == 1
+    assert "mlflow.db is not there" in outcome.reason
+    assert rows == []
+
+
+def test_an_empty_store_in_place_of_the_lost_one_is_not_taken_for_it(tiny_copy: Settings, tmp_path: Path) -> None:
+    """Its version 1 would be another model than the ledger's."""
+    other = copy_of(tiny_copy, tmp_path / "other")
+    shutil.rmtree(other.mlflow_home)
+    other.mlflow_home.mkdir()
+    subprocess.run(
+        [str(BIN / "mlflow"), "db", "upgrade", f"sqlite:///{other.mlflow_database}"],
+        env=environment(other),
+        check=True,
+        capture_output=True,
+    )
+    outcome, rows = train_monday(other, TINY_MONDAY, "ana")
+    assert outcome.exit_code == 1
+    assert "not found" in outcome.reason
+    assert rows == []
+    found = churn(other, "run", "--week", str(TINY_BEFORE))
+    assert found.returncode == 0, found.stderr
+    assert "comes from the copy in" in found.stderr
+
+
+def test_a_read_only_store_lets_a_monday_be_scored_and_a_training_fail_clearly(tiny_copy: Settings) -> None:
+    """A real read-only mount where that is allowed; root would write to files that are merely marked so."""
+    script = f"""
+        mount --bind {tiny_copy.mlflow_home} {tiny_copy.mlflow_home} && mount -o remount,ro,bind {tiny_copy.mlflow_home} || exit 77
+        {BIN}/churn run --week {TINY_BEFORE} >/dev/null; echo "run $?"
+        {BIN}/churn train --week {TINY_MONDAY} >/dev/null; echo "train $?"
+    """
+    found = in_namespace(script, tiny_copy)
+    assert "run 0" in found.stdout, found.stderr
+    assert "train 1" in found.stdout, found.stdout + found.stderr
+    assert "MLflow at sqlite" in found.stderr
+    assert "readonly" in found.stderr or "read-only" in found.stderr.lower()
+    assert "Traceback" not in found.stderr
+
+
+def test_a_server_that_does_not_answer_is_given_up_after_seconds(tiny_copy: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
+    found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE), CHURN_MLFLOW_TRACKING_URI=nobody)
+    assert found.returncode == 0, found.stderr
+    assert "comes from the copy in" in found.stderr
+    assert "secret" not in found.stderr + found.stdout
+
+
+@pytest.fixture
+def damaged(tiny_copy: Settings) -> Iterator[Settings]:
+    """A home in which a byte of the 90-day model's trees has changed, as MLflow holds them."""
+    for trees in tiny_copy.mlflow_artifacts.rglob("model.ubj"):
+        content = bytearray(trees.read_bytes())
+        content[len(content) // 2] ^= 0x10
+        trees.write_bytes(bytes(content))
+    # Where the home has not run since it was copied, its store still points at the original.
+    run_mondays(tiny_copy, TINY_BEFORE)
+    yield tiny_copy
+
+
+def test_a_damaged_model_is_never_scored_with(damaged: Settings, tiny_home: Settings) -> None:
+    expected = published(tiny_home, TINY_BEFORE)
+    found = churn(damaged, "run", "--week", str(TINY_BEFORE))
+    assert found.returncode == 0, found.stderr
+    assert "model.ubj is damaged: its SHA-256 is not the one it was saved with" in found.stderr
+    assert published(damaged, TINY_BEFORE) == expected
+    shutil.rmtree(damaged.models)
+    found = churn(damaged, "run", "--week", str(TINY_BEFORE))
+    assert found.returncode == 2
+    assert "model.ubj is damaged" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert published(damaged, TINY_BEFORE) == expected
+
+
+def test_a_model_swapped_for_another_whole_one_is_found_out(tiny_copy: Settings) -> None:
+    run_mondays(tiny_copy, TINY_MONDAY)
+    first, second = (tiny_copy.models / "churn_90d" / version for version in ("1", "2"))
+    shutil.rmtree(first)
+    shutil.copytree(second, first)
+    shutil.rmtree(tiny_copy.mlflow_home)
+    found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE))
+    assert found.returncode == 2
+    assert "not the model that the ledger names" in found.stderr
+
+
+def test_a_home_that_is_moved_takes_its_models_along_and_leaves_the_original_alone(
+    tiny_copy: Settings, tmp_path: Path
+) -> None:
+    moved = copy_of(tiny_copy, tmp_path / "moved")
+    untouched = {path: path.stat().st_mtime_ns for path in tiny_copy.mlflow_home.rglob("*")}
+    assert run_mondays(moved, TINY_MONDAY).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in tiny_copy.mlflow_home.rglob("*")} == untouched
+    shutil.rmtree(tiny_copy.home)
+    shutil.rmtree(moved.models)
+    found = churn(moved, "run", "--week", str(TINY_MONDAY))
+    assert found.returncode == 0, found.stderr
+    assert "comes from the copy" not in found.stderr
