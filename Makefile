@@ -3,7 +3,7 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup run test test-long lint format ui bench clean lock
+.PHONY: help setup run test test-long test-faults lint format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,6 +20,13 @@ test: setup  ## Run the tests (under ten minutes on two cores)
 
 test-long: setup  ## Run the tests that take longer: model quality on whole companies, and real data
 	.venv/bin/pytest -m long
+
+test-faults: setup  ## Break things for real (kill -9, full disk, held files, no MLflow, wrong clock) and run Dagster's daemon
+	@scripts/test-tools.sh
+	.venv/bin/pytest -m faults
+
+bench: setup  ## Measure what a replay costs beside its parts (minutes)
+	.venv/bin/python -W ignore -m benchmarks.replay
 
 lint: setup  ## Check format, style, types and SQL
 	.venv/bin/ruff check .

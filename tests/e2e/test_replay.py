@@ -54,6 +54,8 @@ def verdicts(settings: Settings) -> dict[tuple, tuple]:
     return {row[:2]: row[2:] for row in rows}
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_overlapping_replays_in_any_order_give_the_same_rows_from_the_same_models(
     tiny_company: Company, home_at: Callable[..., Settings]
 ) -> None:

@@ -54,7 +54,6 @@ def complete(settings: Settings) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_in_a_stage_the_next_run_completes_and_gives_what_an_undisturbed_run_gives(
     stage: str, tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None]
@@ -71,7 +70,6 @@ def test_killed_in_a_stage_the_next_run_completes_and_gives_what_an_undisturbed_
     assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
 
 
-@pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_killed_at_fifty_random_moments_the_next_run_completes_every_time(
     tiny_home: Settings, tmp_path: Path, same_as_undisturbed: Callable[[Settings], None]

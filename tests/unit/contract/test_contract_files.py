@@ -209,7 +209,18 @@ def test_leading_zeros_of_an_id_are_kept(con: duckdb.DuckDBPyConnection, raw: Pa
         (b"", "empty, without even a header"),
         (EVENT_HEADER.replace(",", ";").encode() + b"\n", "separated by commas"),
     ],
-    ids=["cut in a line", "cut in the last value", "no last newline", "short line", "open quote", "long line", "latin-1", "latin-1 header", "nothing", "semicolons"],
+    ids=[
+        "cut in a line",
+        "cut in the last value",
+        "no last newline",
+        "short line",
+        "open quote",
+        "long line",
+        "latin-1",
+        "latin-1 header",
+        "nothing",
+        "semicolons",
+    ],
 )
 def test_a_damaged_csv_is_refused_by_name(
     con: duckdb.DuckDBPyConnection, raw: Path, content: bytes, expected: str

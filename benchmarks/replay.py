@@ -1,0 +1,106 @@
+"""What a replay of many weeks costs, beside what its parts cost one by one.
+
+A replay lands and builds once, trains each training Monday once and scores each week once. Its wall time is put beside
+
+    (one landing and mart build) + (training Mondays) x (one training) + (weeks) x (one scoring),
+
+each part measured in this very run, on the same machine, from Dagster's record of the steps. The replay also starts a process, parses
+the dbt project and fits the first opponent, which the sum leaves out. Over 1.2 the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from churn_pipeline.mondays import monday_on_or_before, training_monday
+from churn_pipeline.runner import run_mondays
+from churn_pipeline.settings import Settings
+from churn_pipeline.simulate import Simulation, simulate, write
+
+BOUND = 1.2
+WEEK = timedelta(days=7)
+BUILD = ("raw", "landing", "build_plan", "dbt_features", "marts")
+TRAIN = ("models",)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds of one run: all of it, and its steps by what they are for."""
+
+    wall: float
+    build: float
+    train: float
+    score: float
+
+
+def measured(settings: Settings, first: date, last: date) -> Measured:
+    began = time.perf_counter()
+    outcome = run_mondays(settings, first, last)
+    wall = time.perf_counter() - began
+    if outcome.exit_code:
+        sys.exit(f"the run failed: {outcome.reason}")
+    seconds = {"build": 0.0, "train": 0.0, "score": 0.0}
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        for step in instance.get_run_step_stats(outcome.run_id):
+            part = (
+                "build" if step.step_key.startswith(BUILD) else "train" if step.step_key.startswith(TRAIN) else "score"
+            )
+            seconds[part] += (step.end_time or 0) - (step.start_time or 0)
+    return Measured(wall, **seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--customers", type=int, default=10_000, help="customers of the simulated company (10000)")
+    parser.add_argument("--weeks", type=int, default=26, help="Mondays to replay (26)")
+    asked = parser.parse_args()
+
+    last = monday_on_or_before(date(2026, 6, 29))
+    first = last - (asked.weeks - 1) * WEEK
+    with tempfile.TemporaryDirectory() as scratch:
+        raw = Path(scratch) / "raw"
+        write(simulate(Simulation(customers=asked.customers, weeks=156, until=last, seed=7)), Path(scratch))
+
+        def home(name: str) -> Settings:
+            return Settings(
+                home=Path(scratch) / name, raw=raw, now=datetime(last.year, last.month, last.day, 12, tzinfo=UTC)
+            )
+
+        single = home("single")
+        newest = training_monday(last, single.training_cadence_weeks)
+        before = measured(
+            single, newest - single.training_cadence_weeks * WEEK, newest - single.training_cadence_weeks * WEEK
+        )
+        # The one before is registered now, so this one trains and does nothing else.
+        one = measured(single, newest, newest)
+        replay = measured(home("replay"), first, last)
+
+    trainings = len({training_monday(first + n * WEEK, single.training_cadence_weeks) for n in range(asked.weeks)})
+    floor = before.build + trainings * one.train + asked.weeks * one.score
+    rows = [
+        ("one landing and mart build", before.build),
+        (f"one training Monday, three targets (x {trainings})", one.train),
+        (f"one scoring, audit and publication (x {asked.weeks})", one.score),
+        ("sum of the parts", floor),
+        (f"replay of {asked.weeks} weeks, wall", replay.wall),
+        ("  of which landing and marts", replay.build),
+        ("  of which training", replay.train),
+        ("  of which scoring to publication", replay.score),
+    ]
+    for name, seconds in rows:
+        print(f"{name:<58} {seconds:8.1f} s")
+    ratio = replay.wall / floor
+    print(f"{'replay / sum of the parts (bound ' + str(BOUND) + ')':<58} {ratio:8.2f}")
+    return int(ratio > BOUND)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""When monitoring proposes a training beyond the regular ones.
+
+It only proposes, and one at a time. The evidence has to be newer than the newest training, because a training that has
+seen it has already answered it: without that rule a shock that lasts for a quarter, or labels of an old model that go
+on arriving for 13 weeks, would ask for a training every Monday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from churn_pipeline.mondays import WEEK
+from churn_pipeline.monitoring.drift import DriftReport, Level, worst
+from churn_pipeline.monitoring.performance import MIN_POSITIVES, Quality
+
+# Three weeks of five. Neighbouring weeks share most of their customers and label windows, so that chance that hits one
+# hits two; three in five it rarely does, and a real loss is still proposed within a month.
+NEEDED = 3
+LOOK_BACK = 5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What monitoring found on one Monday.
+
+    Attributes:
+        monday: on which it was found.
+        drift: the verdict over all models.
+        drift_reasons: why, the weightiest first.
+        under: for each target whose due predictions were under the promised quality, the reason in words.
+    """
+
+    monday: date
+    drift: Level
+    drift_reasons: tuple[str, ...]
+    under: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that took place, whatever became of its model.
+
+    Attributes:
+        as_of: its training Monday: it knew what was known by then.
+        at: when it ended.
+    """
+
+    as_of: date
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One extra training, proposed.
+
+    Attributes:
+        monday: as of which to train.
+        kind: ``drift`` or ``quality``.
+        reason: in words, for whoever decides.
+    """
+
+    monday: date
+    kind: str
+    reason: str
+
+
+def judge(monday: date, drift: Sequence[DriftReport], quality: Iterable[Quality]) -> Judgement:
+    """Puts what was found on a Monday into one judgement.
+
+    Args:
+        monday: the Monday.
+        drift: reports of its models.
+        quality: realised quality of the predictions that were due. A target counts as under its promise when all its
+            customers together are, and, where some had an intervention, when those who had none are under too: else the
+            calls worked, and the model did not fail.
+    """
+    level = worst([report.verdict for report in drift])
+    reasons = [f"{report.target}: {reason}" for report in drift if report.verdict == level for reason in report.reasons]
+    by_target: dict[str, dict[str, Quality]] = {}
+    for found in quality:
+        if found.basis == "realised" and found.plan_tier == "all":
+            by_target.setdefault(found.target, {})[found.customers] = found
+    under = {}
+    for target, groups in by_target.items():
+        whole, spared = groups.get("all"), groups.get("untouched")
+        if whole is None or not whole.under:
+            continue
+        # With few events among the untouched nothing can be said of them, and the whole has to do.
+        calls_worked = (
+            spared is not None and whole.rows > spared.rows and spared.positives >= MIN_POSITIVES and not spared.under
+        )
+        if not calls_worked:
+            under[target] = _under(whole)
+    return Judgement(monday, level, tuple(reasons), under)
+
+
+def propose(
+    history: Iterable[Judgement],
+    trainings: Iterable[Training],
+    proposed_at: Iterable[datetime],
+    *,
+    needed: int = NEEDED,
+    look_back: int = LOOK_BACK,
+) -> Proposal | None:
+    """Whether the newest Monday of the history calls for an extra training.
+
+    - *drift*: it says act, and the run of Mondays that say so did not begin before the newest training; so a shock is
+      answered once.
+    - *quality*: among the newest ``look_back`` Mondays, ``needed`` or more after the newest training found the same
+      target under its promise, the newest Monday among them.
+    - Nothing while an earlier proposal has had no training since.
+
+    Args:
+        history: judgements in any order; Mondays may be missing.
+        trainings: all that took place.
+        proposed_at: times of earlier proposals. A time equal to that of a training counts as before it.
+        needed: K.
+        look_back: N.
+
+    Raises:
+        ValueError: not 1 <= needed <= look_back.
+    """
+    if not 1 <= needed <= look_back:
+        raise ValueError(f"{needed} of {look_back} weeks cannot be asked for")
+    by_monday = {found.monday: found for found in history}
+    done = list(trainings)
+    if not by_monday:
+        return None
+    newest_training = max((training.at for training in done), default=None)
+    newest_proposal = max(proposed_at, default=None)
+    if newest_proposal is not None and (newest_training is None or newest_proposal > newest_training):
+        return None
+    known_until = max((training.as_of for training in done), default=date.min)
+    monday = max(by_monday)
+    now = by_monday[monday]
+    # A training as of this very Monday can only be followed by one that knows a week more.
+    as_of = monday if monday > known_until else monday + WEEK
+    if now.drift == "act":
+        began = monday
+        while (before := by_monday.get(began - WEEK)) is not None and before.drift == "act":
+            began -= WEEK
+        if began >= known_until:
+            since = f" since {began}" if began < monday else ""
+            return Proposal(as_of, "drift", f"drift says act{since}: " + "; ".join(now.drift_reasons[:3]))
+    recent = [by_monday[day] for number in range(look_back) if (day := monday - number * WEEK) in by_monday]
+    for target, reason in sorted(now.under.items()):
+        weeks = [found.monday for found in recent if target in found.under and found.monday > known_until]
+        if len(weeks) >= needed:
+            return Proposal(
+                as_of,
+                "quality",
+                f"{target} was under its promised quality on {len(weeks)} of the last {look_back} Mondays; "
+                f"on the newest, {reason}",
+            )
+    return None
+
+
+def _under(found: Quality) -> str:
+    return ", ".join(
+        f"{name} {found.figures[name].value:.3f} where {found.promised[name].value:.3f} was promised"
+        for name in found.under
+    )

@@ -1,0 +1,308 @@
+"""Dagster for real: a web server and a daemon as processes, a backfill asked for as the UI asks, a schedule that ticks by the clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import pytest
+
+from churn_pipeline.assets.common import PUBLISHED
+from churn_pipeline.definitions import JOB, SCHEDULE
+from churn_pipeline.runner import run_mondays
+from churn_pipeline.settings import Settings
+from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support.dagster import REPOSITORY_OF_JOBS, WebServer, process, web_server
+from tests.support.homes import PER_RUN, copy_of, differences, query
+from tests.support.processes import wait_for
+
+pytestmark = pytest.mark.timeout(900)
+
+WEEK = timedelta(days=7)
+ENDED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+
+BACKFILL = """
+mutation ($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+STATUS = """
+query ($id: String!) {
+  partitionBackfillOrError(backfillId: $id) {
+    __typename
+    ... on PartitionBackfill { status error { message } runs: unfinishedRuns { runId } }
+  }
+}
+"""
+CHECKS = """
+query ($key: AssetKeyInput!) {
+  assetChecksOrError: assetNodeOrError(assetKey: $key) {
+    ... on AssetNode {
+      assetChecksOrError {
+        ... on AssetChecks { checks { name blocking executionForLatestMaterialization { status runId } } }
+      }
+    }
+  }
+}
+"""
+
+
+@dataclass
+class Stack:
+    settings: Settings
+    server: WebServer
+
+    def backfill(self, **target: object) -> str:
+        answer = self.server.ask(BACKFILL, parameters=target)["launchPartitionBackfill"]
+        assert answer["__typename"] == "LaunchBackfillSuccess", answer
+        return answer["backfillId"]
+
+    def status(self, backfill: str) -> str:
+        found = self.server.ask(STATUS, id=backfill)["partitionBackfillOrError"]
+        assert found.get("error") is None, found
+        return found["status"]
+
+    def runs(self) -> list[dg.DagsterRun]:
+        with instance(self.settings) as dagster:
+            return list(reversed(dagster.get_runs()))
+
+
+def instance(settings: Settings) -> dg.DagsterInstance:
+    return dg.DagsterInstance.from_config(str(settings.dagster_home))
+
+
+@pytest.fixture
+def stack(tiny_copy: Settings) -> Iterator[Stack]:
+    with process(tiny_copy, "dagster-daemon", "run"), web_server(tiny_copy) as server:
+        yield Stack(tiny_copy, server)
+
+
+def job_partitions(first: date, last: date) -> dict[str, object]:
+    days = [first + n * WEEK for n in range((last - first).days // 7 + 1)]
+    return {
+        "selector": {"partitionSetName": f"{JOB}_partition_set", "repositorySelector": REPOSITORY_OF_JOBS},
+        "partitionNames": [day.isoformat() for day in days],
+    }
+
+
+def test_a_backfill_through_the_api_is_one_run_through_the_queue_and_every_partition_is_made_and_checked(
+    stack: Stack, tiny_home: Settings, tmp_path: Path
+) -> None:
+    asked = [TINY_MONDAY - n * WEEK for n in range(3, -1, -1)]
+    before = stack.runs()
+    backfill = stack.backfill(**job_partitions(asked[0], asked[-1]))
+    wait_for(lambda: stack.status(backfill).startswith("COMPLETED"), 300, "the backfill")
+    assert stack.status(backfill) == "COMPLETED_SUCCESS"
+    (run,) = stack.runs()[len(before) :]
+    assert run.status == dg.DagsterRunStatus.SUCCESS
+    with instance(stack.settings) as dagster:
+        events = {entry.dagster_event_type.value for entry in dagster.all_logs(run.run_id) if entry.dagster_event_type}
+        assert events >= {"PIPELINE_ENQUEUED", "PIPELINE_STARTING"}
+        assert dagster.get_materialized_partitions(PUBLISHED) >= {day.isoformat() for day in asked}
+    checks = stack.server.ask(CHECKS, key={"path": PUBLISHED.path})["assetChecksOrError"]["assetChecksOrError"][
+        "checks"
+    ]
+    assert checks and all(
+        (check["executionForLatestMaterialization"]["status"], check["executionForLatestMaterialization"]["runId"])
+        == ("SUCCEEDED", run.run_id)
+        for check in checks
+    )
+    # The same as from the shell.
+    shell = copy_of(tiny_home, tmp_path / "shell")
+    assert run_mondays(shell, asked[0], asked[-1]).exit_code == 0
+    found = differences(shell.warehouse, stack.settings.warehouse, "policy.predictions", without=PER_RUN)
+    assert found["rows"] > 1500
+    assert (found["only_left"], found["only_right"]) == (0, 0)
+    weeks = query(
+        stack.settings.published_database,
+        "select snapshot_date, count(distinct run_id) from predictions group by 1 order by 1",
+    )
+    assert weeks == [(day, 1) for day in asked]
+
+
+def test_a_backfill_of_the_assets_themselves_is_one_run_too(stack: Stack) -> None:
+    """What the asset graph's Materialize button asks for: the assets of the job, with their partitions."""
+    nodes = stack.server.ask(
+        "query ($job: PipelineSelector!) { assetNodes(pipeline: $job) { assetKey { path } isMaterializable isPartitioned } }",
+        job={"pipelineName": JOB, **REPOSITORY_OF_JOBS},
+    )["assetNodes"]
+    keys = [node["assetKey"] for node in nodes if node["isMaterializable"] and node["isPartitioned"]]
+    before = stack.runs()
+    backfill = stack.backfill(
+        assetSelection=keys, partitionNames=[TINY_BEFORE.isoformat(), TINY_MONDAY.isoformat()], fromFailure=False
+    )
+    wait_for(lambda: stack.status(backfill).startswith("COMPLETED"), 300, "the backfill")
+    assert [run.status for run in stack.runs()[len(before) :]] == [dg.DagsterRunStatus.SUCCESS]
+    with instance(stack.settings) as dagster:
+        assert dagster.get_materialized_partitions(PUBLISHED) >= {str(TINY_BEFORE), str(TINY_MONDAY)}
+
+
+def test_a_run_that_is_killed_does_not_hold_up_the_queue(stack: Stack) -> None:
+    before = stack.runs()
+    stack.backfill(**job_partitions(TINY_MONDAY, TINY_MONDAY))
+
+    def holder() -> int | None:
+        """The process that holds the home, once it is the new run's."""
+        try:
+            note = json.loads(stack.settings.lock_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        new = [run.run_id for run in stack.runs()[len(before) :]]
+        return note["pid"] if new and new[0] in note["purpose"] else None
+
+    os.kill(int(str(wait_for(holder, 120, "the run"))), signal.SIGKILL)
+    stack.backfill(**job_partitions(TINY_MONDAY, TINY_MONDAY))
+
+    def ended() -> bool:
+        new = stack.runs()[len(before) :]
+        return len(new) == 2 and all(run.status in ENDED for run in new)
+
+    wait_for(ended, 240, "the second run")
+    assert [run.status for run in stack.runs()[len(before) :]] == [
+        dg.DagsterRunStatus.FAILURE,
+        dg.DagsterRunStatus.SUCCESS,
+    ]
+
+
+# --- the schedule, by a clock that is set for the daemon and everything that it starts
+
+
+@dataclass(frozen=True)
+class Zone:
+    """Two Mondays with a change of the clocks between them, or just two Mondays."""
+
+    name: str
+    first: date
+    second: date
+
+
+# New York goes forward on 2026-03-08, Auckland back on 2026-04-05; the third Monday lies in the days after, and is missed.
+ZONES = (
+    Zone("UTC", TINY_BEFORE - WEEK, TINY_BEFORE),
+    Zone("America/New_York", date(2026, 3, 2), date(2026, 3, 9)),
+    Zone("Pacific/Auckland", date(2026, 3, 30), date(2026, 4, 6)),
+)
+# Room for three daemons to come up on two cores before it strikes eight.
+EARLY = timedelta(seconds=100)
+
+
+def utc(zone: str, day: date, hour: int) -> datetime:
+    return (
+        datetime(day.year, day.month, day.day, hour, tzinfo=ZoneInfo(zone))
+        .astimezone(ZoneInfo("UTC"))
+        .replace(tzinfo=None)
+    )
+
+
+def requested(settings: Settings) -> list[tuple[str, str]]:
+    """The Mondays that the schedule has started a run for, in order, with the run's key."""
+    with instance(settings) as dagster:
+        runs = dagster.get_runs(dg.RunsFilter(tags={"dagster/schedule_name": SCHEDULE}))
+        return [(run.tags["dagster/partition"], run.tags["dagster/run_key"]) for run in reversed(runs)]
+
+
+@dataclass(frozen=True)
+class Ticked:
+    zone: Zone
+    settings: Settings
+    after: tuple[list[tuple[str, str]], ...]
+
+
+def ticks(zone: Zone, settings: Settings) -> Ticked:
+    """Lives through three Mondays: on at eight, on at eight after the change of the clocks, and off from then to Wednesday noon."""
+    after = []
+
+    def until(at: datetime, count: int, seconds: float) -> None:
+        with process(settings, "dagster-daemon", "run", at=at):
+            wait_for(lambda: len(requested(settings)) >= count, seconds, f"run {count} in {zone.name}")
+        after.append(requested(settings))
+
+    until(utc(zone.name, zone.first, 8) - EARLY, 1, 300)
+    until(utc(zone.name, zone.second, 8) - EARLY, 2, 300)
+    wednesday = zone.second + WEEK + timedelta(days=2)
+    with process(settings, "dagster-daemon", "run", at=utc(zone.name, wednesday, 12)):
+        wait_for(lambda: len(requested(settings)) >= 3, 240, f"the missed Monday in {zone.name}")
+        wait_for(lambda: all(run.status in ENDED for run in runs_of(settings, 3)), 300, "its run")
+    after.append(requested(settings))
+    with process(settings, "dagster-daemon", "run", at=utc(zone.name, wednesday, 13)):
+        ticked = settings.home / "dagster-daemon.log"
+        seen = ticked.stat().st_size
+        wait_for(lambda: b"Checking for new runs" in ticked.read_bytes()[seen:], 120, "the scheduler's look")
+    after.append(requested(settings))
+    return Ticked(zone, settings, tuple(after))
+
+
+def runs_of(settings: Settings, number: int) -> list[dg.DagsterRun]:
+    with instance(settings) as dagster:
+        return list(reversed(dagster.get_runs(dg.RunsFilter(tags={"dagster/schedule_name": SCHEDULE}))))[number - 1 :]
+
+
+@pytest.fixture(scope="module")
+def ticked(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ticked]:
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime is not installed; scripts/test-tools.sh installs it")
+    homes = []
+    for zone in ZONES:
+        home = tmp_path_factory.mktemp("zone") / "home"
+        given = tiny_home.model_dump(include=tiny_home.model_fields_set) | {"home": home, "timezone": zone.name}
+        del given["now"]
+        if zone.name == "UTC":
+            copy_of(tiny_home, home)
+        else:
+            # Only what the schedule asks for is looked at; with nothing to land its runs end at once.
+            given["raw"] = home / "nothing"
+        homes.append(Settings(**given))
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(ZONES)))
+        return {found.zone.name: found for found in pool.map(ticks, ZONES, homes)}
+
+
+@pytest.mark.parametrize("zone", [zone.name for zone in ZONES])
+def test_at_eight_on_monday_the_schedule_starts_the_run_of_that_monday_on_both_sides_of_a_dst_change(
+    zone: str, ticked: dict[str, Ticked]
+) -> None:
+    found = ticked[zone]
+    first, second = str(found.zone.first), str(found.zone.second)
+    assert found.after[0] == [(first, f"{JOB}:{first}")]
+    assert found.after[1] == [(first, f"{JOB}:{first}"), (second, f"{JOB}:{second}")]
+    with instance(found.settings) as dagster:
+        state = dagster.all_instigator_state()
+        origin = next(one for one in state if one.name == SCHEDULE)
+        scheduled = sorted(
+            datetime.fromtimestamp(tick.timestamp, ZoneInfo(zone))
+            for tick in dagster.get_ticks(origin.instigator_origin_id, origin.selector_id)
+        )
+    assert {(at.weekday(), at.hour, at.minute) for at in scheduled} == {(0, 8, 0)}
+
+
+@pytest.mark.parametrize("zone", [zone.name for zone in ZONES])
+def test_a_monday_on_which_the_machine_was_off_is_run_when_it_is_back_and_only_once(
+    zone: str, ticked: dict[str, Ticked]
+) -> None:
+    found = ticked[zone]
+    missed = str(found.zone.second + WEEK)
+    assert found.after[2] == [*found.after[1], (missed, f"{JOB}:{missed}")]
+    assert found.after[3] == found.after[2]
+
+
+def test_the_missed_monday_is_scored_and_published(ticked: dict[str, Ticked]) -> None:
+    found = ticked["UTC"].settings
+    assert [run.status for run in runs_of(found, 3)] == [dg.DagsterRunStatus.SUCCESS]
+    assert query(
+        found.published_database,
+        f"select count(*) > 500, count(distinct run_id), any_value(scoring_mode) from predictions where snapshot_date = '{TINY_MONDAY}'",
+    ) == [(True, 1, "live")]

@@ -1,0 +1,108 @@
+"""Dagster as it is run for real: a web server, a daemon and their code servers, each a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from churn_pipeline.runner import prepare_home
+from churn_pipeline.settings import REPOSITORY, Settings
+from tests.support.processes import BIN, environment, kill
+
+WORKSPACE = str(REPOSITORY / "workspace.yaml")
+REPOSITORY_OF_JOBS = {"repositoryLocationName": "churn_pipeline", "repositoryName": "__repository__"}
+
+
+@contextmanager
+def process(settings: Settings, *command: str, at: datetime | None = None, **more: str) -> Iterator[Path]:
+    """One of Dagster's programs on a home until the block ends, with what it starts; what it says goes to the file yielded.
+
+    Args:
+        settings: the home.
+        *command: program and arguments.
+        at: the time at which its clock starts, naive and UTC; the machine's own unless given.
+        **more: further variables of its environment.
+    """
+    prepare_home(settings)
+    said = settings.home / f"{command[0]}.log"
+    clock = ["faketime", "-f", f"@{at:%Y-%m-%d %H:%M:%S}"] if at else []
+    with said.open("a", encoding="utf-8") as log:
+        running = subprocess.Popen(
+            [*clock, str(BIN / command[0]), *command[1:], "-w", WORKSPACE],
+            # gRPC waits by the monotonic clock, which has to go on as ever.
+            env=environment(settings, TZ="UTC", FAKETIME_DONT_FAKE_MONOTONIC="1", **more),
+            cwd=REPOSITORY,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield said
+    finally:
+        kill(running)
+        _kill_what_it_started(settings)
+
+
+def _kill_what_it_started(settings: Settings) -> None:
+    """Code servers and runs make groups of their own; they are known by the home in their environment."""
+    mark = f"DAGSTER_HOME={settings.dagster_home}".encode()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), 9)
+            except OSError:
+                continue
+
+
+class WebServer:
+    """Dagster's GraphQL API on a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """The data that a query gives.
+
+        Raises:
+            AssertionError: GraphQL names an error.
+        """
+        request = urllib.request.Request(
+            f"{self.url}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
+        assert "errors" not in found, found
+        return found["data"]
+
+
+@contextmanager
+def web_server(settings: Settings) -> Iterator[WebServer]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with process(settings, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as said:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, said.read_text(encoding="utf-8")
+                time.sleep(0.5)
+        yield WebServer(port)
