@@ -22,7 +22,6 @@ test-long: setup  ## Run the tests that take longer: model quality on whole comp
 	.venv/bin/pytest -m long
 
 test-faults: setup  ## Break things for real (kill -9, full disk, held files, no MLflow, wrong clock) and run Dagster's daemon
-	@scripts/test-tools.sh
 	.venv/bin/pytest -m faults
 
 bench: setup  ## Measure what a replay costs beside its parts (minutes)

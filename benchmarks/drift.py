@@ -51,6 +51,7 @@ from churn_pipeline.modeling.slices import Span, refit_slices, twin_slices
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.monitoring.drift import DriftReport, Level, assess, training_mondays, worst
 from churn_pipeline.monitoring.reference import Reference, Week, build_reference, contribution_shares
+from churn_pipeline.monitoring.weeks import EXPLAINED, EXPLAINED_EVERY
 from churn_pipeline.settings import Settings
 from churn_pipeline.simulate import SHOCK_KINDS, Simulation, parse_shock, simulate, write
 
@@ -65,12 +66,6 @@ BEGINS = {
     "feed": (33, 3, 10, 44, 19),
     "score": (23, 39, 2, 15, 30),
 }
-# Rows a week whose contributions are computed, and every how many training weeks: contributions are what a reference
-# costs.
-EXPLAINED = 400
-EXPLAINED_EVERY = 4
-
-
 # A shock leaves everything before it as it was, to the bit, except opportunities after a tier shock: their draws depend
 # on the plan at the time.
 _SAME = ["customer_id", "plan_tier", "mrr", "events_last_7d", "avg_adoption_score"]
@@ -310,8 +305,8 @@ def main() -> None:
     tables = [table for table in (calm, shocks) if options.only in (None, table.__name__)]
     for table in tables:
         for line in table(plan, options.seeds):
-            print(line, flush=True)  # noqa: T201
-        print()  # noqa: T201
+            print(line, flush=True)
+        print()
 
 
 if __name__ == "__main__":

@@ -14,15 +14,19 @@ from churn_pipeline.assets import common
 from churn_pipeline.assets.features import Translator, build_plan, dbt_stage
 from churn_pipeline.assets.landing import landing
 from churn_pipeline.assets.models import model_assets
+from churn_pipeline.assets.monitoring import digest_asset, drift_asset, judgement_asset
+from churn_pipeline.assets.performance import performance_asset
 from churn_pipeline.assets.published import published, published_rescored
+from churn_pipeline.assets.quality import data_docs
 from churn_pipeline.assets.replay import report_asset
 from churn_pipeline.assets.scores import rescores, scores
+from churn_pipeline.checks.edges import feeds_check, landing_quality_check
 from churn_pipeline.checks.mondays import features_check, predictions_check, raised_check
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.resources.dbt import DbtProject
 from churn_pipeline.resources.home import NoValues, home_resource
-from churn_pipeline.resources.liveness import close_dead_runs
+from churn_pipeline.sensors import all_sensors
 from churn_pipeline.settings import Settings
 
 # The lock pins Dagster to one version, so what may change in the next one is read when the version is raised.
@@ -40,6 +44,7 @@ _FEATURES = "resource_type:seed churn.staging churn.intermediate churn.marts"
 _CANDIDATES = "prediction_candidates"
 _PREDICTIONS = "predictions"
 _RESCORED = "predictions_rescored"
+_OUTCOMES = "prediction_outcomes"
 
 
 @dg.definitions
@@ -79,8 +84,16 @@ def build_defs(
         dbt_stage("dbt_rescored", _RESCORED, dbt.manifest, translator, weekly),
         published_rescored(keys[_RESCORED], weekly),
         report_asset(keys[_PREDICTIONS], weekly),
+        drift_asset(weekly),
+        dbt_stage("dbt_outcomes", _OUTCOMES, dbt.manifest, translator, weekly),
+        performance_asset(keys[_OUTCOMES], weekly),
+        judgement_asset(weekly),
+        digest_asset(weekly),
+        data_docs(keys[_CANDIDATES], weekly),
     ]
     checks = [
+        landing_quality_check(),
+        feeds_check(),
         features_check(keys[MARTS[0]], [keys[MARTS[1]]], weekly),
         raised_check(weekly),
         predictions_check(keys[_CANDIDATES], weekly),
@@ -109,7 +122,7 @@ def build_defs(
         asset_checks=checks,
         jobs=[job, training_job, rescoring_job],
         schedules=[monday_schedule(settings, job)],
-        sensors=[dead_runs_sensor(settings)],
+        sensors=all_sensors(settings, job),
         resources={"home": home_resource(settings, dbt), "io_manager": NoValues(), **resources},
         loggers=loggers or {},
         # One process: DuckDB lets one process write, and a step of its own would pay for every import again.
@@ -150,19 +163,3 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
 def monday_request(day: date) -> dg.RunRequest:
     """The run of one Monday; its key lets a Monday be requested once, however often the schedule ticks for it."""
     return dg.RunRequest(run_key=f"{JOB}:{day}", partition_key=day.isoformat())
-
-
-def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
-    """Closes runs whose process is gone, because the queue waits for every run that has not ended."""
-
-    @dg.sensor(
-        name="dead_runs",
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Marks runs as failed whose process was killed or went down with the machine, so that the queue goes on.",
-    )
-    def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        closed = close_dead_runs(context.instance, settings)
-        return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every run that has begun has a process")
-
-    return dead_runs

@@ -31,12 +31,14 @@ select priority_rank, customer_id, customers.company_name, plan_tier, prediction
        ) as reasons
 from predictions
 left join customers using (customer_id)
-where snapshot_date = ?
+where snapshot_date = ? and snoozed_until is null and not coalesce(is_holdout, false)
 """
 
 
 def call_list(settings: Settings, monday: date | None, top: int, owner: str | None = None) -> dict[str, Any]:
-    """The first customers to call of a published Monday.
+    """The first customers to call of a published Monday, without those who are snoozed or held out.
+
+    They keep their ``priority_rank``, so a number missing in the list is one of them.
 
     Args:
         settings: the home.
@@ -73,6 +75,7 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
                    count(*) filter (where risk_tier = 'CRITICAL') as critical, count(*) filter (where risk_tier = 'HIGH') as high,
                    count(*) filter (where risk_tier = 'MEDIUM') as medium, count(*) filter (where risk_tier = 'LOW') as low,
                    count(*) filter (where is_flagged) as flagged,
+                   count(snoozed_until) as snoozed, count(*) filter (where is_holdout) as held_out,
                    count(*) filter (where is_expansion_candidate) as expansion_candidates,
                    any_value(scoring_mode) as scoring_mode, any_value(policy_version) as policy_version,
                    any_value(churn_30d_model_version) as churn_30d_model_version,
@@ -162,6 +165,8 @@ def print_call_list(found: dict[str, Any]) -> None:
         f"{found['critical']:,} CRITICAL, {found['high']:,} HIGH, {found['medium']:,} MEDIUM, {found['low']:,} LOW; "
         f"{found['expansion_candidates'] or 0:,} expansion candidates"
     )
+    if found["snoozed"] or found["held_out"]:
+        console.print(f"Not in the list: {found['snoozed']:,} snoozed, {found['held_out']:,} held out")
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
     table.add_column("#", justify="right")
     table.add_column("customer", overflow="fold", min_width=10)
@@ -394,6 +399,10 @@ def print_customer(found: dict[str, Any]) -> None:
             f"({found['expansion_readiness']}), expected ${found['expected_arr_uplift'] or 0:,.0f} a year"
         )
     console.print(f"\n[bold]{found['play']}[/bold]: {escape(found['recommended_action'])}")
+    if found["snoozed_until"] is not None:
+        console.print(f"Not in the call list: to be left alone until {found['snoozed_until']}")
+    if found["is_holdout"]:
+        console.print("Not in the call list: held out this quarter, to learn what calling is worth")
     for title, column in (
         ("Why", "churn_drivers"),
         ("What changed", "change_drivers"),

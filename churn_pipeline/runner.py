@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn_pipeline.delivery import runs
-from churn_pipeline.errors import ChurnError
 from churn_pipeline.mondays import latest_monday
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect, home_lock
@@ -75,6 +74,8 @@ def run_mondays(
     first: date,
     last: date | None = None,
     progress: Callable[[str], None] | None = None,
+    *,
+    quiet: bool = False,
     **overrides: Any,
 ) -> Outcome:
     """Runs the Monday job for one Monday, or for all from ``first`` to ``last`` as one run.
@@ -84,11 +85,14 @@ def run_mondays(
         first: a Monday.
         last: the last Monday of a range; ``first`` unless given.
         progress: called with a sentence as the run goes on.
+        quiet: tell nobody in Slack.
         **overrides: resources for :func:`churn_pipeline.definitions.build_defs`.
     """
     from churn_pipeline.definitions import JOB
+    from churn_pipeline.delivery.announce import QUIET_TAG
 
-    result = _execute(settings, JOB, first, last, {}, progress, overrides)
+    tags = {QUIET_TAG: "true"} if quiet else {}
+    result = _execute(settings, JOB, first, last, tags, progress, overrides)
     spoken_of: list[runs.RunRow] = []
     # A run that never got the home's lock has nothing in the ledger, and asking there would wait for the same holder again.
     if any(event.event_type_value == "STEP_START" for event in result.all_events):
@@ -203,8 +207,10 @@ def _execute(
 ) -> dg.ExecuteInProcessResult:
     import dagster as dg
 
-    from churn_pipeline.definitions import build_defs
+    from churn_pipeline.definitions import JOB, build_defs
+    from churn_pipeline.delivery import announce
     from churn_pipeline.resources.liveness import close_dead_runs
+    from churn_pipeline.resources.outcome import problems
 
     prepare_home(settings)
     where: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
@@ -216,13 +222,26 @@ def _execute(
         job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(
             job_name
         )
-        return job.execute_in_process(
+        result = job.execute_in_process(
             instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}, **(config or {})}, **where
         )
+    monday = announce.spoken_of(settings, result.dagster_run.tags) if job_name == JOB else None
+    if monday is not None:
+        said = (
+            announce.announce_success(settings, monday)
+            if result.success
+            else announce.announce_failure(settings, monday, result.run_id, problems(result.all_events))
+        )
+        if progress is not None and said.state != "nothing":
+            progress(str(said))
+    return result
 
 
 def _outcome(result: dg.ExecuteInProcessResult, must_materialize: list[str]) -> Outcome:
     """A run is good when it says so and what it is for was made: skipped steps leave a run green."""
+    from churn_pipeline.delivery.announce import Problem
+    from churn_pipeline.resources.outcome import problems
+
     made = {
         event.asset_key.to_user_string()
         for event in result.all_events
@@ -230,36 +249,10 @@ def _outcome(result: dg.ExecuteInProcessResult, must_materialize: list[str]) -> 
     }
     if result.success and made.issuperset(must_materialize):
         return Outcome(result.run_id, 0, "")
-    failures = list(_failures(result)) or [(1, "the run ended without publishing anything and without saying why")]
-    return Outcome(result.run_id, failures[0][0], "; ".join(dict.fromkeys(text for _, text in failures)))
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> Iterator[tuple[int, str]]:
-    """Exit code and message of everything that failed: first what said so itself, then what broke."""
-    from churn_pipeline.resources.home import EXIT_CODE
-
-    said = False
-    for event in result.all_events:
-        if event.is_step_failure:
-            said = True
-            data = event.step_failure_data
-            if data.user_failure_data is not None:
-                found = data.user_failure_data.metadata.get(EXIT_CODE)
-                yield (int(str(found.value)) if found is not None else 1, data.user_failure_data.description or "")
-            elif data.error is not None:
-                yield 1, f"{event.step_key}: {_root(data.error)}"
-        # The job fails with the error of the step that failed; alone it speaks of what broke between steps, such as the lock.
-        elif not said and event.event_type_value == "PIPELINE_FAILURE" and event.job_failure_data.error:
-            yield 1, _root(event.job_failure_data.error)
-
-
-def _root(error: Any) -> str:
-    """What to tell a person: the first error of ours, which says what to do, else the one that the others come from."""
-    ours = {kind.__name__ for kind in (ChurnError, *ChurnError.__subclasses__())}
-    while error.cause is not None and error.cls_name not in ours:
-        error = error.cause
-    text = str(error.message).strip()
-    return text.partition(": ")[2] if error.cls_name in ours else text
+    found = problems(result.all_events) or [
+        Problem(1, "run", "the run ended without publishing anything and without saying why")
+    ]
+    return Outcome(result.run_id, found[0].exit_code, "; ".join(dict.fromkeys(str(problem) for problem in found)))
 
 
 def _progress_logger(progress: Callable[[str], None] | None) -> dg.LoggerDefinition:

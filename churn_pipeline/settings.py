@@ -6,12 +6,12 @@ What decides about a *customer* (cut-offs, weights, plan ladder, playbook) is po
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _HEAD = """\
@@ -53,11 +53,40 @@ class Settings(BaseSettings):
     min_train_churners: int = Field(100, ge=1, description="Distinct positive customers needed in the training slice.")
     min_test_churners: int = Field(30, ge=1, description="Distinct positive customers needed in the test slice.")
     bootstrap_replicates: int = Field(400, ge=50, description="Customer-clustered resamples behind every interval.")
+    train_on_touched: bool = Field(
+        False, description="Train also on customers with an intervention in the label's window."
+    )
+    holdout_share: float = Field(
+        0,
+        ge=0,
+        le=0.5,
+        description="Share of HIGH and CRITICAL customers left out of the call list, to measure the calls.",
+    )
     threads: int = Field(2, ge=1, description="Threads for DuckDB and XGBoost.")
     seed: int = Field(7, description="Seed of training and resampling.")
 
     lock_wait_seconds: float = Field(600, ge=0, description="How long a writer waits for another one on the same home.")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow server; SQLite under HOME/mlflow unless set.")
+
+    trigger_needed: int = Field(
+        3, ge=1, description="Mondays under the promised quality, of those below, that ask for an extra training."
+    )
+    trigger_look_back: int = Field(5, ge=1, le=52, description="The newest Mondays among which they are counted.")
+
+    slack_token: SecretStr | None = Field(None, description="Bot token (xoxb-...) with chat:write; see docs/slack.md.")
+    slack_webhook: SecretStr | None = Field(None, description="Incoming webhook, where there is no bot token.")
+    slack_channel: str | None = Field(None, description="Channel ID (C...) that a bot posts to.")
+    slack_channels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other channels by kind, as JSON: digest, run_failed, data_refused, model_refused, drift, deadline.",
+    )
+    slack_timeout_seconds: int = Field(10, ge=1, description="How long one request to Slack may stay silent.")
+    slack_api: str = Field("https://slack.com/api/", description="Base of Slack's Web API; GovSlack has its own.")
+    outbox_keep_weeks: int = Field(8, ge=1, description="How long sent messages are remembered in HOME/data/outbox.")
+    deadline: time = Field(
+        time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
+    )
+    dagster_url: str | None = Field(None, description="Address of the Dagster UI, for links in Slack.")
 
     @field_validator("timezone")
     @classmethod
@@ -107,6 +136,14 @@ class Settings(BaseSettings):
         return self.published / "rescored.duckdb"
 
     @property
+    def monitoring_database(self) -> Path:
+        return self.published / "monitoring.duckdb"
+
+    @property
+    def outbox(self) -> Path:
+        return self.data / "outbox"
+
+    @property
     def models(self) -> Path:
         return self.data / "models"
 
@@ -149,11 +186,13 @@ def render_docs() -> str:
     def default(value: object) -> str:
         if value is None:
             return "not set"
-        return "the repository" if value == REPOSITORY else f"`{value}`"
+        return (
+            "the repository" if value == REPOSITORY else f"`{value:%H:%M}`" if isinstance(value, time) else f"`{value}`"
+        )
 
     prefix = Settings.model_config["env_prefix"]
     rows = (
-        f"| `{prefix}{name.upper()}` | {default(field.default)} | {field.description} |\n"
+        f"| `{prefix}{name.upper()}` | {default(field.get_default(call_default_factory=True))} | {field.description} |\n"
         for name, field in Settings.model_fields.items()
     )
     return _HEAD + "".join(rows)

@@ -6,11 +6,19 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from churn_pipeline.assets.common import DAYS_TO_BUILD, MONDAYS_TO_TEST, ONE_RUN, SNAPSHOTS_TO_BUILD, landing_key
+from churn_pipeline.assets.common import (
+    DAYS_TO_BUILD,
+    HOLDOUT,
+    MONDAYS_TO_TEST,
+    ONE_RUN,
+    SNAPSHOTS_TO_BUILD,
+    landing_key,
+)
 from churn_pipeline.contract import TABLES
 from churn_pipeline.features.plan import code_version, write_plan
 from churn_pipeline.features.quality import create_tables
 from churn_pipeline.modeling import lifecycle
+from churn_pipeline.monitoring.interventions import write_holdout
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays
 from churn_pipeline.warehouse import connect
 
@@ -51,6 +59,7 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                 (SNAPSHOTS_TO_BUILD, "Snapshots whose features are missing or were built from other facts."),
                 (DAYS_TO_BUILD, "Days whose usage aggregate is missing or was built from other facts."),
                 (MONDAYS_TO_TEST, "Snapshots that this run's data tests look at."),
+                (HOLDOUT, "Whom to leave out of the call list, to measure what calls are worth (CHURN_HOLDOUT_SHARE)."),
             )
         ],
         name="build_plan",
@@ -61,6 +70,7 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         settings = home.settings
         with expected_errors(), connect(settings) as con:
             create_tables(con)
+            write_holdout(con, settings.holdout_share, settings.seed)
             requested = partition_mondays(context)
             found = write_plan(
                 con,
@@ -86,6 +96,7 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         )
         yield dg.MaterializeResult(asset_key=DAYS_TO_BUILD, metadata={"days": found.days})
         yield dg.MaterializeResult(asset_key=MONDAYS_TO_TEST)
+        yield dg.MaterializeResult(asset_key=HOLDOUT, metadata={"share": settings.holdout_share})
 
     return plan
 

@@ -8,6 +8,7 @@ import dagster as dg
 import duckdb
 
 from churn_pipeline.assets.common import ONE_RUN, model_key
+from churn_pipeline.delivery import announce
 from churn_pipeline.errors import RefusedError, RegistryError
 from churn_pipeline.modeling import ledger, lifecycle, plots
 from churn_pipeline.modeling.fit import TrainingResult
@@ -77,6 +78,12 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                     context.log.warning(unmade)
                     break
                 rows.append((monday, row.version, row.promoted, row.reason))
+                if (told := announce.spoken_of(settings, context.run.tags)) is not None:
+                    said = announce.announce_training(
+                        settings, told, target.name, promoted=row.promoted, reason=row.reason, run_id=context.run.run_id
+                    )
+                    if said.state != "nothing":
+                        context.log.info(str(said))
                 seen = _figures(result) if result else seen
             reigning = ledger.model_for(con, target.name, asked[-1])
         yield dg.MaterializeResult(
@@ -104,10 +111,9 @@ def _due(
     con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, asked: Sequence[date], forced: bool
 ) -> Iterator[date]:
     """The training Mondays to train, one after the other: whether there is a next one can depend on the verdict on the last."""
-    newest = sorted({training_monday(day, settings.training_cadence_weeks) for day in asked})
     if forced:
-        yield newest[-1]
-    for day in newest:
+        yield training_monday(asked[-1], settings.training_cadence_weeks)
+    for day in asked:
         last = None
         # What could not be made twice in a row is left for the next run.
         while (monday := lifecycle.next_training(con, settings, target, day)) is not None and monday != last:

@@ -9,7 +9,7 @@ from churn_pipeline.assets.common import ONE_RUN, PUBLISHED, RESCORED_COPY, RESC
 from churn_pipeline.delivery import runs
 from churn_pipeline.delivery.publish import publish, publish_rescored
 from churn_pipeline.delivery.summary import tier_counts
-from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.resources.home import EXIT_CODE, Home, expected_errors, partition_mondays, table_metadata
 from churn_pipeline.scoring.store import approved_mondays
 from churn_pipeline.warehouse import connect
 
@@ -101,6 +101,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
             description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused) or None,
             metadata={
                 "asked for": len(asked),
+                **({EXIT_CODE: max(row.exit_code for row in refused)} if refused else {}),
                 "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
             },
         )

@@ -1,11 +1,12 @@
 """One verdict per Monday, before scoring and before publication."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import dagster as dg
 
 from churn_pipeline.assets.common import SCORES
+from churn_pipeline.checks.edges import candidate_results
 from churn_pipeline.delivery import runs
 from churn_pipeline.features import quality
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
@@ -68,14 +69,15 @@ def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) 
     ) -> dg.AssetCheckResult:
         with expected_errors(), connect(home.settings) as con:
             scored = scored_mondays(con)
-            results = quality.test_results(con, scored, home.dbt.failure_relations("prediction_candidates"))
+            judged, samples = candidate_results(con, home, scored)
+            results = [*quality.test_results(con, scored, home.dbt.failure_relations("prediction_candidates")), *judged]
             quality.store(con, "predictions", results, run_id=context.run.run_id, now=home.now())
             failed = quality.failures(results)
             approve(con, [day for day in scored if day not in failed])
             # A Monday that is scored again with another model was not asked to be published.
             if not rescored(con):
                 runs.record(con, [_refused(home, context.run.run_id, day, checks) for day, checks in failed.items()])
-        return _result(scored, failed, len(results))
+        return _result(scored, failed, len(results), samples)
 
     return every_monday_is_publishable
 
@@ -106,12 +108,21 @@ def _refused(home: Home, run_id: str, day: date, checks: Sequence[quality.Monday
     return runs.RunRow(run_id, day, home.scoring_mode(day), "refused", 0, reason, 1, home.now())
 
 
-def _result(asked: Sequence[date], failed: dict[date, list[quality.MondayCheck]], results: int) -> dg.AssetCheckResult:
+def _result(
+    asked: Sequence[date],
+    failed: dict[date, list[quality.MondayCheck]],
+    results: int,
+    samples: Mapping[str, dg.MarkdownMetadataValue] | None = None,
+) -> dg.AssetCheckResult:
     rows = [(day, check.check, check.detail) for day in asked for check in failed.get(day, [])]
     return dg.AssetCheckResult(
         passed=not rows,
         # The Mondays named here stay out by themselves; an error would stop the good ones too.
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{len({row[0] for row in rows})} of {len(asked)} Mondays fail" if rows else None,
-        metadata={"results": results, "failed": table_metadata(["Monday", "check", "what"], rows)},
+        metadata={
+            "results": results,
+            "failed": table_metadata(["Monday", "check", "what"], rows),
+            **(samples or {}),
+        },
     )

@@ -113,6 +113,18 @@ def publish_rescored(con: duckdb.DuckDBPyConnection, settings: Settings) -> None
     )
 
 
+def publish_monitoring(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Publishes what monitoring found, in a database of its own: it is written after the list, and the list does not wait for it."""
+    settings.published.mkdir(parents=True, exist_ok=True)
+    names = [
+        name
+        for (name,) in con.execute(
+            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'monitoring' order by 1"
+        ).fetchall()
+    ]
+    _write_database(con, settings.monitoring_database, {name: f"from monitoring.{name} order by all" for name in names})
+
+
 def _write_database(
     con: duckdb.DuckDBPyConnection, final: Path, tables: Mapping[str, str], views: Sequence[str] = ()
 ) -> None:

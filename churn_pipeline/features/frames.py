@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date
+from functools import cache
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -12,45 +14,19 @@ from churn_pipeline.modeling.catalogue import History
 from churn_pipeline.modeling.slices import Span, stagger_offsets
 from churn_pipeline.modeling.targets import Target
 from churn_pipeline.mondays import GRID_EPOCH
+from churn_pipeline.settings import REPOSITORY
 
-# Labels are facts of the future of S, which is why they are no columns of a mart: everything there is known at S. A change that was
-# loaded only after the training Monday was not known to it either.
-_CHURN_LABEL = """
-    select mart.*, coalesce(
-        customers.churn_date >= mart.snapshot_date
-        and customers.churn_date < mart.snapshot_date + $horizon, false)::integer as label
-    from {mart} as mart
-    inner join landing.customers as customers using (customer_id)
+# What a label is stands in SQL, for training here and for the outcomes of predictions in dbt.
+_LABELS = REPOSITORY / "dbt_project" / "macros" / "monitoring" / "labels.sql"
+_UNTOUCHED = """
+              and not exists (
+                  select 1 from landing.interventions
+                  where interventions.customer_id = labelled.customer_id
+                    and interventions.at_date >= snapshot_date
+                    and interventions.at_date < snapshot_date + $horizon
+                    and interventions.known_date < $training_monday
+              )
 """
-_EXPANSION_LABEL = """
-    with upgrades as (
-        {upgrades}
-    )
-    select mart.*, exists (
-        from upgrades
-        where upgrades.customer_id = mart.customer_id
-          and upgrades.upgraded >= mart.snapshot_date
-          and upgrades.upgraded < mart.snapshot_date + $horizon
-          and upgrades.upgraded < coalesce(least(customers.churn_date, customers.censor_date), date '9999-12-31')
-    )::integer as label
-    from {mart} as mart
-    inner join landing.customers as customers using (customer_id)
-    where {population}
-"""
-_UPGRADES_FROM_HISTORY = """
-        select changes.customer_id, changes.effective_date as upgraded
-        from landing.plan_changes as changes
-        inner join seeds.plan_ladder as before on changes.from_tier = before.plan_tier
-        inner join seeds.plan_ladder as after on changes.to_tier = after.plan_tier
-        where after.ladder_rank > before.ladder_rank and changes.known_date < $training_monday
-"""
-_UPGRADES_FROM_CUSTOMERS = """
-        select customer_id, upgrade_date as upgraded
-        from landing.customers
-        where upgrade_date < $training_monday
-"""
-# An upgrade date without a plan history holds one upgrade a customer, and today's tier is the one after it.
-_NOT_UPGRADED_BEFORE = "coalesce(customers.upgrade_date >= mart.snapshot_date, true)"
 
 
 def histories(con: duckdb.DuckDBPyConnection, training_monday: date, *, trust_static_plan: bool) -> frozenset[History]:
@@ -91,6 +67,7 @@ def training_frame(
     *,
     whole: Collection[Span],
     first: date,
+    drop_touched: bool = True,
 ) -> pd.DataFrame:
     """The closed snapshots that a model of one training Monday may see, with their labels.
 
@@ -103,6 +80,9 @@ def training_frame(
         training_monday: T; a row is there only if its label window had closed by then.
         whole: calibration and test slices, which keep every row.
         first: the oldest snapshot that may be used.
+        drop_touched: leave out customers whom somebody tried to keep or to grow in [S, S + horizon), as far as that was known before
+            T: a call that worked would teach that the signs before it were harmless. Where many are called, those who are left are an
+            easier book than the one that is scored, and keeping everybody is the lesser evil.
 
     Returns:
         All columns of the mart and ``label`` (0 or 1), ordered by snapshot_date and customer_id. Mondays that failed a check are not
@@ -116,13 +96,14 @@ def training_frame(
         kept = " or ".join(f"snapshot_date between '{span.first}' and '{span.last}'" for span in whole) or "false"
         return con.execute(
             f"""
-            with labelled as ({_labelled(con, target, training_monday)})
+            with labelled as ({_labelled(target)})
             select labelled.*
             from labelled
             inner join stagger using (customer_id)
             where snapshot_date >= $first
               and snapshot_date + $horizon <= $training_monday
               and snapshot_date not in (select snapshot_date from control.failed_mondays)
+              {_UNTOUCHED if drop_touched else ""}
               and (({kept}) or ((snapshot_date - date '{GRID_EPOCH}') // 7) % {target.stagger_weeks} = stagger)
             order by snapshot_date, customer_id
             """,
@@ -145,16 +126,24 @@ def churn_labelled(relation: str) -> str:
     1 for a churn_date in [S, S + horizon), else 0. Customers who are no longer in the landed data have no label, and no row. Whether a
     label is closed is for the caller to ask.
     """
-    return _CHURN_LABEL.format(mart=relation)
+    return str(_labels().churn_labelled(relation, "$horizon", "landing.customers"))
 
 
-def _labelled(con: duckdb.DuckDBPyConnection, target: Target, training_monday: date) -> str:
+def _labelled(target: Target) -> str:
+    # Labels are facts of the future of S, which is why they are no columns of a mart: everything there is known at S.
     mart = f"marts.{target.mart}"
     if target.event == "churn":
         return churn_labelled(mart)
-    has_history = "tier_history" in histories(con, training_monday, trust_static_plan=False)
-    return _EXPANSION_LABEL.format(
-        mart=mart,
-        upgrades=_UPGRADES_FROM_HISTORY if has_history else _UPGRADES_FROM_CUSTOMERS,
-        population="true" if has_history else _NOT_UPGRADED_BEFORE,
+    return str(
+        _labels().expansion_labelled(
+            mart, "$horizon", "$training_monday", "landing.customers", "landing.plan_changes", "seeds.plan_ladder"
+        )
     )
+
+
+@cache
+def _labels() -> Any:
+    """The macros of `_LABELS`, as functions that give SQL."""
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(undefined=StrictUndefined).from_string(_LABELS.read_text(encoding="utf-8")).module

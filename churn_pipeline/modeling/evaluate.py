@@ -117,8 +117,8 @@ class Evaluation:
 
 def estimate(replicates: Floats, level: float = 0.95) -> Estimate:
     """Value and percentile interval of ``level`` coverage. Resamples in which the figure is not defined are left out of the interval."""
-    drawn = replicates[1:][~np.isnan(replicates[1:])]
-    if np.isnan(replicates[0]) or not len(drawn):
+    drawn = replicates[1:][np.isfinite(replicates[1:])]
+    if not np.isfinite(replicates[0]) or not len(drawn):
         return Estimate(float(replicates[0]), float("nan"), float("nan"))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(replicates[0]), float(low), float(high))

@@ -36,6 +36,8 @@ _COLUMNS = "seq, target, version, promoted, effective_from, labels_closed_by, re
 
 # Key among the metrics of a row that a person wrote: what they did.
 DECISION = "decision"
+# Key among the metrics of a row by which monitoring asks for an extra training: what made it ask.
+PROPOSAL = "proposal"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,16 @@ class LedgerRow:
     def is_decision(self) -> bool:
         """Whether a person put the version in force, by a rollback or a promotion, rather than its training."""
         return DECISION in self.metrics
+
+    @property
+    def is_proposal(self) -> bool:
+        """Whether monitoring asks for an extra training as of ``labels_closed_by``; nothing was trained yet."""
+        return PROPOSAL in self.metrics
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it is the word of a training about itself: a model, promoted or not, or that there could be none."""
+        return not (self.is_decision or self.is_proposal)
 
 
 def create(con: duckdb.DuckDBPyConnection) -> None:

@@ -22,9 +22,11 @@ from churn_pipeline.modeling.fit import TrainingResult, fit, fit_registered
 from churn_pipeline.modeling.ledger import DECISION, LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.promote import Verdict, decide
-from churn_pipeline.modeling.slices import earliest_training_monday, refit_slices, twin_slices
-from churn_pipeline.modeling.store import DIGEST, ModelStore
+from churn_pipeline.modeling.slices import Span, earliest_training_monday, refit_slices, twin_slices
+from churn_pipeline.modeling.store import DIGEST, REFERENCE_DIGEST, ModelStore, text_digest
 from churn_pipeline.modeling.targets import TARGETS, Target, target_named
+from churn_pipeline.monitoring.reference import REFERENCE_FILE
+from churn_pipeline.monitoring.weeks import reference_of
 from churn_pipeline.settings import Settings
 
 CHAMPION = "champion"
@@ -79,6 +81,10 @@ def train(
     models = ModelStore(settings)
     verdict = decide(result, _opponent(con, settings, target, training_monday, models, progress), settings)
     data = fingerprint(con, training_monday)
+    spans = (result.slices["refit_train"], result.slices["refit_calibration"])
+    reference = reference_of(
+        con, result.model, [Span(span.first, span.last) for span in spans], result.importance
+    ).to_json()
     version = registry.register(
         result,
         verdict,
@@ -87,8 +93,9 @@ def train(
         # A tracking server keeps its artifacts where it was told to.
         None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
         tags={"run_id": run_id},
+        beside={REFERENCE_FILE: reference},
     )
-    models.keep(target.name, version, result.model)
+    models.keep(target.name, version, result.model, reference)
     row = ledger.append(
         con,
         LedgerRow(
@@ -99,7 +106,12 @@ def train(
             labels_closed_by=training_monday,
             reason=verdict.reason,
             who=who,
-            metrics=_figures(result, verdict) | {"data_fingerprint": data, DIGEST: result.model.digest},
+            metrics=_figures(result, verdict)
+            | {
+                "data_fingerprint": data,
+                DIGEST: result.model.digest,
+                REFERENCE_DIGEST: text_digest(reference),
+            },
             run_id=run_id,
             recorded_at=settings.clock(),
         ),
@@ -142,19 +154,43 @@ def note_refusal(
     )
 
 
+def note_proposal(
+    con: duckdb.DuckDBPyConnection, settings: Settings, monday: date, kind: str, reason: str, *, run_id: str
+) -> None:
+    """Asks in the ledger for a training of every target as of a Monday off the grid; the run of that Monday makes it."""
+    for target in TARGETS:
+        ledger.append(
+            con,
+            LedgerRow(
+                target=target,
+                version=None,
+                promoted=False,
+                effective_from=monday,
+                labels_closed_by=monday,
+                reason=f"extra training asked for: {reason}",
+                who="monitoring",
+                metrics={ledger.PROPOSAL: kind},
+                run_id=run_id,
+                recorded_at=settings.clock(),
+            ),
+        )
+
+
 def chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, until: date) -> list[date]:
     """Every training Monday of a target up to a Monday, oldest first, from the first at which there could be a model.
 
-    Where it begins depends on the data alone, never on the Monday that somebody asked for first.
+    That are those of the grid, and those that monitoring asked for in the ledger. Where it begins depends on the data alone, never on
+    the Monday that somebody asked for first.
     """
     first = first_mart_monday(con)
     if first is None:
         return []
     start = earliest_training_monday(first, target, settings.training_cadence_weeks)
+    extra = {row.labels_closed_by for row in ledger.history(con, target.name) if row.is_proposal}
     return [
         day
         for day in mondays.mondays(start, until + mondays.WEEK)
-        if day == mondays.training_monday(day, settings.training_cadence_weeks)
+        if day in extra or day == mondays.training_monday(day, settings.training_cadence_weeks)
     ]
 
 
@@ -174,7 +210,7 @@ def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Ta
     for day in reversed(chain(con, settings, target, monday)):
         if reigning is not None and reigning.effective_from > day:
             return None
-        rows = [row for row in by_monday.get(day, []) if not row.is_decision]
+        rows = [row for row in by_monday.get(day, []) if row.is_training]
         if not rows or (rows[-1].version is None and rows[-1].metrics.get("data_fingerprint") != fingerprint(con, day)):
             return day
         if reigning is not None and reigning.effective_from == day:
@@ -186,11 +222,10 @@ def history_needed(con: duckdb.DuckDBPyConnection, settings: Settings, snapshots
     """Training Mondays whose history the marts have to hold for some Mondays to be scored: those that are still to be trained, with
     room for the ones before them that a refusal leads to."""
     cadence = settings.training_cadence_weeks
-    newest = {mondays.training_monday(day, cadence) for day in snapshots}
     due = {
         training
         for target in TARGETS.values()
-        for day in newest
+        for day in snapshots
         if (training := next_training(con, settings, target, day)) is not None
     }
     return sorted(day - step * cadence * mondays.WEEK for day in due for step in range(_STEPS_BACK + 1))
@@ -230,7 +265,9 @@ def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
     twin, refit = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
     whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span is not None]
     return _Material(
-        frames.training_frame(con, target, training_monday, whole=whole, first=first),
+        frames.training_frame(
+            con, target, training_monday, whole=whole, first=first, drop_touched=not settings.train_on_touched
+        ),
         read_catalogue(settings.dbt_project / "models" / "marts" / f"{target.mart}.yml"),
         frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan),
     )
@@ -253,7 +290,8 @@ def _opponent(
     reigning = ledger.model_for(con, target.name, training_monday)
     if reigning is not None and reigning.is_decision:
         return models.load(reigning)
-    former = training_monday - settings.training_cadence_weeks * mondays.WEEK
+    # On the grid, also for an extra training: whether there was another extra one before it is an accident of one home.
+    former = mondays.training_monday(training_monday - mondays.WEEK, settings.training_cadence_weeks)
     if former not in chain(con, settings, target, former):
         return None
     registered = [row for row in ledger.attempts(con, target.name, former) if row.version is not None]
@@ -299,7 +337,7 @@ def registered(con: duckdb.DuckDBPyConnection, target: str, version: str) -> Led
     Raises:
         InputError: there is no such version; the message names those there are.
     """
-    rows = [row for row in ledger.history(con, target_named(target).name) if row.version and not row.is_decision]
+    rows = [row for row in ledger.history(con, target_named(target).name) if row.version and row.is_training]
     for row in rows:
         if row.version == version:
             return row

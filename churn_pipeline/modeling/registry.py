@@ -44,6 +44,7 @@ def register(
     tracking_uri: str,
     artifact_root: Path | None,
     tags: Mapping[str, str] | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> str:
     """Logs a training and registers its model under the target's name, promoted or not.
 
@@ -54,6 +55,7 @@ def register(
         tracking_uri: SQLite file or server.
         artifact_root: where files go; None leaves it to the server.
         tags: further tags of the run.
+        beside: texts to store with the version, by file name.
 
     Returns:
         The version.
@@ -72,6 +74,9 @@ def register(
         plots = write_plots(result, folder / "plots")
         files = [folder / "model" / file for file in result.model.files() if file != BOOSTER_FILE]
         result.model.save(folder / "model")
+        for name_beside, text in (beside or {}).items():
+            files.append(folder / "model" / name_beside)
+            files[-1].write_text(text, encoding="utf-8")
         with mlflow.start_run(
             experiment_id=_experiment(client, artifact_root),
             run_name=f"{name} {result.training_monday}",

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from churn_pipeline.errors import InputError, RegistryError
 from churn_pipeline.modeling import registry
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
+from churn_pipeline.monitoring.reference import REFERENCE_FILE, Reference
 from churn_pipeline.settings import Settings
 
-# Key among a ledger row's metrics: the digest of the model it speaks of.
+# Keys among a ledger row's metrics: the digests of the model it speaks of, and of the reference stored with it.
 DIGEST = "model_sha256"
+REFERENCE_DIGEST = "reference_sha256"
+
+
+def text_digest(text: str) -> str:
+    """SHA-256, hexadecimal."""
+    return sha256(text.encode()).hexdigest()
 
 
 @dataclass
@@ -59,11 +68,38 @@ class ModelStore:
                 f"{row.target} version {version} comes from the copy in {settings.models}, because: {error}"
             )
         else:
-            self.keep(row.target, version, model)
+            reference = contents.get(REFERENCE_FILE)
+            self.keep(row.target, version, model, reference.decode() if reference is not None else None)
         return model
 
-    def keep(self, target: str, version: str, model: ScoringModel) -> None:
-        """Keeps a copy of a registered model, whole or not at all. One that is damaged is replaced."""
+    def reference(self, row: LedgerRow) -> Reference:
+        """What the training weeks of a version looked like.
+
+        Raises:
+            InputError: neither the copy nor MLflow has it as it was stored.
+        """
+        wanted = row.metrics.get(REFERENCE_DIGEST)
+        for text in self._references(row):
+            if wanted is not None and text_digest(text) == wanted:
+                return Reference.from_json(text)
+        raise InputError(
+            f"{row.target} version {row.version}: the reference of its training weeks is not there as it was stored, neither in "
+            f"{self.settings.models} nor in MLflow"
+        )
+
+    def _references(self, row: LedgerRow) -> Iterator[str]:
+        assert row.version is not None
+        copy = self._copy(row.target, row.version) / REFERENCE_FILE
+        if copy.is_file():
+            yield copy.read_text(encoding="utf-8", errors="replace")
+        try:
+            contents = registry.files(row.target, row.version, self.settings.tracking_uri)
+        except RegistryError:
+            return
+        yield contents.get(REFERENCE_FILE, b"").decode(errors="replace")
+
+    def keep(self, target: str, version: str, model: ScoringModel, reference: str | None) -> None:
+        """Keeps a copy of a registered model and its reference, whole or not at all. One that is damaged is replaced."""
         final = self._copy(target, version)
         if final.is_dir():
             try:
@@ -76,6 +112,8 @@ class ModelStore:
             shutil.rmtree(leftover)
         temporary = final.with_name(f".{final.name}.tmp")
         model.save(temporary)
+        if reference is not None:
+            (temporary / REFERENCE_FILE).write_text(reference, encoding="utf-8")
         temporary.rename(final)
 
     def _copy(self, target: str, version: str) -> Path:

@@ -612,7 +612,9 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
     assert oldest is not None, "the mart holds the Monday that asks"
     first = max(oldest, training_monday - settings.history_weeks * mondays.WEEK)
     span = refit_slices(_LONG, training_monday, first).train
-    frame = frames.training_frame(con, _LONG, training_monday, whole=(), first=first)
+    frame = frames.training_frame(
+        con, _LONG, training_monday, whole=(), first=first, drop_touched=not settings.train_on_touched
+    )
     train = frame[span.rows(frame)]
     positive = int(train.loc[train["label"] == 1, "customer_id"].nunique())
     if positive < settings.min_train_churners:

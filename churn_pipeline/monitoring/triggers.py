@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Protocol
 
 from churn_pipeline.mondays import WEEK
-from churn_pipeline.monitoring.drift import DriftReport, Level, worst
+from churn_pipeline.monitoring.drift import Level, worst
 from churn_pipeline.monitoring.performance import MIN_POSITIVES, Quality
 
 # Three weeks of five. Neighbouring weeks share most of their customers and label windows, so that chance that hits one
@@ -56,7 +57,7 @@ class Proposal:
     """One extra training, proposed.
 
     Attributes:
-        monday: as of which to train.
+        monday: as of which to train: the next one.
         kind: ``drift`` or ``quality``.
         reason: in words, for whoever decides.
     """
@@ -66,7 +67,18 @@ class Proposal:
     reason: str
 
 
-def judge(monday: date, drift: Sequence[DriftReport], quality: Iterable[Quality]) -> Judgement:
+class DriftVerdict(Protocol):
+    """Of one model: a `drift.DriftReport`, or what was kept of it."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def verdict(self) -> Level: ...
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
+
+
+def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality]) -> Judgement:
     """Puts what was found on a Monday into one judgement.
 
     Args:
@@ -135,8 +147,9 @@ def propose(
     known_until = max((training.as_of for training in done), default=date.min)
     monday = max(by_monday)
     now = by_monday[monday]
-    # A training as of this very Monday can only be followed by one that knows a week more.
-    as_of = monday if monday > known_until else monday + WEEK
+    # For the next Monday and not for this one, whose list is out: in force from this Monday on, the new model would change what a
+    # repetition of this Monday gives.
+    as_of = monday + WEEK
     if now.drift == "act":
         began = monday
         while (before := by_monday.get(began - WEEK)) is not None and before.drift == "act":

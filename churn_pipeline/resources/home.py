@@ -86,6 +86,20 @@ def partition_mondays(context: dg.AssetExecutionContext | dg.AssetCheckExecution
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
 
 
+def run_mondays(context: dg.AssetCheckExecutionContext, settings: Settings) -> list[date]:
+    """The Mondays of the run that a check of an asset without partitions belongs to; the latest one where the run has none.
+
+    Dagster wants such a check to have no partitions either, so it is not told them, while the run is.
+    """
+    tags = context.run.tags
+    if "dagster/partition" in tags:
+        return [date.fromisoformat(tags["dagster/partition"])]
+    if "dagster/asset_partition_range_start" in tags:
+        first, last = (date.fromisoformat(tags[f"dagster/asset_partition_range_{edge}"]) for edge in ("start", "end"))
+        return list(mondays.mondays(first, last + mondays.WEEK))
+    return [mondays.latest_monday(settings.clock(), settings.timezone)]
+
+
 def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
     """A small table as Markdown, which the Dagster UI shows in place."""
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]

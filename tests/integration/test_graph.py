@@ -14,6 +14,8 @@ import dagster as dg
 import pytest
 
 from churn_pipeline.assets.common import (
+    DATA_DOCS,
+    DIGEST,
     MONDAYS_TO_TEST,
     PUBLISHED,
     REPLAY,
@@ -33,8 +35,8 @@ from churn_pipeline.settings import REPOSITORY, Settings
 SNAPSHOT = Path(__file__).with_name("graph.txt")
 REGENERATE = "CHURN_WRITE_GRAPH=1 .venv/bin/pytest tests/integration/test_graph.py"
 
-# Landed by contract, and read by no model: what was said to customers may not decide about them.
-READ_BY_NOBODY = {"interventions", "expansion_outreach_log"}
+# Landed by contract, and read by no model.
+READ_BY_NOBODY = {"expansion_outreach_log"}
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +93,19 @@ def test_every_raw_table_reaches_publication_through_landing(graph: dg.AssetGrap
 
 def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> None:
     # Which Mondays the data tests look at is read by the tests alone.
-    others = {key for key in graph.get_all_asset_keys() if graph.get(key).group_name in (RESCORING, REPLAY)}
-    assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) - others == {PUBLISHED, MONDAYS_TO_TEST}
+    groups = (RESCORING, REPLAY, "monitoring")
+    others = {key for key in graph.get_all_asset_keys() if graph.get(key).group_name in groups}
+    assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) - others == {
+        PUBLISHED,
+        MONDAYS_TO_TEST,
+        DIGEST,
+        DATA_DOCS,
+    }
+
+
+def test_monitoring_is_read_by_nothing_that_decides_about_a_customer(graph: dg.AssetGraph) -> None:
+    before = ancestors(graph, PUBLISHED)
+    assert not [key for key in before if graph.get(key).group_name == "monitoring"]
 
 
 def test_scoring_again_with_another_model_makes_nothing_that_a_monday_run_makes(defs: dg.Definitions) -> None:

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from churn_pipeline.runner import prepare_home
 from churn_pipeline.settings import REPOSITORY, Settings
 from tests.support.processes import BIN, environment, kill
 
+CLOCK = Path(__file__).with_name("clock")
 WORKSPACE = str(REPOSITORY / "workspace.yaml")
 REPOSITORY_OF_JOBS = {"repositoryLocationName": "churn_pipeline", "repositoryName": "__repository__"}
 
@@ -30,17 +31,19 @@ def process(settings: Settings, *command: str, at: datetime | None = None, **mor
     Args:
         settings: the home.
         *command: program and arguments.
-        at: the time at which its clock starts, naive and UTC; the machine's own unless given.
+        at: what time it is for it when it starts, aware; the machine's own unless given.
         **more: further variables of its environment.
     """
     prepare_home(settings)
     said = settings.home / f"{command[0]}.log"
-    clock = ["faketime", "-f", f"@{at:%Y-%m-%d %H:%M:%S}"] if at else []
+    if at is not None:
+        offset = (at - datetime.now(UTC)).total_seconds()
+        path = os.pathsep.join(filter(None, (str(CLOCK), os.environ.get("PYTHONPATH"))))
+        more |= {"PYTHONPATH": path, "TEST_DAGSTER_CLOCK_OFFSET": str(offset), "CHURN_NOW": at.isoformat()}
     with said.open("a", encoding="utf-8") as log:
         running = subprocess.Popen(
-            [*clock, str(BIN / command[0]), *command[1:], "-w", WORKSPACE],
-            # gRPC waits by the monotonic clock, which has to go on as ever.
-            env=environment(settings, TZ="UTC", FAKETIME_DONT_FAKE_MONOTONIC="1", **more),
+            [str(BIN / command[0]), *command[1:], "-w", WORKSPACE],
+            env=environment(settings, **more),
             cwd=REPOSITORY,
             stdout=log,
             stderr=subprocess.STDOUT,

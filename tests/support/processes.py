@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
+import time as clock
 from collections.abc import Callable
+from datetime import date, time
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from churn_pipeline.settings import Settings
 
@@ -19,8 +22,16 @@ BIN = Path(sys.executable).parent
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment that makes a process see these settings."""
+
+    def text(value: object) -> str:
+        if isinstance(value, SecretStr):
+            return value.get_secret_value()
+        if isinstance(value, dict):
+            return json.dumps(value)
+        return value.isoformat() if isinstance(value, date | time) else str(value)
+
     given = {
-        f"CHURN_{name.upper()}": value.isoformat() if hasattr(value, "isoformat") else str(value)
+        f"CHURN_{name.upper()}": text(value)
         for name in settings.model_fields_set
         if (value := getattr(settings, name)) is not None
     }
@@ -56,10 +67,10 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
     """Asks twice a second until the condition gives something true, and returns that."""
-    deadline = time.monotonic() + seconds
+    deadline = clock.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.5)
+        assert clock.monotonic() < deadline, f"{what}: not within {seconds} s"
+        clock.sleep(0.5)
     return found
 
 

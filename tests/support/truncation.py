@@ -55,6 +55,7 @@ def _dated(name: str, columns: list[str], monday: date) -> str:
         "risk_signals": "recorded_at",
         "plan_changes": "effective_date",
         "contracts": "start_date",
+        "interventions": "at",
     }[name]
     return _before(f'"{date_column}"', monday) if date_column in columns else "true"
 

@@ -22,7 +22,7 @@ from churn_pipeline.mondays import WEEK
 
 TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
-# What raises the risk comes first: it is why to call.
+# What raises the risk comes first: it is why to call. Nobody calls a customer who is snoozed or held out.
 _LINES = """
 select customer_id, company_name, plan_tier, mrr, revenue_at_risk, churn_probability_90d, probability_change, risk_tier,
        previous_risk_tier,
@@ -32,7 +32,7 @@ select customer_id, company_name, plan_tier, mrr, revenue_at_risk, churn_probabi
        play, predictions.csm_owner
 from predictions
 left join customers using (customer_id)
-where snapshot_date = $monday
+where snapshot_date = $monday and snoozed_until is null and not coalesce(is_holdout, false)
 """
 
 

@@ -1,4 +1,9 @@
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized='table',
+        pre_hook="create table if not exists control.holdout (share double, seed bigint)"
+    )
+}}
 
 with
 
@@ -63,6 +68,39 @@ policy as (
 
 ),
 
+holdout as (
+
+    -- One row at most; none, or a share of 0, holds out nobody.
+    select
+        coalesce(max(share), 0) as share,
+        max(seed) as seed
+    from {{ source('control', 'holdout') }}
+
+),
+
+called_from as (
+
+    select severity from risk_tiers
+    where risk_tier = 'HIGH'
+
+),
+
+snoozes as (
+
+    -- Read from landing, because it is no feature: what was said to customers may not decide about their probability.
+    select
+        scored_mondays.snapshot_date,
+        interventions.customer_id,
+        max(interventions.snooze_until) as snoozed_until
+    from scored_mondays
+    inner join {{ source('landing', 'interventions') }} as interventions
+        on
+            scored_mondays.snapshot_date > interventions.known_date
+            and scored_mondays.snapshot_date < interventions.snooze_until
+    group by all
+
+),
+
 measured as (
 
     select
@@ -77,6 +115,7 @@ measured as (
         features.known_compliance_gap_score,
         features.known_vendor_risk_flags,
         customers.csm_owner,
+        snoozes.snoozed_until,
         plan_ladder.next_tier as target_tier,
         policy.months_per_year * features.mrr as annual_revenue,
         case
@@ -95,6 +134,8 @@ measured as (
         on scores.snapshot_date = features.snapshot_date and scores.customer_id = features.customer_id
     inner join customers on scores.customer_id = customers.customer_id
     left join plan_ladder on features.plan_tier = plan_ladder.plan_tier
+    left join snoozes
+        on scores.snapshot_date = snoozes.snapshot_date and scores.customer_id = snoozes.customer_id
     cross join policy
 
 ),
@@ -145,9 +186,14 @@ judged as (
                 'Growth Engine', 'Stable Base'
             )
         end as play,
-        measured.churn_probability_30d > policy.flag_threshold as is_flagged
+        measured.churn_probability_30d > policy.flag_threshold as is_flagged,
+        churn_tier.severity >= called_from.severity
+        and {{ holdout_draw('measured.customer_id', 'measured.snapshot_date', 'holdout.seed') }} < holdout.share
+            as is_holdout
     from measured
     cross join policy
+    cross join holdout
+    cross join called_from
     asof left join risk_tiers as churn_tier on measured.churn_probability_90d >= churn_tier.lower_bound
 
 ),
@@ -223,6 +269,8 @@ final as (
         ranked.is_high_value_target,
         ranked.play,
         playbook.recommended_action,
+        coalesce(ranked.is_holdout, false) as is_holdout,
+        ranked.snoozed_until,
         ranked.history_weeks,
         null::boolean as model_changed,
         ranked.policy_version,

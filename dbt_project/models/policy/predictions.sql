@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        on_schema_change='fail',
+        on_schema_change='append_new_columns',
         pre_hook="{{ clear_window('snapshot_date', 'scoring.approved_mondays') }}",
         post_hook="{{ refresh_changes() }}"
     )

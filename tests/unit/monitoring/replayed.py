@@ -56,6 +56,7 @@ def warehouse(path: str = ":memory:", usage_until: date = LATEST) -> duckdb.Duck
     con.execute("create table landing.customers (customer_id varchar, churn_date date, censor_date date)")
     con.execute("create table landing.plan_changes (known_date date, from_mrr_cents bigint, to_mrr_cents bigint)")
     con.execute("insert into landing.plan_changes values (date '2020-01-01', 100, 200)")
+    con.execute("create table landing.interventions (customer_id varchar, at_date date, known_date date)")
     con.execute("create table landing.fact_digests (source varchar, fact_date date)")
     con.execute("insert into landing.fact_digests values ('usage_events', ?)", [usage_until - timedelta(days=1)])
     con.execute(

@@ -52,7 +52,7 @@ def test_nothing_is_proposed_when_nothing_is_wrong() -> None:
 def test_act_is_proposed_on_its_first_monday_with_the_reason() -> None:
     found = propose(history("....A"), [trained(2)], [])
     assert found is not None
-    assert (found.monday, found.kind) == (monday(4), "drift")
+    assert (found.monday, found.kind) == (monday(5), "drift")
     assert found.reason == ("drift says act: Events in the last 7 days against last week: PSI 0.270, limit 0.100")
 
 
@@ -79,7 +79,7 @@ def test_one_week_under_the_promise_is_not_enough_and_three_of_five_are() -> Non
     assert propose(history(under="..U.U"), [], []) is None
     found = propose(history(under="U.U.U"), [], [])
     assert found is not None
-    assert (found.monday, found.kind) == (monday(4), "quality")
+    assert (found.monday, found.kind) == (monday(5), "quality")
     assert found.reason == (
         "churn_90d was under its promised quality on 3 of the last 5 Mondays; on the newest, "
         "auc 0.700 where 0.800 was promised"

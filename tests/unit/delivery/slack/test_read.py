@@ -27,7 +27,8 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
                 revenue_at_risk double, priority_rank bigint, churn_drivers {DRIVER}, expansion_propensity double,
                 expansion_readiness varchar, expansion_drivers {DRIVER}, target_tier varchar, expected_arr_uplift double,
                 is_expansion_candidate boolean, expansion_rank bigint, play varchar, model_changed boolean, policy_version varchar,
-                churn_30d_model_version varchar, churn_90d_model_version varchar, expansion_model_version varchar
+                churn_30d_model_version varchar, churn_90d_model_version varchar, expansion_model_version varchar, snoozed_until date,
+                is_holdout boolean
             );
             create table customers (customer_id varchar, company_name varchar, csm_owner varchar);
             create table promotions (seq bigint, target varchar, version varchar, promoted boolean, labels_closed_by date, metrics json);
@@ -60,7 +61,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
             for customer, owner, p, tier, previous, change, at_risk, rank, propensity, uplift, candidate in rows:
                 con.execute(
                     f"""insert into predictions values (?, ?, 'growth', 1, ?, ?, ?, ?, ?, ?, ?, {why}, ?, 'ready', {why},
-                    'enterprise', ?, ?, 1, 'Stable Base', false, ?, null, '1', null)""",
+                    'enterprise', ?, ?, 1, 'Stable Base', false, ?, null, '1', null, null, false)""",
                     [
                         day,
                         customer,

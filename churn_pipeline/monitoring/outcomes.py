@@ -1,0 +1,201 @@
+"""Truth as it arrives: reads the outcomes that fall due on a Monday, has them judged, and keeps what was found.
+
+Here: reading and writing schema ``monitoring``. Not here: any figure (`performance`, `interventions`), and what became of
+a customer, which dbt's ``prediction_outcomes`` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+import pandas as pd
+
+from churn_pipeline.modeling.evaluate import Estimate
+from churn_pipeline.modeling.lifecycle import registered
+from churn_pipeline.modeling.targets import TARGETS, Target
+from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
+from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
+
+# Of policy.predictions: where a target's probability and the version behind it stand.
+_COLUMNS = {
+    "churn_30d": ("churn_probability_30d", "churn_30d_model_version"),
+    "churn_90d": ("churn_probability_90d", "churn_90d_model_version"),
+    "expansion_90d": ("expansion_propensity", "expansion_model_version"),
+}
+# Saves and holdout are about churn in a quarter, which is also how long somebody is held out.
+_LONG = TARGETS["churn_90d"]
+_CREATE = """
+create schema if not exists monitoring;
+create table if not exists monitoring.model_quality (
+    monday date, target varchar, predicted_on date, version varchar, plan_tier varchar, customers varchar, basis varchar,
+    "rows" bigint, positives double, figure varchar, is_under boolean, value double, low double, high double,
+    promised double, promised_low double, promised_high double, run_id varchar
+);
+create table if not exists monitoring.saves (
+    monday date, predicted_on date, touched bigint, expected_to_stay double, expected_low double, expected_high double,
+    stayed bigint, left_the_book bigint, run_id varchar
+);
+create table if not exists monitoring.holdout_lift (
+    monday date, predicted_on date, held_out bigint, held_out_churned bigint, others bigint, others_churned bigint,
+    held_out_rate double, others_rate double, lift double, low double, high double, run_id varchar
+);
+"""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is found on a Monday.
+
+    Attributes:
+        monday: the Monday.
+        quality: of the predictions that fell due, realised; and of its own ones, expected.
+        saves: of the predictions of 13 weeks before; None where nobody at risk was touched.
+        lift: of the same predictions; None where nobody was held out.
+    """
+
+    monday: date
+    quality: tuple[Quality, ...]
+    saves: Saves | None
+    lift: Lift | None
+
+
+def create_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Creates what this module writes, where absent."""
+    con.execute(_CREATE)
+
+
+def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
+    """Judges what falls due on a Monday, and estimates what its own predictions will turn out to be worth.
+
+    Args:
+        con: the warehouse, after dbt joined the outcomes of this Monday.
+        monday: S. What is not there is left out: outcomes where nothing was predicted 5 or 13 weeks before, estimates
+            where S itself is not published.
+
+    Raises:
+        InputError: the ledger does not know the version behind a prediction.
+    """
+    quality: list[Quality] = []
+    for target in TARGETS.values():
+        closed = _outcomes(con, target, monday)
+        if len(closed):
+            quality += realised(target, due(target, monday), closed, _promise(con, target, closed))
+        own = _predictions(con, target, monday)
+        if len(own):
+            quality += expected(target, monday, own, _promise(con, target, own))
+    long = _outcomes(con, _LONG, monday)
+    predicted_on = due(_LONG, monday)
+    return Findings(monday, tuple(quality), saves(predicted_on, long), holdout_lift(predicted_on, long))
+
+
+def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: str) -> None:
+    """Replaces what is kept of exactly these Mondays, in one transaction."""
+    import pyarrow as pa
+
+    rows = {
+        "model_quality": [
+            row | {"monday": found.monday} for found in findings for each in found.quality for row in each.to_rows()
+        ],
+        "saves": [asdict(found.saves) | {"monday": found.monday} for found in findings if found.saves],
+        "holdout_lift": [asdict(found.lift) | {"monday": found.monday} for found in findings if found.lift],
+    }
+    create_tables(con)
+    con.execute("begin")
+    try:
+        for table, new in rows.items():
+            con.execute(
+                f"delete from monitoring.{table} where monday in (select unnest(?::date[]))",
+                [[found.monday for found in findings]],
+            )
+            if new:
+                con.register("new_rows", pa.Table.from_pylist([row | {"run_id": run_id} for row in new]))
+                con.execute(f"insert into monitoring.{table} by name from new_rows")
+                con.unregister("new_rows")
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
+
+
+def quality_of(con: duckdb.DuckDBPyConnection, monday: date) -> list[Quality]:
+    """What `find` found of the quality on a Monday, as it was kept; empty where that Monday has not been judged."""
+    create_tables(con)
+    rows = con.execute(
+        """
+        select target, predicted_on, version, plan_tier, customers, basis, "rows", positives, figure, is_under,
+               value, low, high, promised, promised_low, promised_high
+        from monitoring.model_quality where monday = ?
+        order by basis, target, predicted_on, customers, plan_tier, figure
+        """,
+        [monday],
+    ).fetchall()
+    return _read(rows)
+
+
+def history(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+    """All figures of whole books, as a chart wants them: one row per target, figure, predicted_on, basis and customers
+    (``all``, ``untouched``), with version, value, low, high and promised; the tiers are left out.
+    """
+    create_tables(con)
+    return con.execute(
+        """
+        select target, figure, predicted_on, basis, customers, version, value, low, high, promised, is_under, "rows"
+        from monitoring.model_quality where plan_tier = 'all' order by target, figure, predicted_on, basis, customers
+        """
+    ).df()
+
+
+def _read(rows: Iterable[Sequence[Any]]) -> list[Quality]:
+    groups: dict[tuple[Any, ...], list[Sequence[Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[:8]), []).append(row)
+    found = []
+    for (target, predicted_on, version, plan_tier, customers, basis, number, positives), figures in groups.items():
+        found.append(
+            Quality(
+                target=target, predicted_on=predicted_on, version=version, plan_tier=plan_tier, customers=customers,
+                basis=basis, rows=number, positives=positives,
+                figures={row[8]: _estimate(row[10:13]) for row in figures if row[10] is not None},
+                promised={row[8]: _estimate(row[13:16]) for row in figures if row[13] is not None},
+                under=tuple(row[8] for row in figures if row[9]),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _estimate(parts: Sequence[float | None]) -> Estimate:
+    return Estimate(*(float("nan") if part is None else part for part in parts))
+
+
+def _outcomes(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> pd.DataFrame:
+    return con.execute(
+        """
+        select customer_id, plan_tier, risk_tier, probability, label, touched, not touched as untouched, is_holdout, status,
+               model_version as version
+        from monitoring.prediction_outcomes
+        where monday = ? and target = ? order by customer_id
+        """,
+        [monday, target.name],
+    ).df()
+
+
+def _predictions(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> pd.DataFrame:
+    probability, version = _COLUMNS[target.name]
+    return con.execute(
+        f"""
+        select customer_id, plan_tier, {probability} as probability, {version} as version
+        from policy.predictions
+        where snapshot_date = ? and {probability} is not null order by customer_id
+        """,
+        [monday],
+    ).df()
+
+
+def _promise(con: duckdb.DuckDBPyConnection, target: Target, predictions: pd.DataFrame) -> Promise:
+    # One model scores a Monday.
+    version = str(predictions["version"].iloc[0])
+    return Promise.from_ledger(version, registered(con, target.name, version).metrics)

@@ -1,0 +1,326 @@
+"""The landing edge: what was landed, condensed by DuckDB to frames of a few rows and judged by Great Expectations.
+
+Thirteen million events never become a DataFrame. The smallest, the largest, the distinct words of a column and the number of rows that
+break a rule say the same of the whole table as its rows would, so a frame holds those, each in a column of its own padded with
+nulls, and one row per Monday for what is judged week by week. Expectations skip nulls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from churn_pipeline.contract import TABLES, Kind, Rule, TableContract
+from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, UNIQUE_KEY, quoted
+from churn_pipeline.contract.statements import macros
+from churn_pipeline.mondays import WEEK
+from churn_pipeline.quality import suites
+from churn_pipeline.quality.gx import SAMPLE, FailingRows, Judgement, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A landing may lose this share of its rows, and gain it beyond what the days since the former one usually bring: corrections and
+# erasures are far below, an export that was cut off or delivered twice is far above.
+ROWS_SLACK = 0.05
+# ... and this many rows, so that a table of ten is not judged by percentages.
+ROWS_SLACK_AT_LEAST = 20
+# New rows may come this many times as fast as in the last 13 weeks: a catch-up after a pause brings its own days along.
+RATE_SLACK = 3.0
+RATE_DAYS = 91
+# Over a whole table a share of nulls moves by less than this between two landings; a column that an export forgot moves by far more.
+NULLS_SLACK = 0.05
+
+# One week against the former ones: at least MIN_WEEKS of the last FORMER_WEEKS weeks with at least MIN_ROWS rows, and a difference
+# over NULLS_WEEK_SLACK that neither the usual spread nor chance explains.
+FORMER_WEEKS = 13
+MIN_WEEKS = 8
+MIN_ROWS = 30
+NULLS_WEEK_SLACK = 0.03
+SPREADS = 5.0
+# The median absolute deviation of a normal distribution is this share of its standard deviation.
+MAD_OF_SIGMA = 0.6745
+
+# Over this many rows, keys are compared for one key in KEY_SAMPLE (chosen by its hash, all its rows together): landing has just
+# compared all of them, and 11 million texts take 2.5 s. A file that was delivered twice repeats keys by the thousand.
+KEY_SAMPLE_OVER = 1_000_000
+KEY_SAMPLE = 16
+
+
+@dataclass(frozen=True)
+class LandingJudgement:
+    """What became of one landed table.
+
+    Attributes:
+        failing: samples of the rows that break rules.
+    """
+
+    table: str
+    judgement: Judgement
+    failing: tuple[FailingRows, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.judgement.failed
+
+
+@dataclass(frozen=True)
+class _Profile:
+    rows: int
+    nulls: Mapping[str, float]
+    broken: Mapping[Rule, int]
+    values: Mapping[str, list[Any]]
+    recent: int
+
+
+def judge_landing(
+    con: duckdb.DuckDBPyConnection, mondays: Sequence[date], *, timezone: str, run_id: str
+) -> list[LandingJudgement]:
+    """Judges every landed table: as a whole against the contract and the former landing, and its newest weeks against former weeks.
+
+    An optional table that has never had a row is left out. What this landing looked like is kept in ``control.landing_profiles``
+    for the next one; judging the same landing again compares it with the same former one.
+
+    Args:
+        con: read-write connection to the warehouse, after ``land``.
+        mondays: the Mondays of the run; the week before each is judged.
+        timezone: IANA name that local dates refer to.
+        run_id: stored with the profile.
+    """
+    import pandas as pd
+
+    con.execute("create schema if not exists control")
+    con.execute(
+        """
+        create table if not exists control.landing_profiles (
+            source varchar, evaluated_at timestamp, row_count bigint, nulls map(varchar, double), run_id varchar
+        )
+        """
+    )
+    judged = []
+    for table in TABLES.values():
+        moment = con.execute("select evaluated_at from landing.state where source = ?", [table.name]).fetchone()
+        if moment is None:
+            continue
+        run = f"{moment[0]:%Y-%m-%d %H.%M}"
+        present = _present(con, table)
+        suite = suites.columns_suite(table)
+        if not {landed.name for landed in table.landed} <= set(present):
+            # Whatever else is asked would read the column that is gone.
+            judgement = judge(suite, pd.DataFrame({suites.COLUMNS: present}), run=run, keys=[])
+            judged.append(LandingJudgement(table.name, judgement, ()))
+            continue
+        former = con.execute(
+            "select row_count, nulls, evaluated_at from control.landing_profiles where source = ? and evaluated_at < ? "
+            "order by evaluated_at desc limit 1",
+            [table.name, moment[0]],
+        ).fetchone()
+        with _macros(con, timezone, moment[0]):
+            profile = _profile(con, table)
+            if not table.required and not profile.rows and not (former and former[0]):
+                continue
+            suite = suites.landing_suite(table, _bounds(profile, former, moment[0]))
+            frame = _frame(con, table, profile, mondays)
+            judgement = judge(suite, frame, run=run, keys=[suites.MONDAY])
+            judged.append(LandingJudgement(table.name, judgement, _failing(con, table, profile)))
+        con.execute(
+            "delete from control.landing_profiles where source = ? and evaluated_at = ?", [table.name, moment[0]]
+        )
+        con.execute(
+            "insert into control.landing_profiles values (?, ?, ?, ?, ?)",
+            [table.name, moment[0], profile.rows, dict(profile.nulls), run_id],
+        )
+    return judged
+
+
+@contextmanager
+def _macros(con: duckdb.DuckDBPyConnection, timezone: str, moment: datetime) -> Iterator[None]:
+    """The contract's macros, with the moment of this table's landing: a rule is asked as it was then."""
+    made = macros(timezone, moment.replace(tzinfo=UTC))
+    for name, body in made.items():
+        con.execute(f"create or replace temp macro {name} as {body}")
+    try:
+        yield
+    finally:
+        for name in made:
+            con.execute(f"drop macro temp.{name.split('(')[0]}")
+
+
+def restored_sql(table: TableContract) -> str:
+    """The landed rows in the words and units of the contract, beside what its rules compare them with."""
+    columns = ", ".join(f"{sql} as {quoted(name)}" for name, sql in table.restored.items())
+    known = any(rule.name == KNOWN_CUSTOMER for rule in table.rules)
+    if not known:
+        return f"select {columns} from landing.{table.name} as landed"
+    return (
+        f"select * from (select {columns} from landing.{table.name}) as landed "
+        "left join (select customer_id as known_customer_id from landing.customers) as known "
+        "on landed.customer_id = known.known_customer_id"
+    )
+
+
+def _row_rules(table: TableContract) -> list[Rule]:
+    return [rule for rule in suites.asked_rules(table) if rule.name != UNIQUE_KEY]
+
+
+def _profile(con: duckdb.DuckDBPyConnection, table: TableContract) -> _Profile:
+    """One scan for everything but the keys."""
+    rules, columns = _row_rules(table), suites.nullable(table)
+    valued = [rule for rule in rules if suites.has_values(table, rule)]
+    measures = ["count(*)"]
+    measures += [f"count({quoted(column.name)})" for column in columns]
+    measures += [f"count(*) filter ({rule.condition})" for rule in rules]
+    for rule in valued:
+        name = quoted(rule.columns[0])
+        of = {column.name: column for column in table.columns}[rule.columns[0]]
+        measures.append(f"list(distinct {name})" if of.kind is Kind.CATEGORY else f"[min({name}), max({name})]")
+    row = con.execute(f"select {', '.join(measures)} from ({restored_sql(table)})").fetchall()[0]
+    rows, row = row[0], row[1:]
+    given, row = row[: len(columns)], row[len(columns) :]
+    counts, values = row[: len(rules)], row[len(rules) :]
+    broken = dict(zip(rules, counts, strict=True))
+    broken[table.unique_key] = con.execute(f"select count(*) from ({_repeated_sql(table, rows)})").fetchall()[0][0]
+    recent = con.execute(
+        f"select count(*) from landing.{table.name} "
+        f"where known_date > (select max(known_date) from landing.{table.name}) - {RATE_DAYS}"
+    ).fetchall()[0][0]
+    return _Profile(
+        rows,
+        {c.name: 1 - n / rows if rows else 0.0 for c, n in zip(columns, given, strict=True)},
+        broken,
+        {
+            rule.columns[0]: sorted(value for value in found or [] if value is not None)
+            for rule, found in zip(valued, values, strict=True)
+        },
+        recent,
+    )
+
+
+def _repeated_sql(table: TableContract, rows: int) -> str:
+    """The landed rows whose key another row has too. Undated rows are a history of one row, so their day belongs to the key."""
+    key = ", ".join(map(quoted, table.key))
+    if table.own_date in table.key:
+        key += f", case when {quoted(table.own_date)} is null then known_date end"
+    sampled = f"where hash({key}) % {KEY_SAMPLE} = 0" if rows > KEY_SAMPLE_OVER else ""
+    landed = f"landing.{table.name}"
+    return (
+        f"select * from {landed} where hash({key}) in "
+        f"(select hash({key}) from {landed} {sampled} group by 1 having count(*) > 1) "
+        f"qualify count(*) over (partition by {key}) > 1"
+    )
+
+
+def _bounds(profile: _Profile, former: tuple[Any, ...] | None, moment: datetime) -> suites.Bounds:
+    if former is None or not former[0]:
+        return suites.Bounds()
+    rows, nulls, at = former
+    days = math.ceil((moment - at).total_seconds() / 86_400)
+    slack = max(ROWS_SLACK * rows, ROWS_SLACK_AT_LEAST)
+    most = rows + slack + RATE_SLACK * days * profile.recent / RATE_DAYS
+    shares = {}
+    for column, share in nulls.items():
+        allowed = NULLS_SLACK + SPREADS * math.sqrt(share * (1 - share) / rows)
+        shares[column] = (max(0.0, share - allowed), min(1.0, share + allowed))
+    return suites.Bounds((max(0, math.floor(rows - slack)), math.ceil(most)), shares)
+
+
+def _present(con: duckdb.DuckDBPyConnection, table: TableContract) -> list[str]:
+    return [
+        name
+        for (name,) in con.execute(
+            "select column_name from information_schema.columns "
+            "where table_schema = 'landing' and table_name = ? order by 1",
+            [table.name],
+        ).fetchall()
+    ]
+
+
+def _frame(
+    con: duckdb.DuckDBPyConnection, table: TableContract, profile: _Profile, mondays: Sequence[date]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {
+        suites.COLUMNS: _present(con, table),
+        suites.ROWS: [profile.rows],
+        **{suites.nulls(name): [round(share, 6)] for name, share in profile.nulls.items()},
+        **{suites.broken(rule): [count] for rule, count in profile.broken.items()},
+        **profile.values,
+    }
+    # Rows of Mondays begin below the others, or a bad word in a row of theirs would seem to be of that Monday.
+    above = [None] * max(map(len, columns.values()))
+    weeks: dict[str, list[Any]] = {suites.MONDAY: [str(day) for day in mondays], **_weeks(con, table, mondays)}
+    columns |= {name: [*above, *values] for name, values in weeks.items()}
+    texts = {suites.MONDAY, suites.COLUMNS} | {column.name for column in table.columns if column.categories}
+    return pd.DataFrame(
+        {name: pd.Series(values, dtype="object" if name in texts else "float64") for name, values in columns.items()}
+    )
+
+
+def _weeks(
+    con: duckdb.DuckDBPyConnection, table: TableContract, mondays: Sequence[date]
+) -> dict[str, list[float | None]]:
+    """By column, one value per Monday: the share of nulls in the week before it, and the largest that former weeks make usual.
+
+    A week's rows are those that were known by its end, so a Monday of the past is judged by what was known then.
+    """
+    columns = suites.nullable_by_week(table)
+    if not columns or not mondays:
+        return {}
+    own = f"local_date({quoted(table.own_date)})"
+    counts = con.execute(
+        f"""
+        select
+            (date_trunc('week', {own}) + interval 7 day)::date as monday, count(*),
+            {", ".join(f"count(*) - count({table.restored[column.name]})" for column in columns)}
+        from landing.{table.name}
+        where {own} >= ?::date and {own} < ?::date and known_date < date_trunc('week', {own}) + interval 7 day
+        group by 1
+        """,
+        [min(mondays) - (FORMER_WEEKS + 1) * WEEK, max(mondays)],
+    ).fetchall()
+    weeks = {row[0]: row[1:] for row in counts}
+    found: dict[str, list[float | None]] = {}
+    for position, column in enumerate(columns, start=1):
+        usual = [_usual(weeks, day, position) for day in mondays]
+        found[suites.week_nulls(column.name)] = [share for share, _ in usual]
+        found[suites.most_nulls(column.name)] = [most for _, most in usual]
+    return found
+
+
+def _usual(weeks: Mapping[date, tuple[int, ...]], monday: date, position: int) -> tuple[float | None, float | None]:
+    """The share of the week before a Monday and the largest usual one; nulls where there are too few rows or weeks to tell."""
+    now = weeks.get(monday)
+    before = [weeks[day] for n in range(1, FORMER_WEEKS + 1) if (day := monday - n * WEEK) in weeks]
+    shares = [week[position] / week[0] for week in before if week[0] >= MIN_ROWS]
+    if now is None or now[0] < MIN_ROWS or len(shares) < MIN_WEEKS:
+        return None, None
+    middle = median(shares)
+    spread = median(abs(share - middle) for share in shares) / MAD_OF_SIGMA
+    chance = math.sqrt(max(middle, 1 / now[0]) * (1 - min(middle, 1 - 1 / now[0])) / now[0])
+    most = min(1.0, middle + max(NULLS_WEEK_SLACK, SPREADS * spread, SPREADS * chance))
+    return round(now[position] / now[0], 4), round(most, 4)
+
+
+def _failing(con: duckdb.DuckDBPyConnection, table: TableContract, profile: _Profile) -> tuple[FailingRows, ...]:
+    personal = {column.name for column in table.columns if column.pii}
+    samples = []
+    for rule, count in profile.broken.items():
+        if not count:
+            continue
+        columns = [name for name in dict.fromkeys((*table.key, *rule.columns)) if name not in personal]
+        listed = ", ".join(map(quoted, columns))
+        if rule.name == UNIQUE_KEY:
+            source, where = f"({_repeated_sql(table, profile.rows)})", "true"
+        else:
+            source, where = f"({restored_sql(table)})", rule.condition
+        rows = con.execute(f"select {listed} from {source} where {where} order by all limit {SAMPLE}").fetchall()
+        samples.append(FailingRows(rule.sentence, tuple(columns), tuple(rows), count))
+    return tuple(samples)

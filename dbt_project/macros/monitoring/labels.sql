@@ -1,0 +1,79 @@
+{#
+    What became of a customer: the one definition of a label. dbt takes it for the outcomes of predictions, and Python
+    (churn_pipeline/features/frames.py) reads this same file for training, so that a model is judged by what it was taught.
+
+    Both macros give the rows of `relation`, which has snapshot_date and customer_id, with a column `label`. Customers who are no
+    longer in `customers` have no label and no row. Whether a window is closed is for the caller to ask.
+
+    `horizon` is a number of days and `as_of` the Monday by which the label is known; either may be a column of `snapshots`.
+#}
+
+{# 1 for a churn_date in [S, S + horizon), else 0: who leaves the book without churning first did not churn. #}
+{% macro churn_labelled(relation, horizon, customers) -%}
+    select
+        snapshots.*,
+        coalesce(
+            customers.churn_date >= snapshots.snapshot_date
+            and customers.churn_date < snapshots.snapshot_date + {{ horizon }},
+            false
+        )::integer as label
+    from {{ relation }} as snapshots
+    inner join {{ customers }} as customers on snapshots.customer_id = customers.customer_id
+{%- endmacro %}
+
+{#
+    1 for a move to a higher tier dated in [S, S + horizon), unless the customer churned or left the book first. The moves are those
+    of the plan history, if any of it was known by `as_of`: what was loaded later was not known then. Else they are the upgrade
+    dates, which hold one move a customer; as today's tier is then the one after it, those who moved before S have no row.
+#}
+{% macro expansion_labelled(relation, horizon, as_of, customers, plan_changes, plan_ladder) -%}
+    with
+
+    history as (
+
+        select min(known_date) as began from {{ plan_changes }}
+
+    ),
+
+    upgrades as (
+
+        select
+            changes.customer_id,
+            changes.effective_date as upgraded,
+            changes.known_date,
+            true as is_history
+        from {{ plan_changes }} as changes
+        inner join {{ plan_ladder }} as tier_before on changes.from_tier = tier_before.plan_tier
+        inner join {{ plan_ladder }} as tier_after on changes.to_tier = tier_after.plan_tier
+        where tier_after.ladder_rank > tier_before.ladder_rank
+        union all
+        select
+            customer_id,
+            upgrade_date as upgraded,
+            upgrade_date as known_date,
+            false as is_history
+        from {{ customers }}
+        where upgrade_date is not null
+
+    )
+
+    select
+        snapshots.*,
+        exists(
+            select 1
+            from upgrades
+            where
+                upgrades.customer_id = snapshots.customer_id
+                and upgrades.upgraded >= snapshots.snapshot_date
+                and upgrades.upgraded < snapshots.snapshot_date + {{ horizon }}
+                and upgrades.upgraded < coalesce(least(customers.churn_date, customers.censor_date), date '9999-12-31')
+                and upgrades.known_date < {{ as_of }}
+                and upgrades.is_history = coalesce(history.began < {{ as_of }}, false)
+        )::integer as label
+    from {{ relation }} as snapshots
+    inner join {{ customers }} as customers on snapshots.customer_id = customers.customer_id
+    cross join history
+    where
+        coalesce(history.began < {{ as_of }}, false)
+        or coalesce(customers.upgrade_date >= snapshots.snapshot_date, true)
+{%- endmacro %}

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.unit.contract.landing_helpers import ROWS, company, put, row
+
+MONDAY = date(2024, 6, 10)
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config={"threads": 2}) as connection:
+        yield connection
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    directory = tmp_path / "raw"
+    directory.mkdir()
+    return directory
+
+
+def tickets(weeks: int = 15, a_week: int = 40, until: date = MONDAY, **changes: Any) -> list[dict[str, Any]]:
+    """Tickets of the weeks before a Monday, spread over their days."""
+    rows = []
+    for number in range(weeks * a_week):
+        week, position = divmod(number, a_week)
+        day = until - timedelta(days=7 * (week + 1)) + timedelta(days=position % 7)
+        rows.append(row("support_tickets", ticket_id=f"T{number}", created_date=f"{day}T10:00:00", **changes))
+    return rows
+
+
+@pytest.fixture
+def landed(con: duckdb.DuckDBPyConnection, raw: Path) -> duckdb.DuckDBPyConnection:
+    """Thirty customers with a name and every other table with a row, landed."""
+    customers = [row("customers", customer_id=f"C{n}", company_name=f"Secretive Holding {n}") for n in range(1, 31)]
+    others = {name: [values] for name, values in ROWS.items() if name != "customers"}
+    put(con, company(raw, customers=customers, **{**others, "support_tickets": tickets()}))
+    return con

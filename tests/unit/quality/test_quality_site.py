@@ -1,0 +1,193 @@
+"""The Data Docs, the page of expectations, and the checks as Dagster runs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import dagster as dg
+import duckdb
+import pandas as pd
+import pytest
+
+from churn_pipeline.assets.common import landing_key, weekly
+from churn_pipeline.assets.quality import data_docs
+from churn_pipeline.checks.edges import feeds_check, landing_quality_check
+from churn_pipeline.contract import TABLES
+from churn_pipeline.quality import docs, site, suites
+from churn_pipeline.quality.candidates import CandidatesJudgement
+from churn_pipeline.quality.gx import judge
+from churn_pipeline.quality.landing import judge_landing
+from churn_pipeline.settings import REPOSITORY, Settings
+from churn_pipeline.warehouse import connect
+from tests.unit.contract.landing_helpers import ROWS, company, put, row
+from tests.unit.quality.conftest import MONDAY, tickets
+
+NOW = datetime(2026, 6, 8, 12)
+
+
+def candidates(day: date, worst: float = 0.4) -> CandidatesJudgement:
+    frame = pd.DataFrame(
+        {
+            "snapshot_date": str(day),
+            "customer_id": ["C1", "<script>alert(1)</script>"],
+            "churn_probability_30d": [0.1, 0.2],
+            "churn_probability_90d": [0.2, worst],
+            "risk_tier": "LOW",
+            "risk_score": 0.1,
+            "risk_score_tier": "LOW",
+            "expansion_propensity": 0.1,
+            "churn_drivers": 2,
+            suites.PERSONAL_COLUMNS: [None, None],
+            suites.PERSONAL_ROWS: 0.0,
+        }
+    )
+    suite = suites.candidates_suite([("LOW", 0.0), ("HIGH", 0.5)], 2)
+    return CandidatesJudgement(day, judge(suite, frame, run=str(day), keys=["snapshot_date", "customer_id"]))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of a landing and of two Mondays, both with something that fails."""
+    home = tmp_path_factory.mktemp("docs")
+    (home / "raw").mkdir()
+    customers = [row("customers", customer_id=f"C{n}", company_name=f"Secretive Holding {n}") for n in range(3)]
+    with duckdb.connect() as con:
+        put(con, company(home / "raw", customers=customers, usage_events=[row("usage_events")]))
+        con.execute("update landing.customers set plan_tier = 'gold' where customer_id = 'C2'")
+        tables = judge_landing(con, [MONDAY], timezone="UTC", run_id="run")
+    site.save(home / "quality", tables, now=NOW)
+    site.save(home / "quality", [candidates(date(2026, 6, 1), worst=1.4), candidates(date(2026, 6, 8))], now=NOW)
+    assert site.build(home / "quality", home / "published" / "data_docs") == 7
+    return home / "published" / "data_docs"
+
+
+@pytest.fixture
+def built(shared: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    shutil.copytree(shared.parents[1], tmp_path / "docs")
+    return tmp_path / "docs" / "published" / "data_docs"
+
+
+def test_the_site_needs_no_network_and_its_links_lead_somewhere(shared: Path) -> None:
+    from urllib.parse import unquote
+
+    for page in shared.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"(src|href)=\"(https?:)?//", text), page
+        for target in re.findall(r"(?:src|href)=\"([^\"#]+)\"", text):
+            if not target.startswith(("javascript:", "data:")) and "images/" not in target:
+                assert (page.parent / unquote(target)).exists(), (page, target)
+
+
+def test_the_index_names_what_failed_and_shows_failing_rows_escaped(shared: Path) -> None:
+    index = (shared / "index.html").read_text(encoding="utf-8")
+    assert "plan_tier is one of free, starter, growth, enterprise, custom." in index
+    assert "Found gold" in index
+    assert "1 of 2 rows do not: 1.4" in index
+    assert "<script>" not in index
+    assert "&lt;script&gt;" in index
+    assert index.index(">2026-06-08<") < index.index(">2026-06-01<") < index.index(">customers<")
+
+
+def test_the_pages_show_no_personal_data(shared: Path) -> None:
+    assert not [page for page in shared.rglob("*") if page.is_file() and b"Secretive" in page.read_bytes()]
+
+
+def test_the_site_is_replaced_as_a_whole_and_after_a_kill_too(built: Path) -> None:
+    home = built.parents[1]
+    (built / "left.html").write_text("old", encoding="utf-8")
+    (built.parent / ".data_docs.new").mkdir()
+    (built.parent / ".data_docs.old").mkdir()
+    site.build(home / "quality", built)
+    assert not (built / "left.html").exists()
+    assert [path.name for path in built.parent.iterdir()] == ["data_docs"]
+
+
+def test_a_failed_build_leaves_the_former_site(built: Path) -> None:
+    home = built.parents[1]
+    before = (built / "index.html").read_text(encoding="utf-8")
+    (home / "quality" / "landing_zzz.json").write_text("{half", encoding="utf-8")
+    with pytest.raises(ValueError, match="Expecting"):
+        site.build(home / "quality", built)
+    assert (built / "index.html").read_text(encoding="utf-8") == before
+
+
+def test_the_newest_mondays_are_kept(tmp_path: Path) -> None:
+    one = candidates(date(2026, 1, 5))
+    for week in range(site.MONDAYS_KEPT + 2):
+        day = date.fromordinal(date(2026, 1, 5).toordinal() + 7 * week)
+        site.save(tmp_path, [CandidatesJudgement(day, one.judgement)], now=NOW)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert len(kept) == site.MONDAYS_KEPT
+    assert kept[0] == "candidates_2026-01-19.json"
+
+
+def test_the_page_of_expectations_is_the_generated_one() -> None:
+    page = docs.PAGE.read_text(encoding="utf-8")
+    assert docs.render() in page, "run: python -m churn_pipeline.quality.docs"
+
+
+def test_the_page_names_every_rule_of_the_contract_that_is_asked() -> None:
+    page = docs.PAGE.read_text(encoding="utf-8")
+    for table in TABLES.values():
+        for rule in suites.asked_rules(table):
+            assert rule.sentence in page
+
+
+def test_great_expectations_is_not_imported_before_it_judges() -> None:
+    code = "import sys, churn_pipeline.checks.edges, churn_pipeline.assets.quality, churn_pipeline.quality.docs; " \
+        "sys.exit('great_expectations' in sys.modules)"  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_its_usage_statistics_are_off() -> None:
+    from churn_pipeline.quality.gx import ephemeral_context
+
+    assert ephemeral_context().variables.analytics_enabled is False
+    assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
+
+
+@pytest.mark.parametrize("days", [1, 3])
+def test_dagster_runs_the_checks_for_one_monday_and_for_a_range(days: int, tmp_path: Path, raw: Path) -> None:
+    settings = Settings(home=tmp_path / "home", raw=raw, now=datetime(2024, 6, 12, 15, tzinfo=UTC))
+    rows = [row("support_tickets", ticket_id=values["ticket_id"], created_date=values["created_date"])
+            for values in tickets(weeks=20) if not "2024-06-03" <= values["created_date"] < "2024-06-10"]  # fmt: skip
+    with connect(settings) as con:
+        put(con, company(raw, support_tickets=[*rows, row("support_tickets", created_date="2024-06-05")],
+                         usage_events=[ROWS["usage_events"]]))  # fmt: skip
+        con.execute("update landing.customers set plan_tier = 'a|b'")
+    weeks = weekly(settings)
+    definitions = dg.Definitions(
+        assets=[data_docs(landing_key("customers"), weeks)],
+        asset_checks=[landing_quality_check(), feeds_check()],
+        jobs=[dg.define_asset_job("edges", selection=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks())],
+        executor=dg.in_process_executor,
+        resources={"home": SimpleNamespace(settings=settings, now=lambda: NOW)},
+    )
+    job = definitions.resolve_job_def("edges")
+    if days == 1:
+        result = job.execute_in_process(partition_key=str(MONDAY))
+    else:
+        first = date.fromordinal(MONDAY.toordinal() - 7 * (days - 1))
+        span = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(MONDAY)}
+        result = job.execute_in_process(tags=span)
+    assert result.success
+    by_asset = {(one.asset_key.path[-1], one.check_name): one for one in result.get_asset_check_evaluations()}
+    assert len(by_asset) == len(TABLES) + 1
+    customers = by_asset["customers", "is_as_declared"]
+    assert not customers.passed
+    assert customers.severity is dg.AssetCheckSeverity.WARN
+    assert "| C1 | a\\|b |" in [str(value.value) for value in customers.metadata.values()][-1]
+    assert by_asset["support_tickets", "is_as_declared"].passed
+    assert by_asset["contracts", "is_as_declared"].passed
+    feeds = by_asset["usage_events", "feeds_are_as_usual"]
+    assert not feeds.passed
+    assert "support_tickets has stopped" in str(feeds.description)
+    assert (settings.published / "data_docs" / "index.html").exists()
