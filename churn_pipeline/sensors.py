@@ -6,7 +6,7 @@ import dagster as dg
 
 from churn_pipeline.delivery import announce
 from churn_pipeline.delivery.slack.notify import send_waiting
-from churn_pipeline.resources.liveness import close_dead_runs
+from churn_pipeline.resources.liveness import GONE, close_dead_runs
 from churn_pipeline.resources.outcome import problems
 from churn_pipeline.settings import Settings
 
@@ -17,7 +17,7 @@ _SECONDS = 30
 def all_sensors(settings: Settings, job: Any) -> list[dg.SensorDefinition]:
     """Every sensor; they run as soon as the daemon does."""
     return [
-        dead_runs(settings),
+        dead_runs(settings, job),
         failed_runs(settings, job),
         good_runs(settings, job),
         deadline(settings),
@@ -25,7 +25,7 @@ def all_sensors(settings: Settings, job: Any) -> list[dg.SensorDefinition]:
     ]
 
 
-def dead_runs(settings: Settings) -> dg.SensorDefinition:
+def dead_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
     """Closes runs whose process is gone, because the queue waits for every run that has not ended."""
 
     @dg.sensor(
@@ -36,13 +36,19 @@ def dead_runs(settings: Settings) -> dg.SensorDefinition:
     )
     def close(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         closed = close_dead_runs(context.instance, settings)
-        return dg.SkipReason(f"closed {', '.join(closed)}" if closed else "every run that has begun has a process")
+        for run in closed:
+            # `failed_runs` sees only what the daemon launched; a run of the shell dies as well.
+            monday = announce.spoken_of(settings, run.tags) if run.job_name == job.name else None
+            if monday is not None:
+                announce.announce_failure(settings, monday, run.run_id, [announce.Problem(1, "run", GONE)])
+        gone = ", ".join(run.run_id for run in closed)
+        return dg.SkipReason(f"closed {gone}" if closed else "every run that has begun has a process")
 
     return close
 
 
 def failed_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
-    """Raises an alert for every failed run of this Monday, also one that could not say so itself."""
+    """Raises an alert for every failed run of this Monday that the daemon launched; a run of the shell says so itself."""
 
     @dg.run_failure_sensor(
         name="failed_runs",
@@ -56,7 +62,7 @@ def failed_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         monday = announce.spoken_of(settings, run.tags)
         if monday is None:
             return dg.SkipReason("nothing is said about this run")
-        if _made_good(context.instance, run):
+        if _overtaken(context.instance, run, dg.DagsterRunStatus.SUCCESS):
             return dg.SkipReason("a later run of this Monday ended well")
         events = [entry.dagster_event for entry in context.instance.all_logs(run.run_id) if entry.dagster_event]
         return dg.SkipReason(str(announce.announce_failure(settings, monday, run.run_id, problems(events))))
@@ -76,9 +82,12 @@ def good_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         description="A note in Slack, in the thread of an alert, when a run of that Monday has ended well.",
     )
     def clear(context: dg.RunStatusSensorContext) -> dg.SkipReason:
-        monday = announce.spoken_of(settings, context.dagster_run.tags)
+        run = context.dagster_run
+        monday = announce.spoken_of(settings, run.tags)
         if monday is None:
             return dg.SkipReason("nothing is said about this run")
+        if _overtaken(context.instance, run, dg.DagsterRunStatus.FAILURE):
+            return dg.SkipReason("a later run of this Monday failed")
         return dg.SkipReason(str(announce.announce_success(settings, monday)))
 
     return clear
@@ -117,14 +126,14 @@ def outbox(settings: Settings) -> dg.SensorDefinition:
     return flush
 
 
-def _made_good(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether the same Monday was run again and ended well since: the sensor may come long after the shell's own word."""
-    failed = instance.get_run_record_by_id(run.run_id)
+def _overtaken(instance: dg.DagsterInstance, run: dg.DagsterRun, status: dg.DagsterRunStatus) -> bool:
+    """Whether the same Monday was run again since, and ended so: the sensor may come long after the shell's own word."""
+    this = instance.get_run_record_by_id(run.run_id)
     same = dg.RunsFilter(
         job_name=run.job_name,
-        statuses=[dg.DagsterRunStatus.SUCCESS],
+        statuses=[status],
         tags={"dagster/partition": run.tags["dagster/partition"]},
     )
-    return failed is not None and any(
-        record.create_timestamp > failed.create_timestamp for record in instance.get_run_records(same)
+    return this is not None and any(
+        record.create_timestamp > this.create_timestamp for record in instance.get_run_records(same)
     )

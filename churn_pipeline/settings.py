@@ -9,9 +9,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _HEAD = """\
@@ -106,6 +107,14 @@ class Settings(BaseSettings):
     @classmethod
     def _aware(cls, value: datetime | None) -> datetime | None:
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.trigger_needed > self.trigger_look_back:
+            raise ValueError(
+                f"CHURN_TRIGGER_NEEDED is {self.trigger_needed}, and CHURN_TRIGGER_LOOK_BACK only {self.trigger_look_back}"
+            )
+        return self
 
     def clock(self) -> datetime:
         """The current instant, aware."""

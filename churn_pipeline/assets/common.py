@@ -50,6 +50,9 @@ MODEL_QUALITY = dg.AssetKey(["monitoring", "model_quality"])
 JUDGEMENT = dg.AssetKey(["monitoring", "judgement"])
 DIGEST = dg.AssetKey("slack_digest")
 DATA_DOCS = dg.AssetKey("data_docs")
+# The executor takes what is ready by priority: this is done when nothing else is left.
+LAST = {"dagster/priority": "-10"}
+
 PUBLISHED = dg.AssetKey("published")
 REPLAY_REPORT = dg.AssetKey("replay_report")
 RESCORED_COPY = dg.AssetKey("published_rescored")

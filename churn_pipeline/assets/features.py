@@ -70,8 +70,9 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         settings = home.settings
         with expected_errors(), connect(settings) as con:
             create_tables(con)
-            write_holdout(con, settings.holdout_share, settings.seed)
             requested = partition_mondays(context)
+            live = [day for day in requested if home.scoring_mode(day) == "live"]
+            write_holdout(con, settings.holdout_share, live[0] if live else None)
             found = write_plan(
                 con,
                 requested,

@@ -12,7 +12,16 @@ import dagster as dg
 import duckdb
 
 from churn_pipeline import mondays
-from churn_pipeline.assets.common import DIGEST, DRIFT, JUDGEMENT, MODEL_QUALITY, ONE_RUN, PUBLISHED, SCORED_MONDAYS
+from churn_pipeline.assets.common import (
+    DIGEST,
+    DRIFT,
+    JUDGEMENT,
+    LAST,
+    MODEL_QUALITY,
+    ONE_RUN,
+    PUBLISHED,
+    SCORED_MONDAYS,
+)
 from churn_pipeline.delivery import announce
 from churn_pipeline.delivery.publish import publish_monitoring
 from churn_pipeline.delivery.slack.facts import Link
@@ -69,7 +78,7 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                     reason = report.reasons[0] if report.reasons else ""
                     rows.append((day, report.target, version, report.verdict, f"{report.score:.3f}", reason))
                 level = worst([report.verdict for report in newest])
-                if level != "none":
+                if level in ("watch", "act"):
                     context.log.info(f"{day}: drift says {level}")
         acting = [row for row in rows if row[3] == "act"]
         yield dg.MaterializeResult(
@@ -94,7 +103,8 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=JUDGEMENT,
-        deps=[DRIFT, MODEL_QUALITY, PUBLISHED],
+        # Not of the publication, which says nothing when one of many Mondays is refused.
+        deps=[DRIFT, MODEL_QUALITY],
         group_name="monitoring",
         description="One judgement a Monday: drift, and models that were under their promise. On this Monday it may ask, in the ledger, "
         "for one extra training on the next. Publishes HOME/data/published/monitoring.duckdb.",
@@ -137,7 +147,9 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=DIGEST,
-        deps=[PUBLISHED, JUDGEMENT],
+        # Not of the judgement: people get their list whatever becomes of monitoring. LAST lets it speak first.
+        deps=[PUBLISHED],
+        op_tags=LAST,
         group_name="delivery",
         description="The Monday digest in Slack, once a Monday, from what is published; nothing for a past Monday, a backfill or a run "
         "tagged churn/quiet. What could not be sent waits in HOME/data/outbox; without Slack it lies there for the Block Kit Builder.",
@@ -209,8 +221,11 @@ def _propose(con: duckdb.DuckDBPyConnection, home: Home, found: Judgement, run_i
 def _notes(con: duckdb.DuckDBPyConnection, monday: date) -> list[str]:
     """What monitoring has to add to the digest: nothing where all is as usual."""
     notes = []
-    for found in store.judgements(con, monday, 1):
-        if found.drift != "none":
+    judged = store.judgements(con, monday, 1)
+    if not judged:
+        notes.append("Monitoring has not judged this Monday: see the run")
+    for found in judged:
+        if found.drift in ("watch", "act"):
             notes.append(f"Drift: {found.drift}. {found.drift_reasons[0] if found.drift_reasons else ''}".strip())
         notes += [f"{target} is under its promise: {why}" for target, why in sorted(found.under.items())]
     notes += sorted(

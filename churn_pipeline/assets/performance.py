@@ -31,7 +31,7 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
     def model_quality(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
         with expected_errors(), connect(home.settings) as con:
             findings = []
-            for day in partition_mondays(context):
+            for day in outcomes.mondays_to_judge(con, partition_mondays(context)):
                 found = outcomes.find(con, day)
                 findings.append(found)
                 for quality in found.quality:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from churn_pipeline.assets.common import DATA_DOCS, ONE_RUN, landing_key
+from churn_pipeline.assets.common import DATA_DOCS, LAST, ONE_RUN, landing_key
 from churn_pipeline.checks.edges import results_folder
 from churn_pipeline.contract import TABLES
 from churn_pipeline.quality import site
@@ -10,10 +10,11 @@ from churn_pipeline.resources.home import Home, expected_errors
 
 
 def data_docs(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    """The asset that renders the site. It waits for the checks of both edges, which are blocking."""
+    """The asset that renders the site, when the checks of both edges are done."""
 
     @dg.asset(
         key=DATA_DOCS,
+        op_tags=LAST,
         deps=[candidates, *(landing_key(name) for name in TABLES)],
         group_name="delivery",
         description="HOME/data/published/data_docs/index.html: Great Expectations' pages on the landed tables and on the candidates of "

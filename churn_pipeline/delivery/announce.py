@@ -15,7 +15,7 @@ import duckdb
 from churn_pipeline.delivery.slack.client import SlackConfig
 from churn_pipeline.delivery.slack.facts import Alert, AlertKind, Digest, Link
 from churn_pipeline.delivery.slack.notify import Delivery, clear_alerts, post_digest, raise_alert
-from churn_pipeline.delivery.slack.outbox import Outbox
+from churn_pipeline.delivery.slack.outbox import Entry, Outbox
 from churn_pipeline.mondays import latest_monday
 from churn_pipeline.settings import Settings
 
@@ -109,14 +109,20 @@ def announce_success(settings: Settings, monday: date) -> Delivery:
 
 
 def announce_deadline(settings: Settings) -> Delivery | None:
-    """Raises an alert when the deadline has passed and this Monday is not published; None when all is well.
+    """Raises an alert when the deadline has passed and this Monday is not published, and clears it; None when all is well.
 
     A home that has never published anything has nobody waiting for it.
     """
     now = settings.clock()
     monday = latest_monday(now, settings.timezone)
     due = datetime.combine(monday, settings.deadline, ZoneInfo(settings.timezone))
-    if now < due or not settings.published_database.is_file() or _is_published(settings, monday):
+    if not settings.published_database.is_file():
+        return None
+    if _is_published(settings, monday):
+        # Whoever published it: a run tagged quiet and a backfill say nothing themselves.
+        cleared = clear_alerts(outbox_of(settings), slack_config(settings), kinds=["deadline"], snapshot_date=monday)
+        return None if cleared.state == "nothing" else cleared
+    if now < due:
         return None
     alert = Alert(
         kind="deadline",
@@ -132,10 +138,12 @@ def announce_deadline(settings: Settings) -> Delivery | None:
 def announce_drift(settings: Settings, monday: date, verdict: str, reasons: Sequence[str], run_id: str) -> Delivery:
     """Raises an alert when drift says act, and says that it is over when it no longer does."""
     box, config = outbox_of(settings), slack_config(settings)
+    if verdict == "unknown":
+        return Delivery("nothing")
     if verdict != "act":
         return clear_alerts(box, config, kinds=["drift"])
     # One disturbance goes on for weeks: what is open is not said again.
-    if any(entry.kind == "drift" for entry in box.open_alerts(configured=config.way != "none")):
+    if any(entry.kind == "drift" for entry in _open(box, config)):
         return Delivery("known")
     return raise_alert(
         box,
@@ -160,7 +168,7 @@ def announce_training(
     box, config = outbox_of(settings), slack_config(settings)
     if promoted:
         cleared = Delivery("nothing")
-        for entry in box.open_alerts(configured=config.way != "none"):
+        for entry in _open(box, config):
             if entry.kind == "model_refused" and entry.cause and entry.cause.endswith(f"/{target}"):
                 cleared = clear_alerts(
                     box, config, kinds=["model_refused"], snapshot_date=entry.snapshot_date, subject=target
@@ -184,6 +192,14 @@ def announce_training(
 def announce_monday(settings: Settings, digest: Digest) -> Delivery:
     """Posts the digest of a Monday, once."""
     return post_digest(outbox_of(settings), slack_config(settings), digest)
+
+
+def _open(box: Outbox, config: SlackConfig) -> list[Entry]:
+    """Alerts that are not over; none where the outbox cannot be read, which whoever writes to it next will say."""
+    try:
+        return box.open_alerts(configured=config.way != "none")
+    except OSError:
+        return []
 
 
 def run_links(settings: Settings, run_id: str) -> tuple[Link, ...]:

@@ -113,10 +113,12 @@ def training_frame(
         con.unregister("stagger")
 
 
-def scoring_frame(con: duckdb.DuckDBPyConnection, target: Target, snapshot_date: date) -> pd.DataFrame:
-    """The mart's rows of one Monday, ordered by customer_id. Everybody active is in it; thin history is no reason to be left out."""
+def scoring_frame(con: duckdb.DuckDBPyConnection, target: Target, *mondays: date) -> pd.DataFrame:
+    """The mart's rows of one Monday or several, ordered by snapshot_date and customer_id. Everybody active is in it; thin history is no
+    reason to be left out."""
     return con.execute(
-        f"select * from marts.{target.mart} where snapshot_date = ? order by customer_id", [snapshot_date]
+        f"select * from marts.{target.mart} where snapshot_date in (select unnest(?::date[])) order by snapshot_date, customer_id",
+        [list(mondays)],
     ).df()
 
 

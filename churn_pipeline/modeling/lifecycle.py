@@ -82,9 +82,14 @@ def train(
     verdict = decide(result, _opponent(con, settings, target, training_monday, models, progress), settings)
     data = fingerprint(con, training_monday)
     spans = (result.slices["refit_train"], result.slices["refit_calibration"])
-    reference = reference_of(
-        con, result.model, [Span(span.first, span.last) for span in spans], result.importance
-    ).to_json()
+    try:
+        reference = reference_of(
+            con, result.model, [Span(span.first, span.last) for span in spans], result.importance
+        ).to_json()
+    except InputError as error:
+        # A model without one scores as well; its drift is not judged.
+        progress(f"{target.name}: no reference for drift: {error}")
+        reference = None
     version = registry.register(
         result,
         verdict,
@@ -93,7 +98,7 @@ def train(
         # A tracking server keeps its artifacts where it was told to.
         None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
         tags={"run_id": run_id},
-        beside={REFERENCE_FILE: reference},
+        beside={REFERENCE_FILE: reference} if reference is not None else {},
     )
     models.keep(target.name, version, result.model, reference)
     row = ledger.append(
@@ -109,8 +114,9 @@ def train(
             metrics=_figures(result, verdict)
             | {
                 "data_fingerprint": data,
+                "asked_of": _asked_of(settings),
                 DIGEST: result.model.digest,
-                REFERENCE_DIGEST: text_digest(reference),
+                **({REFERENCE_DIGEST: text_digest(reference)} if reference is not None else {}),
             },
             run_id=run_id,
             recorded_at=settings.clock(),
@@ -147,7 +153,7 @@ def note_refusal(
             labels_closed_by=training_monday,
             reason=reason,
             who=who,
-            metrics={"data_fingerprint": fingerprint(con, training_monday)},
+            metrics={"data_fingerprint": fingerprint(con, training_monday), "asked_of": _asked_of(settings)},
             run_id=run_id,
             recorded_at=settings.clock(),
         ),
@@ -211,11 +217,23 @@ def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Ta
         if reigning is not None and reigning.effective_from > day:
             return None
         rows = [row for row in by_monday.get(day, []) if row.is_training]
-        if not rows or (rows[-1].version is None and rows[-1].metrics.get("data_fingerprint") != fingerprint(con, day)):
+        if not rows or (rows[-1].version is None and _may_be_otherwise(con, settings, rows[-1])):
             return day
         if reigning is not None and reigning.effective_from == day:
             return None
     return None
+
+
+def _asked_of(settings: Settings) -> dict[str, Any]:
+    """The settings that decide whether there can be a model."""
+    return settings.model_dump(
+        include={"train_on_touched", "trust_static_plan", "min_train_churners", "min_test_churners", "history_weeks"}
+    )
+
+
+def _may_be_otherwise(con: duckdb.DuckDBPyConnection, settings: Settings, refusal: LedgerRow) -> bool:
+    said_of = (refusal.metrics.get("data_fingerprint"), refusal.metrics.get("asked_of"))
+    return said_of != (fingerprint(con, refusal.labels_closed_by), _asked_of(settings))
 
 
 def history_needed(con: duckdb.DuckDBPyConnection, settings: Settings, snapshots: Sequence[date]) -> list[date]:

@@ -104,9 +104,12 @@ class ModelStore:
         if final.is_dir():
             try:
                 ScoringModel.load(final, digest=model.digest)
-                return
+                kept = final / REFERENCE_FILE
+                if reference is None or (kept.is_file() and kept.read_bytes() == reference.encode()):
+                    return
             except InputError:
-                shutil.rmtree(final)
+                pass
+            shutil.rmtree(final)
         # The home's lock is held, so whatever lies half-written here belongs to a run that was killed.
         for leftover in final.parent.glob(".*.tmp"):
             shutil.rmtree(leftover)

@@ -50,8 +50,9 @@ from churn_pipeline.monitoring.reference import (
     psi,
 )
 
-Level = Literal["none", "watch", "act"]
-_ORDER: dict[Level, int] = {"none": 0, "watch": 1, "act": 2}
+# unknown: too few customers or training weeks to judge by. It neither begins nor ends anything.
+Level = Literal["unknown", "none", "watch", "act"]
+_ORDER: dict[Level, int] = {"unknown": 0, "none": 1, "watch": 2, "act": 3}
 
 # Log-standard deviations between the usual level and the limit. Lower, and the sum of shares beyond their limits nears
 # ACT_SCORE on calm Mondays; higher, and a third of all usage events can vanish within the limits (see the table of
@@ -239,7 +240,7 @@ def assess(reference: Reference, now: Week, before: Week | None) -> DriftReport:
     score = sum(found.points for found in features)
     if not gauge.judged:
         return DriftReport(
-            reference.target, now.snapshot_date, rows, "none", 0.0, (gauge.why_not,), features, prediction
+            reference.target, now.snapshot_date, rows, "unknown", 0.0, (gauge.why_not,), features, prediction
         )
     acting = score >= ACT_SCORE or prediction.verdict == "act"
     watching = score > 0 or prediction.verdict == "watch"
@@ -260,8 +261,8 @@ def assess(reference: Reference, now: Week, before: Week | None) -> DriftReport:
 
 
 def worst(levels: Sequence[Level]) -> Level:
-    """The verdict over several models: that of the one that is worst off; none of none."""
-    return max(levels, key=_ORDER.__getitem__, default="none")
+    """The verdict over several models: that of the one that is worst off; unknown of none."""
+    return max(levels, key=_ORDER.__getitem__, default="unknown")
 
 
 def limit_of(

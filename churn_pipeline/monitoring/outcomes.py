@@ -17,7 +17,7 @@ import pandas as pd
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.lifecycle import registered
 from churn_pipeline.modeling.targets import TARGETS, Target
-from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
+from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves, starts_quarter
 from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
 
 # Of policy.predictions: where a target's probability and the version behind it stand.
@@ -68,6 +68,22 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(_CREATE)
 
 
+def mondays_to_judge(con: duckdb.DuckDBPyConnection, written: Sequence[date]) -> list[date]:
+    """The Mondays to judge after some were written: those, and the published ones on which their predictions fall due.
+
+    So what is kept does not depend on the order of replays; the dbt model's window is the same.
+    """
+    rows = con.execute(
+        """
+        select distinct written + days as monday
+        from unnest(?::date[]) as mondays (written) cross join (values (0), (35), (91)) as due (days)
+        where days = 0 or written + days in (select snapshot_date from policy.predictions) order by 1
+        """,
+        [list(written)],
+    ).fetchall()
+    return [day for (day,) in rows]
+
+
 def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
     """Judges what falls due on a Monday, and estimates what its own predictions will turn out to be worth.
 
@@ -89,7 +105,12 @@ def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
             quality += expected(target, monday, own, _promise(con, target, own))
     long = _outcomes(con, _LONG, monday)
     predicted_on = due(_LONG, monday)
-    return Findings(monday, tuple(quality), saves(predicted_on, long), holdout_lift(predicted_on, long))
+    return Findings(
+        monday,
+        tuple(quality),
+        saves(predicted_on, long),
+        holdout_lift(predicted_on, long) if starts_quarter(predicted_on) else None,
+    )
 
 
 def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: str) -> None:

@@ -3,9 +3,9 @@
 Truth comes late: predictions for 30 days can be judged after 5 weeks and those for 90 days after 13 (`due`). `realised`
 then puts the figures of a Monday beside what was promised at promotion, for every plan tier, for all customers and for
 those whom nobody tried to keep: a good call turns a right prediction into a wrong one, and a model must not be blamed
-for it. But calls go to the riskiest, so those who were left alone are an easier book with a lower AUC (0.81 fell to
-0.77 without the 200 highest scores of 2,000), and the promise does not apply to them: they are judged by what their own
-probabilities lead to expect.
+for it. But calls go to the riskiest, so those who were left alone are another book, with a lower AUC (0.81 fell to 0.77
+without the 200 highest scores of 2,000), and the promise may stem from a time with fewer calls: they are under it only
+where they are also under what their own probabilities lead to expect.
 
 Before that, `expected` estimates the same figures from the calibrated probabilities alone (confidence-based performance
 estimation; Garg et al., 2022, and NannyML's CBPE): a calibrated p says how often it is right. It sees that other
@@ -99,8 +99,7 @@ class Quality:
             nobody was flagged.
         promised: the same at promotion.
         under: names of figures that are too low to be chance, of ``JUDGED`` and with at least ``MIN_POSITIVES``
-            positives: for all customers under the promise, for the untouched under what their probabilities lead to
-            expect.
+            positives: under the promise, and for the untouched also under what their probabilities lead to expect.
     """
 
     target: str
@@ -255,10 +254,11 @@ def _realised(
     else:
         figures = {}
     under: tuple[str, ...] = ()
-    if positives >= MIN_POSITIVES and customers == "all":
+    if positives >= MIN_POSITIVES:
         under = _under(figures, promise.figures, _error)
-    elif positives >= MIN_POSITIVES:
-        under = _under(figures, _drawn(part["probability"].to_numpy(dtype=np.float64), seed), lambda _: 0.0)
+        if customers == "untouched":
+            drawn = _drawn(part["probability"].to_numpy(dtype=np.float64), seed)
+            under = tuple(name for name in under if name in _under(figures, drawn, lambda _: 0.0))
     return Quality(
         target=target.name,
         predicted_on=predicted_on,

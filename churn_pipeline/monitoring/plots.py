@@ -10,7 +10,7 @@ from churn_pipeline.monitoring.drift import WATCH_RATIO, DriftReport
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS = {"act": "#b3261e", "watch": "#c8742b", "none": "#1b4f8a"}
+_COLOURS = {"act": "#b3261e", "watch": "#c8742b", "none": "#1b4f8a", "unknown": "#8a8a8a"}
 _GUIDE = "#8a8a8a"
 _TOP = 12
 

@@ -84,9 +84,8 @@ def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality
     Args:
         monday: the Monday.
         drift: reports of its models.
-        quality: realised quality of the predictions that were due. A target counts as under its promise when all its
-            customers together are, and, where some had an intervention, when those who had none are under too: else the
-            calls worked, and the model did not fail.
+        quality: realised quality of the predictions that were due. Where some customers had an intervention, those who
+            had none decide whether a target is under its promise: a call that worked is no failure of the model.
     """
     level = worst([report.verdict for report in drift])
     reasons = [f"{report.target}: {reason}" for report in drift if report.verdict == level for reason in report.reasons]
@@ -97,14 +96,13 @@ def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality
     under = {}
     for target, groups in by_target.items():
         whole, spared = groups.get("all"), groups.get("untouched")
-        if whole is None or not whole.under:
+        if whole is None:
             continue
         # With few events among the untouched nothing can be said of them, and the whole has to do.
-        calls_worked = (
-            spared is not None and whole.rows > spared.rows and spared.positives >= MIN_POSITIVES and not spared.under
-        )
-        if not calls_worked:
-            under[target] = _under(whole)
+        telling = spared is not None and whole.rows > spared.rows and spared.positives >= MIN_POSITIVES
+        decisive = spared if spared is not None and telling else whole
+        if decisive.under:
+            under[target] = _under(decisive)
     return Judgement(monday, level, tuple(reasons), under)
 
 
@@ -152,7 +150,7 @@ def propose(
     as_of = monday + WEEK
     if now.drift == "act":
         began = monday
-        while (before := by_monday.get(began - WEEK)) is not None and before.drift == "act":
+        while (before := by_monday.get(began - WEEK)) is not None and before.drift in ("act", "unknown"):
             began -= WEEK
         if began >= known_until:
             since = f" since {began}" if began < monday else ""

@@ -59,6 +59,10 @@ class CandidatesJudgement:
         return tuple(samples)
 
 
+# Columns whose text the pipeline makes.
+_SENTENCES = ("churn_drivers", "change_drivers", "expansion_drivers", "recommended_action", "play")
+
+
 def judge_candidates(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) -> list[CandidatesJudgement]:
     """Judges the candidates, Monday by Monday, so that a bad one does not stop the others and memory holds one.
 
@@ -105,9 +109,9 @@ def _rows_with_personal_values(con: duckdb.DuckDBPyConnection, day: date) -> int
     Names are made of ordinary words: a customer called "Retail" or "Usage" has its name in every sentence, and no list may be stopped for it.
     So a value counts only where no customer with another one has it in a text too.
     """
-    columns = con.execute(f"describe {_CANDIDATES}").fetchall()
-    # Text of any shape, a driver's sentence within a list too, by way of its text form.
-    texts = [quoted(name) for name, kind, *_ in columns if "VARCHAR" in kind and name != "customer_id"]
+    # What we write ourselves, by way of its text form; what comes from the source, such as an industry, may well be a company's name too.
+    there = {name for (name, *_) in con.execute(f"describe {_CANDIDATES}").fetchall()}
+    texts = [quoted(name) for name in _SENTENCES if name in there]
     values = " union all ".join(
         f"select customer_id, lower(trim({table.restored[column.name]})) as value from landing.{table.name}"
         for table in TABLES.values()

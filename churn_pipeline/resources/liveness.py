@@ -19,6 +19,7 @@ from churn_pipeline.settings import Settings
 if TYPE_CHECKING:
     import dagster as dg
 
+GONE = "The process of this run is gone (killed, or the machine went down). Nothing has to be cleaned up: launch the run again."
 # A run takes its lock in its first second or two, after the imports of its process. One that has none after this time never got there.
 _GRACE = timedelta(minutes=3)
 
@@ -55,8 +56,8 @@ def is_dead(settings: Settings, run_id: str, started: datetime, now: datetime) -
     return True
 
 
-def close_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
-    """Reports runs without a process as failed, so that they hold up nothing, and returns their ids."""
+def close_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
+    """Reports runs without a process as failed, so that they hold up nothing, and returns them."""
     import dagster as dg
 
     # The instance's own clock, because that is what its records are dated with.
@@ -70,10 +71,10 @@ def close_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> list[st
         if is_dead(settings, run_id, began, now):
             instance.report_run_failed(
                 record.dagster_run,
-                "The process of this run is gone (killed, or the machine went down). Nothing has to be cleaned up: launch the run again.",
+                GONE,
             )
             _lock(settings, run_id).unlink(missing_ok=True)
-            closed.append(run_id)
+            closed.append(record.dagster_run)
     return closed
 
 

@@ -39,7 +39,9 @@ def problems(events: Iterable[dg.DagsterEvent]) -> list[Problem]:
                 found.append(Problem(1, _step(event), _root(data.error)))
         # The job fails with the error of the step that failed; alone it speaks of what broke between steps, such as the lock.
         elif not found and event.event_type_value == "PIPELINE_FAILURE":
-            error = event.job_failure_data.error
+            # A run that was closed because its process is gone carries a message and no data.
+            failure = event.event_specific_data
+            error = getattr(failure, "error", None)
             found.append(Problem(1, "run", _root(error) if error else event.message or "the run failed"))
     return found
 

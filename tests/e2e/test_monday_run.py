@@ -101,6 +101,8 @@ def test_running_a_monday_again_gives_the_same_rows(copied_home: Settings, score
     assert published(copied_home, "select distinct run_id from predictions") == [(outcome.run_id,)]
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_a_home_built_from_nothing_gives_the_same_rows_as_one_built_week_by_week(
     company: Company, copied_home: Settings, home_at: Callable[..., Settings]
 ) -> None:

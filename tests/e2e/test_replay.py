@@ -19,6 +19,8 @@ from churn_pipeline.settings import Settings
 from tests.conftest import TINY, TINY_BEFORE, TINY_MONDAY, Company
 from tests.support.homes import PER_RUN, copy_of, differences, query
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
 WEEK = timedelta(days=7)
 # Version numbers count registrations, so they say in which order models were made. Which model it was is compared by its training Monday.
 VERSIONS = ("churn_30d_model_version", "churn_90d_model_version", "expansion_model_version")
@@ -54,8 +56,6 @@ def verdicts(settings: Settings) -> dict[tuple, tuple]:
     return {row[:2]: row[2:] for row in rows}
 
 
-@pytest.mark.long
-@pytest.mark.timeout(900)
 def test_overlapping_replays_in_any_order_give_the_same_rows_from_the_same_models(
     tiny_company: Company, home_at: Callable[..., Settings]
 ) -> None:

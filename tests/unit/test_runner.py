@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
 
+from churn_pipeline.delivery.announce import Problem
 from churn_pipeline.resources.home import EXIT_CODE
+from churn_pipeline.resources.liveness import GONE
+from churn_pipeline.resources.outcome import problems
 from churn_pipeline.runner import _outcome
 
 
@@ -39,7 +43,11 @@ def job_failed(message: str) -> SimpleNamespace:
         is_step_failure=False,
         is_failure=True,
         event_type_value="PIPELINE_FAILURE",
-        job_failure_data=SimpleNamespace(error=SimpleNamespace(message=message, cause=None)),
+        step_key=None,
+        message=message,
+        event_specific_data=SimpleNamespace(
+            error=SimpleNamespace(message=message, cause=None, cls_name="DagsterError")
+        ),
     )
 
 
@@ -75,13 +83,22 @@ def test_a_failure_is_told_once_in_the_words_of_the_step() -> None:
 
 
 def test_a_failure_outside_of_any_step_is_told_by_its_cause() -> None:
-    error = SimpleNamespace(message="LockedError: in use\n", cause=None)
+    engine = SimpleNamespace(message="IOException: lock\n", cause=None, cls_name="IOException")
+    ours = SimpleNamespace(message="churn_pipeline.errors.LockedError: in use\n", cause=engine, cls_name="LockedError")
     wrapped = job_failed("resource init failed")
-    wrapped.job_failure_data.error.cause = error
-    assert _outcome(result(False, wrapped), ["published"]).reason == "LockedError: in use"
+    wrapped.event_specific_data.error.cause = ours
+    assert _outcome(result(False, wrapped), ["published"]).reason == "in use"
+
+
+def test_a_run_that_was_closed_because_it_died_is_told_by_what_was_said_of_it(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        run = instance.create_run_for_job(dg.GraphDefinition(name="nothing").to_job())
+        instance.report_run_failed(run, GONE)
+        events = [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+    assert problems(events) == [Problem(1, "run", GONE)]
 
 
 def test_an_unexpected_error_names_its_step() -> None:
-    error = SimpleNamespace(message="ValueError: 7\n", cause=None)
+    error = SimpleNamespace(message="ValueError: 7\n", cause=None, cls_name="ValueError")
     outcome = _outcome(result(False, failed("score", error=error)), ["published"])
     assert (outcome.exit_code, outcome.reason) == (1, "score: ValueError: 7")

@@ -22,8 +22,11 @@ from churn_pipeline.mondays import WEEK
 
 TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
-# What raises the risk comes first: it is why to call. Nobody calls a customer who is snoozed or held out.
-_LINES = """
+# Nobody calls a customer who is snoozed or held out, nor offers them more. Tiers and totals count them: they are customers all the same.
+_CALLED = "snoozed_until is null and not coalesce(is_holdout, false)"
+
+# What raises the risk comes first: it is why to call.
+_LINES = f"""
 select customer_id, company_name, plan_tier, mrr, revenue_at_risk, churn_probability_90d, probability_change, risk_tier,
        previous_risk_tier,
        list_transform(
@@ -32,7 +35,7 @@ select customer_id, company_name, plan_tier, mrr, revenue_at_risk, churn_probabi
        play, predictions.csm_owner
 from predictions
 left join customers using (customer_id)
-where snapshot_date = $monday and snoozed_until is null and not coalesce(is_holdout, false)
+where snapshot_date = $monday and {_CALLED}
 """
 
 
@@ -123,10 +126,10 @@ def _tiers(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) ->
 def _moves(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) -> dict[str, Any]:
     """Who went into CRITICAL and out of it, and whether the model or the policy had a part in it."""
     row = con.execute(
-        """
+        f"""
         with earlier as (select * from predictions where snapshot_date = $before),
         now as (select * from predictions where snapshot_date = $monday)
-        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL'),
+        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL' and {_CALLED.replace("snoozed_until", "now.snoozed_until").replace("is_holdout", "now.is_holdout")}),
                count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.risk_tier <> 'CRITICAL'),
                count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.customer_id is null),
                coalesce(bool_or(now.model_changed), false),
@@ -144,22 +147,22 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
         return [*row[:-1], tuple(row[-1] or ())]
 
     counts = con.execute(
-        """
+        f"""
         select count(*), count(*) filter (where expansion_readiness = 'ready'),
                coalesce(sum(expected_arr_uplift order by customer_id), 0)
-        from predictions where snapshot_date = ? and is_expansion_candidate
+        from predictions where snapshot_date = ? and is_expansion_candidate and {_CALLED}
         """,
         [monday],
     ).fetchall()[0]
     rows = con.execute(
-        """
+        f"""
         select customer_id, company_name, plan_tier, target_tier, expansion_propensity, coalesce(expected_arr_uplift, 0),
                predictions.csm_owner,
                list_transform(
                    list_filter(expansion_drivers, lambda driver: driver.contribution > 0)[:1], lambda driver: driver.sentence
                )
         from predictions left join customers using (customer_id)
-        where snapshot_date = ? and is_expansion_candidate
+        where snapshot_date = ? and is_expansion_candidate and {_CALLED}
         order by expansion_rank limit ?
         """,
         [monday, top],

@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='append_new_columns',
-        pre_hook="{{ clear_window('monday', '(select snapshot_date as monday from scoring.approved_mondays)') }}"
+        pre_hook="{{ clear_window('monday', outcome_mondays()) }}"
     )
 }}
 
@@ -12,7 +12,7 @@ with
 mondays as (
 
     -- A Monday that was refused judges nothing: what makes it unfit to score, such as a feed that stopped, also hides who left.
-    select snapshot_date as monday from scoring.approved_mondays
+    select monday from {{ outcome_mondays() }}
 
 ),
 

@@ -1,7 +1,7 @@
 {{
     config(
         materialized='table',
-        pre_hook="create table if not exists control.holdout (share double, seed bigint)"
+        pre_hook="create table if not exists control.holdout (effective_from date, share double, seed bigint)"
     )
 }}
 
@@ -70,10 +70,11 @@ policy as (
 
 holdout as (
 
-    -- One row at most; none, or a share of 0, holds out nobody.
+    -- What holds from a Monday on; before the first row, and with a share of 0, nobody is held out.
     select
-        coalesce(max(share), 0) as share,
-        max(seed) as seed
+        effective_from,
+        share,
+        seed
     from {{ source('control', 'holdout') }}
 
 ),
@@ -188,11 +189,12 @@ judged as (
         end as play,
         measured.churn_probability_30d > policy.flag_threshold as is_flagged,
         churn_tier.severity >= called_from.severity
-        and {{ holdout_draw('measured.customer_id', 'measured.snapshot_date', 'holdout.seed') }} < holdout.share
-            as is_holdout
+        and coalesce(
+            {{ holdout_draw('measured.customer_id', 'measured.snapshot_date', 'holdout.seed') }} < holdout.share, false
+        ) as is_holdout
     from measured
     cross join policy
-    cross join holdout
+    asof left join holdout on measured.snapshot_date >= holdout.effective_from
     cross join called_from
     asof left join risk_tiers as churn_tier on measured.churn_probability_90d >= churn_tier.lower_bound
 

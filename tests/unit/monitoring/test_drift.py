@@ -171,7 +171,7 @@ def test_christmas_is_known_from_the_year_before() -> None:
 
 def test_at_a_time_of_year_that_training_never_saw_it_is_watch_and_says_why() -> None:
     short = assess(reference(first=55), week(CALM, scaled("adoption", 0.5)), week(CALM - 1))
-    assert short.verdict == "none"
+    assert short.verdict == "unknown"
     assert "not judged" in short.reasons[0]
     young = assess(reference(first=40), week(CHRISTMAS - 8, scaled("adoption", 0.5)), week(CHRISTMAS - 9))
     assert young.verdict == "watch"
@@ -204,7 +204,7 @@ def test_a_share_of_shap_that_changed_is_watched_and_never_acts() -> None:
 
 def test_too_few_customers_are_not_judged() -> None:
     report = assess(reference(), week(CALM, lambda rows: rows.iloc[:150].assign(adoption=0.0)), week(CALM - 1))
-    assert report.verdict == "none"
+    assert report.verdict == "unknown"
     assert report.reasons == ("not judged: 150 customers, 200 are needed",)
     assert {found.verdict for found in report.features} == {"none"}
 
@@ -298,7 +298,7 @@ def test_a_limit_is_in_the_unit_of_its_values_and_grows_with_distance(level: flo
 def test_the_worst_verdict_counts() -> None:
     assert worst(["none", "act", "watch"]) == "act"
     assert worst(["none", "watch"]) == "watch"
-    assert worst([]) == "none"
+    assert worst([]) == "unknown"
 
 
 def test_the_weeks_of_a_reference_are_the_mondays_of_the_slices() -> None:

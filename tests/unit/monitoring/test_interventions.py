@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from math import sqrt
 
 import duckdb
@@ -11,7 +11,14 @@ import pandas as pd
 import pytest
 
 from churn_pipeline.monitoring import interventions
-from churn_pipeline.monitoring.interventions import LIFT_METHOD, SAVES_NOTE, holdout_lift, saves, write_holdout
+from churn_pipeline.monitoring.interventions import (
+    LIFT_METHOD,
+    SAVES_NOTE,
+    holdout_lift,
+    saves,
+    starts_quarter,
+    write_holdout,
+)
 
 MONDAY = date(2026, 3, 16)
 
@@ -154,11 +161,27 @@ def test_there_is_no_lift_where_nobody_or_everybody_is_held_out() -> None:
     assert holdout_lift(MONDAY, everybody.iloc[:0]) is None
 
 
-def test_the_holdout_of_a_run_replaces_that_of_the_run_before() -> None:
+def test_a_share_holds_from_its_monday_on_and_a_run_of_the_past_changes_nothing() -> None:
     con = duckdb.connect()
-    for share in (0.1, 0.0, 0.25):
-        write_holdout(con, share, 7)
-        assert con.execute("from control.holdout").fetchall() == [(share, 7)]
+
+    def held() -> list[tuple]:
+        return con.execute("select effective_from, share from control.holdout order by 1").fetchall()
+
+    write_holdout(con, 0.0, MONDAY)
+    assert held() == []
+    write_holdout(con, 0.1, None)
+    assert held() == []
+    write_holdout(con, 0.1, MONDAY)
+    write_holdout(con, 0.1, MONDAY + timedelta(days=7))
+    assert held() == [(MONDAY, 0.1)]
+    write_holdout(con, 0.2, MONDAY)
+    write_holdout(con, 0.0, MONDAY + timedelta(days=14))
+    assert held() == [(MONDAY, 0.2), (MONDAY + timedelta(days=14), 0.0)]
+
+
+def test_the_lift_is_taken_where_a_quarter_begins() -> None:
+    firsts = [day for week in range(52) if starts_quarter(day := date(2026, 1, 5) + timedelta(weeks=week))]
+    assert firsts == [date(2026, 1, 5), date(2026, 4, 6), date(2026, 7, 6), date(2026, 10, 5)]
 
 
 def test_the_tiers_that_can_be_held_out_are_those_that_count_as_saves() -> None:

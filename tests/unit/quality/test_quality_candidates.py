@@ -74,7 +74,6 @@ def test_good_candidates_meet_every_expectation_by_the_cut_offs_of_the_seed(con:
         ("update candidates set risk_score_tier = 'CRITICAL' where customer_id = 'C4'", {"risk_score_tier_CRITICAL"}),
         ("update candidates set churn_drivers = [] where customer_id = 'C4'", {"churn_drivers_are_there"}),
         ("update candidates set churn_drivers = null where customer_id = 'C4'", {"churn_drivers_are_there"}),
-        ("update candidates set industry = 'quillfeather 4' where customer_id = 'C4'", {"no_personal_value"}),
         ("update candidates set churn_drivers = [{'feature': 'x', 'label': 'x', 'value': '', 'contribution': 0.1, "
          "'sentence': 'Events of Quillfeather 7 fell.'}] where customer_id = 'C7'", {"no_personal_value"}),
     ],
@@ -104,6 +103,11 @@ def test_failing_rows_are_named_by_customer(con: duckdb.DuckDBPyConnection) -> N
     assert sample.rows == (("2026-06-08", "C19", 1.5),)
     (detail,) = [check.detail for check in one.checks() if not check.passed]
     assert "1 of 20 rows do not: 1.5" in detail
+
+
+def test_a_word_of_the_source_that_is_also_a_companys_name_stops_nothing(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("update policy.prediction_candidates set industry = 'quillfeather 4' where customer_id = 'C4'")
+    assert not any(failed(one) for one in judged(con, GOOD, BAD).values())
 
 
 def test_a_column_of_personal_data_is_named(con: duckdb.DuckDBPyConnection) -> None:
