@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import threading
@@ -29,7 +30,8 @@ STAGES = {
     "predictions": ("dbt_predictions", 0.3),
     "publish": ("published", 0.05),
 }
-MOMENTS = 50
+# Fifty take twenty minutes on two cores; CI takes fewer of them each time.
+MOMENTS = int(os.environ.get("CHURN_TEST_KILLS", "50"))
 
 
 def killed_at(settings: Settings, words: str, after: float) -> bool:
