@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from churn_pipeline.settings import REPOSITORY, Settings
 from churn_pipeline.simulate import Simulation, simulate, write
 from tests.support.homes import copy_of
+from tests.support.slack_server import SlackServer
 from tests.support.truncation import truncate
 
 # A Monday with 90 weeks of data before it and 14 after, so that every label of it is known and the truncation test has
@@ -102,6 +103,15 @@ def tiny_home(
     assert outcome.exit_code == 0, outcome.reason
     noon = datetime(TINY_MONDAY.year, TINY_MONDAY.month, TINY_MONDAY.day, 12, tzinfo=UTC)
     return Settings(**before.model_dump(include=before.model_fields_set) | {"raw": tiny_company.raw, "now": noon})
+
+
+@pytest.fixture
+def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
+    """A server on this machine that speaks Slack's API."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with SlackServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -137,6 +137,8 @@ def test_the_change_since_last_monday_is_read_from_last_mondays_row(copied_home:
     assert rows[2:] == (True, True)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_writing_a_monday_refreshes_what_changed_a_week_later(copied_home: Settings) -> None:
     before_week = MONDAY - WEEK
     assert published(copied_home, "select count(previous_risk_tier) from predictions") == [(0,)]

@@ -19,7 +19,7 @@ from tests.support.truncation import truncate
 def assert_no_future(full: Settings, truncated: Settings, monday: date) -> dict[str, tuple[int, int]]:
     """Compares every column of every mart and of the predictions, and says how much was compared."""
     compared = {}
-    for relation in [f"marts.{mart}" for mart in MARTS] + ["policy.predictions"]:
+    for relation in [f"marts.{mart}" for mart in MARTS] + ["policy.predictions", "monitoring.drift"]:
         found = differences(
             full.warehouse, truncated.warehouse, relation, f"snapshot_date <= date '{monday}'", without=PER_RUN
         )
@@ -29,6 +29,8 @@ def assert_no_future(full: Settings, truncated: Settings, monday: date) -> dict[
     return compared
 
 
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_nothing_of_a_simulated_monday_changes_when_its_future_is_cut_off(
     company: Company, scored_home: Settings, home_at: Callable[..., Settings], tmp_path: Path
 ) -> None:

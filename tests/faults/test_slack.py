@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.processes import churn
 from tests.support.slack_server import CHANNEL, TOKEN, SlackServer
-
-
-@pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    with SlackServer() as server:
-        yield server
 
 
 @pytest.fixture
