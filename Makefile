@@ -3,7 +3,7 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup run test test-long test-faults lint format ui bench clean lock
+.PHONY: help setup run test test-long test-faults test-daemon test-kills lint format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,8 +21,14 @@ test: setup  ## Run the tests (under ten minutes on two cores)
 test-long: setup  ## Run the tests that take longer: model quality on whole companies, and real data
 	.venv/bin/pytest -m long
 
-test-faults: setup  ## Break things for real (kill -9, full disk, held files, no MLflow, wrong clock) and run Dagster's daemon
-	.venv/bin/pytest -m faults
+test-faults: setup  ## Break things for real: full disk, held and damaged files, no MLflow, no Slack, wrong clock
+	.venv/bin/pytest -m faults tests/faults --ignore=tests/faults/test_kills.py --ignore=tests/faults/test_daemon.py
+
+test-daemon: setup  ## Dagster's web server and daemon as processes: a backfill, the queue, the schedule over a DST change
+	.venv/bin/pytest -m faults tests/faults/test_daemon.py
+
+test-kills: setup  ## kill -9 at every stage and at fifty random moments (half an hour)
+	.venv/bin/pytest -m faults tests/faults/test_kills.py
 
 bench: setup  ## Measure what a replay costs beside its parts (minutes)
 	.venv/bin/python -W ignore -m benchmarks.replay

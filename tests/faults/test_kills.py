@@ -30,7 +30,7 @@ STAGES = {
     "predictions": ("dbt_predictions", 0.3),
     "publish": ("published", 0.05),
 }
-# Fifty take twenty minutes on two cores; CI takes fewer of them each time.
+# Fifty take half an hour on two cores.
 MOMENTS = int(os.environ.get("CHURN_TEST_KILLS", "50"))
 
 
