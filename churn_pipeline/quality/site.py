@@ -7,8 +7,10 @@ scripts; so the links are taken out, one style sheet takes their place, and the 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -156,7 +158,29 @@ def _render(saved: Sequence[_Saved], folder: Path) -> None:
     for one in newest.values():
         configurations = [result["expectation_config"] for result in one.document["results"]]
         context.suites.add(gx.ExpectationSuite(name=one.suite, expectations=configurations))
-    context.build_data_docs()
+    failures = _Failures()
+    builder = logging.getLogger("great_expectations.render.renderer.site_builder")
+    builder.addFilter(failures)
+    try:
+        context.build_data_docs()
+    finally:
+        builder.removeFilter(failures)
+    if failures.found:
+        raise failures.found[0]
+
+
+class _Failures(logging.Filter):
+    """What kept a page from being written: Great Expectations logs it, stack and all, and leaves the page out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[BaseException] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = sys.exception()
+        if error is not None:
+            self.found.append(error)
+        return error is None
 
 
 def _own_pages(saved: Sequence[_Saved], folder: Path) -> None:

@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 
 from churn_pipeline.features import frames
-from churn_pipeline.modeling import ledger, registry
+from churn_pipeline.modeling import ledger
 from churn_pipeline.modeling.catalogue import read_catalogue
 from churn_pipeline.modeling.evaluate import Resamples, evaluate, evaluate_ranking
 from churn_pipeline.modeling.fit import fit
 from churn_pipeline.modeling.slices import refit_slices, twin_slices
+from churn_pipeline.modeling.store import ModelStore
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
@@ -134,7 +135,7 @@ def test_on_real_data_a_monday_is_ranked_better_than_by_silence_or_by_a_regressi
         assert first is not None
         refit = refit_slices(target, row.labels_closed_by, first)
         frame = frames.training_frame(con, target, row.labels_closed_by, whole=[refit.calibration], first=first)
-    model = registry.load(target.name, row.version, oulad_home.tracking_uri)
+    model = ModelStore(oulad_home).load(row)
     regression = regression_like(model, frame, refit)
     week = test["snapshot_date"].to_numpy()
     resamples = Resamples.draw(test["customer_id"], 400, 7)

@@ -61,4 +61,4 @@ def same_as_undisturbed(reference: Settings) -> Callable[[Settings], None]:
 def leftovers(home: Path) -> Iterator[Path]:
     """Half-written files that a run should have cleared away."""
     for folder in (home / "data" / "published", home / "data" / "models"):
-        yield from (path for path in folder.rglob(".*") if path.name.endswith(".tmp"))
+        yield from (path for path in folder.rglob(".*") if path.suffix in (".tmp", ".new", ".old"))
