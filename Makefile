@@ -3,7 +3,7 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup run test test-long test-faults test-daemon test-kills lint format ui bench clean lock
+.PHONY: help setup postgres run test test-long test-faults test-daemon test-kills lint format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -15,13 +15,16 @@ run: setup  ## Run this Monday; simulates a company where data/raw is empty
 	@if [ -z "$$(ls -A $(HOME_DIR)/data/raw 2>/dev/null)" ]; then $(CHURN) simulate --out $(HOME_DIR)/data; fi
 	@$(CHURN) run
 
-test: setup  ## Run the tests (under ten minutes on two cores)
+postgres:  ## Find PostgreSQL's server for the tests; install Debian's package where absent and root
+	@scripts/postgres.sh >/dev/null
+
+test: setup postgres  ## Run the tests (under ten minutes on two cores)
 	.venv/bin/pytest
 
-test-long: setup  ## Run the tests that take longer: model quality on whole companies, and real data
+test-long: setup postgres  ## Run the tests that take longer: model quality on whole companies, and real data
 	.venv/bin/pytest -m long
 
-test-faults: setup  ## Break things for real: full disk, held and damaged files, no MLflow, no Slack, wrong clock
+test-faults: setup postgres  ## Break things for real: full disk, held and damaged files, no MLflow, no Slack, wrong clock
 	.venv/bin/pytest -m faults tests/faults --ignore=tests/faults/test_kills.py --ignore=tests/faults/test_daemon.py
 
 test-daemon: setup  ## Dagster's web server and daemon as processes: a backfill, the queue, the schedule over a DST change

@@ -13,6 +13,7 @@ import pytest
 from churn_pipeline.settings import REPOSITORY, Settings
 from churn_pipeline.simulate import Simulation, simulate, write
 from tests.support.homes import copy_of
+from tests.support.postgres import Cluster, Database
 from tests.support.slack_server import SlackServer
 from tests.support.truncation import truncate
 
@@ -112,6 +113,19 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
         monkeypatch.delenv(name, raising=False)
     with SlackServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server of its own; a test that stops it starts it again."""
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> Database:
+    """A fresh, empty database in it; ``database.url`` is what CHURN_PUBLISH_URL takes."""
+    return postgres.fresh_database()
 
 
 @pytest.fixture
