@@ -266,6 +266,32 @@ def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Copy what is published to PostgreSQL for dashboards (CHURN_PUBLISH_URL): what it missed, and --week whatever it has."""
+    from dataclasses import asdict
+
+    from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
+
+    settings = _settings(home)
+    if settings.publish_url is None:
+        raise InputError("CHURN_PUBLISH_URL is not set, so there is nowhere to publish to; see docs/postgresql.md")
+    mondays = [_monday(settings, week)] if week else []
+    done = publish_to_postgres(settings.publish_url.get_secret_value(), settings, mondays, progress=_progress())
+    for notice in done.notices:
+        _complain(notice)
+    if as_json:
+        rows = {str(day): rows for day, rows in done.rows.items()}
+        typer.echo(json.dumps(asdict(done) | {"rows": rows}, default=str, indent=1))
+        return
+    for day, customers in done.rows.items():
+        typer.echo(f"{day}  {customers:,} customers" + ("  (had been missed)" if day in done.caught_up else ""))
+    typer.echo(
+        f"{done.server}: {len(done.rows)} Mondays replaced, {done.weeks} in schema churn, revision {done.revision}"
+        + ("" if done.rows else "; it had them all")
+    )
+
+
+@app.command()
 def show(
     week: WeekOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many customers.")] = 20,

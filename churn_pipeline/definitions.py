@@ -11,6 +11,7 @@ import dagster as dg
 
 from churn_pipeline import mondays
 from churn_pipeline.assets import common
+from churn_pipeline.assets.dashboards import published_postgres
 from churn_pipeline.assets.features import Translator, build_plan, dbt_stage
 from churn_pipeline.assets.landing import landing
 from churn_pipeline.assets.models import model_assets
@@ -80,6 +81,7 @@ def build_defs(
         dbt_stage("dbt_candidates", _CANDIDATES, dbt.manifest, translator, weekly),
         dbt_stage("dbt_predictions", _PREDICTIONS, dbt.manifest, translator, weekly),
         published(keys[_PREDICTIONS], weekly),
+        published_postgres(weekly),
         rescores(marts, weekly),
         dbt_stage("dbt_rescored", _RESCORED, dbt.manifest, translator, weekly),
         published_rescored(keys[_RESCORED], weekly),

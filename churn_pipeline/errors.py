@@ -34,3 +34,7 @@ class LockedError(ChurnError):
 
 class RegistryError(ChurnError):
     """MLflow cannot be reached, cannot be written to, or does not hold what the ledger names."""
+
+
+class PostgresError(ChurnError):
+    """PostgreSQL for dashboards cannot be reached, refuses, or failed on the way; what it held before is still there."""

@@ -33,7 +33,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Settings of one home. Two homes never touch each other."""
 
-    model_config = SettingsConfigDict(env_prefix="CHURN_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        # What was given may be a secret, and an error would print it.
+        env_prefix="CHURN_",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
 
     home: Path = Field(REPOSITORY, description="Directory that holds all state, as HOME/data and HOME/mlflow.")
     raw: Path | None = Field(None, description="Directory of raw tables; HOME/data/raw unless set.")
@@ -84,6 +90,10 @@ class Settings(BaseSettings):
     slack_timeout_seconds: int = Field(10, ge=1, description="How long one request to Slack may stay silent.")
     slack_api: str = Field("https://slack.com/api/", description="Base of Slack's Web API; GovSlack has its own.")
     outbox_keep_weeks: int = Field(8, ge=1, description="How long sent messages are remembered in HOME/data/outbox.")
+    publish_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL for dashboards, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; see docs/postgresql.md.",
+    )
     deadline: time = Field(
         time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
     )
@@ -107,6 +117,19 @@ class Settings(BaseSettings):
     @classmethod
     def _aware(cls, value: datetime | None) -> datetime | None:
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    @field_validator("publish_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            from churn_pipeline.delivery.postgres.connection import parameters
+            from churn_pipeline.errors import PostgresError
+
+            try:
+                parameters(value.get_secret_value())
+            except PostgresError as error:
+                raise ValueError(str(error)) from None
+        return value
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:

@@ -54,6 +54,7 @@ DATA_DOCS = dg.AssetKey("data_docs")
 LAST = {"dagster/priority": "-10"}
 
 PUBLISHED = dg.AssetKey("published")
+PUBLISHED_POSTGRES = dg.AssetKey("published_postgres")
 REPLAY_REPORT = dg.AssetKey("replay_report")
 RESCORED_COPY = dg.AssetKey("published_rescored")
 

@@ -18,6 +18,7 @@ from churn_pipeline.assets.common import (
     DIGEST,
     MONDAYS_TO_TEST,
     PUBLISHED,
+    PUBLISHED_POSTGRES,
     REPLAY,
     RESCORING,
     landing_key,
@@ -97,6 +98,7 @@ def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> Non
     others = {key for key in graph.get_all_asset_keys() if graph.get(key).group_name in groups}
     assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) - others == {
         PUBLISHED,
+        PUBLISHED_POSTGRES,
         MONDAYS_TO_TEST,
         DIGEST,
         DATA_DOCS,
