@@ -123,9 +123,11 @@ def postgres() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def database(postgres: Cluster) -> Database:
+def database(postgres: Cluster) -> Iterator[Database]:
     """A fresh, empty database in it; ``database.url`` is what CHURN_PUBLISH_URL takes."""
-    return postgres.fresh_database()
+    made = postgres.fresh_database()
+    yield made
+    postgres.drop(made)
 
 
 @pytest.fixture

@@ -89,7 +89,8 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        # Without a last checkpoint: there is nothing to keep.
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str, user: str = "postgres", password: str | None = None) -> str:
@@ -112,6 +113,11 @@ class Cluster:
             )
             con.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(owner)))
         return Database(name, owner, password, self.url(name, owner, password), self.url(name))
+
+    def drop(self, database: Database) -> None:
+        """Drops a database, whoever is in it; its owner stays."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as con:
+            con.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(database.name)))
 
     def start(self) -> None:
         """Starts the server and waits until it answers."""

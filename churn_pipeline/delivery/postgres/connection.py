@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ _LOCK_TIMEOUT = "60s"
 _STATEMENT_TIMEOUT = "15min"
 # A publisher that is alive and does nothing (a stopped process) must not hold locks for ever.
 _IDLE_TIMEOUT = "5min"
+
+_DATABASE = re.compile(r"[^@/:]+")
+_PORTS = re.compile(r"[0-9,]*")
+_HOSTS = re.compile(r"[^@]*")
 
 WHAT_IS_A_URL = (
     "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with characters such as @ : / % in the password written "
@@ -79,11 +84,17 @@ def parameters(url: str) -> dict[str, Any]:
     from psycopg.conninfo import conninfo_to_dict
 
     try:
-        if not url.startswith(("postgresql://", "postgres://")):
-            raise psycopg.ProgrammingError
-        return dict(conninfo_to_dict(url))
+        found = dict(conninfo_to_dict(url)) if url.startswith(("postgresql://", "postgres://")) else {}
     except psycopg.Error:
-        raise PostgresError(f"the address of PostgreSQL cannot be read; {WHAT_IS_A_URL}") from None
+        found = {}
+    # A password with a bare / or : in it makes libpq take the rest for a port or a database, and every later message would print it.
+    if not (
+        _DATABASE.fullmatch(str(found.get("dbname", "")))
+        and _PORTS.fullmatch(str(found.get("port", "")))
+        and _HOSTS.fullmatch(str(found.get("host", "")))
+    ):
+        raise PostgresError(f"the address of PostgreSQL cannot be read; {WHAT_IS_A_URL}")
+    return found
 
 
 @contextmanager

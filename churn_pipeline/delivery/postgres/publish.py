@@ -32,7 +32,6 @@ _BATCH = 5_000
 # What takes the place of NUL, the one character that PostgreSQL's text cannot hold.
 _INSTEAD_OF_NUL = "\ufffd"
 _NOT_IN_JSONB = ("\\u0000", "NaN", "Infinity")
-_WITH_TEXT = (str, list)
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class _Work:
         self._revision = revision
         self._columns: dict[str, Columns] = {}
         self._without_nul = 0
-        set_json_dumps(self._json, con)
+        set_json_dumps(_as_it_is, con)
 
     def published(self, table: Table) -> dict[date, tuple[int, str]]:
         """Rows and digest of every Monday in the home."""
@@ -230,6 +229,7 @@ class _Work:
         )
         # Ordered, so that the same content lies on disk in the same order, and a Monday's customers side by side.
         result = self._reader.execute(f"select {selected} from {table.source} {condition} order by all")
+        changes = [self._json if kind == "jsonb" else self._clean for _, kind in types.values()]
         copied = 0
         statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
             sql.Identifier(SCHEMA, table.name), sql.SQL(", ").join(map(sql.Identifier, types))
@@ -238,22 +238,20 @@ class _Work:
             copy.set_types([kind for _, kind in types.values()])
             while rows := result.fetchmany(_BATCH):
                 for row in rows:
-                    copy.write_row([self._clean(value) if type(value) in _WITH_TEXT else value for value in row])
+                    copy.write_row([change(value) for change, value in zip(changes, row, strict=True)])
                 copied += len(rows)
         return copied
 
     def _clean(self, value: Any) -> Any:
         """The value with NUL replaced, and counted."""
-        if isinstance(value, list):
-            return [self._clean(item) for item in value]
-        if isinstance(value, str) and "\0" in value:
+        if type(value) is str and "\0" in value:
             self._without_nul += 1
             return value.replace("\0", _INSTEAD_OF_NUL)
-        return value
+        return [self._clean(item) for item in value] if type(value) is list else value
 
-    def _json(self, text: str) -> str:
+    def _json(self, text: str | None) -> str | None:
         """JSON as jsonb takes it. It comes as text; only what PostgreSQL would refuse is read and written anew."""
-        if not any(word in text for word in _NOT_IN_JSONB):
+        if text is None or not any(word in text for word in _NOT_IN_JSONB):
             return text
         return json.dumps(self._storable(json.loads(text)), ensure_ascii=False, allow_nan=False)
 
@@ -268,6 +266,11 @@ class _Work:
                 return {self._clean(name): self._storable(item) for name, item in value.items()}
             case _:
                 return self._clean(value)
+
+
+def _as_it_is(json_text: str) -> str:
+    # A function of the module: psycopg keeps what it was given for as long as the process lives.
+    return json_text
 
 
 def _note(con: psycopg.Connection[Any], causes: dict[date, str], run_id: str | None, who: str) -> None:
