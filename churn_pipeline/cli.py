@@ -286,7 +286,7 @@ def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOptio
     for day, customers in done.rows.items():
         typer.echo(f"{day}  {customers:,} customers" + ("  (had been missed)" if day in done.caught_up else ""))
     typer.echo(
-        f"{done.server}: {len(done.rows)} Mondays replaced, {done.weeks} in schema churn, revision {done.revision}"
+        f"{done.server}: replaced {len(done.rows)} of {done.weeks} Mondays in schema churn, revision {done.revision}"
         + ("" if done.rows else "; it had them all")
     )
 

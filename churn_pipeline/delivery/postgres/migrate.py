@@ -86,6 +86,8 @@ def configuration() -> Config:
 
     config = Config(stdout=io.StringIO())
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    # A name that Python can import, so that mypy looks at revisions too.
+    config.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
     return config
 
 
