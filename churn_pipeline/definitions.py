@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from datetime import date
@@ -126,7 +127,8 @@ def build_defs(
         schedules=[monday_schedule(settings, job)],
         sensors=all_sensors(settings, job),
         resources={"home": home_resource(settings, dbt), "io_manager": NoValues(), **resources},
-        loggers=loggers or {},
+        # A run of the shell names this logger in its configuration, which is used again when the UI re-executes it.
+        loggers={"progress": dg.LoggerDefinition(lambda _: logging.Logger("churn_progress")), **(loggers or {})},
         # One process: DuckDB lets one process write, and a step of its own would pay for every import again.
         executor=dg.in_process_executor,
     )

@@ -275,11 +275,13 @@ def test_killed_between_the_copy_and_the_commit_the_old_week_is_whole_and_the_ne
     rescore(home, TINY_BEFORE, "second")
     arguments = [sys.executable, "-c", HALF_WAY, database.url, str(home.home)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
-        assert process.stdout
-        # It has deleted the old rows and copied the new ones, in its own transaction.
-        assert process.stdout.readline().strip() == "second"
-        assert weeks(database) == before
-        process.send_signal(signal.SIGKILL)
+        try:
+            assert process.stdout
+            # It has deleted the old rows and copied the new ones, in its own transaction.
+            assert process.stdout.readline().strip() == "second"
+            assert weeks(database) == before
+        finally:
+            process.send_signal(signal.SIGKILL)
     assert weeks(database) == before
     assert asked(database, "select * from churn.publications") == audit
 
