@@ -43,6 +43,7 @@ def said(instance: dg.DagsterInstance, run_id: str) -> dict[str, dg.MetadataValu
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_with_postgresql_down_the_run_is_red_the_list_is_out_and_reexecuting_from_failure_completes_it(
     tiny_copy: Settings, postgres: Cluster, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

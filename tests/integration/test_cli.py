@@ -56,6 +56,7 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
         "customer",
         "models",
         "promote",
+        "publish",
         "replay-report",
         "rollback",
         "run",
