@@ -3,7 +3,7 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup postgres run test test-long test-faults test-daemon test-kills lint format ui bench clean lock
+.PHONY: help setup postgres run test test-long test-faults test-daemon test-kills stack-test env lint format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,12 @@ test-daemon: setup  ## Dagster's web server and daemon as processes: a backfill,
 test-kills: setup  ## kill -9 at every stage and at fifty random moments (half an hour)
 	.venv/bin/pytest -m faults tests/faults/test_kills.py
 
+stack-test: setup  ## Run docker-compose.yml without Docker: its services as processes, a Monday through the daemon, read back through SQL
+	.venv/bin/pytest -m stack tests/stack
+
+env:  ## Write .env for docker compose, with new passwords
+	@scripts/env.sh
+
 bench: setup  ## Measure what a replay costs beside its parts (minutes)
 	.venv/bin/python -W ignore -m benchmarks.replay
 
@@ -49,5 +55,6 @@ format: setup  ## Rewrite what lint would complain about
 ui: setup  ## Open the Dagster UI on this home
 	@$(CHURN) ui
 
-lock: setup  ## Resolve the dependencies again into requirements.lock
+lock: setup  ## Resolve the dependencies again into requirements.lock, and those of the MLflow server into mlflow/
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes --no-header --upgrade --quiet -o requirements.lock
+	.venv/bin/uv pip compile mlflow/requirements.in --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --quiet -o mlflow/requirements.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn_pipeline.delivery import runs
+from churn_pipeline.errors import InputError
 from churn_pipeline.mondays import latest_monday
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect, home_lock
@@ -63,10 +65,26 @@ def prepare_home(settings: Settings) -> None:
     for folder in (settings.data, settings.mlflow_home, settings.dagster_home):
         folder.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
-    if not config.exists() or config.read_text(encoding="utf-8").startswith(_HEAD):
-        config.write_text(_DAGSTER_YAML, encoding="utf-8")
+    if settings.dagster_config is not None:
+        _replace(config, _HEAD + _read_config(settings.dagster_config))
+    elif not config.exists() or config.read_text(encoding="utf-8").startswith(_HEAD):
+        _replace(config, _DAGSTER_YAML)
     if settings.mlflow_tracking_uri is None:
         follow_home(settings.mlflow_database, settings.mlflow_artifacts)
+
+
+def _read_config(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"CHURN_DAGSTER_CONFIG: {path} cannot be read: {error}") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file that other processes may be reading: Dagster's own would meet an empty one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def run_mondays(

@@ -98,6 +98,9 @@ class Settings(BaseSettings):
         time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
     )
     dagster_url: str | None = Field(None, description="Address of the Dagster UI, for links in Slack.")
+    dagster_config: Path | None = Field(
+        None, description="A dagster.yaml to use in place of churn's own, such as docker/dagster.yaml with PostgreSQL."
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -108,7 +111,7 @@ class Settings(BaseSettings):
             raise ValueError(f"'{value}' is no IANA time zone; write one such as Europe/Berlin") from None
         return value
 
-    @field_validator("home", "raw")
+    @field_validator("home", "raw", "dagster_config")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
