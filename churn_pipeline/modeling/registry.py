@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "churn-pipeline"
+# What MLflow's tables hold of a description or a tag. SQLite keeps any length; PostgreSQL refuses the version.
+_LONGEST_TEXT = 5000
+_GOES_ON = "\n\n(goes on in model_card.md of the run)"
 _ARTIFACT = "model"
 # Where MLflow's tables hold the place of files.
 _PLACES = (
@@ -104,10 +107,10 @@ def register(
             )
             card = model_card(result, verdict, fingerprints, version)
             mlflow.log_text(card, "model_card.md")
-        client.update_model_version(name, version, description=card)
+        client.update_model_version(name, version, description=_shortened(card, _GOES_ON))
         for key, value in {
             "verdict": "promoted" if verdict.promoted else "refused",
-            "reason": verdict.reason,
+            "reason": _shortened(verdict.reason, " ..."),
             "numbers": json.dumps(verdict.numbers, sort_keys=True),
             "training_monday": str(result.training_monday),
             "fingerprint": result.model.fingerprint,
@@ -269,6 +272,10 @@ def _details(result: TrainingResult, verdict: Verdict, fingerprints: Mapping[str
             for g in result.business.targets
         ],
     }
+
+
+def _shortened(text: str, ending: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - len(ending)] + ending
 
 
 @contextmanager

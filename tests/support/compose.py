@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -120,7 +122,7 @@ class Native:
     """The services of docker-compose.yml as processes of this machine.
 
     Attributes:
-        root: where volumes, logs and PostgreSQL's socket lie.
+        root: where volumes and logs lie.
         variables: what .env would say.
     """
 
@@ -130,9 +132,10 @@ class Native:
     _ports: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Grafana is not on this machine; tests of its files stand in tests/unit/test_compose.py.
-        self.services = {name: one for name, one in services(self.variables).items() if name != "grafana"}
+        self.configure(self.variables)
         self.programs = server_programs()
+        # Not under the root: PostgreSQL's own user may not enter pytest's folders.
+        self.cluster = Path(tempfile.mkdtemp(prefix="churn_stack_"))
         self._places = {
             "/opt/churn": REPOSITORY,
             "/srv/churn": self.root / "home",
@@ -140,10 +143,24 @@ class Native:
             "/var/lib/mlflow": self.root / "mlflow",
         }
         # What docker/Dockerfile does.
-        for folder in (*self._places.values(), self.root / "socket", self.root / "tmp"):
+        for folder in (*self._places.values(), self.root / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
         config = REPOSITORY / "docker" / "dagster.yaml"
         (self.root / "dagster" / "dagster.yaml").write_bytes(config.read_bytes())
+        # A folder of .env, mounted into a volume.
+        for name, given in compose_file()["services"].items():
+            for volume in given.get("volumes", []) if name in self.services else []:
+                source, inside = interpolated(volume, self.variables).split(":")[:2]
+                if source.startswith("/"):
+                    mounted = Path(self._place(inside))
+                    mounted.parent.mkdir(parents=True, exist_ok=True)
+                    mounted.symlink_to(source)
+
+    def configure(self, variables: Mapping[str, str]) -> None:
+        """Reads the file again, with another .env."""
+        self.variables = variables
+        # Grafana is not on this machine; tests of its files stand in tests/unit/test_compose.py.
+        self.services = {name: one for name, one in services(variables).items() if name != "grafana"}
 
     def port(self, service: str, inside: int) -> int:
         """The free port that stands for a port of a container."""
@@ -204,13 +221,17 @@ class Native:
 
     def up(self) -> None:
         """Starts what is not running, each service when those it waits for are healthy, and waits for all."""
-        for name, service in self.services.items():
-            if name not in self.running:
-                if name == "postgres":
-                    self._start_postgres()
-                else:
-                    self._start(name, self.command(name, service.command))
-            self.wait(name)
+        for name in self.services:
+            self.start(name)
+
+    def start(self, service: str) -> None:
+        """Starts a service unless it runs, and waits until it is healthy."""
+        if service not in self.running:
+            if service == "postgres":
+                self._start_postgres()
+            else:
+                self._start(service, self.command(service, self.services[service].command))
+        self.wait(service)
 
     def wait(self, service: str, seconds: float = 180) -> None:
         """Waits until a service is healthy.
@@ -252,6 +273,7 @@ class Native:
         for process in self.running.values():
             process.wait(30)
         self.running.clear()
+        shutil.rmtree(self.cluster, ignore_errors=True)
 
     def left(self) -> list[int]:
         """Processes of the stack that are there; whatever one of them starts inherits the mark."""
@@ -276,15 +298,13 @@ class Native:
 
     def _start_postgres(self) -> None:
         """What the entry point of PostgreSQL's image does: an empty volume is set up, and the scripts run, before the server is started."""
-        user, data, place = _not_root(), self.root / "postgres", self.root / "socket"
+        user, data, place = _not_root(), self.cluster / "data", self.cluster
         arguments = ["-D", str(data), "-k", str(place), "-c", "listen_addresses=127.0.0.1"]
         fresh = not data.exists()
         if fresh:
-            for folder in (data, place):
-                folder.mkdir(exist_ok=True)
-                if user:
-                    os.chown(folder, user["user"], user["group"])
-            password = self.root / "socket" / secrets.token_hex(4)
+            if user:
+                os.chown(place, user["user"], user["group"])
+            password = place / secrets.token_hex(4)
             password.write_text(self.services["postgres"].environment["POSTGRES_PASSWORD"], encoding="utf-8")
             password.chmod(0o644)
             subprocess.run(
@@ -318,7 +338,7 @@ class Native:
         # In the container the socket lies where psql looks by itself.
         if service != "postgres":
             return {}
-        return {"PGHOST": str(self.root / "socket"), "PGPORT": str(self.port("postgres", 5432))}
+        return {"PGHOST": str(self.cluster), "PGPORT": str(self.port("postgres", 5432))}
 
     def _place(self, path: str) -> str:
         for inside, outside in self._places.items():

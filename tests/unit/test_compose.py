@@ -146,6 +146,7 @@ def test_the_stack_differs_from_a_home_in_dagsters_storage_alone() -> None:
     stack = yaml.safe_load((REPOSITORY / "docker/dagster.yaml").read_text(encoding="utf-8"))
     postgres = stack.pop("storage")["postgres"]["postgres_db"]
     assert stack == yaml.safe_load(_DAGSTER_YAML)
+    assert postgres.pop("scheme") == "postgresql+psycopg2"
     assert {one["env"] for one in postgres.values()} <= set(SERVICES["daemon"]["environment"])
 
 

@@ -1,0 +1,230 @@
+"""The stack of docker-compose.yml, without Docker: its services as processes, a Monday through the daemon, read back through SQL.
+
+One stack is started, lives through everything below in the order of the file, is stopped and started again.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from churn_pipeline.definitions import JOB
+from tests.conftest import TINY, TINY_MONDAY, Company
+from tests.support import compose
+from tests.support.compose import Native
+from tests.support.dagster import REPOSITORY_OF_JOBS, WebServer
+from tests.support.processes import wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+BACKFILL = """
+mutation ($parameters: LaunchBackfillParams!) {
+  launchPartitionBackfill(backfillParams: $parameters) {
+    __typename
+    ... on LaunchBackfillSuccess { backfillId }
+    ... on PythonError { message }
+  }
+}
+"""
+RUNS = """
+query { runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }
+"""
+DAEMONS = """
+query { instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }
+"""
+TARGETS = ("churn_30d", "churn_90d", "expansion_90d")
+
+
+@dataclass
+class Stack:
+    native: Native
+
+    @property
+    def dagster(self) -> WebServer:
+        return WebServer(self.native.port("webserver", 3000))
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+        found: list[dict[str, Any]] = self.dagster.ask(RUNS)["runsOrError"]["results"]
+        return list(reversed(found))
+
+    def mlflow(self, path: str, host: str | None = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.native.port('mlflow', 5000)}/{path}", headers={"Host": host} if host else {}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def versions(self) -> dict[str, list[str]]:
+        """The registered versions by model, as MLflow's API gives them."""
+        found = self.mlflow("api/2.0/mlflow/model-versions/search?max_results=100")["model_versions"]
+        return {name: sorted(one["version"] for one in found if one["name"] == name) for name in TARGETS}
+
+    def password(self, user: str) -> str:
+        key = {"churn_reader": "CHURN_READER_PASSWORD", "postgres": "POSTGRES_PASSWORD"}.get(user)
+        return self.native.variables[key or f"{user.upper()}_DB_PASSWORD"]
+
+    def sql(
+        self, text: str, database: str = "predictions", user: str = "churn_reader", password: str | None = None
+    ) -> list[tuple[Any, ...]]:
+        with psycopg.connect(
+            host="127.0.0.1",
+            port=self.native.port("postgres", 5432),
+            dbname=database,
+            user=user,
+            password=password or self.password(user),
+            connect_timeout=10,
+        ) as con:
+            return con.execute(text).fetchall()  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="module")
+def stack(tiny_company: Company, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Everything up and healthy, with what `make env` and a company of 900 customers would write into .env."""
+    variables = {
+        name: secrets.token_hex(24) if value == "change-me" else value for name, value in compose.variables_of().items()
+    }
+    variables |= {f"CHURN_{name.upper()}": str(value) for name, value in TINY.items()}
+    variables |= {"CHURN_NOW": f"{TINY_MONDAY}T12:00:00+00:00", "RAW_DATA": str(tiny_company.raw)}
+    native = Native(tmp_path_factory.mktemp("stack"), variables)
+    try:
+        native.up()
+        yield Stack(native)
+    finally:
+        native.kill()
+
+
+def test_every_service_comes_up_in_the_order_of_the_file_and_its_own_health_check_passes(stack: Stack) -> None:
+    assert list(stack.native.running) == ["postgres", "mlflow", "code", "webserver", "daemon"]
+    assert all(stack.native.healthy(name) for name in stack.native.running)
+    daemons = stack.dagster.ask(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+    assert {one["healthy"] for one in daemons if one["required"]} == {True}
+
+
+def test_each_database_is_open_to_its_own_login_and_the_reader_cannot_write(stack: Stack) -> None:
+    logins = {"dagster": "dagster", "mlflow": "mlflow", "predictions": "churn"}
+    for database in logins:
+        for user in logins.values():
+            if logins[database] == user:
+                assert stack.sql("select current_user::text", database, user) == [(user,)]
+            else:
+                with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                    stack.sql("select 1", database, user)
+        if database != "predictions":
+            with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                stack.sql("select 1", database)
+    with pytest.raises(psycopg.Error, match="read-only"):
+        stack.sql("create table mine (a int) returning 1".replace(" returning 1", ""))
+
+
+def test_mlflow_refuses_a_browser_that_was_sent_under_another_name(stack: Stack) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        stack.mlflow("api/2.0/mlflow/experiments/search?max_results=1", host="evil.example")
+    assert refused.value.code == 403
+
+
+def test_a_monday_asked_for_in_the_web_server_is_run_by_the_daemon_and_read_back_through_sql(stack: Stack) -> None:
+    answer = stack.dagster.ask(
+        BACKFILL,
+        parameters={
+            "selector": {"partitionSetName": f"{JOB}_partition_set", "repositorySelector": REPOSITORY_OF_JOBS},
+            "partitionNames": [str(TINY_MONDAY)],
+        },
+    )["launchPartitionBackfill"]
+    assert answer["__typename"] == "LaunchBackfillSuccess", answer
+
+    def ended() -> bool:
+        return any(run["status"] in ("SUCCESS", "FAILURE", "CANCELED") for run in stack.runs())
+
+    wait_for(ended, 600, "the Monday")
+    (run,) = stack.runs()
+    assert run["status"] == "SUCCESS", stack.native.log("code")
+    home = stack.native.root / "home"
+    assert (home / "data/published/churn.duckdb").is_file()
+    ((day, customers, unique, run_id),) = stack.sql(
+        "select max(snapshot_date)::text, count(*), count(distinct customer_id), max(run_id) from churn.latest_predictions"
+    )
+    assert (day, customers) == (str(TINY_MONDAY), unique)
+    assert customers > 500
+    assert run_id == run["runId"]
+
+
+def test_the_models_are_in_the_mlflow_server_and_nowhere_in_the_home(stack: Stack) -> None:
+    versions = stack.versions()
+    assert versions == {name: ["1"] for name in TARGETS}
+    used = stack.sql(
+        "select distinct churn_30d_model_version, churn_90d_model_version, expansion_model_version from churn.latest_predictions "
+        "where expansion_model_version is not null"
+    )
+    assert used == [("1", "1", "1")]
+    assert {name for (name,) in stack.sql("select name from model_versions", "mlflow", "mlflow")} == set(TARGETS)
+    assert len(list((stack.native.root / "mlflow/artifacts").rglob("model.ubj"))) == len(TARGETS)
+    assert list((stack.native.root / "home/mlflow").rglob("*")) == []
+
+
+def test_the_churn_command_beside_the_code_server_works_on_the_same_dagster_and_mlflow(stack: Stack) -> None:
+    before = [run["runId"] for run in stack.runs()]
+    done = stack.native.run("code", "churn", "run", "--json")
+    assert done.returncode == 0, done.stderr
+    # From the server, not from the copies kept in the home.
+    assert "comes from the copy" not in done.stderr
+    runs = stack.runs()
+    assert [run["runId"] for run in runs[:-1]] == before
+    assert runs[-1]["status"] == "SUCCESS"
+    assert stack.sql("select distinct run_id from churn.latest_predictions") == [(runs[-1]["runId"],)]
+
+
+def test_no_password_is_said_by_any_service(stack: Stack) -> None:
+    hidden = [value for name, value in stack.native.variables.items() if name.endswith("_PASSWORD")]
+    said = "".join(path.read_text(encoding="utf-8", errors="replace") for path in stack.native.root.glob("*.log"))
+    shown = {
+        folder.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        for pid in stack.native.left()
+        if (folder := Path(f"/proc/{pid}/cmdline")).exists()
+    }
+    assert len(hidden) == 6
+    for value in hidden:
+        assert value not in said
+        assert not any(value in command for command in shown)
+
+
+def test_stopped_it_leaves_nothing_running_and_started_again_it_still_knows_everything(stack: Stack) -> None:
+    runs, versions = stack.runs(), stack.versions()
+    list_before = stack.sql("select * from churn.latest_predictions order by customer_id")
+    ended = stack.native.down()
+    assert list(ended) == ["daemon", "webserver", "code", "mlflow", "postgres"]
+    assert stack.native.left() == []
+    stack.native.up()
+    assert stack.runs() == runs
+    assert stack.versions() == versions
+    assert stack.sql("select * from churn.latest_predictions order by customer_id") == list_before
+
+
+def test_passwords_are_changed_by_a_new_env_file_and_the_script_of_the_databases(stack: Stack) -> None:
+    logins = {"dagster": "dagster", "mlflow": "mlflow", "churn": "predictions", "postgres": "postgres"}
+    old = {user: stack.password(user) for user in logins}
+    names = [
+        name
+        for name in stack.native.variables
+        if name.endswith(("DB_PASSWORD", "READER_PASSWORD", "POSTGRES_PASSWORD"))
+    ]
+    assert len(names) == 5
+    stack.native.down()
+    stack.native.configure({**stack.native.variables, **{name: secrets.token_hex(24) for name in names}})
+    stack.native.start("postgres")
+    stack.native.init_databases()
+    stack.native.up()
+    assert stack.sql("select count(*) > 500 from churn.latest_predictions") == [(True,)]
+    for user, database in logins.items():
+        assert stack.sql("select 1", database, user) == [(1,)]
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            stack.sql("select 1", database, user, old[user])
