@@ -33,7 +33,7 @@ test-daemon: setup  ## Dagster's web server and daemon as processes: a backfill,
 test-kills: setup  ## kill -9 at every stage and at fifty random moments (half an hour)
 	.venv/bin/pytest -m faults tests/faults/test_kills.py
 
-stack-test: setup  ## Run docker-compose.yml without Docker: its services as processes, a Monday through the daemon, read back through SQL
+stack-test: setup postgres  ## Run docker-compose.yml without Docker: its services as processes, a Monday through the daemon, read back through SQL
 	.venv/bin/pytest -m stack tests/stack
 
 env:  ## Write .env for docker compose, with new passwords

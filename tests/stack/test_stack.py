@@ -228,3 +228,54 @@ def test_passwords_are_changed_by_a_new_env_file_and_the_script_of_the_databases
         assert stack.sql("select 1", database, user) == [(1,)]
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             stack.sql("select 1", database, user, old[user])
+
+
+def test_a_backup_that_is_restored_into_an_empty_stack_is_the_same_stack(
+    stack: Stack, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The commands of docs/operations.md, in its order."""
+    old = stack.native
+    runs, versions = stack.runs(), stack.versions()
+    predictions = stack.sql("select * from churn.latest_predictions order by customer_id")
+    for name in ("daemon", "webserver", "code", "mlflow"):
+        old.stop(name)
+    databases = ("dagster", "mlflow", "predictions")
+    for name in databases:
+        old.pipe("postgres", "pg_dump", "-U", "postgres", "-Fc", name, out=tmp_path / f"{name}.dump")
+    old.pipe("code", "tar", "-C", "/srv/churn", "--exclude=./data/raw", "-cf", "-", ".", out=tmp_path / "home.tar")
+    old.pipe("mlflow", "tar", "-C", "/var/lib/mlflow", "-cf", "-", ".", out=tmp_path / "mlflow.tar")
+    old.down()
+
+    new = Native(tmp_path_factory.mktemp("restored"), old.variables)
+    try:
+        new.start("postgres")
+        for name in databases:
+            restore = ("pg_restore", "-U", "postgres", "--clean", "--if-exists", "-d", name)
+            new.pipe("postgres", *restore, into=tmp_path / f"{name}.dump")
+        new.pipe("code", "tar", "-C", "/srv/churn", "-xf", "-", into=tmp_path / "home.tar")
+        new.pipe("mlflow", "tar", "-C", "/var/lib/mlflow", "-xf", "-", into=tmp_path / "mlflow.tar")
+        new.up()
+        restored = Stack(new)
+        assert restored.runs() == runs
+        assert restored.versions() == versions
+        assert restored.sql("select * from churn.latest_predictions order by customer_id") == predictions
+        # It goes on from there: the same Monday again, with models from the restored server.
+        done = new.run("code", "churn", "run", "--json")
+        assert done.returncode == 0, done.stderr
+        assert "comes from the copy" not in done.stderr
+        assert len(restored.runs()) == len(runs) + 1
+    finally:
+        new.kill()
+
+
+def test_the_migrations_of_an_upgrade_find_nothing_to_do(stack: Stack) -> None:
+    native = stack.native
+    native.start("postgres")
+    for service, words in (
+        ("mlflow", ("sh", "-c", 'mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"')),
+        ("webserver", ("dagster", "instance", "migrate")),
+    ):
+        done = native.run(service, *words)
+        assert done.returncode == 0, done.stderr
+    native.up()
+    assert stack.runs()

@@ -215,6 +215,25 @@ class Native:
             check=False,
         )
 
+    def pipe(self, service: str, *words: str, out: Path | None = None, into: Path | None = None) -> None:
+        """Runs a command beside a service, as `docker compose exec -T` does with < and >.
+
+        Raises:
+            AssertionError: it failed.
+        """
+        with (into or Path(os.devnull)).open("rb") as given, (out or Path(os.devnull)).open("wb") as said:
+            done = subprocess.run(
+                self.command(service, list(words)),
+                env=self.environment(service) | self._socket(service),
+                cwd=self.root,
+                stdin=given,
+                stdout=said,
+                stderr=subprocess.PIPE,
+                timeout=300,
+                check=False,
+            )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+
     def healthy(self, service: str) -> bool:
         """What the health check of the service says now."""
         return self.run(service, *self.services[service].healthcheck).returncode == 0
@@ -252,16 +271,21 @@ class Native:
         Raises:
             AssertionError: one did not end within its time.
         """
-        ended = {}
-        for name in reversed(list(self.services)):
-            if process := self.running.pop(name, None):
-                process.send_signal(self.services[name].stop_signal)
-                try:
-                    ended[name] = process.wait(self.services[name].stop_seconds)
-                except subprocess.TimeoutExpired:
-                    self.kill()
-                    raise AssertionError(f"{name} goes on after its stop signal:\n{self.log(name)}") from None
-        return ended
+        return {name: self.stop(name) for name in reversed(list(self.services)) if name in self.running}
+
+    def stop(self, service: str) -> int:
+        """Stops a service with its signal and returns how it ended.
+
+        Raises:
+            AssertionError: it did not end within its time.
+        """
+        process = self.running.pop(service)
+        process.send_signal(self.services[service].stop_signal)
+        try:
+            return process.wait(self.services[service].stop_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{service} goes on after its stop signal:\n{self.log(service)}") from None
 
     def kill(self) -> None:
         """Ends whatever is left, at once."""
