@@ -321,6 +321,65 @@ def customer(
     typer.echo(json.dumps(found, default=str, indent=1)) if as_json else report.print_customer(found)
 
 
+@app.command()
+def forget(
+    customer_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="customer_id as in the raw data.", show_default=False)
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; kept beside the hash of the id, so it may name nobody.")
+    ] = "erasure was asked for",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before erasing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be erased; change nothing.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List who was forgotten, as hashes: when, why, how much.")
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Erase everybody on the list who is back, as after a backup was restored."),
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a customer from every file, table, outbox and report of the home, and keep them out from now on.
+
+    First the customer goes on a list that holds only a keyed hash of the id; every landing drops the rows of whoever is on it.
+    Then everything about them is taken out, and the files are written anew so that not even deleted bytes remain. Models,
+    aggregates and the rows and ranks of other customers stay as they are. The raw files are yours and are not changed.
+
+    Interrupted, the same command finishes it. docs/privacy.md says what is kept where. Exit code 2: nobody knows such an id.
+    """
+    import getpass
+
+    from churn_pipeline.customers import forget as erasing
+    from churn_pipeline.customers import show
+
+    settings = _settings(home)
+    if sum((customer_id is not None, listing, again)) != 1 or (dry_run and customer_id is None):
+        raise InputError(
+            "give an ID, or --list, or --again; --dry-run goes with an ID. 'churn forget --help' explains them"
+        )
+    if listing:
+        rows = erasing.listed(settings)
+        typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else show.print_list(rows)
+        return
+    who = getpass.getuser()
+    if customer_id is None:
+        found = erasing.again(settings, who=who, say=_progress(), waiting=_complain)
+        if not as_json:
+            typer.echo(f"{found.customers:,} customer(s) on the list were back.")
+    elif dry_run:
+        found = erasing.preview(settings, customer_id)
+    else:
+        if not yes:
+            show.print_erasure(erasing.preview(settings, customer_id), done=False)
+            if not sys.stdin.isatty():
+                raise InputError("nothing was erased: nobody can be asked here, so add --yes")
+            typer.confirm("Erase all of this? It cannot be undone", abort=True)
+        found = erasing.forget(settings, customer_id, reason=reason, who=who, say=_progress(), waiting=_complain)
+    typer.echo(json.dumps(show.as_dict(found), indent=1)) if as_json else show.print_erasure(found, done=not dry_run)
+
+
 slack = typer.Typer(help="Try Slack out, and send what waits.", no_args_is_help=True)
 app.add_typer(slack, name="slack")
 

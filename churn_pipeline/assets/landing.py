@@ -6,6 +6,7 @@ import dagster as dg
 
 from churn_pipeline.assets.common import landing_key, raw_key
 from churn_pipeline.contract import TABLES, land
+from churn_pipeline.customers import register
 from churn_pipeline.resources.home import Home, expected_errors
 from churn_pipeline.warehouse import connect
 
@@ -36,6 +37,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             max_bad_share=settings.max_bad_share,
             max_bad_rows=settings.max_bad_rows,
             progress=context.log.info,
+            register=register.load(settings),
         )
     for notice in report.notices:
         context.log.warning(notice)

@@ -24,6 +24,7 @@ from churn_pipeline.contract.files import (
     layout,
     literal,
 )
+from churn_pipeline.customers.register import Register, check
 from churn_pipeline.errors import InputError
 from churn_pipeline.mondays import latest_monday
 
@@ -37,8 +38,9 @@ create table if not exists landing.state (
 );
 create table if not exists landing.quarantine (
     source VARCHAR, row_key VARCHAR, kind VARCHAR, column_name VARCHAR, value VARCHAR, rule VARCHAR, run_id VARCHAR,
-    file VARCHAR, detected_at TIMESTAMP
+    file VARCHAR, detected_at TIMESTAMP, customer_id VARCHAR
 );
+alter table landing.quarantine add column if not exists customer_id VARCHAR;
 create table if not exists landing.fact_digests (
     source VARCHAR, fact_date DATE, fact_rows BIGINT, digest HUGEINT
 );
@@ -58,6 +60,7 @@ class TableReport:
         reason: why it was landed as a whole, in words.
         files_read, rows_read, rows_landed: of this call; rows_read is what shares of bad rows refer to.
         rows_total: rows that the landed table holds now.
+        rows_kept_out: raw rows of forgotten customers, in the files read; they count nowhere else.
         bad_rows: rows quarantined in this call, by rule.
         bad_cells: cells blanked in this call, by ``column: rule``.
         changed_from: earliest day on which something known has changed; snapshots after it have to be rebuilt. None:
@@ -70,6 +73,7 @@ class TableReport:
     rows_read: int = 0
     rows_landed: int = 0
     rows_total: int = 0
+    rows_kept_out: int = 0
     bad_rows: dict[str, int] = field(default_factory=dict)
     bad_cells: dict[str, int] = field(default_factory=dict)
     changed_from: date | None = None
@@ -137,6 +141,7 @@ def land(
     max_bad_share: float,
     max_bad_rows: int,
     progress: Callable[[str], None] | None = None,
+    register: Register | None = None,
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
@@ -154,12 +159,14 @@ def land(
         max_bad_share: share (0..1) of bad rows among the rows read of a table over which nothing is landed ...
         max_bad_rows: ... provided that there are more bad rows than this.
         progress: called with a sentence as each table is read.
+        register: the home's list of forgotten customers, whose rows are kept out of every table.
 
     Raises:
-        InputError: a table, column or file is missing or unreadable, or too many rows are bad.
+        InputError: a table, column or file is missing or unreadable, too many rows are bad, or the warehouse has a list of
+            forgotten customers and the home has lost the key to it.
     """
     landing = _Landing(
-        con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None)
+        con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None), register
     )
     with _utc_session(con):
         con.begin()
@@ -196,13 +203,15 @@ class _Landing:
     max_bad_share: float
     max_bad_rows: int
     progress: Callable[[str], None]
+    register: Register | None = None
     customers_changed: bool = False
     layouts: dict[RawFile, Layout] = field(default_factory=dict)
 
     def run(self) -> LandingReport:
         discovery = discover(self.raw)
+        check(self.con, self.register)
         self._prepare()
-        notices = list(discovery.notices)
+        notices = [*discovery.notices, *self._remove_forgotten()]
         compared = {table.name: self._compare(table, discovery.files.get(table.name, ())) for table in TABLES.values()}
         # A missing column in the last table should not be found out after minutes of reading the others.
         for table in TABLES.values():
@@ -232,10 +241,43 @@ class _Landing:
         for name, body in statements.macros(self.timezone, self.now).items():
             self.con.execute(f"create or replace temp macro {name} as {body}")
         self.con.execute("create or replace temp table digests_before as from landing.fact_digests")
+
+    def _remove_forgotten(self) -> list[str]:
+        """Rows that were landed although their customer is on the list, as after a backup was put back or an erasure was killed."""
+        self.con.execute("create or replace temp table kept_out (customer_id VARCHAR)")
+        forgotten = 0
+        if self.register is not None and self.register.entries:
+            self.register.fill(self.con)
+            self.con.execute(
+                "create or replace temp macro is_kept_out(id) as coalesce(id in (select customer_id from kept_out), false)"
+            )
+            landed = " union ".join(f"select customer_id from landing.{name}" for name in TABLES)
+            forgotten = self._keep_out(landed)
+        if forgotten:
+            for name in (*TABLES, "quarantine", "undated_ledger"):
+                self.con.execute(f"delete from landing.{name} where is_kept_out(customer_id)")
+            for table in TABLES.values():
+                replace_digests(self.con, table)
         self.con.execute("create or replace temp table customers_before as select customer_id from landing.customers")
+        if not forgotten:
+            return []
+        return [
+            f"{forgotten:,} customer(s) on the list of the forgotten were in the landed tables and have been removed there; "
+            "'churn forget --again' removes them everywhere"
+        ]
+
+    def _keep_out(self, customers: str) -> int:
+        """Adds to the ids that are kept out those of ``customers`` that are on the list; returns how many there are now."""
+        assert self.register is not None
+        self.con.execute(
+            f"insert into kept_out select customer_id from (select distinct customer_id from ({customers})) "
+            "where customer_id is not null and customer_id not in (select customer_id from kept_out) "
+            f"and {self.register.digest_sql('customer_id')} in (select digest from control.forgotten)"
+        )
+        return self._count("kept_out")
 
     def _tidy(self) -> None:
-        for name in ("digests_before", "customers_before"):
+        for name in ("digests_before", "customers_before", "kept_out"):
             self.con.execute(f"drop table temp.{name}")
         for name in statements.macros(self.timezone, self.now):
             self.con.execute(f"drop macro temp.{name.split('(')[0]}")
@@ -321,6 +363,8 @@ class _Landing:
         if whole:
             self.con.execute("delete from landing.quarantine where source = ?", [table.name])
         if groups:
+            if self.register is not None and self.register.entries:
+                report.rows_kept_out = self._look_for_forgotten(table, groups)
             self._scan(f"insert into {target} {statements.landed_sql(table, groups)}", groups)
         self._collect_problems(table, groups)
         report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
@@ -341,6 +385,20 @@ class _Landing:
         for name in ("problems", "losers", "incoming"):
             self.con.execute(f"drop table if exists temp.{name}")
         self._check_untouched(plan)
+
+    def _look_for_forgotten(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> int:
+        """Notes the ids on the list that the raw files still hold; returns how many rows they have there."""
+        self._scan(
+            "create or replace temp table raw_customers as "
+            f"select customer_id, count(*) as raw_rows from ({statements.customers_sql(table, groups)}) group by customer_id",
+            groups,
+        )
+        self._keep_out("select customer_id from raw_customers")
+        rows = self.con.execute(
+            "select coalesce(sum(raw_rows), 0)::bigint from raw_customers where is_kept_out(customer_id)"
+        ).fetchall()[0][0]
+        self.con.execute("drop table temp.raw_customers")
+        return int(rows)
 
     def _groups(self, table: TableContract, plan: _Plan) -> dict[Layout, list[RawFile]]:
         """The files by layout, so that an integer in one part and a double in the next are each read as what they are."""
@@ -363,7 +421,7 @@ class _Landing:
 
     def _collect_problems(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> None:
         self.con.execute(
-            "create or replace temp table problems (row_key VARCHAR, file VARCHAR, kind VARCHAR, column_name VARCHAR, "
+            "create or replace temp table problems (row_key VARCHAR, customer_id VARCHAR, file VARCHAR, kind VARCHAR, column_name VARCHAR, "
             "value VARCHAR, rule VARCHAR, due TIMESTAMP)"
         )
         if groups:
@@ -383,8 +441,9 @@ class _Landing:
             holders = f"({statements.loser_files_sql(table, groups, self.raw, 'losers')})"
             condition = "loser.row_key = holder.row_key"
         self.con.execute(
-            f"insert into problems select loser.row_key, holder.file, 'row', {literal(', '.join(table.key))}, null, "
-            f"{literal(UNIQUE_KEY)}, null from (select {statements.row_key(table)} as row_key from losers) as loser "
+            "insert into problems select loser.row_key, loser.customer_id, holder.file, 'row', "
+            f"{literal(', '.join(table.key))}, null, {literal(UNIQUE_KEY)}, null "
+            f"from (select {statements.row_key(table)} as row_key, customer_id from losers) as loser "
             f"left join {holders} as holder on {condition}"
         )
 
@@ -405,7 +464,8 @@ class _Landing:
         report.rows_landed = report.rows_read - bad
         self.con.execute(
             "insert into landing.quarantine "
-            "select ?, row_key, kind, column_name, value, rule, ?, file, this_instant() from problems",
+            "(source, row_key, kind, column_name, value, rule, run_id, file, detected_at, customer_id) "
+            "select ?, row_key, kind, column_name, value, rule, ?, file, this_instant(), customer_id from problems",
             [table.name, self.run_id],
         )
 

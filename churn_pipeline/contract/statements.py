@@ -41,6 +41,8 @@ def macros(timezone: str, now: datetime) -> dict[str, str]:
         "local_midnight(day)": local_midnight,
         "this_instant()": instant,
         "this_day()": f"local_date({instant})",
+        # Landing replaces it where somebody was forgotten.
+        "is_kept_out(id)": "false",
     }
 
 
@@ -64,7 +66,10 @@ def create_sql(table: TableContract, name: str) -> str:
 
 
 def parsed_sql(table: TableContract, layout: Layout, files: list[RawFile]) -> str:
-    """Every raw row of one layout: per column ``c`` its typed value, ``c?`` whether one was given, it as ``c:raw``."""
+    """Every raw row of one layout: per column ``c`` its typed value, ``c?`` whether one was given, it as ``c:raw``.
+
+    Rows of forgotten customers end here, before anything is read, counted or quarantined of them.
+    """
     columns = []
     for column in table.columns:
         read = reading(column, layout)
@@ -73,7 +78,17 @@ def parsed_sql(table: TableContract, layout: Layout, files: list[RawFile]) -> st
             f"{read.given} as {quoted(column.name + '?')}",
             f"{'null' if column.pii else read.raw} as {quoted(column.name + ':raw')}",
         ]
-    return f'select {", ".join(columns)}, "/file" from {layout.relation(files)}'
+    rows = f'select {", ".join(columns)}, "/file" from {layout.relation(files)}'
+    return f"select * from ({rows}) where not is_kept_out(customer_id)"
+
+
+def customers_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> str:
+    """The customer_id of every raw row, of forgotten customers too."""
+    column = next(column for column in table.columns if column.name == "customer_id")
+    return " union all ".join(
+        f"select {reading(column, layout).value} as customer_id from {layout.relation(files)}"
+        for layout, files in groups.items()
+    )
 
 
 def _judged_sql(table: TableContract, layout: Layout, files: list[RawFile]) -> str:
@@ -113,7 +128,7 @@ def landed_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> 
 
 
 def problems_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], raw: Path) -> str:
-    """One row per bad row or cell: row_key, file, kind, column_name, value, rule, and due, when time will heal it."""
+    """One row per bad row or cell: row_key, customer_id, file, kind, column_name, value, rule, and due, when time will heal it."""
     rules = table.rules
     broken = {rule: quoted(f"rule {position}") for position, rule in enumerate(rules)}
     judged = ", ".join(f"({rule.condition}) is true as {name}" for rule, name in broken.items())
@@ -123,8 +138,8 @@ def problems_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], r
     cell_problems = ", ".join(f"case when {broken[rule]} then {_problem(rule)} end" for rule in cells)
     # Cells are only looked at where the row itself is fine: nobody will repair a cell of a row that cannot be used.
     return " union all ".join(
-        "select row_key, file, problem.* from ("
-        f"select {row_key(table)} as row_key, {_file_name(raw)} as file, "
+        "select row_key, customer_id, file, problem.* from ("
+        f"select {row_key(table)} as row_key, customer_id, {_file_name(raw)} as file, "
         f"unnest(case when {bad_row} then [{first_row_problem}] else [{cell_problems}] end) as problem "
         f"from (select *, {judged} from ({_judged_sql(table, layout, files)})) where {' or '.join(broken.values())}"
         ") where problem.rule is not null"

@@ -54,6 +54,7 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
     assert COMMANDS == [
         "backfill",
         "customer",
+        "forget",
         "models",
         "promote",
         "publish",

@@ -437,6 +437,19 @@ class Outbox:
         path.unlink(missing_ok=True)
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody sends, adds or changes messages meanwhile; for whoever has to change the files themselves.
+
+        Raises:
+            TimeoutError: somebody is sending, or has held the files, for ten seconds.
+        """
+        with self._lock("sending") as sending:
+            if not sending:
+                raise TimeoutError(f"another process is sending from {self.folder} and does not let go")
+            with self._files():
+                yield
+
+    @contextmanager
     def _files(self) -> Iterator[None]:
         """Nobody else changes files meanwhile.
 

@@ -445,6 +445,7 @@ def test_the_report_is_plain_json_and_says_what_happened(con: duckdb.DuckDBPyCon
         "rows_read": 2,
         "rows_landed": 1,
         "rows_total": 1,
+        "rows_kept_out": 0,
         "bad_rows": {"unique key": 1},
         "bad_cells": {},
         "changed_from": "2024-03-01",
