@@ -374,8 +374,9 @@ def _erase_warehouse(
 def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces) -> None:
     """Takes the customers' facts out of the day digests, and moves what was built from the old ones to the new ones.
 
-    Features of one customer do not depend on another's, so whatever was current without these rows is current still, and nothing has to be
-    built again. What was stale stays stale.
+    What was current stays current and is not built again: rows of other customers are left as they were known. The few features that compare
+    with peers are averages in which the customer was counted; built anew for another reason they come out without them. What was stale stays
+    stale.
     """
     if not _exists(con, "landing", "fact_digests"):
         return

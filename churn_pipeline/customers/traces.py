@@ -30,9 +30,11 @@ class Traces:
     Args:
         customer_ids: who is looked for.
         names: their names, without those that another customer has too.
+        in_cells: take an id for one only where it fills a cell of a Markdown table, for ids that are not telling.
     """
 
-    def __init__(self, customer_ids: Collection[str], names: Collection[str] = ()) -> None:
+    def __init__(self, customer_ids: Collection[str], names: Collection[str] = (), *, in_cells: bool = False) -> None:
+        self._in_cells = in_cells
         self.customer_ids = frozenset(customer_ids)
         self.names = frozenset(name for name in names if name.strip())
 
@@ -46,6 +48,9 @@ class Traces:
 
     @cached_property
     def _text(self) -> re.Pattern[str]:
+        if self._in_cells:
+            forms = sorted({form for one in self.customer_ids for form in _forms(one)})
+            return re.compile(rf"(?<=\| )(?:{'|'.join(map(re.escape, forms))})(?= \|)")
         return _pattern([*self.customer_ids, *(name for name in self.names if len(name.split()) > 1)])
 
     @cached_property
@@ -59,7 +64,7 @@ class Traces:
             form.encode("utf-8", "replace")
             for term in (*self.customer_ids, *(name for name in self.names if len(name.split()) > 1))
             for form in _forms(term)
-            if len(form) >= _TELLING
+            if len(form) >= _TELLING or self._in_cells
         )
 
     def in_text(self, text: str) -> bool:
@@ -137,6 +142,8 @@ def _bounded(form: str) -> str:
 def _forms(term: str) -> set[str]:
     """The term as it is, and as HTML, JSON, JavaScript in HTML, CSV, addresses and Slack's messages write it."""
     plain = {term, term.strip(), clean(term, _SHOWN, ""), clean(term, 10_000, "")}
+    # As resources/home.py writes a cell of a table for the Dagster UI.
+    plain.add(term.replace("|", "\\|").replace("<", "&lt;").replace("\n", " "))
     forms = set(plain)
     for one in plain:
         for escaped in (html.escape(one), html.escape(one, quote=False), html.escape(one).replace("&#x27;", "&#39;")):
@@ -144,8 +151,10 @@ def _forms(term: str) -> set[str]:
         for ascii_only in (True, False):
             written = json.dumps(one, ensure_ascii=ascii_only)[1:-1]
             in_script = written
-            for character in "<>&'":
+            for character in "<>&":
                 in_script = in_script.replace(character, f"\\u{ord(character):04x}")
-            forms |= {written, in_script, html.escape(written), json.dumps(written, ensure_ascii=ascii_only)[1:-1]}
+            # Jinja's tojson hides the apostrophe as well.
+            forms |= {in_script, in_script.replace("'", "\\u0027")}
+            forms |= {written, html.escape(written), json.dumps(written, ensure_ascii=ascii_only)[1:-1]}
         forms |= {one.replace('"', '""'), quote(one, errors="replace"), quote(one, safe="", errors="replace")}
     return {form for form in forms if form.strip()}

@@ -1,0 +1,444 @@
+"""``churn forget``: nothing of a customer is left in a home, nobody else loses anything, and they do not come back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sqlite3
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.customers import forget as erasing
+from churn_pipeline.customers import register
+from churn_pipeline.errors import InputError, LockedError
+from churn_pipeline.runner import run_mondays
+from churn_pipeline.settings import Settings
+from churn_pipeline.warehouse import connect, home_lock
+from tests.conftest import TINY_MONDAY
+from tests.support.homes import copy_of, differences, query
+from tests.support.processes import churn, kill, start
+
+HOSTILE = "O'Neil\"; drop table landing.customers; --%s\n../../etc/<b>&amp;"
+
+
+@dataclass(frozen=True)
+class Customer:
+    customer_id: str
+    name: str
+
+
+@pytest.fixture(scope="module")
+def customer(tiny_home: Settings) -> Customer:
+    """Somebody on the digest, with a name of their own and rows in every landed table that has any."""
+    return Customer(
+        *query(
+            tiny_home.warehouse,
+            """
+            select customer_id, company_name
+            from policy.predictions join landing.customers using (customer_id)
+            where priority_rank <= 60
+                and (select count(*) from landing.customers other where contains(other.company_name, customers.company_name)) = 1
+            order by (select count(*) from landing.support_tickets t where t.customer_id = predictions.customer_id) > 0 desc,
+                priority_rank
+            """,
+        )[0]
+    )
+
+
+def fill(settings: Settings, customer: Customer) -> None:
+    """Puts the customer wherever a customer can get to: what goes wrong, what people ask for, what other parts publish."""
+    one, name = customer.customer_id, customer.name
+    with connect(settings) as con:
+        con.execute(
+            "insert into landing.quarantine values ('usage_events', 'EX', 'cell', 'timestamp', 'never', 'r', 'run', 'f', null, ?), "
+            "('contracts', ?, 'row', 'end_date', '1999', 'r', 'run', 'f', null, null), "
+            "('usage_events', 'EZ', 'row', 'customer_id', ?, 'known customer', 'run', 'f', null, null), "
+            "('usage_events', 'EW', 'row', 'customer_id', 'somebody else', 'known customer', 'run', 'f', null, 'somebody else')",
+            [one, f"{one}|2020-01-01", one],
+        )
+        con.execute("insert into ledger.runs select run_id, snapshot_date, scoring_mode, 'refused', 0, ?, 2, recorded_at from ledger.runs",
+                    [f"usage_events: 30 rows are bad, such as {one}|x"])  # fmt: skip
+        con.execute(
+            "insert into control.monday_checks values ('2026-06-01', 'scores', 'c', false, ?, 'run', null)",
+            [f"Found {one}."],
+        )
+        con.execute("insert into failures.unique_stg_customers_customer_id values (?, 2)", [one])
+        con.execute(f"copy (from policy.predictions) to '{settings.published}/other.parquet' (format parquet)")
+    with duckdb.connect(str(settings.rescored_database)) as con:
+        con.execute(
+            "create table predictions_rescored as select ? as customer_id, 0.5 as p union all select 'C0', 0.1", [one]
+        )
+    lists = settings.published / "call_lists" / "2026-06-01"
+    lists.mkdir(parents=True)
+    (lists / "ada.csv").write_text(f"rank,customer_id,company\n1,C0,Other\n2,{one},{name}\n")
+    pages = settings.published / "report"
+    pages.mkdir()
+    (pages / "2026-06-01.html").write_text(f"<td>{name}</td>")
+    (pages / "index.html").write_text("<a href='2026-06-01.html'>524 customers</a>")
+    saved = sorted((settings.data / "quality").glob("candidates_*.json"))[0]
+    judged = json.loads(saved.read_text())
+    judged["failing"].append(
+        {
+            "rule": "a score",
+            "total": 2,
+            "columns": ["snapshot_date", "customer_id"],
+            "rows": [["2026-06-01", one], ["2026-06-01", "C0"]],
+        }
+    )
+    judged["verdicts"][0] |= {"passed": False, "observed": f"Found {one} and C0."}
+    saved.write_text(json.dumps(judged))
+    # As a site built from this judgement would.
+    with (settings.published / "data_docs" / "index.html").open("a") as index_page:
+        index_page.write(f"<!-- {one} -->")
+    for message in settings.outbox.glob("digest*.json"):
+        if not message.name.endswith(".blocks.json"):
+            message.write_text(
+                json.dumps(json.loads(message.read_text()) | {"state": "sent", "channel": "C0CHANNEL", "ts": "17.5"})
+            )
+    (settings.outbox / "odd.unreadable").write_text(f"{{half a message on {one}")
+    (settings.dagster_home / "compute.err").write_text(f"KeyError: '{one}'\n")
+    index = next((settings.dagster_home / "history").rglob("index.db"))
+    with sqlite3.connect(index) as con:
+        event = json.dumps({"message": f"too many bad rows, such as {one}", "json": json.dumps({"a": one}), "count": 7})
+        con.execute("update event_logs set event = ? where id = (select min(id) from event_logs)", [event])
+    con.close()
+
+
+def named(home: Path, *words: str) -> list[str]:
+    """Files whose bytes hold one of the words."""
+    found = subprocess.run(
+        ["grep", "-raFl", *(part for word in words for part in ("-e", word)), str(home)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return sorted(Path(line).relative_to(home).as_posix() for line in found.stdout.splitlines())
+
+
+def digest(home: Path) -> str:
+    """Of every file's name, content and time."""
+    whole = hashlib.sha256()
+    for path in sorted(home.rglob("*")):
+        whole.update(f"{path.relative_to(home)} {path.stat().st_mtime_ns if path.is_file() else ''}".encode())
+        if path.is_file():
+            whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def tables(database: Path) -> dict[str, list[str]]:
+    rows = query(
+        database,
+        "select schema_name || '.\"' || table_name || '\"', list(column_name) from duckdb_columns() "
+        "join duckdb_tables() using (database_name, schema_name, table_name) group by all",
+    )
+    return dict(rows)
+
+
+def changed(before: Path, after: Path, one: str) -> dict[str, tuple[int, int]]:
+    """By table, rows that only one of two databases has, those of the customer not counted."""
+    found = {}
+    assert set(tables(before)) - set(tables(after)) == set()
+    for table, columns in tables(before).items():
+        theirs = "customer_id is distinct from $one" if "customer_id" in columns else "$one = $one"
+        with duckdb.connect() as con:
+            con.execute(f"attach '{before}' as b (read_only)")
+            con.execute(f"attach '{after}' as a (read_only)")
+            text = f"select columns(*)::varchar from {{}}.{table} where {theirs}"
+            sides = [
+                con.execute(
+                    f"select count(*) from ({text.format(x)} except all {text.format(y)})", {"one": one}
+                ).fetchall()[0][0]
+                for x, y in (("b", "a"), ("a", "b"))
+            ]
+        if any(sides):
+            found[table] = tuple(sides)
+    return found
+
+
+def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is_told(
+    tiny_copy: Settings, customer: Customer
+) -> None:
+    fill(tiny_copy, customer)
+    before = named(tiny_copy.home, customer.customer_id, customer.name)
+    assert len(before) > 12
+    found = churn(tiny_copy, "forget", customer.customer_id, "--yes", "--reason", "request 2026-114")
+    assert found.returncode == 0, found.stderr
+    assert named(tiny_copy.home, customer.customer_id, customer.name) == []
+    assert customer.customer_id not in found.stdout + found.stderr
+    for place in (
+        "data/warehouse.duckdb: landing.usage_events",
+        "data/warehouse.duckdb: landing.quarantine",
+        "data/warehouse.duckdb: failures.unique_stg_customers_customer_id",
+        "data/published/churn.duckdb: main.predictions",
+        "data/published/rescored.duckdb: main.predictions_rescored",
+        "data/published/predictions/snapshot_date=2026-06-01/predictions.parquet",
+        "data/published/call_lists/2026-06-01/ada.csv",
+        "data/published/report/2026-06-01.html",
+        "data/published/data_docs",
+        "data/quality/candidates_2026-06-01.json",
+        "data/outbox/odd.unreadable",
+        "data/dagster/history/runs/index.db",
+        "data/dagster/compute.err",
+    ):
+        assert place in found.stdout
+    assert "churn run --week 2026-06-01" in found.stdout
+    assert "Slack has the message of 2026-06-01 in C0CHANNEL (ts 17.5): delete it there" in found.stdout
+    assert "The raw files still have rows of theirs: customers (1)" in found.stdout
+    listed = churn(tiny_copy, "forget", "--list")
+    assert "request 2026-114" in listed.stdout
+    assert customer.customer_id not in listed.stdout
+    # What is left is still what it was: a page of others, other lines of a list, other rows of a sample, an event as JSON.
+    assert (tiny_copy.published / "report" / "index.html").exists()
+    assert (
+        tiny_copy.published / "call_lists" / "2026-06-01" / "ada.csv"
+    ).read_text() == "rank,customer_id,company\n1,C0,Other\n"
+    judged = json.loads((tiny_copy.data / "quality" / "candidates_2026-06-01.json").read_text())
+    assert judged["failing"][-1]["rows"] == [["2026-06-01", "C0"]]
+    with sqlite3.connect(tiny_copy.dagster_home / "history" / "runs" / "index.db") as con:
+        (event,) = con.execute("select event from event_logs order by id").fetchone()
+    con.close()
+    assert json.loads(event)["count"] == 7
+    again = churn(tiny_copy, "forget", customer.customer_id, "--yes")
+    assert again.returncode == 0
+    assert "Nothing is left of them" in again.stdout
+
+
+def test_every_table_keeps_every_row_of_everybody_else_to_the_bit(
+    tiny_copy: Settings, tmp_path: Path, customer: Customer
+) -> None:
+    fill(tiny_copy, customer)
+    before = copy_of(tiny_copy, tmp_path / "before")
+    parquet = "data/published/predictions/snapshot_date=2026-06-01/predictions.parquet"
+    erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    found = changed(before.warehouse, tiny_copy.warehouse, customer.customer_id)
+    # Digests and fingerprints are sums over everybody; three rows named the customer in words or by key, and their table has no customer_id.
+    assert set(found) - {'landing."fact_digests"', 'control."built"'} == {
+        'landing."quarantine"',
+        'ledger."runs"',
+        'control."monday_checks"',
+        'failures."unique_stg_customers_customer_id"',
+    }
+    assert found['landing."quarantine"'] == (2, 0)
+    assert found['ledger."runs"'] == found['control."monday_checks"'] == (1, 1)
+    assert query(tiny_copy.warehouse, "select customer_id from landing.quarantine") == [("somebody else",)]
+    assert changed(before.published_database, tiny_copy.published_database, customer.customer_id) == {}
+    assert changed(before.monitoring_database, tiny_copy.monitoring_database, customer.customer_id) == {}
+    with duckdb.connect() as con:
+        ours, theirs = (f"from read_parquet('{home.home / parquet}')" for home in (tiny_copy, before))
+        assert (
+            con.execute(ours).fetchall()
+            == con.execute(f"{theirs} where customer_id <> ?", [customer.customer_id]).fetchall()
+        )
+    # Views and ranks are there as before.
+    assert query(tiny_copy.published_database, "select count(*) > 0 from drivers") == [(True,)]
+
+
+def test_the_next_monday_is_published_without_them_from_raw_files_that_still_have_them_and_nothing_old_is_built_again(
+    tiny_copy: Settings, customer: Customer
+) -> None:
+    erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    assert erasing.raw_rows(tiny_copy, [customer.customer_id])["customers"] == 1
+    outcome = run_mondays(tiny_copy, TINY_MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    assert [row.status for row in outcome.mondays] == ["published"]
+    # Only the new Monday: what was built before is current still.
+    assert query(tiny_copy.warehouse, "select snapshot_date from control.snapshots_to_build") == [(TINY_MONDAY,)]
+    assert named(tiny_copy.home, customer.customer_id, customer.name) == []
+    assert query(
+        tiny_copy.warehouse, f"select count(*) from landing.quarantine where customer_id = '{customer.customer_id}'"
+    ) == [(0,)]
+
+
+@pytest.mark.long
+def test_built_anew_from_nothing_the_past_differs_in_nothing_but_averages_over_peers(
+    tiny_copy: Settings, tmp_path: Path, customer: Customer
+) -> None:
+    erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
+    kept = copy_of(tiny_copy, tmp_path / "kept")
+    with connect(tiny_copy) as con:
+        con.execute("delete from control.built")
+    assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
+    assert len(query(tiny_copy.warehouse, "from control.snapshots_to_build")) > 50
+    for mart in ("mart_customer_churn_features", "mart_customer_expansion_features"):
+        columns = [name for name, *_ in query(kept.warehouse, f"describe marts.{mart}")]
+        peers = tuple(name for name in columns if "peer" in name)
+        found = differences(kept.warehouse, tiny_copy.warehouse, f"marts.{mart}", without=peers)
+        assert found["rows"] > 10_000
+        assert (found["only_left"], found["only_right"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "place", ["data/outbox", "data/dagster", "data/published/rescored.duckdb", "data/warehouse.duckdb"]
+)
+def test_stopped_at_any_step_the_same_command_finishes_it(tiny_copy: Settings, customer: Customer, place: str) -> None:
+    fill(tiny_copy, customer)
+
+    def stop(step: str) -> None:
+        if step == place:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester", say=stop)
+    assert [row["erased_at"] for row in erasing.listed(tiny_copy)] == [None]
+    assert named(tiny_copy.home, customer.name)
+    if place == "data/dagster":
+        erasing.again(tiny_copy, who="tester")
+    else:
+        erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    assert named(tiny_copy.home, customer.customer_id, customer.name) == []
+    (row,) = erasing.listed(tiny_copy)
+    assert row["erased_at"] is not None
+
+
+@pytest.mark.long
+def test_killed_while_the_warehouse_is_written_anew_the_old_one_is_whole_and_the_next_monday_leaves_them_out(
+    tiny_copy: Settings, customer: Customer
+) -> None:
+    process = start(tiny_copy, "forget", customer.customer_id, "--yes")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "data/warehouse.duckdb" in line:
+            break
+    kill(process)
+    assert query(tiny_copy.warehouse, "select count(*) from control.forgotten") == [(1,)]
+    assert "interrupted" in churn(tiny_copy, "forget", "--list").stdout
+    assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
+    published = f"select count(*) from predictions where snapshot_date = '{TINY_MONDAY}' and customer_id = '{customer.customer_id}'"
+    assert query(tiny_copy.published_database, published) == [(0,)]
+    found = churn(tiny_copy, "forget", "--again")
+    assert found.returncode == 0, found.stderr
+    assert named(tiny_copy.home, customer.customer_id) == []
+
+
+def test_a_dry_run_tells_the_places_and_changes_not_a_byte(tiny_copy: Settings, customer: Customer) -> None:
+    fill(tiny_copy, customer)
+    before = digest(tiny_copy.home)
+    found = churn(tiny_copy, "forget", customer.customer_id, "--dry-run")
+    assert found.returncode == 0, found.stderr
+    assert "would be erased" in found.stdout
+    assert "data/warehouse.duckdb: landing.usage_events" in found.stdout
+    plain = json.loads(churn(tiny_copy, "forget", customer.customer_id, "--dry-run", "--json").stdout)
+    assert plain["customers"] == 1
+    assert digest(tiny_copy.home) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("C9999999", "--yes"), "nothing in"),
+        (("nobody", "--yes"), "nothing in"),
+        ((HOSTILE, "--yes"), "nothing in"),
+        (("..%", "--yes"), "nothing in"),
+        ((" ", "--yes"), "empty"),
+        ((), "give an ID"),
+        (("C1", "--list"), "give an ID"),
+    ],
+)
+def test_what_nobody_knows_or_means_is_refused_and_leaves_no_trace(
+    tiny_home: Settings, arguments: tuple[str, ...], words: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny_home.home.rglob("*.duckdb")}
+    found = churn(tiny_home, "forget", *arguments)
+    assert found.returncode == 2, found.stderr
+    assert words in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in tiny_home.home.rglob("*.duckdb")} == before
+    assert not register.folder(tiny_home).exists()
+
+
+def test_nobody_is_erased_without_being_asked_or_with_their_name_for_a_reason(
+    tiny_home: Settings, customer: Customer
+) -> None:
+    found = churn(tiny_home, "forget", customer.customer_id)
+    assert (found.returncode, "--yes" in found.stderr) == (2, True)
+    for reason in (f"for {customer.customer_id}", f"{customer.name} asked"):
+        with pytest.raises(InputError, match="names the customer"):
+            erasing.forget(tiny_home, customer.customer_id, reason=reason, who="tester")
+    assert not register.folder(tiny_home).exists()
+
+
+def test_it_waits_for_a_run_and_gives_up_by_name(tiny_copy: Settings, customer: Customer) -> None:
+    quick = Settings(**tiny_copy.model_dump(include=tiny_copy.model_fields_set) | {"lock_wait_seconds": 0.5})
+    with home_lock(tiny_copy, "Dagster run 7"), pytest.raises(LockedError, match="Dagster run 7"):
+        erasing.forget(quick, customer.customer_id, reason="asked", who="tester")
+
+
+def test_after_an_old_backup_was_put_back_again_erases_whoever_is_on_the_list(
+    tiny_copy: Settings, tmp_path: Path, customer: Customer
+) -> None:
+    backup = copy_of(tiny_copy, tmp_path / "backup")
+    erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    for name in ("warehouse.duckdb", "published", "outbox"):
+        old, now = backup.data / name, tiny_copy.data / name
+        shutil.rmtree(now) if now.is_dir() else now.unlink()
+        shutil.copytree(old, now) if old.is_dir() else shutil.copy2(old, now)
+    assert named(tiny_copy.home, customer.customer_id)
+    found = churn(tiny_copy, "forget", "--again")
+    assert found.returncode == 0, found.stderr
+    assert "1 customer(s)" in found.stdout
+    assert named(tiny_copy.home, customer.customer_id, customer.name) == []
+    assert churn(tiny_copy, "forget", "--again").stdout.startswith("0 customer(s)")
+
+
+@pytest.mark.long
+def test_an_id_with_quotes_line_breaks_and_path_characters_is_erased_like_any_other(
+    tiny_copy: Settings, tmp_path: Path, customer: Customer
+) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(tiny_copy.raw_dir, raw)
+    with duckdb.connect() as con:
+        for path in raw.glob("*.parquet"):
+            con.execute("create or replace table t as from read_parquet(?)", [str(path)])
+            con.execute("update t set customer_id = ? where customer_id = ?", [HOSTILE, customer.customer_id])
+            con.execute(f"copy t to '{path}' (format parquet)")
+    hostile = Settings(**tiny_copy.model_dump(include=tiny_copy.model_fields_set) | {"raw": raw})
+    assert run_mondays(hostile, TINY_MONDAY).exit_code == 0
+    published = f"select count(*) from predictions where snapshot_date = '{TINY_MONDAY}'"
+    (before,) = query(hostile.published_database, published)[0]
+    found = churn(hostile, "forget", HOSTILE, "--yes")
+    assert found.returncode == 0, found.stderr
+    assert query(hostile.published_database, published) == [(before - 1,)]
+    assert named(hostile.home, "drop table landing.customers") == []
+    assert (raw / "customers.parquet").exists()
+    assert query(hostile.warehouse, "select count(*) > 800 from landing.customers") == [(True,)]
+
+
+def test_a_database_that_cannot_be_reached_stops_it_before_anything_but_the_list_is_touched(
+    tiny_copy: Settings, customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def unreachable(url: str, customer_id: str) -> int:
+        asked.append((url, customer_id))
+        raise ConnectionError("no PostgreSQL")
+
+    monkeypatch.setattr(erasing, "_postgres_url", lambda _: "postgresql://somewhere")
+    monkeypatch.setattr(erasing, "_postgres", unreachable)
+    before = named(tiny_copy.home, customer.customer_id)
+    with pytest.raises(ConnectionError):
+        erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    assert named(tiny_copy.home, customer.customer_id) == before
+    monkeypatch.setattr(erasing, "_postgres", lambda url, customer_id: 3)
+    found = erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    assert found.touched[0] == erasing.Touched("PostgreSQL", "rows", 3)
+    assert asked == [("postgresql://somewhere", customer.customer_id)]
+
+
+def test_a_disk_without_room_for_a_copy_is_said_before_and_leaves_the_file_alone(
+    tiny_copy: Settings, customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tiny_copy.data)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(Exception, match="MB are free"):
+        erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
+    monkeypatch.undo()
+    assert query(
+        tiny_copy.warehouse, f"select count(*) from landing.customers where customer_id = '{customer.customer_id}'"
+    ) == [(1,)]
+    assert not list(tiny_copy.data.rglob(".*.tmp*"))
