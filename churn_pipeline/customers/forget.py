@@ -101,7 +101,10 @@ def preview(settings: Settings, customer_id: str) -> Erasure:
     customer_id = _checked(customer_id)
     traces = _traces(settings, [customer_id])
     touched = _known(settings, traces)
-    return Erasure(1, tuple(touched), raw_rows(settings, [customer_id]), tuple(_notes(settings, traces)))
+    notes = _notes(settings, traces)
+    if _postgres_url(settings):
+        notes.append("PostgreSQL is asked when the customer is erased, and was not looked into")
+    return Erasure(1, tuple(touched), raw_rows(settings, [customer_id]), tuple(notes))
 
 
 def forget(
