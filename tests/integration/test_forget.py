@@ -20,7 +20,7 @@ from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect, home_lock
 from tests.conftest import TINY_MONDAY
-from tests.support.homes import copy_of, differences, query
+from tests.support.homes import copy_of, query
 from tests.support.processes import churn, kill, start
 
 HOSTILE = "O'Neil\"; drop table landing.customers; --%s\n../../etc/<b>&amp;"
@@ -256,25 +256,6 @@ def test_the_next_monday_is_published_without_them_from_raw_files_that_still_hav
     assert query(
         tiny_copy.warehouse, f"select count(*) from landing.quarantine where customer_id = '{customer.customer_id}'"
     ) == [(0,)]
-
-
-@pytest.mark.long
-def test_built_anew_from_nothing_the_past_differs_in_nothing_but_averages_over_peers(
-    tiny_copy: Settings, tmp_path: Path, customer: Customer
-) -> None:
-    erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
-    assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
-    kept = copy_of(tiny_copy, tmp_path / "kept")
-    with connect(tiny_copy) as con:
-        con.execute("delete from control.built")
-    assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
-    assert len(query(tiny_copy.warehouse, "from control.snapshots_to_build")) > 50
-    for mart in ("mart_customer_churn_features", "mart_customer_expansion_features"):
-        columns = [name for name, *_ in query(kept.warehouse, f"describe marts.{mart}")]
-        peers = tuple(name for name in columns if "peer" in name)
-        found = differences(kept.warehouse, tiny_copy.warehouse, f"marts.{mart}", without=peers)
-        assert found["rows"] > 10_000
-        assert (found["only_left"], found["only_right"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
