@@ -3,13 +3,16 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup postgres run test test-long test-faults test-daemon test-kills stack-test env lint format ui bench clean lock
+.PHONY: help setup postgres chromium run test test-long test-faults test-daemon test-kills stack-test env lint format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup:  ## Build .venv with the churn command
 	@scripts/setup.sh
+
+chromium:  ## Find Chromium for the tests of the weekly report, or install the distribution's
+	@scripts/chromium.sh
 
 run: setup  ## Run this Monday; simulates a company where data/raw is empty
 	@if [ -z "$$(ls -A $(HOME_DIR)/data/raw 2>/dev/null)" ]; then $(CHURN) simulate --out $(HOME_DIR)/data; fi
@@ -18,7 +21,7 @@ run: setup  ## Run this Monday; simulates a company where data/raw is empty
 postgres:  ## Find PostgreSQL's server for the tests; install Debian's package where absent and root
 	@scripts/postgres.sh >/dev/null
 
-test: setup postgres  ## Run the tests (under ten minutes on two cores)
+test: setup postgres chromium  ## Run the tests (under ten minutes on two cores)
 	.venv/bin/pytest
 
 test-long: setup postgres  ## Run the tests that take longer: model quality on whole companies, and real data

@@ -21,6 +21,7 @@ from churn_pipeline.assets.performance import performance_asset
 from churn_pipeline.assets.published import published, published_rescored
 from churn_pipeline.assets.quality import data_docs
 from churn_pipeline.assets.replay import report_asset
+from churn_pipeline.assets.report import weekly_report
 from churn_pipeline.assets.scores import rescores, scores
 from churn_pipeline.checks.edges import feeds_check, landing_quality_check
 from churn_pipeline.checks.mondays import features_check, predictions_check, raised_check
@@ -91,6 +92,7 @@ def build_defs(
         dbt_stage("dbt_outcomes", _OUTCOMES, dbt.manifest, translator, weekly),
         performance_asset(keys[_OUTCOMES], weekly),
         judgement_asset(weekly),
+        weekly_report(keys[_PREDICTIONS], weekly),
         digest_asset(weekly),
         data_docs(keys[_CANDIDATES], weekly),
     ]

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from churn_pipeline.delivery.call_list import CUSTOMERS
 from churn_pipeline.errors import InputError, RefusedError
 from churn_pipeline.settings import Settings
 
@@ -21,17 +22,14 @@ if TYPE_CHECKING:
     from churn_pipeline.delivery.runs import RunRow
     from churn_pipeline.monitoring.replay import ReplayReport
 
-# What one line of the call list says. Sentences that push the probability up come first: they are why to call.
-_CALL_LIST = """
-select priority_rank, customer_id, customers.company_name, plan_tier, predictions.csm_owner, risk_tier, previous_risk_tier,
-       churn_probability_30d, churn_probability_90d, probability_change, mrr, revenue_at_risk, play, recommended_action,
-       is_early_stage, history_weeks,
-       list_transform(
-           list_filter(churn_drivers, lambda driver: driver.contribution > 0)[:2], lambda driver: driver.sentence
-       ) as reasons
-from predictions
-left join customers using (customer_id)
-where snapshot_date = ? and snoozed_until is null and not coalesce(is_holdout, false)
+# What one line of the call list says.
+_CALL_LIST = f"""
+select priority_rank, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, churn_probability_30d,
+       churn_probability_90d, probability_change, mrr, revenue_at_risk, play, recommended_action, is_early_stage, history_weeks, reasons
+from ({CUSTOMERS})
+where is_called and ($owner::varchar is null or csm_owner = $owner)
+order by priority_rank
+limit $top
 """
 
 
@@ -65,8 +63,8 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
                 )
         rows = _rows(
             con,
-            f"{_CALL_LIST} and (?::varchar is null or predictions.csm_owner = ?) order by priority_rank limit ?",
-            [monday, owner, owner, top],
+            _CALL_LIST,
+            {"monday": monday, "reasons": 2, "owner": owner, "top": top},
         )
         totals = _rows(
             con,
@@ -471,7 +469,7 @@ def _published_week(con: duckdb.DuckDBPyConnection, monday: date | None) -> date
     return monday
 
 
-def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> list[dict[str, Any]]:
+def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | dict[str, Any]) -> list[dict[str, Any]]:
     cursor = con.execute(sql, parameters)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
         le=0.5,
         description="Share of HIGH and CRITICAL customers left out of the call list, to measure the calls.",
     )
+    call_capacity: int = Field(
+        200, ge=1, description="Calls that the whole team makes in a week: the length of the call lists."
+    )
     threads: int = Field(2, ge=1, description="Threads for DuckDB and XGBoost.")
     seed: int = Field(7, description="Seed of training and resampling.")
 

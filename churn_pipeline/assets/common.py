@@ -50,8 +50,11 @@ MODEL_QUALITY = dg.AssetKey(["monitoring", "model_quality"])
 JUDGEMENT = dg.AssetKey(["monitoring", "judgement"])
 DIGEST = dg.AssetKey("slack_digest")
 DATA_DOCS = dg.AssetKey("data_docs")
+WEEKLY_REPORT = dg.AssetKey("weekly_report")
 # The executor takes what is ready by priority: this is done when nothing else is left.
 LAST = {"dagster/priority": "-10"}
+# After publication and monitoring, and before people are told to look.
+BEFORE_LAST = {"dagster/priority": "-5"}
 
 PUBLISHED = dg.AssetKey("published")
 PUBLISHED_POSTGRES = dg.AssetKey("published_postgres")

@@ -101,6 +101,21 @@ def build(folder: Path, site: Path) -> int:
     return len(saved)
 
 
+def unmet(folder: Path, monday: date) -> int | None:
+    """Expectations that were not met by the landed tables, as last judged, and by the candidates of a Monday.
+
+    Args:
+        folder: ``HOME/data/quality``.
+        monday: the Monday.
+
+    Returns:
+        None where nothing was judged.
+    """
+    judged = [*folder.glob("landing_*.json"), *folder.glob(f"candidates_{monday}.json")]
+    verdicts = [verdict for path in judged for verdict in json.loads(path.read_text(encoding="utf-8"))["verdicts"]]
+    return sum(not verdict["passed"] for verdict in verdicts) if judged else None
+
+
 def _write(path: Path, judgement: Judgement, failing: Sequence[FailingRows], now: datetime) -> None:
     content = {
         "suite": judgement.suite.name,

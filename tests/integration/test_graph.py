@@ -21,6 +21,7 @@ from churn_pipeline.assets.common import (
     PUBLISHED_POSTGRES,
     REPLAY,
     RESCORING,
+    WEEKLY_REPORT,
     landing_key,
     model_key,
     raw_key,
@@ -102,6 +103,7 @@ def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> Non
         MONDAYS_TO_TEST,
         DIGEST,
         DATA_DOCS,
+        WEEKLY_REPORT,
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from churn_pipeline.delivery.call_list import CALLED, CUSTOMERS
 from churn_pipeline.delivery.slack.facts import (
     CustomerLine,
     Digest,
@@ -22,20 +23,11 @@ from churn_pipeline.mondays import WEEK
 
 TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
-# Nobody calls a customer who is snoozed or held out, nor offers them more. Tiers and totals count them: they are customers all the same.
-_CALLED = "snoozed_until is null and not coalesce(is_holdout, false)"
-
-# What raises the risk comes first: it is why to call.
 _LINES = f"""
 select customer_id, company_name, plan_tier, mrr, revenue_at_risk, churn_probability_90d, probability_change, risk_tier,
-       previous_risk_tier,
-       list_transform(
-           list_filter(churn_drivers, lambda driver: driver.contribution > 0)[:$reasons], lambda driver: driver.sentence
-       ),
-       play, predictions.csm_owner
-from predictions
-left join customers using (customer_id)
-where snapshot_date = $monday and {_CALLED}
+       previous_risk_tier, reasons, play, csm_owner
+from ({CUSTOMERS})
+where is_called
 """
 
 
@@ -129,7 +121,7 @@ def _moves(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) ->
         f"""
         with earlier as (select * from predictions where snapshot_date = $before),
         now as (select * from predictions where snapshot_date = $monday)
-        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL' and {_CALLED.replace("snoozed_until", "now.snoozed_until").replace("is_holdout", "now.is_holdout")}),
+        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL' and {CALLED.replace("snoozed_until", "now.snoozed_until").replace("is_holdout", "now.is_holdout")}),
                count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.risk_tier <> 'CRITICAL'),
                count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.customer_id is null),
                coalesce(bool_or(now.model_changed), false),
@@ -150,7 +142,7 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
         f"""
         select count(*), count(*) filter (where expansion_readiness = 'ready'),
                coalesce(sum(expected_arr_uplift order by customer_id), 0)
-        from predictions where snapshot_date = ? and is_expansion_candidate and {_CALLED}
+        from predictions where snapshot_date = ? and is_expansion_candidate and {CALLED}
         """,
         [monday],
     ).fetchall()[0]
@@ -162,7 +154,7 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
                    list_filter(expansion_drivers, lambda driver: driver.contribution > 0)[:1], lambda driver: driver.sentence
                )
         from predictions left join customers using (customer_id)
-        where snapshot_date = ? and is_expansion_candidate and {_CALLED}
+        where snapshot_date = ? and is_expansion_candidate and {CALLED}
         order by expansion_rank limit ?
         """,
         [monday, top],
@@ -215,7 +207,7 @@ def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> tuple
     rows = con.execute(
         f"""
         {_LINES}
-        qualify row_number() over (partition by predictions.csm_owner order by priority_rank) <= $per_owner
+        qualify row_number() over (partition by csm_owner order by priority_rank) <= $per_owner
         order by priority_rank
         """,
         parameters,

@@ -1,0 +1,51 @@
+"""The weekly report and the call lists: a page and CSV files for those who have no server to look at."""
+
+import dagster as dg
+
+from churn_pipeline.assets.common import BEFORE_LAST, ONE_RUN, WEEKLY_REPORT
+from churn_pipeline.checks.edges import results_folder
+from churn_pipeline.resources.home import Home, expected_errors, table_metadata
+from churn_pipeline.scoring.store import approved_mondays
+from churn_pipeline.warehouse import connect
+
+
+def weekly_report(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that writes a page and the call lists for every Monday that the run published."""
+
+    @dg.asset(
+        key=WEEKLY_REPORT,
+        # Not of the publication, which says nothing when one of many Mondays is refused, and not of monitoring: people get
+        # their list whatever becomes of it. BEFORE_LAST lets both go first.
+        deps=[predictions],
+        op_tags=BEFORE_LAST,
+        group_name="delivery",
+        description="HOME/data/published/report: a self-contained page for each Monday, and an index; HOME/data/published/call_lists: the "
+        "calls of the week as CSV, all of them and by owner. Each is replaced in one step.",
+        kinds={"html", "csv"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def report(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        from churn_pipeline.delivery.report.write import not_published, write_reports
+
+        settings = home.settings
+        with expected_errors(), connect(settings) as con:
+            approved = list(approved_mondays(con))
+            if stale := not_published(con, settings, approved):
+                raise dg.Failure(description=f"no report of {', '.join(map(str, stale))}: written, and not published")
+            done = write_reports(con, settings, approved, results_folder(settings))
+        return dg.MaterializeResult(
+            metadata={
+                "pages": table_metadata(
+                    ["Monday", "page", "kB", "call lists"],
+                    [
+                        (day, page.name, page.stat().st_size // 1000, len(done.call_lists[day]))
+                        for day, page in done.pages.items()
+                    ],
+                ),
+                "index": dg.MetadataValue.path(str(done.index or "none")),
+                "call lists": dg.MetadataValue.path(str(settings.published / "call_lists")),
+            }
+        )
+
+    return report

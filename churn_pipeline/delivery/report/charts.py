@@ -1,0 +1,216 @@
+"""The pictures of the report as Vega-Lite, declared without data: the page hands each its rows by name.
+
+Colours are the page's CSS variables, so that a chart follows light, dark and print without being drawn again. Every chart reads
+one data set called ``rows``; the marks' fields are all there is to know about its columns. Shapes, dashes and words say what
+colours say.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import altair as alt
+
+TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+# Pixels a bar has where bars are rows.
+STEP = 22
+_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+
+def _var(name: str) -> str:
+    return f"var(--{name})"
+
+
+@cache
+def specifications() -> dict[str, dict[str, Any]]:
+    """All charts by name: ``tiers``, ``quality``, ``drift`` for the page, ``history``, ``waterfall``, ``usage`` for a customer."""
+    import altair as alt
+
+    return {
+        "tiers": _finished(_tiers(alt), 210),
+        "quality": _finished(_quality(alt), 150),
+        "drift": _finished(_drift(alt), None),
+        "history": _finished(_history(alt), 150),
+        "waterfall": _finished(_waterfall(alt), None),
+        "usage": _finished(_usage(alt), 120),
+    }
+
+
+def _tiers(alt: Any) -> alt.Chart:
+    return (
+        alt.Chart()
+        .mark_bar(stroke=_var("page"), strokeWidth=0.5)
+        .encode(
+            x=_weeks(alt),
+            y=alt.Y("at_risk:Q", title="USD a year at risk", axis=alt.Axis(format="$.2~s", tickCount=4)),
+            color=alt.Color(
+                "tier:N",
+                title=None,
+                sort=list(TIERS),
+                scale=alt.Scale(domain=list(TIERS), range=[_var(tier.lower()) for tier in TIERS]),
+                legend=alt.Legend(orient="top"),
+            ),
+            order=alt.Order("order:Q"),
+            tooltip=[
+                "week:O",
+                "tier:N",
+                alt.Tooltip("customers:Q", format=","),
+                alt.Tooltip("at_risk:Q", format="$,.0f"),
+            ],
+        )
+    )
+
+
+def _quality(alt: Any) -> alt.LayerChart:
+    base = alt.Chart().encode(x=_weeks(alt, "predicted on"))
+    y = alt.Y("value:Q", title="AUC", scale=alt.Scale(zero=False), axis=alt.Axis(format=".2f", tickCount=4))
+    basis = alt.Shape(
+        "basis:N",
+        title=None,
+        scale=alt.Scale(domain=["realised", "expected"], range=["circle", "diamond"]),
+        legend=alt.Legend(orient="top"),
+    )
+    tooltip = [
+        "week:O",
+        "basis:N",
+        *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high", "promised")),
+    ]
+    return alt.layer(
+        base.mark_tick(thickness=2, color=_var("muted")).encode(y=alt.Y("promised:Q")),
+        base.mark_rule(color=_var("accent"), opacity=0.6).encode(y=alt.Y("low:Q"), y2="high:Q"),
+        base.mark_point(filled=True, size=50, color=_var("accent"), opacity=1).encode(
+            y=y, shape=basis, tooltip=tooltip
+        ),
+    )
+
+
+def _drift(alt: Any) -> alt.LayerChart:
+    bars = (
+        alt.Chart()
+        .mark_bar(height=13)
+        .encode(
+            y=alt.Y("feature:N", title=None, sort=None, axis=alt.Axis(labelLimit=210, domain=False)),
+            x=alt.X("limits:Q", title="distance, in limits", axis=alt.Axis(tickCount=5)),
+            color=alt.Color(
+                "verdict:N",
+                title=None,
+                scale=alt.Scale(
+                    domain=["act", "watch", "none", "unknown"],
+                    range=[_var("critical"), _var("high"), _var("accent"), _var("muted")],
+                ),
+                legend=None,
+            ),
+            tooltip=[
+                "feature:N",
+                "verdict:N",
+                alt.Tooltip("limits:Q", format=".2f"),
+                alt.Tooltip("share:Q", format=".1%"),
+            ],
+        )
+    )
+    limit = alt.Chart().mark_rule(color=_var("ink"), strokeDash=[4, 3]).encode(x=alt.datum(1))
+    words = (
+        alt.Chart()
+        .mark_text(align="left", dx=4, color=_var("ink"))
+        .encode(y=alt.Y("feature:N", sort=None), x=alt.X("limits:Q"), text="word:N")
+    )
+    return alt.layer(bars, limit, words)
+
+
+def _history(alt: Any) -> alt.LayerChart:
+    base = alt.Chart().encode(x=_weeks(alt))
+    y = alt.Y("probability:Q", title="leaves in 90 days", axis=alt.Axis(format=".0%", tickCount=4))
+    line = base.transform_filter("isValid(datum.probability)")
+    return alt.layer(
+        base.transform_filter("isValid(datum.cutoff)")
+        .mark_rule(color=_var("muted"), strokeDash=[2, 4])
+        .encode(x=alt.value(0), x2=alt.value("width"), y=alt.Y("cutoff:Q")),
+        line.mark_line(color=_var("accent"), strokeWidth=2).encode(y=y),
+        line.mark_point(filled=True, size=28, color=_var("accent"), opacity=1).encode(
+            y=y, tooltip=["week:O", alt.Tooltip("probability:Q", format=".1%")]
+        ),
+    )
+
+
+def _waterfall(alt: Any) -> alt.LayerChart:
+    # Steps add up in log-odds, which nobody reads; the axis is labelled with the probabilities that belong to them.
+    chance = "1 / (1 + exp(-datum.value))"
+    axis = alt.Axis(labelExpr=f"format({chance}, {chance} < 0.1 || {chance} > 0.9 ? '.1~%' : '.0%')", tickCount=5)
+    y = alt.Y("step:N", title=None, sort=None, axis=alt.Axis(labelLimit=230, domain=False))
+    return alt.layer(
+        alt.Chart()
+        .mark_bar(height=14)
+        .encode(
+            y=y,
+            x=alt.X("start:Q", title="probability to leave in 90 days", axis=axis, scale=alt.Scale(zero=False)),
+            x2="end:Q",
+            color=alt.Color(
+                "kind:N",
+                title=None,
+                scale=alt.Scale(
+                    domain=["raises", "lowers", "total"], range=[_var("critical"), _var("good"), _var("muted")]
+                ),
+                legend=None,
+            ),
+            tooltip=["step:N", "kind:N", alt.Tooltip("from:Q", format=".1%"), alt.Tooltip("to:Q", format=".1%")],
+        ),
+        alt.Chart().mark_text(align="left", dx=4, color=_var("ink")).encode(y=y, x=alt.X("right:Q"), text="text:N"),
+    )
+
+
+def _usage(alt: Any) -> alt.LayerChart:
+    # Tickets lie along the upper edge, so that a week of trouble stands above what it did to usage.
+    base = alt.Chart().encode(x=_weeks(alt))
+    return alt.layer(
+        base.mark_bar(color=_var("accent"), opacity=0.75).encode(
+            y=alt.Y("events:Q", title="events a week", axis=alt.Axis(format="~s", tickCount=3)),
+            tooltip=["week:O", alt.Tooltip("events:Q", format=","), "tickets:Q"],
+        ),
+        base.transform_filter("datum.tickets > 0")
+        .mark_point(filled=True, shape="triangle-up", color=_var("critical"), opacity=1)
+        .encode(
+            y=alt.value(6),
+            size=alt.Size("tickets:Q", scale=alt.Scale(domain=[1, 6], range=[50, 200]), legend=None),
+            tooltip=["week:O", "tickets:Q"],
+        ),
+    )
+
+
+def _weeks(alt: Any, title: str | None = None) -> Any:
+    # Dates as words: as instants they would move by a day in half of all time zones.
+    return alt.X(
+        "week:O", title=title, axis=alt.Axis(labelAngle=0, labelOverlap="greedy", labelSeparation=12, ticks=False)
+    )
+
+
+def _finished(chart: Any, height: int | None) -> dict[str, Any]:
+    """A chart as JSON: named data, the width of its place, the page's colours and font. Without a height it has `STEP` a row."""
+    spec: dict[str, Any] = (
+        chart.properties(width="container", **({"height": height} if height else {}))
+        .configure(background="transparent", font=_FONT, padding={"left": 2, "right": 8, "top": 4, "bottom": 2})
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=_var("muted"),
+            titleColor=_var("muted"),
+            gridColor=_var("line"),
+            domainColor=_var("line"),
+            tickColor=_var("line"),
+            labelFontSize=12,
+            labelPadding=6,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        )
+        .configure_axisX(grid=False)
+        .configure_legend(labelColor=_var("ink"), labelFontSize=12, symbolType="square", offset=4)
+        .to_dict(validate=True)
+    )
+    # The address of a schema is nothing that a page without a network needs.
+    spec.pop("$schema", None)
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    # Altair gives every layer without data a data set of its own; here all read the chart's.
+    for layer in spec.get("layer", ()):
+        layer.pop("data", None)
+    spec.pop("datasets", None)
+    return spec | {"data": {"name": "rows"}}

@@ -1,0 +1,356 @@
+"""What the report of a Monday says, read once and typed.
+
+Who is in the list and how far they are at risk comes from the published database, so that the page and the table agree; what lies
+behind it (usage, tickets, contributions, monitoring) from the warehouse, as it was known at S.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from churn_pipeline.delivery.call_list import CUSTOMERS
+from churn_pipeline.delivery.slack.facts import Digest
+from churn_pipeline.delivery.slack.read import digest_from
+from churn_pipeline.modeling.targets import TARGETS
+from churn_pipeline.mondays import WEEK
+from churn_pipeline.monitoring import outcomes, store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+# Half a year: what fits into a chart that is read at a glance, and past it nobody remembers.
+WEEKS = 26
+TICKET_DAYS = 90
+# Truth is a quarter late, so a year of it reaches back further than the lists do.
+OUTCOME_WEEKS = 52
+# Figures by which the models are shown, with what each is called.
+FIGURES = {"auc": "AUC", "ece": "Calibration error (ECE)", "precision_top_200": "Precision at the top 200"}
+# No value: a week before a customer was there, or one that is not published.
+NOTHING = -1
+
+
+@dataclass(frozen=True)
+class WeekTotals:
+    """One published Monday in figures.
+
+    Attributes:
+        at_risk: revenue at risk in USD a year, by risk tier; ``customers`` likewise.
+    """
+
+    snapshot_date: date
+    scoring_mode: str
+    customers: dict[str, int]
+    at_risk: dict[str, float]
+    candidates: int
+    uplift: float
+
+    @property
+    def total(self) -> int:
+        return sum(self.customers.values())
+
+    @property
+    def revenue_at_risk(self) -> float:
+        return sum(self.at_risk.values())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A figure of a model: realised on predictions that have fallen due, or expected of those that have not.
+
+    Attributes:
+        basis: ``realised`` or ``expected``.
+        promised: the same figure at promotion.
+    """
+
+    target: str
+    figure: str
+    basis: str
+    predicted_on: date
+    version: str
+    rows: int
+    value: float | None
+    low: float | None
+    high: float | None
+    promised: float | None
+    is_under: bool
+
+
+@dataclass(frozen=True)
+class DriftedFeature:
+    """A feature, and how many limits it is away from training, or from last week where that is more."""
+
+    target: str
+    feature: str
+    verdict: str
+    limits: float
+    share: float | None
+    votes: bool
+
+
+@dataclass(frozen=True)
+class WeekReport:
+    """A published Monday, as much of it as the page shows.
+
+    Attributes:
+        digest: the figures that Slack is told too.
+        customers: one row per customer by priority_rank: the columns of `CUSTOMERS`, the first ``reason``, and where there are contributions ``bias`` and
+            ``log_odds`` of the 90-day model.
+        mondays: of the columns of ``probabilities``, oldest first, the last one S.
+        probabilities: shape (customers, WEEKS), churn_probability_90d in thousandths, `NOTHING` where there is none.
+        usage: shape (customers, WEEKS), events in the weeks before S, oldest first; `NOTHING` where there are no usage data.
+        tickets: customer (row), age in days at S, priority, topic, is_resolved, hours it took.
+        weeks: published Mondays up to S, oldest first.
+        cutoffs: lower bounds of the risk tiers by the policy of this Monday.
+        unmet: expectations of the data that were not met; None where nothing was judged.
+    """
+
+    snapshot_date: date
+    scoring_mode: str
+    scored_at: datetime
+    run_id: str
+    policy_version: str
+    digest: Digest
+    customers: pa.Table
+    mondays: tuple[date, ...]
+    probabilities: NDArray[np.int64]
+    usage: NDArray[np.int64]
+    tickets: list[tuple[int, int, str | None, str | None, bool, float | None]]
+    weeks: tuple[WeekTotals, ...]
+    cutoffs: dict[str, float]
+    outcomes: tuple[Outcome, ...]
+    drift: tuple[store.DriftVerdict, ...]
+    features: tuple[DriftedFeature, ...]
+    judged: bool
+    unmet: int | None
+
+
+def read_week(
+    published: duckdb.DuckDBPyConnection,
+    warehouse: duckdb.DuckDBPyConnection,
+    monday: date,
+    *,
+    unmet: int | None = None,
+) -> WeekReport:
+    """Reads everything that the page of a Monday shows.
+
+    Args:
+        published: the published database, read only.
+        warehouse: the warehouse.
+        monday: S; it is published.
+        unmet: expectations of the data that were not met.
+
+    Raises:
+        RefusedError: nothing is published for that Monday.
+    """
+    digest = digest_from(published, monday)
+    customers = _customers(published, warehouse, monday)
+    mode, scored_at, run_id, policy = published.execute(
+        "select any_value(scoring_mode), max(scored_at), any_value(run_id), any_value(policy_version) "
+        "from predictions where snapshot_date = ?",
+        [monday],
+    ).fetchall()[0]
+    mondays = tuple(monday - n * WEEK for n in reversed(range(WEEKS)))
+    return WeekReport(
+        snapshot_date=monday,
+        scoring_mode=mode,
+        scored_at=scored_at,
+        run_id=run_id,
+        policy_version=policy,
+        digest=digest,
+        customers=customers,
+        mondays=mondays,
+        probabilities=_probabilities(published, customers, mondays),
+        usage=_usage(warehouse, customers, monday),
+        tickets=_tickets(warehouse, customers, monday),
+        weeks=totals(published, until=monday)[-WEEKS:],
+        cutoffs=_cutoffs(published, policy),
+        outcomes=_outcomes(warehouse, monday),
+        drift=tuple(store.drift_verdicts(warehouse, monday)),
+        features=_features(warehouse, monday),
+        judged=bool(store.judgements(warehouse, monday, 1)),
+        unmet=unmet,
+    )
+
+
+def totals(published: duckdb.DuckDBPyConnection, until: date | None = None) -> tuple[WeekTotals, ...]:
+    """The headline figures of every published Monday, oldest first.
+
+    Args:
+        published: the published database.
+        until: the last Monday to read; all of them unless given.
+    """
+    rows = published.execute(
+        """
+        select snapshot_date, any_value(scoring_mode), risk_tier, count(*), coalesce(sum(revenue_at_risk order by customer_id), 0),
+               count(*) filter (where is_expansion_candidate),
+               coalesce(sum(expected_arr_uplift order by customer_id) filter (where is_expansion_candidate), 0)
+        from predictions where ?::date is null or snapshot_date <= ?
+        group by snapshot_date, risk_tier order by snapshot_date, risk_tier
+        """,
+        [until, until],
+    ).fetchall()
+    weeks: dict[date, list[Sequence[Any]]] = {}
+    for row in rows:
+        weeks.setdefault(row[0], []).append(row)
+    return tuple(
+        WeekTotals(
+            snapshot_date=day,
+            scoring_mode=tiers[0][1],
+            customers={tier[2]: tier[3] for tier in tiers},
+            at_risk={tier[2]: float(tier[4]) for tier in tiers},
+            candidates=sum(tier[5] for tier in tiers),
+            uplift=float(sum(tier[6] for tier in tiers)),
+        )
+        for day, tiers in weeks.items()
+    )
+
+
+def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyConnection, monday: date) -> pa.Table:
+    """Everybody of the Monday, and what the 90-day model adds the contributions up from and to."""
+    import pyarrow as pa
+
+    everybody = published.sql(
+        f"select *, reasons[1] as reason from ({CUSTOMERS}) order by priority_rank",
+        params={"monday": monday, "reasons": 1},
+    ).to_arrow_table()
+    log_odds: dict[str, tuple[float, float]] = {}
+    if _has(warehouse, "scoring", "contributions"):
+        log_odds = {
+            customer: (bias, total)
+            for customer, bias, total in warehouse.execute(
+                """
+                select customer_id, bias, bias + list_sum(list_transform(contributions, lambda one: one.contribution))
+                from scoring.contributions where snapshot_date = ? and target = 'churn_90d'
+                """,
+                [monday],
+            ).fetchall()
+        }
+    found = [log_odds.get(customer, (None, None)) for customer in everybody["customer_id"].to_pylist()]
+    for position, name in enumerate(("bias", "log_odds")):
+        everybody = everybody.append_column(name, pa.array([pair[position] for pair in found], pa.float64()))
+    return everybody
+
+
+def _probabilities(
+    published: duckdb.DuckDBPyConnection, customers: pa.Table, mondays: Sequence[date]
+) -> NDArray[np.int64]:
+    found = published.sql(
+        """
+        select customer_id, (snapshot_date - $first) // 7 as week, round(1000 * churn_probability_90d)::bigint as value
+        from predictions where snapshot_date between $first and $last
+        """,
+        params={"first": mondays[0], "last": mondays[-1]},
+    ).to_arrow_table()
+    return _matrix(customers, found, NOTHING)
+
+
+def _usage(warehouse: duckdb.DuckDBPyConnection, customers: pa.Table, monday: date) -> NDArray[np.int64]:
+    found = warehouse.sql(
+        """
+        select customer_id, $weeks - 1 - ($monday - 1 - event_date) // 7 as week, sum(events)::bigint as value
+        from intermediate.int_customer_days
+        where known_date < $monday and event_date < $monday and event_date >= $monday - 7 * $weeks::integer
+        group by all
+        """,
+        params={"monday": monday, "weeks": WEEKS},
+    ).to_arrow_table()
+    return _matrix(customers, found, 0 if found.num_rows else NOTHING)
+
+
+def _matrix(customers: pa.Table, found: pa.Table, empty: int) -> NDArray[np.int64]:
+    """Spreads (customer_id, week, value) over one row per customer and one column per week."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    rows = pc.index_in(found["customer_id"], value_set=customers["customer_id"].combine_chunks())
+    known = pc.is_valid(rows).to_numpy()
+    matrix = np.full((customers.num_rows, WEEKS), empty, dtype=np.int64)
+    rows, columns, values = (
+        column.to_numpy()[known] for column in (pc.fill_null(rows, 0), found["week"], found["value"])
+    )
+    matrix[rows, columns] = values
+    return matrix
+
+
+def _tickets(
+    warehouse: duckdb.DuckDBPyConnection, customers: pa.Table, monday: date
+) -> list[tuple[int, int, str | None, str | None, bool, float | None]]:
+    """Tickets of the last `TICKET_DAYS`, newest first; one that was resolved later is open."""
+    rows = {customer: row for row, customer in enumerate(customers["customer_id"].to_pylist())}
+    found = warehouse.execute(
+        """
+        select customer_id, $monday - created_date, priority, topic, is_resolved,
+               case when is_resolved then resolution_seconds / 3600.0 end
+        from (
+            select *, coalesce(resolved_date < $monday, false) as is_resolved
+            from landing.support_tickets where known_date < $monday and created_date >= $monday - $days::integer
+        )
+        order by customer_id, created_date desc, ticket_id
+        """,
+        {"monday": monday, "days": TICKET_DAYS},
+    ).fetchall()
+    return sorted(
+        ((rows[customer], *rest) for customer, *rest in found if customer in rows), key=lambda ticket: ticket[0]
+    )
+
+
+def _cutoffs(published: duckdb.DuckDBPyConnection, policy_version: str) -> dict[str, float]:
+    """Lower bounds of the tiers, from the seeds that this policy was made of."""
+    import csv
+    import io
+
+    found = published.execute(
+        "select content from policy_seeds where policy_version = ? and seed = 'risk_tiers'", [policy_version]
+    ).fetchall()
+    return {
+        row["risk_tier"]: float(row["lower_bound"])
+        for (content,) in found
+        for row in csv.DictReader(io.StringIO(content))
+    }
+
+
+def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outcome, ...]:
+    """What the models turned out to be worth by S, and what this Monday's predictions are expected to be."""
+    outcomes.create_tables(warehouse)
+    rows = warehouse.execute(
+        """
+        select target, figure, basis, predicted_on, version, "rows", value, low, high, promised, is_under
+        from monitoring.model_quality
+        where plan_tier = 'all' and customers = 'all' and figure in (select unnest($figures::varchar[]))
+            and (basis = 'realised' and monday <= $monday or basis = 'expected' and monday = $monday)
+            and predicted_on > $monday - 7 * $weeks::integer
+        order by target, figure, predicted_on, basis
+        """,
+        {"monday": monday, "figures": list(FIGURES), "weeks": OUTCOME_WEEKS},
+    ).fetchall()
+    return tuple(Outcome(*row) for row in rows if row[0] in TARGETS)
+
+
+def _features(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[DriftedFeature, ...]:
+    """Every feature by how many limits it is away, the farthest first. A distance without a limit is no evidence."""
+    store.create_tables(warehouse)
+    rows = warehouse.execute(
+        """
+        select target, feature, verdict,
+               greatest(coalesce(psi_reference / limit_reference, 0), coalesce(psi_week / limit_week, 0)) as limits, share, votes
+        from monitoring.drift where snapshot_date = ? and plan_tier = 'all' order by target, limits desc, feature
+        """,
+        [monday],
+    ).fetchall()
+    return tuple(DriftedFeature(*row) for row in rows)
+
+
+def _has(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    return bool(
+        con.execute(
+            "select 1 from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
+            [schema, table],
+        ).fetchall()
+    )

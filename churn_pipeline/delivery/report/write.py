@@ -1,0 +1,95 @@
+"""Where the reports and the call lists lie: ``HOME/data/published/report`` and ``call_lists``, each replaced in one step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from churn_pipeline.delivery.call_list import write_call_lists
+from churn_pipeline.delivery.report.data import read_week, totals
+from churn_pipeline.delivery.report.page import library, render, render_index
+from churn_pipeline.mondays import WEEK
+from churn_pipeline.quality.site import unmet
+from churn_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: pages by Monday, the index, and the call lists by Monday. A home that never published has no index."""
+
+    pages: dict[date, Path]
+    index: Path | None
+    call_lists: dict[date, list[Path]]
+
+
+def write_reports(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings, mondays: Sequence[date], quality: Path
+) -> Written:
+    """Writes the page and the call lists of Mondays, of those a week after them that have a page, and the index.
+
+    What changed since the week before is shown on a page too, so the page a week later is made anew.
+
+    Args:
+        warehouse: the warehouse.
+        settings: the home.
+        mondays: published Mondays.
+        quality: where the judgements of the data lie.
+    """
+    if not settings.published_database.is_file():
+        return Written({}, None, {})
+    folder = settings.published / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    vega = library(settings.data / "report")
+    pages: dict[date, Path] = {}
+    lists: dict[date, list[Path]] = {}
+    with duckdb.connect(str(settings.published_database), read_only=True) as published:
+        weeks = totals(published)
+        later = {day + WEEK for day in mondays} & {week.snapshot_date for week in weeks}
+        due = sorted({*mondays, *(day for day in later if page_of(settings, day).is_file())})
+        there = {week.snapshot_date for week in weeks if page_of(settings, week.snapshot_date).is_file()} | {*due}
+        for day in due:
+            report = read_week(published, warehouse, day, unmet=unmet(quality, day))
+            page = page_of(settings, day)
+            _write(page, render(report, vega, capacity=settings.call_capacity, pages=sorted(there)))
+            pages[day] = page
+            lists[day] = write_call_lists(published, settings.published / "call_lists", day, settings.call_capacity)
+    index = folder / "index.html"
+    _write(index, render_index(weeks, sorted(there)))
+    return Written(pages, index, lists)
+
+
+def not_published(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mondays: Sequence[date]) -> list[date]:
+    """Which of some Mondays the published database lacks, or holds as an earlier run wrote them: a page would say what no table says.
+
+    Args:
+        warehouse: the warehouse.
+        settings: the home.
+        mondays: Mondays that are in the warehouse's predictions.
+    """
+    query = "select snapshot_date, any_value(run_id), count(*) from {} where snapshot_date in (select unnest(?::date[])) group by 1"
+    written = warehouse.execute(query.format("policy.predictions"), [list(mondays)]).fetchall()
+    copied: list[tuple[Any, ...]] = []
+    if settings.published_database.is_file():
+        with duckdb.connect(str(settings.published_database), read_only=True) as published:
+            copied = published.execute(query.format("predictions"), [list(mondays)]).fetchall()
+    return sorted(row[0] for row in set(written) - set(copied))
+
+
+def page_of(settings: Settings, monday: date) -> Path:
+    """Where the page of a Monday lies."""
+    return settings.published / "report" / f"{monday}.html"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
