@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +17,9 @@ from tests.support.homes import copy_of
 from tests.support.postgres import Cluster, Database
 from tests.support.slack_server import SlackServer
 from tests.support.truncation import truncate
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # A Monday with 90 weeks of data before it and 14 after, so that every label of it is known and the truncation test has
 # something to cut off. It is a training Monday of the grid.
@@ -128,6 +132,16 @@ def database(postgres: Cluster) -> Iterator[Database]:
     made = postgres.fresh_database()
     yield made
     postgres.drop(made)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a screen. For a module and not for the session, because Playwright keeps an event loop running in this
+    thread, and what Dagster does in others would fail for it."""
+    from tests.support.browser import headless
+
+    with headless() as running:
+        yield running
 
 
 @pytest.fixture
