@@ -235,6 +235,7 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
             touched += [Touched(f"{place}: {name}", "rows", n) for name, n in databases.rewrite(path, traces).items()]
     say(_relative(settings, settings.warehouse))
     touched += _erase_warehouse(settings, traces, known, who, now, touched)
+    _make_reports_again(settings)
     if left := _look(settings, traces):
         places = ", ".join(f"{one.place} ({one.count:,} {one.what})" for one in left)
         raise ChurnError(
@@ -330,6 +331,20 @@ def _data_docs(settings: Settings, docs: Path, traces: Traces, write: bool) -> i
 
         site.build(settings.data / "quality", docs)
     return named
+
+
+def _make_reports_again(settings: Settings) -> None:
+    """Weekly reports, and their call lists, of published Mondays that have none: those that named a customer were removed, now or by an
+    erasure that was interrupted."""
+    from churn_pipeline.delivery.report.write import page_of, write_reports
+
+    if not (settings.published / "report").is_dir() or not settings.published_database.is_file():
+        return
+    with databases.reading(settings.published_database) as con:
+        days = [day for (day,) in con.execute("select distinct snapshot_date from predictions order by 1").fetchall()]
+    if missing := [day for day in days if not page_of(settings, day).is_file()]:
+        with connect(settings) as con:
+            write_reports(con, settings, missing, settings.data / "quality")
 
 
 def _postgres_url(settings: Settings) -> str | None:
@@ -516,7 +531,11 @@ def _notes(settings: Settings, traces: Traces) -> list[str]:
         for day, channel, ts in sorted(sent, key=str)
     ]
     for path in _files(settings):
-        if path.suffix in (".html", ".htm") and files.page(path, traces, False):
+        if (
+            path.suffix in (".html", ".htm")
+            and not path.is_relative_to(settings.published / "report")
+            and files.page(path, traces, False)
+        ):
             notes.append(f"{_relative(settings, path)} names the customer and is removed; {_how_back(path)}")
     if not traces.telling:
         notes.append(

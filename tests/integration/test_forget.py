@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from churn_pipeline.customers import files, register
 from churn_pipeline.customers import forget as erasing
-from churn_pipeline.customers import register
 from churn_pipeline.errors import InputError, LockedError
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
@@ -73,13 +73,10 @@ def fill(settings: Settings, customer: Customer) -> None:
         con.execute(
             "create table predictions_rescored as select ? as customer_id, 0.5 as p union all select 'C0', 0.1", [one]
         )
-    lists = settings.published / "call_lists" / "2026-06-01"
+    lists = settings.published / "call_lists" / "2025-06-02"
     lists.mkdir(parents=True)
     (lists / "ada.csv").write_text(f"rank,customer_id,company\n1,C0,Other\n2,{one},{name}\n")
-    pages = settings.published / "report"
-    pages.mkdir()
-    (pages / "2026-06-01.html").write_text(f"<td>{name}</td>")
-    (pages / "index.html").write_text("<a href='2026-06-01.html'>524 customers</a>")
+    assert one in packed(settings.published / "report" / "2026-06-01.html")
     saved = sorted((settings.data / "quality").glob("candidates_*.json"))[0]
     judged = json.loads(saved.read_text())
     judged["failing"].append(
@@ -107,6 +104,11 @@ def fill(settings: Settings, customer: Customer) -> None:
         event = json.dumps({"message": f"too many bad rows, such as {one}", "json": json.dumps({"a": one}), "count": 7})
         con.execute("update event_logs set event = ? where id = (select min(id) from event_logs)", [event])
     con.close()
+
+
+def packed(page: Path) -> str:
+    """The data that a weekly report carries."""
+    return "".join(files.unpacked(page.read_text(encoding="utf-8")))
 
 
 def named(home: Path, *words: str) -> list[str]:
@@ -181,7 +183,7 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
         "data/published/churn.duckdb: main.predictions",
         "data/published/rescored.duckdb: main.predictions_rescored",
         "data/published/predictions/snapshot_date=2026-06-01/predictions.parquet",
-        "data/published/call_lists/2026-06-01/ada.csv",
+        "data/published/call_lists/2025-06-02/ada.csv",
         "data/published/report/2026-06-01.html",
         "data/published/data_docs",
         "data/quality/candidates_2026-06-01.json",
@@ -190,16 +192,20 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
         "data/dagster/compute.err",
     ):
         assert place in found.stdout
-    assert "churn run --week 2026-06-01" in found.stdout
     assert "Slack has the message of 2026-06-01 in C0CHANNEL (ts 17.5): delete it there" in found.stdout
     assert "The raw files still have rows of theirs: customers (1)" in found.stdout
     listed = churn(tiny_copy, "forget", "--list")
     assert "request 2026-114" in listed.stdout
     assert customer.customer_id not in listed.stdout
+    # The report is there again, without them.
+    report = packed(tiny_copy.published / "report" / "2026-06-01.html")
+    assert len(report) > 10_000
+    assert customer.customer_id not in report
+    assert customer.name not in report
     # What is left is still what it was: a page of others, other lines of a list, other rows of a sample, an event as JSON.
     assert (tiny_copy.published / "report" / "index.html").exists()
     assert (
-        tiny_copy.published / "call_lists" / "2026-06-01" / "ada.csv"
+        tiny_copy.published / "call_lists" / "2025-06-02" / "ada.csv"
     ).read_text() == "rank,customer_id,company\n1,C0,Other\n"
     judged = json.loads((tiny_copy.data / "quality" / "candidates_2026-06-01.json").read_text())
     assert judged["failing"][-1]["rows"] == [["2026-06-01", "C0"]]
