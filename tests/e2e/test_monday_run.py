@@ -184,6 +184,7 @@ def test_a_monday_before_any_possible_model_is_refused_and_says_from_when_there_
     assert not settings.published_database.exists()
 
 
+@pytest.mark.long
 def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
     company: Company, copied_home: Settings, tmp_path: Path
 ) -> None:

@@ -218,6 +218,7 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
     assert "Nothing is left of them" in again.stdout
 
 
+@pytest.mark.long
 def test_every_table_keeps_every_row_of_everybody_else_to_the_bit(
     tiny_copy: Settings, tmp_path: Path, customer: Customer
 ) -> None:
@@ -248,6 +249,7 @@ def test_every_table_keeps_every_row_of_everybody_else_to_the_bit(
     assert query(tiny_copy.published_database, "select count(*) > 0 from drivers") == [(True,)]
 
 
+@pytest.mark.long
 def test_the_next_monday_is_published_without_them_from_raw_files_that_still_have_them_and_nothing_old_is_built_again(
     tiny_copy: Settings, customer: Customer
 ) -> None:
@@ -360,6 +362,7 @@ def test_it_waits_for_a_run_and_gives_up_by_name(tiny_copy: Settings, customer: 
         erasing.forget(quick, customer.customer_id, reason="asked", who="tester")
 
 
+@pytest.mark.long
 def test_after_an_old_backup_was_put_back_again_erases_whoever_is_on_the_list(
     tiny_copy: Settings, tmp_path: Path, customer: Customer
 ) -> None:
@@ -384,6 +387,7 @@ def rename(database: Path, old: str, new: str) -> None:
                 con.execute(f"update {table} set customer_id = ? where customer_id = ?", [new, old])
 
 
+@pytest.mark.long
 def test_an_id_with_quotes_line_breaks_and_path_characters_is_erased_like_any_other(
     tiny_copy: Settings, customer: Customer
 ) -> None:
