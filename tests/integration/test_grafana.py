@@ -1,0 +1,565 @@
+"""The dashboards: every query of them on a real PostgreSQL, as the login that may only read. Grafana itself is not here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import errors, sql
+
+from churn_pipeline.delivery.postgres import publish as publishing
+from churn_pipeline.delivery.postgres.connection import READER
+from churn_pipeline.delivery.postgres.migrate import migrate
+from churn_pipeline.modeling.targets import TARGETS
+from churn_pipeline.runner import run_mondays
+from churn_pipeline.settings import Settings
+from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support import grafana
+from tests.support.homes import copy_of
+from tests.support.postgres import Cluster, Database
+
+BOARDS = grafana.boards()
+PANELS = [(name, panel) for name, board in BOARDS.items() for panel in grafana.panels(board)]
+VARIABLES = [(name, variable) for name, board in BOARDS.items() for variable in grafana.variables(board)]
+UNTIL = datetime(TINY_MONDAY.year, TINY_MONDAY.month, TINY_MONDAY.day, 18, 30, tzinfo=UTC)
+SINCE = UNTIL - timedelta(days=365)
+NUMBERS = {"int2", "int4", "int8", "float4", "float8"}
+TIMES = {"timestamp", "timestamptz", "date"}
+# What the table panel of Grafana shows as it is; arrays and documents it would show as raw text or not at all.
+SHOWN = NUMBERS | TIMES | {"text", "varchar", "bool"}
+# Empty until the first windows close, 5 or 13 weeks after the first Monday, or until somebody was called or held out.
+LATER = {
+    "Stayed beyond expectation",
+    "Saves: who stayed, and who was expected to",
+    "Hold-out lift: what calls are worth",
+}
+# Empty where nobody is concerned.
+MAYBE = {"Who got worse since last Monday", "Whom to offer the next plan"}
+HOSTILE = [
+    "'; drop table churn.predictions; --",
+    "' or 1 = 1 --",
+    "'); delete from churn.customers; --",
+    '"; drop table churn.predictions; --',
+    "%",
+    "_",
+    "\\",
+    "\\'; drop table churn.predictions; --",
+    '\\"',
+    "$1 %s %(x)s :name ?",
+    "${tier} [[plan]] $owner ${customer:raw}",
+    "/* */ -- #",
+    "Zoë 株式会社 🚀 \u202e",
+    "two\nlines",
+    "x" * 10_000,
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Columns by name with PostgreSQL's name of their type, the rows, and how long it took."""
+
+    columns: dict[str, str]
+    rows: list[tuple[Any, ...]]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Grafana's side: a login that is a member of churn_reader and nothing else, and the values of the variables."""
+
+    connection: psycopg.Connection[Any]
+
+    def ask(self, query: str) -> Answer:
+        """Runs a query whose variables and macros are replaced."""
+        begun = time.perf_counter()
+        done = self.connection.execute(query.encode())
+        rows = done.fetchall()
+        types = self.connection.adapters.types
+        columns = {}
+        for column in done.description or ():
+            assert column.name not in columns, f"two columns are called {column.name}"
+            known = types.get(column.type_code)
+            columns[column.name] = known.name if known else str(column.type_code)
+        return Answer(columns, rows, (time.perf_counter() - begun) * 1000)
+
+    def options(self, variable: dict[str, Any]) -> list[str]:
+        """The values that a variable offers: its second column where it has one for the text and one for the value."""
+        found = self.ask(grafana.expand(variable["query"], SINCE, UNTIL))
+        place = list(found.columns).index("__value") if "__value" in found.columns else 0
+        return [row[place] for row in found.rows]
+
+    def values(self, board: str, **chosen: grafana.Value) -> dict[str, grafana.Value]:
+        """What stands in the variables of a dashboard when it is opened, except for those that are chosen."""
+        values: dict[str, grafana.Value] = {}
+        for variable in grafana.variables(BOARDS[board]):
+            value = variable["current"]["value"]
+            values[variable["name"]] = self.options(variable) if value == [grafana.ALL] else value
+        return values | {name: value for name, value in chosen.items() if name in values}
+
+    def panel(self, board: str, panel: dict[str, Any], backslash: bool = True, **chosen: grafana.Value) -> Answer:
+        """What a panel gets."""
+        (target,) = panel["targets"]
+        query = grafana.interpolate(target["rawSql"], self.values(board, **chosen), backslash)
+        return self.ask(grafana.expand(query, SINCE, UNTIL))
+
+    def titled(self, board: str, title: str, **chosen: grafana.Value) -> Answer:
+        """What the panel of that title gets."""
+        (panel,) = (panel for panel in grafana.panels(BOARDS[board]) if panel["title"] == title)
+        return self.panel(board, panel, **chosen)
+
+
+@contextmanager
+def reading(postgres: Cluster, prepare: Callable[[Database], None]) -> Iterator[tuple[Reader, Database]]:
+    """A database that was prepared, and a reader of it."""
+    database = postgres.fresh_database()
+    prepare(database)
+    login = f"{database.owner}_grafana"
+    with psycopg.connect(database.admin_url, autocommit=True) as con:
+        con.execute(
+            sql.SQL("create role {} login password 'bi' in role {}").format(
+                sql.Identifier(login), sql.Identifier(READER)
+            )
+        )
+    with psycopg.connect(database.admin_url, user=login, password="bi", autocommit=True) as con:
+        # A server whose zone is far from UTC, where a careless date is another day.
+        con.execute("set time zone 'America/Los_Angeles'")
+        yield Reader(con), database
+    postgres.drop(database)
+
+
+@pytest.fixture(scope="module")
+def two_mondays(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home that has scored two Mondays."""
+    settings = copy_of(tiny_home, tmp_path_factory.mktemp("grafana") / "home")
+    outcome = run_mondays(settings, TINY_MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    return settings
+
+
+@pytest.fixture(scope="module")
+def published(two_mondays: Settings, postgres: Cluster) -> Iterator[Reader]:
+    """Two Mondays as they were published, and nothing else."""
+    with reading(postgres, lambda database: void(publishing.publish(database.url, two_mondays))) as (reader, _):
+        yield reader
+
+
+@pytest.fixture(scope="module")
+def later(two_mondays: Settings, postgres: Cluster) -> Iterator[tuple[Reader, Database]]:
+    """The same with what comes only months later, and with customers whose names are not harmless."""
+
+    def prepare(database: Database) -> None:
+        publishing.publish(database.url, two_mondays)
+        with psycopg.connect(database.url) as con:
+            for statement in LATER_ROWS:
+                con.execute(statement)
+
+    with reading(postgres, prepare) as (reader, database):
+        yield reader, database
+
+
+@pytest.fixture(scope="module")
+def empty(postgres: Cluster) -> Iterator[Reader]:
+    """The schema on its first day."""
+
+    with reading(postgres, lambda database: void(migrate(database.url))) as (reader, _):
+        yield reader
+
+
+def void(_: object) -> None:
+    """For what returns something that nobody needs here."""
+
+
+LATER_ROWS = [
+    f"""insert into churn.saves values
+        (date '{TINY_MONDAY}', date '{TINY_BEFORE}', 40, 31.5, 27.0, 36.0, 35, 2, 'r'),
+        (date '{TINY_BEFORE}', date '{TINY_BEFORE}' - 7, 38, 30.5, 26.0, 35.0, 29, 1, 'r')""",
+    f"""insert into churn.holdout_lift values
+        (date '{TINY_MONDAY}', date '{TINY_BEFORE}', 50, 12, 300, 51, 0.24, 0.17, 0.07, -0.05, 0.19, 'r')""",
+    f"""insert into churn.runs values
+        ('refusing', date '{TINY_BEFORE}' - 7, 'as_of', 'refused', null, 'usage is stale', 2, timestamp '{TINY_BEFORE} 01:00')""",
+    f"""insert into churn.model_quality
+        select date '{TINY_MONDAY}', target, date '{TINY_BEFORE}', '1', 'all', 'all', 'realised', 800, 40, figure, true, 0.5, 0.4, 0.6, 0.8, 0.7, 0.9, 'r'
+        from (values ('churn_30d'), ('churn_90d')) as t (target), (values ('auc'), ('brier_skill'), ('ece'), ('precision_top_200')) as f (figure)""",
+    f"""update churn.drift set missing_share = missing_share_reference + 0.25, out_of_range_share = 0.125
+        where snapshot_date = date '{TINY_MONDAY}' and plan_tier = 'all' and feature = (select min(feature) from churn.drift)""",
+    # One customer who got worse, is to be called, is a candidate in another Monday's words, and is called awkwardly.
+    f"""update churn.predictions set previous_risk_tier = 'LOW', risk_tier = 'CRITICAL', probability_change = 0.5, snoozed_until = null,
+        is_holdout = false, csm_owner = 'Jo "the %" O''Neill \\ Sons'
+        where snapshot_date = date '{TINY_MONDAY}' and priority_rank = 2""",
+    f"""update churn.customers set company_name = '<b>100% "Größe" & Söhne</b>' where customer_id =
+        (select customer_id from churn.predictions where snapshot_date = date '{TINY_MONDAY}' and priority_rank = 2)""",
+    f"""update churn.predictions set is_expansion_candidate = true, expansion_rank = 1, snoozed_until = null, is_holdout = false
+        where snapshot_date = date '{TINY_MONDAY}' and priority_rank = 3""",
+    f"update churn.predictions set csm_owner = null where snapshot_date = date '{TINY_MONDAY}' and priority_rank = 4",
+]
+
+
+def one(answer: Answer) -> Any:
+    """The value of a stat."""
+    ((value,),) = answer.rows
+    return value
+
+
+def column(answer: Answer, name: str) -> list[Any]:
+    place = list(answer.columns).index(name)
+    return [row[place] for row in answer.rows]
+
+
+def named(panel: dict[str, Any]) -> set[str]:
+    """The columns that the overrides and links of a panel speak of."""
+    return {
+        override["matcher"]["options"]
+        for override in panel["fieldConfig"]["overrides"]
+        if override["matcher"]["id"] == "byName"
+    }
+
+
+def fits(panel: dict[str, Any], answer: Answer) -> None:
+    """The columns and types that a panel of this kind needs."""
+    kind, columns = panel["type"], answer.columns
+    assert named(panel) <= set(columns), f"{panel['title']}: overrides name columns that the query has not"
+    if kind == "timeseries":
+        first, *others = columns
+        assert first == "time"
+        assert columns[first] in TIMES
+        assert others
+        assert {columns[other] for other in others} <= NUMBERS
+        times = [row[0] for row in answer.rows]
+        # Grafana draws a line through the points in their order.
+        assert times == sorted(set(times)), f"{panel['title']}: one row for each time, oldest first"
+    elif kind == "stat":
+        assert len(columns) == 1
+        assert set(columns.values()) <= NUMBERS
+        assert len(answer.rows) <= 1
+    else:
+        assert kind == "table"
+        assert set(columns.values()) <= SHOWN, f"{panel['title']}: {columns}"
+        assert named(panel) == set(columns), f"{panel['title']}: every column has a heading for people"
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_a_dashboard_for_customer_success_for_the_vp_and_for_the_engineer() -> None:
+    assert {name: board["uid"] for name, board in BOARDS.items()} == {
+        "customer_success.json": "churn-customer-success",
+        "engineer.json": "churn-engineer",
+        "vp.json": "churn-vp",
+    }
+    for board in BOARDS.values():
+        assert board["title"]
+        assert board["description"]
+        # Mondays are dates; in another zone they would be drawn on Sundays.
+        assert board["timezone"] == "utc"
+        assert board["schemaVersion"] >= 39
+        # Of a file that many share: ids are given by the Grafana that loads it.
+        assert "id" not in board
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
+    found = list(grafana.panels(BOARDS[name]))
+    assert len({panel["id"] for panel in found}) == len(found)
+    assert len({panel["title"] for panel in found}) == len(found)
+    for panel in found:
+        place = panel["gridPos"]
+        assert min(place["x"], place["y"]) >= 0
+        assert min(place["w"], place["h"]) > 0
+        assert place["x"] + place["w"] <= 24
+    for a, b in combinations((panel["gridPos"] for panel in found), 2):
+        apart = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
+        above = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
+        assert apart or above, (a, b)
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name}-{panel['title']}" for name, panel in PANELS])
+def test_a_panel_says_what_it_shows_and_asks_the_provisioned_data_source(name: str, panel: dict[str, Any]) -> None:
+    assert len(panel["title"]) > 3
+    assert len(panel["description"]) > 10
+    # A panel of text or HTML would be a way to show what customers typed as markup.
+    assert panel["type"] in {"stat", "table", "timeseries"}
+    (target,) = panel["targets"]
+    for source in (panel["datasource"], target["datasource"]):
+        assert source == {"type": "grafana-postgresql-datasource", "uid": "predictions"}
+    assert target["format"] == ("time_series" if panel["type"] == "timeseries" else "table")
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps[:1]] == [None]
+    assert [step["value"] for step in steps[1:]] == sorted(step["value"] for step in steps[1:])
+    for override in panel["fieldConfig"]["overrides"]:
+        for prop in override["properties"]:
+            if prop["id"] == "custom.cellOptions":
+                assert prop["value"]["type"] in {"auto", "color-text", "gauge"}, "markup is not interpreted in these"
+
+
+def test_every_variable_in_sql_is_quoted_as_a_string_and_every_macro_is_one_of_the_data_source() -> None:
+    for name, panel in PANELS:
+        variables = {variable["name"] for variable in grafana.variables(BOARDS[name])}
+        query = panel["targets"][0]["rawSql"]
+        for match in grafana.VARIABLE.finditer(query):
+            if match[1]:
+                assert match[1] in {"__timeFilter", "__timeFrom", "__timeTo"}, (name, panel["title"], match[0])
+            else:
+                assert match[4] in variables, (name, panel["title"], match[0])
+                assert match[6] == "sqlstring", (name, panel["title"], match[0])
+            # Quotes around a quoted value would end the string that it stands in.
+            assert query[match.start() - 1] != "'", (name, panel["title"], match[0])
+
+
+def test_every_variable_that_is_offered_is_used_and_titles_hold_none() -> None:
+    for name, board in BOARDS.items():
+        queries = " ".join(panel["targets"][0]["rawSql"] for panel in grafana.panels(board))
+        for variable in grafana.variables(board):
+            assert f"${{{variable['name']}:sqlstring}}" in queries, (name, variable["name"])
+            if variable["type"] == "query":
+                assert variable["datasource"]["uid"] == "predictions"
+                assert variable["query"] == variable["definition"]
+            else:
+                assert variable["type"] == "textbox"
+        assert not any("$" in panel["title"] + panel["description"] for panel in grafana.panels(board))
+    offered = {variable["name"]: variable for variable in grafana.variables(BOARDS["customer_success.json"])}
+    assert {"tier", "plan", "owner", "search", "customer"} == set(offered)
+    for name in ("tier", "plan", "owner"):
+        assert offered[name]["multi"]
+        assert offered[name]["includeAll"]
+
+
+def test_a_click_on_a_customer_leads_to_that_customer_and_an_id_cannot_lead_elsewhere() -> None:
+    places = 0
+    for name, panel in PANELS:
+        for override in panel["fieldConfig"]["overrides"]:
+            for prop in override["properties"]:
+                if prop["id"] == "links":
+                    (link,) = prop["value"]
+                    places += 1
+                    assert link["url"].startswith("/d/churn-customer-success?"), name
+                    assert override["matcher"]["options"] == "customer_id"
+                    assert "var-customer=${__value.raw:percentencode}" in link["url"]
+    assert places == 4
+
+
+def test_the_series_of_models_are_those_of_the_pipeline() -> None:
+    (panel,) = (panel for _, panel in PANELS if panel["title"] == "Drift score by model")
+    assert all(f'as "{target}"' in panel["targets"][0]["rawSql"] for target in TARGETS)
+
+
+# --- on a real server ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "variable"), VARIABLES, ids=[f"{name}-{one['name']}" for name, one in VARIABLES])
+def test_a_variable_offers_something_to_choose(name: str, variable: dict[str, Any], published: Reader) -> None:
+    if variable["type"] == "textbox":
+        assert variable["query"] == variable["current"]["value"] == ""
+        return
+    found = published.options(variable)
+    assert found
+    assert len(set(found)) == len(found)
+    assert all(isinstance(value, str) for value in found)
+    if not variable["multi"]:
+        assert variable["current"]["value"] in found
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name}-{panel['title']}" for name, panel in PANELS])
+def test_a_panel_gets_its_columns_and_rows_from_two_published_mondays(
+    name: str, panel: dict[str, Any], published: Reader
+) -> None:
+    customer = column(published.titled("customer_success.json", "Every customer"), "customer_id")[0]
+    found = published.panel(name, panel, customer=customer)
+    fits(panel, found)
+    if panel["title"] not in LATER | MAYBE:
+        assert found.rows
+        assert any(value is not None for row in found.rows for value in row)
+
+
+def test_every_panel_gets_rows_once_windows_have_closed_and_the_result_can_be_read(
+    later: tuple[Reader, Database], capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader, _ = later
+    customer = column(reader.titled("customer_success.json", "Whom to call"), "customer_id")[0]
+    lines, bare = [], []
+    for name, panel in PANELS:
+        found = reader.panel(name, panel, customer=customer)
+        fits(panel, found)
+        if not found.rows or all(value is None for row in found.rows for value in row):
+            bare.append(panel["title"])
+        lines.append(
+            f"{name:<22}{panel['title']:<46}{panel['type']:<11}{len(found.rows):>5}{len(found.columns):>5}{found.milliseconds:>8.1f}"
+        )
+    with capsys.disabled():
+        print(f"\n{'dashboard':<22}{'panel':<46}{'kind':<11}{'rows':>5}{'cols':>5}{'ms':>8}", *lines, sep="\n")
+    assert not bare
+
+
+def test_on_the_first_day_every_panel_is_empty_and_none_is_an_error(empty: Reader) -> None:
+    for name, panel in PANELS:
+        fits(panel, empty.panel(name, panel))
+
+
+def test_hostile_text_in_any_field_is_text_and_changes_nothing(later: tuple[Reader, Database]) -> None:
+    reader, database = later
+
+    def state() -> list[tuple[Any, ...]]:
+        with psycopg.connect(database.url) as con:
+            tables = con.execute(
+                "select relname::text from pg_class where relnamespace = 'churn'::regnamespace and relkind in ('r', 'v') order by 1"
+            ).fetchall()
+            counts = con.execute(
+                "select count(*), md5(string_agg(p::text, '' order by p::text)) from churn.predictions as p"
+            )
+            return [*tables, *counts.fetchall()]
+
+    before = state()
+    everybody = len(reader.titled("customer_success.json", "Every customer").rows)
+    searched = [
+        panel
+        for panel in grafana.panels(BOARDS["customer_success.json"])
+        if "${search:sqlstring}" in panel["targets"][0]["rawSql"]
+    ]
+    assert len(searched) == 8
+    for text in HOSTILE:
+        for backslash in (True, False):
+            for panel in searched:
+                fits(panel, reader.panel("customer_success.json", panel, backslash, search=text))
+        assert len(reader.titled("customer_success.json", "Every customer", search=text).rows) < everybody, text
+    # The others come from the address of the page, where anybody can write anything as well.
+    for name, panel in PANELS:
+        for text in HOSTILE[:5]:
+            everywhere = {key: [text] for key in ("tier", "plan", "owner")} | {"customer": text, "target": text}
+            fits(panel, reader.panel(name, panel, **everywhere))
+    assert state() == before
+
+
+@pytest.mark.parametrize("text", ["$__timeFrom()", "$__timeFilter(1=1 or csm_owner)", "cost $us(2)"])
+def test_what_looks_like_a_macro_is_refused_by_grafana_or_by_postgresql_and_never_run(
+    text: str, later: tuple[Reader, Database]
+) -> None:
+    reader, _ = later
+    # Grafana replaces macros in what people typed too; the quote that comes with it is followed by a number, which no SQL allows.
+    with pytest.raises((grafana.MacroError, errors.SyntaxError)):
+        reader.titled("customer_success.json", "Every customer", search=text)
+
+
+def test_the_login_of_the_dashboards_cannot_write(later: tuple[Reader, Database]) -> None:
+    reader, _ = later
+    for statement in ("drop table churn.predictions", "delete from churn.customers", "create table churn.mine (a int)"):
+        with pytest.raises(errors.InsufficientPrivilege):
+            reader.connection.execute(statement)
+
+
+# --- the right rows --------------------------------------------------------------------------------------------------
+
+
+def test_filters_leave_exactly_the_customers_that_fit_them(later: tuple[Reader, Database]) -> None:
+    reader, _ = later
+
+    def listed(**chosen: grafana.Value) -> set[str]:
+        return set(column(reader.titled("customer_success.json", "Every customer", **chosen), "customer_id"))
+
+    everybody = reader.ask("select customer_id, plan_tier, csm_owner, risk_tier from churn.latest_predictions").rows
+    assert listed() == {row[0] for row in everybody}
+    plan, tier = everybody[0][1], "LOW"
+    assert listed(plan=[plan]) == {row[0] for row in everybody if row[1] == plan}
+    assert listed(tier=[tier, "HIGH"]) == {row[0] for row in everybody if row[3] in (tier, "HIGH")}
+    assert listed(plan=[plan], tier=[tier]) == {row[0] for row in everybody if row[1] == plan and row[3] == tier}
+    nobodys = {row[0] for row in everybody if not (row[2] or "").strip()}
+    assert nobodys
+    assert listed(owner=["unassigned"]) == nobodys
+    assert listed(owner=[]) == set()
+
+
+@pytest.mark.parametrize("backslash", [True, False])
+def test_an_owner_and_a_company_with_quotes_are_found_whichever_way_grafana_writes_them(
+    backslash: bool, later: tuple[Reader, Database]
+) -> None:
+    reader, _ = later
+    (panel,) = (one for _, one in PANELS if one["title"] == "Every customer")
+    board = "customer_success.json"
+    (awkward,) = reader.ask(
+        f"select customer_id from churn.predictions where snapshot_date = date '{TINY_MONDAY}' and csm_owner like 'Jo %'"
+    ).rows
+    (owner,) = (
+        value
+        for variable in grafana.variables(BOARDS[board])
+        if variable["name"] == "owner"
+        for value in reader.options(variable)
+        if value.startswith("Jo ")
+    )
+    found = reader.panel(board, panel, backslash, owner=[owner])
+    assert column(found, "customer_id") == [awkward[0]]
+    for text in ('"größe"', "100% ", " & söhne", "o'neill \\ sons", f"  {awkward[0].lower()} "):
+        found = reader.panel(board, panel, backslash, search=text)
+        assert column(found, "customer_id") == [awkward[0]], text
+
+
+def test_the_call_list_is_the_view_in_its_order(published: Reader) -> None:
+    found = published.titled("customer_success.json", "Whom to call")
+    expected = published.ask("select customer_id from churn.at_risk order by priority_rank").rows
+    assert expected
+    assert column(found, "customer_id") == [row[0] for row in expected]
+    assert one(published.titled("customer_success.json", "To call")) == len(expected)
+
+
+def test_without_filters_the_vps_tiers_are_those_of_the_view(published: Reader) -> None:
+    history = published.ask("select snapshot_date, risk_tier, customers, revenue_at_risk from churn.tier_history").rows
+    assert len(history) == 8
+    for title, place in (("Customers by tier", 2), ("Revenue at risk by tier", 3)):
+        found = published.titled("vp.json", title)
+        assert len(found.rows) == 2
+        for monday, tier, *figures in history:
+            (row,) = (row for row in found.rows if row[0].date() == monday)
+            assert row[list(found.columns).index(tier)] == pytest.approx(figures[place - 2])
+    now, before = (sum(row[3] for row in history if row[0] == monday) for monday in (TINY_MONDAY, TINY_BEFORE))
+    assert one(published.titled("vp.json", "Revenue at risk")) == pytest.approx(now)
+    assert one(published.titled("vp.json", "Change since the Monday before")) == pytest.approx(now - before)
+
+
+def test_movements_and_comings_and_goings_add_up(published: Reader) -> None:
+    moves = published.titled("vp.json", "Movements between tiers")
+    lower, higher = published.ask(
+        f"select sum(came_from_lower) as lower, sum(came_from_higher) as higher from churn.tier_history where snapshot_date = date '{TINY_MONDAY}'"
+    ).rows[0]
+    assert (column(moves, "worse")[-1], -column(moves, "better")[-1]) == (lower, higher)
+    came = published.titled("vp.json", "Customers who came and went")
+    ((monday, new, gone),) = came.rows
+    before, now = (
+        published.ask(f"select count(*) from churn.predictions where snapshot_date = date '{day}'").rows[0][0]
+        for day in (TINY_BEFORE, TINY_MONDAY)
+    )
+    assert monday.date() == TINY_MONDAY
+    assert now - before == new + gone
+    matrix = published.titled("vp.json", "From where to where on the newest Monday")
+    assert sum(sum(row[1:5]) for row in matrix.rows) == now
+
+
+def test_a_series_holds_the_mondays_of_the_time_range_and_no_other(published: Reader) -> None:
+    (panel,) = (one for _, one in PANELS if one["title"] == "Customers scored by Monday")
+    query = panel["targets"][0]["rawSql"]
+    # From the evening of the first Monday on: the day counts as a whole, whatever the hour.
+    evening = datetime(TINY_BEFORE.year, TINY_BEFORE.month, TINY_BEFORE.day, 23, tzinfo=UTC)
+    for since, until, days in (
+        (evening, evening + timedelta(days=6), [TINY_BEFORE]),
+        (evening + timedelta(days=1), UNTIL, [TINY_MONDAY]),
+        (SINCE, UNTIL, [TINY_BEFORE, TINY_MONDAY]),
+    ):
+        found = published.ask(grafana.expand(query, since, until))
+        assert [row[0].date() for row in found.rows] == days
+
+
+def test_the_engineer_sees_a_refusal_a_broken_promise_and_a_feature_that_went_missing(
+    later: tuple[Reader, Database],
+) -> None:
+    reader, _ = later
+    board = "engineer.json"
+    assert one(reader.titled(board, "Mondays refused")) == 1
+    assert "usage is stale" in column(reader.titled(board, "Runs"), "reason")
+    assert one(reader.titled(board, "Models under their promise")) == 2
+    assert one(reader.titled(board, "Worst missing share against training")) == pytest.approx(0.25)
+    quality = reader.titled(board, "Data quality by feature, newest Monday")
+    assert column(quality, "missing_excess")[0] == pytest.approx(0.25)
+    assert column(reader.titled(board, "Ranking (AUC)"), "realised") == [0.5, None]
