@@ -135,6 +135,8 @@ def model_rows(settings: Settings) -> list[dict[str, Any]]:
 
 def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
     """What ``churn run`` prints: the call list, the models behind it, and where to look next."""
+    from churn_pipeline.delivery.report.write import page_of
+
     found = call_list(settings, monday, top)
     versions = {
         "churn_30d": found["churn_30d_model_version"],
@@ -147,6 +149,8 @@ def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
         if row["promoted"] and versions.get(row["target"]) == row["version"]
     ]
     found["database"] = str(settings.published_database)
+    page = page_of(settings, monday)
+    found["report"] = str(page) if page.is_file() else None
     found["tracking_uri"] = settings.tracking_uri
     return found
 
@@ -348,6 +352,8 @@ def print_run(found: dict[str, Any]) -> None:
     console.print(table)
     console.print(f"Mode {found['scoring_mode']}; policy {found['policy_version']}.")
     console.print("Look next:  churn customer ID   churn show --owner NAME   churn models   make ui", markup=False)
+    if found["report"]:
+        console.print(f"Open:       {found['report']}", markup=False, soft_wrap=True)
     console.print(f"Query:      {found['database']}  (table predictions)", markup=False, soft_wrap=True)
 
 
