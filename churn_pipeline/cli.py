@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from churn_pipeline.errors import ChurnError, InputError
+from churn_pipeline.person import user
 
 if TYPE_CHECKING:
     from datetime import date
@@ -241,13 +242,11 @@ def promote(
 @app.command()
 def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Train, judge and register a model for each target, as of the training Monday of a week."""
-    import getpass
-
     from churn_pipeline import report
     from churn_pipeline.runner import train_monday
 
     settings = _settings(home)
-    outcome, rows = train_monday(settings, _monday(settings, week), getpass.getuser(), progress=_progress())
+    outcome, rows = train_monday(settings, _monday(settings, week), user(), progress=_progress())
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
     typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else report.print_models(rows)
@@ -349,8 +348,6 @@ def forget(
 
     Interrupted, the same command finishes it. docs/privacy.md says what is kept where. Exit code 2: nobody knows such an id.
     """
-    import getpass
-
     from churn_pipeline.customers import forget as erasing
     from churn_pipeline.customers import show
 
@@ -363,7 +360,7 @@ def forget(
         rows = erasing.listed(settings)
         typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else show.print_list(rows)
         return
-    who = getpass.getuser()
+    who = user()
     if customer_id is None:
         found = erasing.again(settings, who=who, say=_progress(), waiting=_complain)
         if not as_json:
@@ -435,8 +432,6 @@ def ui(
 def _decide(
     target: str, version: str | None, decision: Literal["rollback", "promote"], reason: str, home: Path | None
 ) -> None:
-    import getpass
-
     from churn_pipeline.runner import decide_model
 
     row, notice = decide_model(
@@ -445,7 +440,7 @@ def _decide(
         version,
         decision=decision,
         reason=reason,
-        who=getpass.getuser(),
+        who=user(),
         waiting=_complain,
     )
     if notice:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from churn_pipeline.atomic import replace_bytes
 from churn_pipeline.delivery import runs
 from churn_pipeline.errors import InputError
 from churn_pipeline.mondays import latest_monday
@@ -66,9 +66,14 @@ def prepare_home(settings: Settings) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if settings.dagster_config is not None:
-        _replace(config, _HEAD + _read_config(settings.dagster_config))
+        content = _HEAD + _read_config(settings.dagster_config)
     elif not config.exists() or config.read_text(encoding="utf-8").startswith(_HEAD):
-        _replace(config, _DAGSTER_YAML)
+        content = _DAGSTER_YAML
+    else:
+        content = None
+    if content is not None:
+        # Dagster's other processes may be reading it, and would meet an empty one.
+        replace_bytes(config, content.encode())
     if settings.mlflow_tracking_uri is None:
         follow_home(settings.mlflow_database, settings.mlflow_artifacts)
 
@@ -78,13 +83,6 @@ def _read_config(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"CHURN_DAGSTER_CONFIG: {path} cannot be read: {error}") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file that other processes may be reading: Dagster's own would meet an empty one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def run_mondays(

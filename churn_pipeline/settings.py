@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         return self.data / "outbox"
 
     @property
+    def quality(self) -> Path:
+        """What Great Expectations found, as the Data Docs are made of it."""
+        return self.data / "quality"
+
+    @property
     def models(self) -> Path:
         return self.data / "models"
 

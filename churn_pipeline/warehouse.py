@@ -105,3 +105,12 @@ def _holder(lock_file: Path) -> str:
         # The holder has the lock and has not yet written who it is.
         return "another process"
     return f"process {note['pid']} ({note['purpose']}, since {note['since']})"
+
+
+def has_table(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    """Whether the database in use has a table. A look that creates what it does not find would be a write."""
+    found = con.execute(
+        "select 1 from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
+        [schema, table],
+    ).fetchone()
+    return found is not None

@@ -3,7 +3,6 @@
 import dagster as dg
 
 from churn_pipeline.assets.common import DATA_DOCS, LAST, ONE_RUN, landing_key
-from churn_pipeline.checks.edges import results_folder
 from churn_pipeline.contract import TABLES
 from churn_pipeline.quality import site
 from churn_pipeline.resources.home import Home, expected_errors
@@ -26,7 +25,7 @@ def data_docs(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.As
     def data_docs_site(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
         target = home.settings.published / "data_docs"
         with expected_errors():
-            judgements = site.build(results_folder(home.settings), target)
+            judgements = site.build(home.settings.quality, target)
         return dg.MaterializeResult(
             metadata={"judgements": judgements, "page": dg.MetadataValue.path(str(target / "index.html"))}
         )

@@ -3,7 +3,6 @@
 import dagster as dg
 
 from churn_pipeline.assets.common import BEFORE_LAST, ONE_RUN, WEEKLY_REPORT
-from churn_pipeline.checks.edges import results_folder
 from churn_pipeline.resources.home import Home, expected_errors, table_metadata
 from churn_pipeline.scoring.store import approved_mondays
 from churn_pipeline.warehouse import connect
@@ -33,7 +32,7 @@ def weekly_report(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> 
             approved = list(approved_mondays(con))
             if stale := not_published(con, settings, approved):
                 raise dg.Failure(description=f"no report of {', '.join(map(str, stale))}: written, and not published")
-            done = write_reports(con, settings, approved, results_folder(settings))
+            done = write_reports(con, settings, approved)
         return dg.MaterializeResult(
             metadata={
                 "pages": table_metadata(

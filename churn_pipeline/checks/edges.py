@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -18,7 +17,6 @@ from churn_pipeline.quality.gx import FailingRows
 from churn_pipeline.quality.landing import judge_landing
 from churn_pipeline.resources.home import Home, expected_errors, run_mondays, table_metadata
 from churn_pipeline.scoring.store import rescored
-from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
 
 
@@ -43,7 +41,7 @@ def landing_quality_check() -> dg.AssetChecksDefinition:
             judged = judge_landing(
                 con, run_mondays(context, home.settings), timezone=home.settings.timezone, run_id=context.run.run_id
             )
-        site.save(results_folder(home.settings), judged, now=home.now())
+        site.save(home.settings.quality, judged, now=home.now())
         by_table = {one.table: one for one in judged}
         for name in TABLES:
             one = by_table.get(name)
@@ -117,14 +115,9 @@ def candidate_results(
     if not rescored(con):
         # Pages about a list are not worth the list.
         with suppress(OSError):
-            site.save(results_folder(home.settings), judged, now=home.now())
+            site.save(home.settings.quality, judged, now=home.now())
     results = [check for one in judged for check in one.checks()]
     return results, _samples([sample for one in judged for sample in one.failing()])
-
-
-def results_folder(settings: Settings) -> Path:
-    """Where judgements wait for the Data Docs."""
-    return settings.data / "quality"
 
 
 def _samples(failing: Sequence[FailingRows]) -> dict[str, dg.MarkdownMetadataValue]:

@@ -7,7 +7,6 @@ open keep it until they open it again. SQLite does the same by itself (VACUUM), 
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from churn_pipeline.atomic import beside, into_place
 from churn_pipeline.contract.declaration import quoted
 from churn_pipeline.contract.files import literal
 from churn_pipeline.contract.statements import VALUE_CHARACTERS
@@ -122,9 +122,9 @@ def rewrite(path: Path, traces: Traces, finish: Catalogs | None = None) -> dict[
     # What a killed writer left in the log beside the file would be applied to the new one.
     with closing(duckdb.connect(str(path))) as con:
         con.execute("checkpoint")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = beside(path)
     temporary.unlink(missing_ok=True)
-    spill = path.with_name(f".{path.name}.{os.getpid()}.tmp.d")
+    spill = temporary.with_name(f"{temporary.name}.d")
     new = path.stem
     try:
         with closing(duckdb.connect()) as con:
@@ -139,9 +139,7 @@ def rewrite(path: Path, traces: Traces, finish: Catalogs | None = None) -> dict[
             con.execute(f"checkpoint {quoted(new)}")
             con.execute("use memory")
             con.execute(f"detach {quoted(new)}")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
         temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)

@@ -10,7 +10,6 @@ import base64
 import csv
 import gzip
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any
 
 import duckdb
 
+from churn_pipeline.atomic import beside, into_place, replace_bytes
 from churn_pipeline.contract.files import literal
 from churn_pipeline.customers.traces import Traces
 
@@ -42,13 +42,13 @@ def parquet(path: Path, traces: Traces, write: bool) -> int:
             return 0
         rows = _count(con, f"{source} where customer_id in (select unnest(?::varchar[]))", ids)
         if rows and write:
-            temporary = _beside(path)
+            temporary = beside(path)
             # Row groups are written in the order in which they were read: the file stays sorted as it was.
             con.execute(
                 f"copy (select * from {source} where customer_id is null or not list_contains({_list(ids)}, customer_id)) "
                 f"to {literal(str(temporary))} (format parquet, compression zstd)"
             )
-            _into_place(temporary, path)
+            into_place(temporary, path)
     return rows
 
 
@@ -69,7 +69,7 @@ def csv_rows(path: Path, traces: Traces, write: bool) -> int:
             continue
         kept.append(line)
     if rows and write:
-        _replace(path, "".join(kept).encode("utf-8", "surrogateescape"))
+        replace_bytes(path, "".join(kept).encode("utf-8", "surrogateescape"))
     return rows
 
 
@@ -121,7 +121,7 @@ def message(path: Path, traces: Traces, write: bool) -> tuple[int, dict[str, Any
         return 0, before
     after = before | _without_empty(erased)
     if write:
-        _replace(path, json.dumps(after, ensure_ascii=False, indent=1).encode())
+        replace_bytes(path, json.dumps(after, ensure_ascii=False, indent=1).encode())
     return 1, before
 
 
@@ -148,7 +148,7 @@ def json_file(path: Path, traces: Traces, write: bool) -> int:
     if after == before:
         return 0
     if write:
-        _replace(path, json.dumps(after).encode())
+        replace_bytes(path, json.dumps(after).encode())
     return 1
 
 
@@ -180,7 +180,7 @@ def other_text(path: Path, traces: Traces, write: bool) -> int:
     if not traces.in_text(before):
         return 0
     if write:
-        _replace(path, traces.erase(before).encode("utf-8", "surrogateescape"))
+        replace_bytes(path, traces.erase(before).encode("utf-8", "surrogateescape"))
     return 1
 
 
@@ -195,22 +195,6 @@ def holds(path: Path, traces: Traces) -> bool:
                 return True
             tail = window[-overlap:] if overlap else b""
     return False
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = _beside(path)
-    temporary.write_bytes(content)
-    _into_place(temporary, path)
-
-
-def _beside(path: Path) -> Path:
-    return path.parent / f".{path.name}.{os.getpid()}.tmp"
-
-
-def _into_place(temporary: Path, path: Path) -> None:
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _unglobbed(path: Path) -> str:

@@ -7,7 +7,6 @@ Until then the same command does all of it again.
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import shutil
@@ -30,7 +29,7 @@ from churn_pipeline.delivery.announce import outbox_of
 from churn_pipeline.errors import ChurnError, InputError
 from churn_pipeline.features.plan import USAGE_DAYS
 from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import connect, home_lock
+from churn_pipeline.warehouse import connect, has_table, home_lock
 
 _ERASURES = """
 create schema if not exists ledger;
@@ -102,7 +101,7 @@ def preview(settings: Settings, customer_id: str) -> Erasure:
     traces = _traces(settings, [customer_id])
     touched = _known(settings, traces)
     notes = _notes(settings, traces)
-    if _postgres_url(settings):
+    if settings.publish_url is not None:
         notes.append("PostgreSQL is asked when the customer is erased, and was not looked into")
     return Erasure(1, tuple(touched), raw_rows(settings, [customer_id]), tuple(notes))
 
@@ -153,7 +152,7 @@ def listed(settings: Settings) -> list[dict[str, Any]]:
     if settings.warehouse.exists():
         with databases.reading(settings.warehouse) as con:
             entries = {entry.digest: entry for entry in register.remembered(con)} | entries
-            if _exists(con, "ledger", "erasures"):
+            if has_table(con, "ledger", "erasures"):
                 rows = con.execute(
                     "select digest, erased_at, who, touched from ledger.erasures order by erased_at"
                 ).fetchall()
@@ -236,6 +235,9 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
     say(_relative(settings, settings.warehouse))
     touched += _erase_warehouse(settings, traces, known, who, now, touched)
     _make_reports_again(settings)
+    # 'churn publish' takes no lock: beside this erasure it may have brought back what was still published.
+    if brought_back := _postgres(settings, traces):
+        touched.append(Touched("PostgreSQL", "rows brought back meanwhile", brought_back))
     if left := _look(settings, traces):
         places = ", ".join(f"{one.place} ({one.count:,} {one.what})" for one in left)
         raise ChurnError(
@@ -262,13 +264,13 @@ def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple
 
     PostgreSQL comes first: when it cannot be reached nothing else has been touched. Judgements come before the pages made of them.
     """
-    if write and (url := _postgres_url(settings)):
-        yield "PostgreSQL", "rows", lambda: sum(_postgres(url, one) for one in sorted(traces.customer_ids))
+    if write:
+        yield "PostgreSQL", "rows", lambda: _postgres(settings, traces)
     if settings.outbox.is_dir():
         for path in sorted(settings.outbox.glob("*.*")):
             if path.suffix in (".json", ".unreadable") and not path.name.startswith("."):
                 yield _relative(settings, path), "messages", lambda path=path: _message(settings, path, traces, write)  # type: ignore[misc]
-    for path in sorted((settings.data / "quality").glob("*.json")):
+    for path in sorted(settings.quality.glob("*.json")):
         yield _relative(settings, path), "files", lambda path=path: files.json_file(path, traces, write)  # type: ignore[misc]
     docs = settings.published / "data_docs"
     if docs.is_dir():
@@ -297,7 +299,7 @@ def _handler(path: Path) -> Callable[[Path, Traces, bool], int] | None:
 
 def _files(settings: Settings) -> list[Path]:
     """Files that may hold something, outside of the places with a handling of their own."""
-    own = (settings.outbox, settings.data / "quality", settings.published / "data_docs", settings.raw_dir)
+    own = (settings.outbox, settings.quality, settings.published / "data_docs", settings.raw_dir)
     left = (*(settings.data / name for name in _LEFT), settings.mlflow_artifacts / "models", *own)
     logs = settings.dbt_target / "logs"
     return [
@@ -329,7 +331,7 @@ def _data_docs(settings: Settings, docs: Path, traces: Traces, write: bool) -> i
     if named and write:
         from churn_pipeline.quality import site
 
-        site.build(settings.data / "quality", docs)
+        site.build(settings.quality, docs)
     return named
 
 
@@ -344,18 +346,18 @@ def _make_reports_again(settings: Settings) -> None:
         days = [day for (day,) in con.execute("select distinct snapshot_date from predictions order by 1").fetchall()]
     if missing := [day for day in days if not page_of(settings, day).is_file()]:
         with connect(settings) as con:
-            write_reports(con, settings, missing, settings.data / "quality")
+            write_reports(con, settings, missing)
 
 
-def _postgres_url(settings: Settings) -> str | None:
-    url: Any = getattr(settings, "publish_url", None)
-    return url.get_secret_value() if hasattr(url, "get_secret_value") else url
+def _postgres(settings: Settings, traces: Traces) -> int:
+    """Rows taken out of PostgreSQL; none where nothing is published to one."""
+    if settings.publish_url is None:
+        return 0
+    # Here, so that a home that publishes to files only does not load the driver.
+    from churn_pipeline.delivery.postgres.forget import forget as forget_there
 
-
-def _postgres(url: str, customer_id: str) -> int:
-    # By name, so that a home that publishes to files only does not need the driver.
-    module = importlib.import_module("churn_pipeline.delivery.postgres.forget")
-    return sum(module.forget(url, customer_id).values())
+    url = settings.publish_url.get_secret_value()
+    return sum(sum(forget_there(url, one).values()) for one in sorted(traces.customer_ids))
 
 
 def _erase_warehouse(
@@ -366,7 +368,7 @@ def _erase_warehouse(
     found = [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
     digests = [known.digest(one) for one in sorted(traces.customer_ids)]
     with databases.reading(path) as con:
-        noted = _exists(con, "ledger", "erasures") and len(
+        noted = has_table(con, "ledger", "erasures") and len(
             con.execute("select distinct digest from ledger.erasures where digest = any(?)", [digests]).fetchall()
         ) == len(digests)
     if noted and not found and not touched and not files.holds(path, traces):
@@ -396,14 +398,14 @@ def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces)
     with peers are averages in which the customer was counted; built anew for another reason they come out without them. What was stale stays
     stale.
     """
-    if not _exists(con, "landing", "fact_digests"):
+    if not has_table(con, "landing", "fact_digests"):
         return
     new = con.execute("select current_database()").fetchall()[0][0]
     con.execute(
         "create or replace temp table digests_gone (source varchar, fact_date date, fact_rows bigint, digest hugeint)"
     )
     for table in TABLES.values():
-        if not _exists(con, "landing", table.name):
+        if not has_table(con, "landing", table.name):
             continue
         con.execute(
             f"create or replace temp table rows_gone as select * from {old}.landing.{table.name} "
@@ -429,7 +431,7 @@ def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces)
         having sum(fact_rows) > 0
         """
     )
-    if not _exists(con, "control", "built"):
+    if not has_table(con, "control", "built"):
         return
     built = con.execute(f"select model, key_date, fingerprint from {old}.control.built").fetchall()
     days = sorted({day for model, day, _ in built if model != USAGE_DAYS})
@@ -557,7 +559,7 @@ def _how_back(path: Path) -> str:
 
 def _sweep(settings: Settings) -> None:
     """Removes what killed processes left half-written. The home's lock is held, so no living one owns any of it."""
-    for folder in (settings.data, settings.published, settings.data / "quality", register.folder(settings)):
+    for folder in (settings.data, settings.published, settings.quality, register.folder(settings)):
         pattern = ".*.tmp*"
         found = folder.rglob(pattern) if folder == settings.published else folder.glob(pattern)
         for leftover in list(found):
@@ -582,12 +584,3 @@ def _shown(customer_id: str) -> str:
 
 def _relative(settings: Settings, path: Path) -> str:
     return path.relative_to(settings.home).as_posix()
-
-
-def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    return bool(
-        con.execute(
-            "select 1 from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
-            [schema, table],
-        ).fetchone()
-    )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,8 +17,10 @@ from pathlib import Path
 
 import duckdb
 
+from churn_pipeline.atomic import replace_bytes
 from churn_pipeline.errors import InputError
 from churn_pipeline.settings import Settings
+from churn_pipeline.warehouse import has_table
 
 KEY_BYTES = 32
 _BLOCK = 64  # of SHA-256, in bytes
@@ -118,11 +119,7 @@ def check(con: duckdb.DuckDBPyConnection, register: Register | None) -> None:
 
 def remembered(con: duckdb.DuckDBPyConnection) -> list[Forgotten]:
     """The list as the warehouse has it."""
-    known = con.execute(
-        "select 1 from information_schema.tables where table_catalog = current_database() "
-        "and table_schema = 'control' and table_name = 'forgotten'"
-    ).fetchone()
-    if not known:
+    if not has_table(con, "control", "forgotten"):
         return []
     return [Forgotten(*row) for row in con.execute(f"select * from {TABLE} order by forgotten_at, digest").fetchall()]
 
@@ -174,10 +171,4 @@ def add(
 
 
 def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_bytes(path, text.encode(), mode=0o600)

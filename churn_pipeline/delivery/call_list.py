@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from churn_pipeline.atomic import folders_beside, swap_folders
 
 # Tiers and totals count those who are not called too: they are customers all the same.
 CALLED = "snoozed_until is null and not coalesce(is_holdout, false)"
@@ -99,21 +100,14 @@ def write_call_lists(con: duckdb.DuckDBPyConnection, folder: Path, monday: date,
     owner_column = COLUMNS.index("csm_owner")
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / str(monday)
-    new, old = (final.with_name(f".{final.name}.{state}") for state in ("new", "old"))
-    # A run that was killed may have left its half; the home's lock says that nobody else is at work.
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
+    new, old = folders_beside(final)
     new.mkdir()
     names = [f"{ALL}.csv"]
     _write(new / names[0], rows)
     for owner, name in file_names(owners).items():
         _write(new / name, [row for row in rows if row[owner_column] == owner])
         names.append(name)
-    # A rename refuses to replace a folder that is not empty, so the names are swapped.
-    if final.exists():
-        final.replace(old)
-    new.replace(final)
-    shutil.rmtree(old, ignore_errors=True)
+    swap_folders(new, old, final)
     return [final / name for name in names]
 
 

@@ -6,7 +6,6 @@ it; one that opens afterwards gets the new one; nobody ever sees half a week, an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from churn_pipeline.atomic import beside, into_place
 from churn_pipeline.mondays import WEEK
 from churn_pipeline.settings import Settings
 
@@ -90,7 +90,7 @@ def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequenc
 def _write_week(con: duckdb.DuckDBPyConnection, folder: Path, snapshot_date: date) -> Path:
     final = folder / f"snapshot_date={snapshot_date}" / "predictions.parquet"
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(final)
+    temporary = beside(final)
     con.execute(
         f"""
         copy (
@@ -98,7 +98,7 @@ def _write_week(con: duckdb.DuckDBPyConnection, folder: Path, snapshot_date: dat
         ) to {_quoted(temporary)} (format parquet, compression zstd)
         """
     )
-    _replace(temporary, final)
+    into_place(temporary, final)
     return final
 
 
@@ -128,7 +128,7 @@ def publish_monitoring(con: duckdb.DuckDBPyConnection, settings: Settings) -> No
 def _write_database(
     con: duckdb.DuckDBPyConnection, final: Path, tables: Mapping[str, str], views: Sequence[str] = ()
 ) -> None:
-    temporary = _temporary(final)
+    temporary = beside(final)
     con.execute(f"attach {_quoted(temporary)} as published")
     try:
         for name, query in tables.items():
@@ -139,19 +139,7 @@ def _write_database(
         for view in views:
             published.execute(view)
         published.execute("checkpoint")
-    _replace(temporary, final)
-
-
-def _temporary(final: Path) -> Path:
-    # Same folder, hence same file system, which is what makes os.replace one step. A leading dot and no known ending keep it out
-    # of everybody's globs.
-    return final.parent / f".{final.name}.{os.getpid()}.tmp"
-
-
-def _replace(temporary: Path, final: Path) -> None:
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(final)
+    into_place(temporary, final)
 
 
 def _sweep(folder: Path) -> None:

@@ -5,13 +5,13 @@ Here: drawing, and the files of it in HOME/data/published. Not here: any figure;
 
 from __future__ import annotations
 
-import os
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from churn_pipeline.atomic import beside, into_place
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.monitoring.performance import ASSUMPTION
 from churn_pipeline.settings import Settings
@@ -115,10 +115,10 @@ def write_chart(figure: Figure, settings: Settings) -> list[Path]:
     written = []
     for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         path = settings.published / f"{NAME}.{form}"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = beside(path)
         with matplotlib.rc_context(_STYLE):
             figure.savefig(temporary, format=form, dpi=130, metadata=metadata)
-        temporary.replace(path)
+        into_place(temporary, path)
         written.append(path)
     return written
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from churn_pipeline.atomic import replace_bytes
 from churn_pipeline.monitoring.replay import ReplayReport
 from churn_pipeline.monitoring.replay_page import render
 from churn_pipeline.settings import Settings
@@ -20,7 +20,5 @@ def write_replay_report(report: ReplayReport, settings: Settings, folder: Path |
     """
     page = (folder or settings.published / "replay") / f"replay_{report.first}_{report.last}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")
-    temporary.write_text(render(report), encoding="utf-8")
-    temporary.replace(page)
+    replace_bytes(page, render(report).encode())
     return page

@@ -33,6 +33,7 @@ from churn_pipeline.modeling.guard import revenue_zeroed
 from churn_pipeline.modeling.slices import refit_slices
 from churn_pipeline.modeling.targets import TARGETS, Target
 from churn_pipeline.settings import Settings
+from churn_pipeline.warehouse import has_table
 
 type Floats = NDArray[np.float64]
 type Ranking = Literal["revenue", "probability"]
@@ -573,7 +574,7 @@ class _Baselines:
         self, day: date, customer_id: pd.Series, revenue: Floats
     ) -> tuple[dict[tuple[Ranking, Caller], Floats], list[str]]:
         """Scores by ranking and caller, each of shape (customers,), and why one is not there."""
-        if not _exists(self.con, "marts", _LONG.mart):
+        if not has_table(self.con, "marts", _LONG.mart):
             return {}, [_NO_FEATURES]
         mart = frames.scoring_frame(self.con, _LONG, day)
         if mart.empty:
@@ -640,7 +641,7 @@ def _known_until(con: duckdb.DuckDBPyConnection, latest: date) -> date:
     """The newest Monday up to which the landed data tells who left, and not after ``latest``."""
     row = (
         con.execute("select max(fact_date) from landing.fact_digests where source = 'usage_events'").fetchone()
-        if _exists(con, "landing", "fact_digests")
+        if has_table(con, "landing", "fact_digests")
         else None
     )
     if row is None or row[0] is None:
@@ -651,7 +652,7 @@ def _known_until(con: duckdb.DuckDBPyConnection, latest: date) -> date:
 
 
 def _scored(con: duckdb.DuckDBPyConnection, first: date, last: date) -> set[date]:
-    if not _exists(con, "policy", "predictions"):
+    if not has_table(con, "policy", "predictions"):
         return set()
     rows = con.execute(
         "select distinct snapshot_date from policy.predictions where snapshot_date between ? and ?", [first, last]
@@ -662,7 +663,7 @@ def _scored(con: duckdb.DuckDBPyConnection, first: date, last: date) -> set[date
 def _absent(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> dict[date, str]:
     """Why each of these Mondays has no predictions: the newest word of the ledger of runs."""
     said: dict[date, str] = dict.fromkeys(days, "not scored")
-    if days and _exists(con, "ledger", "runs"):
+    if days and has_table(con, "ledger", "runs"):
         rows = con.execute(
             """
             select snapshot_date, status, reason, run_id from ledger.runs
@@ -694,14 +695,6 @@ def _notices(
             "There is no history of revenue: the annual revenue of a past Monday is the one that was landed when it "
             "was scored, and 0 for customers whose billing system zeroes it when they leave."
         )
-
-
-def _exists(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    # A look that creates what it does not find would be a write.
-    row = con.execute(
-        "select count(*) > 0 from information_schema.tables where table_schema = ? and table_name = ?", [schema, table]
-    ).fetchone()
-    return row is not None and bool(row[0])
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.monitoring.replay import CALLERS, NAMES, RANKINGS, Caller, Ranking, ReplayReport, Week, money
+from churn_pipeline.pages import templates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,16 +47,9 @@ _HORIZONS = {"churn_90d": "90 days", "churn_30d": "30 days"}
 
 def render(report: ReplayReport) -> str:
     """The page: one HTML file with its charts in it, without scripts and without anything to load."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_TEMPLATES)
     environment.filters |= {
         "money": _defined(money),
         "percent": _defined(lambda share: f"{share:.0%}"),

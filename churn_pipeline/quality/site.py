@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 
+from churn_pipeline.atomic import folders_beside, replace_bytes, swap_folders
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.candidates import CandidatesJudgement
 from churn_pipeline.quality.gx import FailingRows, Judgement, ephemeral_context, load
@@ -86,18 +87,10 @@ def build(folder: Path, site: Path) -> int:
     """
     saved = [_Saved(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
     site.parent.mkdir(parents=True, exist_ok=True)
-    # A run that was killed may have left its half; the home's lock says that nobody else is at work.
-    for left in site.parent.glob(f".{site.name}.*"):
-        shutil.rmtree(left)
-    new, old = (site.with_name(f".{site.name}.{state}") for state in ("new", "old"))
+    new, old = folders_beside(site)
     _render(saved, new)
     _own_pages(saved, new)
-    # A rename refuses to replace a folder that is not empty, so the names are swapped; whoever reads in between two of them reloads.
-    if site.exists():
-        site.replace(old)
-    new.replace(site)
-    if old.exists():
-        shutil.rmtree(old)
+    swap_folders(new, old, site)
     return len(saved)
 
 
@@ -131,9 +124,7 @@ def _write(path: Path, judgement: Judgement, failing: Sequence[FailingRows], now
         ],
         "document": judgement.document,
     }
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, default=_plain), encoding="utf-8")
-    temporary.replace(path)
+    replace_bytes(path, json.dumps(content, default=_plain).encode())
 
 
 def _plain(value: Any) -> Any:

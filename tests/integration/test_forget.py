@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
+from psycopg import sql
+from pydantic import SecretStr
 
 from churn_pipeline.customers import files, register
 from churn_pipeline.customers import forget as erasing
-from churn_pipeline.errors import InputError, LockedError
+from churn_pipeline.delivery.postgres.publish import publish
+from churn_pipeline.errors import InputError, LockedError, PostgresError
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect, home_lock
 from tests.conftest import TINY_MONDAY
 from tests.support.homes import copy_of, query
+from tests.support.postgres import Cluster, Database
 from tests.support.processes import churn, kill, start
 
 HOSTILE = "O'Neil\"; drop table landing.customers; --%s\n../../etc/<b>&amp;"
@@ -410,25 +415,70 @@ def test_an_id_with_quotes_line_breaks_and_path_characters_is_erased_like_any_ot
     assert query(tiny_copy.warehouse, "select count(*) > 800 from landing.customers") == [(True,)]
 
 
-def test_a_database_that_cannot_be_reached_stops_it_before_anything_but_the_list_is_touched(
-    tiny_copy: Settings, customer: Customer, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def publishing_copy(tiny_copy: Settings, database: Database) -> Settings:
+    """A home of its own that has published to a PostgreSQL database."""
+    settings = Settings(
+        **tiny_copy.model_dump(include=tiny_copy.model_fields_set) | {"publish_url": SecretStr(database.url)}
+    )
+    publish(database.url, settings)
+    return settings
+
+
+def in_postgres(database: Database, customer: Customer) -> dict[str, int]:
+    """Rows that hold the customer anywhere, of every table in the database."""
+    with psycopg.connect(database.admin_url) as con:
+        tables = con.execute("select tablename from pg_tables where schemaname = 'churn' order by 1").fetchall()
+        return {
+            table: con.execute(
+                sql.SQL("select count(*) from {} t where strpos(t::text, %s) > 0").format(
+                    sql.Identifier("churn", table)
+                ),
+                [customer.customer_id],
+            ).fetchall()[0][0]
+            for (table,) in tables
+        }
+
+
+def test_forgotten_in_postgresql_too_even_where_a_publication_beside_it_brings_them_back(
+    publishing_copy: Settings, customer: Customer, database: Database
 ) -> None:
-    asked: list[tuple[str, str]] = []
+    before = in_postgres(database, customer)
+    assert sum(before.values()) > 0
+    published = 0
 
-    def unreachable(url: str, customer_id: str) -> int:
-        asked.append((url, customer_id))
-        raise ConnectionError("no PostgreSQL")
+    def publish_once(_: str) -> None:
+        # The first step after PostgreSQL's own: what is published still has the customer.
+        nonlocal published
+        if not published and not sum(in_postgres(database, customer).values()):
+            publish(database.url, publishing_copy)
+            published = sum(in_postgres(database, customer).values())
 
-    monkeypatch.setattr(erasing, "_postgres_url", lambda _: "postgresql://somewhere")
-    monkeypatch.setattr(erasing, "_postgres", unreachable)
-    before = named(tiny_copy.home, customer.customer_id)
-    with pytest.raises(ConnectionError):
-        erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
-    assert named(tiny_copy.home, customer.customer_id) == before
-    monkeypatch.setattr(erasing, "_postgres", lambda url, customer_id: 3)
-    found = erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
-    assert found.touched[0] == erasing.Touched("PostgreSQL", "rows", 3)
-    assert asked == [("postgresql://somewhere", customer.customer_id)]
+    found = erasing.forget(publishing_copy, customer.customer_id, reason="asked", who="tester", say=publish_once)
+    assert published == sum(before.values())
+    assert [one for one in found.touched if one.place == "PostgreSQL"] == [
+        erasing.Touched("PostgreSQL", "rows", published),
+        erasing.Touched("PostgreSQL", "rows brought back meanwhile", published),
+    ]
+    assert set(in_postgres(database, customer).values()) == {0}
+    publish(database.url, publishing_copy)
+    assert set(in_postgres(database, customer).values()) == {0}
+
+
+def test_a_database_that_cannot_be_reached_stops_it_before_anything_but_the_list_is_touched(
+    publishing_copy: Settings, customer: Customer, postgres: Cluster, database: Database
+) -> None:
+    before = named(publishing_copy.home, customer.customer_id)
+    postgres.stop()
+    try:
+        with pytest.raises(PostgresError):
+            erasing.forget(publishing_copy, customer.customer_id, reason="asked", who="tester")
+    finally:
+        postgres.start()
+    assert named(publishing_copy.home, customer.customer_id) == before
+    found = erasing.forget(publishing_copy, customer.customer_id, reason="asked", who="tester")
+    assert found.touched[0].place == "PostgreSQL"
+    assert set(in_postgres(database, customer).values()) == {0}
 
 
 def test_a_disk_without_room_for_a_copy_is_said_before_and_leaves_the_file_alone(

@@ -69,7 +69,7 @@ def settings(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> S
 @pytest.fixture(scope="module")
 def written(settings: Settings) -> Written:
     with duckdb.connect(str(settings.warehouse)) as con:
-        return write_reports(con, settings, [TINY_BEFORE, LATER], settings.data / "quality")
+        return write_reports(con, settings, [TINY_BEFORE, LATER])
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_nothing_that_became_known_on_the_monday_or_later_is_on_its_page(setting
 def test_the_same_monday_gives_the_same_page(settings: Settings, written: Written) -> None:
     page = written.pages[TINY_BEFORE].read_bytes()
     with duckdb.connect(str(settings.warehouse)) as con:
-        write_reports(con, settings, [TINY_BEFORE], settings.data / "quality")
+        write_reports(con, settings, [TINY_BEFORE])
     assert written.pages[TINY_BEFORE].read_bytes() == page
 
 
@@ -309,14 +309,14 @@ def test_a_replay_says_that_it_is_one_and_the_monday_of_the_day_does_not(browser
 def test_the_page_a_week_later_is_made_anew_where_there_is_one(settings: Settings, written: Written) -> None:
     later = page_of(settings, LATER)
     with duckdb.connect(str(settings.warehouse)) as con:
-        again = write_reports(con, settings, [TINY_BEFORE], settings.data / "quality")
+        again = write_reports(con, settings, [TINY_BEFORE])
         assert set(again.pages) == {TINY_BEFORE, LATER}
         later.unlink()
-        without = write_reports(con, settings, [TINY_BEFORE], settings.data / "quality")
+        without = write_reports(con, settings, [TINY_BEFORE])
         assert set(without.pages) == {TINY_BEFORE} and not later.exists()
         index = without.index.read_text(encoding="utf-8") if without.index else ""
         assert str(LATER) in index and f"{LATER}.html" not in index
-        write_reports(con, settings, [LATER], settings.data / "quality")
+        write_reports(con, settings, [LATER])
 
 
 def test_the_index_leads_to_every_page_and_a_page_back(browser: Browser, written: Written) -> None:

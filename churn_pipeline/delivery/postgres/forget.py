@@ -8,8 +8,8 @@ from churn_pipeline.delivery.postgres.connection import LOCK_KEY, SCHEMA, connec
 def forget(url: str, customer_id: str) -> dict[str, int]:
     """Deletes a customer's rows from every table of schema ``churn`` that has a column customer_id, in one transaction.
 
-    To be called after the home has forgotten the customer: a publication brings back whatever is still published. The audit of
-    publications is left alone, it holds nothing about customers. PostgreSQL frees the space of deleted rows with its next vacuum, and
+    A publication brings back whatever is still published, so it is to be called once more after the home has forgotten the customer.
+    The audit of publications is left alone, it holds nothing about customers. PostgreSQL frees the space of deleted rows with its next vacuum, and
     its backups and write-ahead log are its administrator's.
 
     Args:

@@ -5,10 +5,8 @@ It reads HOME/data/published and not the warehouse, so that it can be repeated b
 
 from __future__ import annotations
 
-import getpass
 import json
 import math
-import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.tables import PREDICTIONS, TABLES, Columns, Table, columns_of
 from churn_pipeline.errors import InputError
 from churn_pipeline.mondays import WEEK
+from churn_pipeline.person import user
 from churn_pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def publish(
                 day: "asked for" if day in mondays else "caught up" if day in stale else "week after"
                 for day in sorted(touched)
             }
-            _note(con, causes, run_id, who or _user())
+            _note(con, causes, run_id, who or user())
             kept = work.held(_PREDICTIONS)
     return Publication(
         server=where(url),
@@ -290,11 +289,3 @@ def _note(con: psycopg.Connection[Any], causes: dict[date, str], run_id: str | N
             """,
             [publication, who, run_id, day, cause, day],
         )
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # In a container the number may have no name.
-        return f"uid {os.getuid()}"

@@ -10,10 +10,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from churn_pipeline.delivery.slack.read import TIERS
+
 if TYPE_CHECKING:
     import altair as alt
 
-TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 # Pixels a bar has where bars are rows.
 STEP = 22
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'

@@ -19,6 +19,7 @@ from churn_pipeline.delivery.slack.read import digest_from
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.mondays import WEEK
 from churn_pipeline.monitoring import outcomes, store
+from churn_pipeline.warehouse import has_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,6 +137,7 @@ def read_week(
     warehouse: duckdb.DuckDBPyConnection,
     monday: date,
     *,
+    weeks: Sequence[WeekTotals] | None = None,
     unmet: int | None = None,
 ) -> WeekReport:
     """Reads everything that the page of a Monday shows.
@@ -144,6 +146,7 @@ def read_week(
         published: the published database, read only.
         warehouse: the warehouse.
         monday: S; it is published.
+        weeks: :func:`totals`, where they have been read already.
         unmet: expectations of the data that were not met.
 
     Raises:
@@ -169,7 +172,7 @@ def read_week(
         probabilities=_probabilities(published, customers, mondays),
         usage=_usage(warehouse, customers, monday),
         tickets=_tickets(warehouse, customers, monday),
-        weeks=totals(published, until=monday)[-WEEKS:],
+        weeks=tuple(week for week in weeks or totals(published) if week.snapshot_date <= monday)[-WEEKS:],
         cutoffs=_cutoffs(published, policy),
         outcomes=_outcomes(warehouse, monday),
         drift=tuple(store.drift_verdicts(warehouse, monday)),
@@ -179,22 +182,16 @@ def read_week(
     )
 
 
-def totals(published: duckdb.DuckDBPyConnection, until: date | None = None) -> tuple[WeekTotals, ...]:
-    """The headline figures of every published Monday, oldest first.
-
-    Args:
-        published: the published database.
-        until: the last Monday to read; all of them unless given.
-    """
+def totals(published: duckdb.DuckDBPyConnection) -> tuple[WeekTotals, ...]:
+    """The headline figures of every published Monday, oldest first."""
     rows = published.execute(
         """
         select snapshot_date, any_value(scoring_mode), risk_tier, count(*), coalesce(sum(revenue_at_risk order by customer_id), 0),
                count(*) filter (where is_expansion_candidate),
                coalesce(sum(expected_arr_uplift order by customer_id) filter (where is_expansion_candidate), 0)
-        from predictions where ?::date is null or snapshot_date <= ?
+        from predictions
         group by snapshot_date, risk_tier order by snapshot_date, risk_tier
-        """,
-        [until, until],
+        """
     ).fetchall()
     weeks: dict[date, list[Sequence[Any]]] = {}
     for row in rows:
@@ -221,7 +218,7 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
         params={"monday": monday, "reasons": 1},
     ).to_arrow_table()
     log_odds: dict[str, tuple[float, float]] = {}
-    if _has(warehouse, "scoring", "contributions"):
+    if has_table(warehouse, "scoring", "contributions"):
         log_odds = {
             customer: (bias, total)
             for customer, bias, total in warehouse.execute(
@@ -345,12 +342,3 @@ def _features(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Drift
         [monday],
     ).fetchall()
     return tuple(DriftedFeature(*row) for row in rows)
-
-
-def _has(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    return bool(
-        con.execute(
-            "select 1 from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
-            [schema, table],
-        ).fetchall()
-    )

@@ -11,7 +11,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +19,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_pipeline.delivery.report.charts import STEP, TIERS, specifications
+from churn_pipeline.atomic import replace_bytes
+from churn_pipeline.delivery.report.charts import STEP, specifications
 from churn_pipeline.delivery.report.data import FIGURES, TICKET_DAYS, WEEKS, Outcome, WeekReport, WeekTotals
+from churn_pipeline.delivery.slack.read import TIERS
 from churn_pipeline.delivery.slack.text import points, signed, signed_usd, usd
 from churn_pipeline.modeling.catalogue import read_catalogue
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.mondays import WEEK
 from churn_pipeline.monitoring.performance import ASSUMPTION
+from churn_pipeline.pages import templates
 from churn_pipeline.settings import REPOSITORY
 
 if TYPE_CHECKING:
@@ -79,9 +81,7 @@ def library(folder: Path) -> Library:
         source = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode()
         packed = gzip.compress(source, 9, mtime=0)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_name(f".{kept.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(packed)
-        temporary.replace(kept)
+        replace_bytes(kept, packed)
     return Library(base64.b64encode(packed).decode(), _source_hash(source))
 
 
@@ -157,15 +157,7 @@ def render_index(weeks: Sequence[WeekTotals], pages: Sequence[date]) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(_TEMPLATES)
     environment.filters |= {
         "usd": lambda amount: "unknown" if amount is None else usd(amount),
         "signed_usd": lambda amount: "" if amount is None else signed_usd(amount),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from churn_pipeline.atomic import replace_bytes
 from churn_pipeline.delivery.call_list import write_call_lists
 from churn_pipeline.delivery.report.data import read_week, totals
 from churn_pipeline.delivery.report.page import library, render, render_index
@@ -28,9 +28,7 @@ class Written:
     call_lists: dict[date, list[Path]]
 
 
-def write_reports(
-    warehouse: duckdb.DuckDBPyConnection, settings: Settings, mondays: Sequence[date], quality: Path
-) -> Written:
+def write_reports(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mondays: Sequence[date]) -> Written:
     """Writes the page and the call lists of Mondays, of those a week after them that have a page, and the index.
 
     What changed since the week before is shown on a page too, so the page a week later is made anew.
@@ -39,7 +37,6 @@ def write_reports(
         warehouse: the warehouse.
         settings: the home.
         mondays: published Mondays.
-        quality: where the judgements of the data lie.
     """
     if not settings.published_database.is_file():
         return Written({}, None, {})
@@ -54,13 +51,14 @@ def write_reports(
         due = sorted({*mondays, *(day for day in later if page_of(settings, day).is_file())})
         there = {week.snapshot_date for week in weeks if page_of(settings, week.snapshot_date).is_file()} | {*due}
         for day in due:
-            report = read_week(published, warehouse, day, unmet=unmet(quality, day))
+            report = read_week(published, warehouse, day, weeks=weeks, unmet=unmet(settings.quality, day))
             page = page_of(settings, day)
-            _write(page, render(report, vega, capacity=settings.call_capacity, pages=sorted(there)))
+            text = render(report, vega, capacity=settings.call_capacity, pages=sorted(there))
+            replace_bytes(page, text.encode("utf-8", "replace"))
             pages[day] = page
             lists[day] = write_call_lists(published, settings.published / "call_lists", day, settings.call_capacity)
     index = folder / "index.html"
-    _write(index, render_index(weeks, sorted(there)))
+    replace_bytes(index, render_index(weeks, sorted(there)).encode("utf-8", "replace"))
     return Written(pages, index, lists)
 
 
@@ -84,12 +82,3 @@ def not_published(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mond
 def page_of(settings: Settings, monday: date) -> Path:
     """Where the page of a Monday lies."""
     return settings.published / "report" / f"{monday}.html"
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="replace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -28,6 +28,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from churn_pipeline.atomic import replace_bytes
 from churn_pipeline.delivery.slack.blocks import Message
 from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post
 from churn_pipeline.delivery.slack.facts import DIGEST
@@ -492,12 +493,7 @@ def _outgoing(entry: Entry) -> tuple[dict[str, Any], ...]:
 def _replace_file(path: Path, text: str) -> None:
     """Writes a file whole or not at all, and onto the disk: the folder too, or a power cut could take the name back."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_bytes(path, text.encode())
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
