@@ -12,7 +12,7 @@ setup:  ## Build .venv with the churn command
 	@scripts/setup.sh
 
 chromium:  ## Find Chromium for the tests of the weekly report, or install the distribution's
-	@scripts/chromium.sh
+	@scripts/chromium.sh >/dev/null
 
 run: setup  ## Run this Monday; simulates a company where data/raw is empty
 	@if [ -z "$$(ls -A $(HOME_DIR)/data/raw 2>/dev/null)" ]; then $(CHURN) simulate --out $(HOME_DIR)/data; fi

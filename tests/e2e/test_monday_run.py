@@ -208,3 +208,7 @@ def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
     assert "usage_events" in outcome.reason
     weeks = published(settings, "select distinct snapshot_date from predictions order by 1")
     assert weeks == [(MONDAY,), (MONDAY + WEEK,), (MONDAY + 3 * WEEK,)]
+    # The report does not wait for a publication without a flaw.
+    pages = {path.stem for path in (settings.published / "report").glob("2*.html")}
+    assert {str(MONDAY + WEEK), str(MONDAY + 3 * WEEK)} <= pages
+    assert str(gap_end) not in pages
