@@ -124,7 +124,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Score one Monday: land, build features, train when due, score, publish. Default: the latest Monday (live)."""
-    from churn_pipeline import report
+    from churn_pipeline import terminal
     from churn_pipeline.runner import run_mondays
 
     settings = _settings(home, raw)
@@ -137,8 +137,8 @@ def run(
     outcome = run_mondays(settings, monday, progress=_progress(), quiet=quiet)
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
-    summary = report.run_summary(settings, monday, top)
-    typer.echo(json.dumps(summary, default=str, indent=1)) if as_json else report.print_run(summary)
+    summary = terminal.run_summary(settings, monday, top)
+    typer.echo(json.dumps(summary, default=str, indent=1)) if as_json else terminal.print_run(summary)
 
 
 @app.command()
@@ -167,7 +167,7 @@ def backfill(
     Each gets the model that was, or would have been, in force. Where that one was never trained, it is trained now, on what was known
     then. A Monday that cannot be scored stays empty and is named; the others go on. The exit code is that of the worst Monday.
     """
-    from churn_pipeline import report
+    from churn_pipeline import terminal
     from churn_pipeline.runner import rescore_mondays, run_mondays
 
     settings = _settings(home, raw)
@@ -176,12 +176,12 @@ def backfill(
         raise InputError(f"--from {start} lies after --to {end}")
     if model is not None:
         outcome = rescore_mondays(settings, start, end, model, progress=_progress())
-        weeks = report.rescored_weeks(settings, start, end) if not outcome.exit_code else []
+        weeks = terminal.rescored_weeks(settings, start, end) if not outcome.exit_code else []
     else:
         outcome = run_mondays(settings, start, end, progress=_progress())
-        weeks = report.backfill_weeks(settings, outcome.mondays)
+        weeks = terminal.backfill_weeks(settings, outcome.mondays)
     if weeks:
-        typer.echo(json.dumps(weeks, default=str, indent=1)) if as_json else report.print_weeks(weeks)
+        typer.echo(json.dumps(weeks, default=str, indent=1)) if as_json else terminal.print_weeks(weeks)
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
 
@@ -204,14 +204,14 @@ def replay_report(
     Each Monday's list is compared with logistic regression, a rule and chance, all with as many calls. Mondays that are not in the table
     ('churn backfill' fills them) and windows that are still open are shown as such.
     """
-    from churn_pipeline import report
+    from churn_pipeline import terminal
     from churn_pipeline.runner import report_replay
 
     settings = _settings(home)
     found, page = report_replay(
         settings, _monday(settings, first), _monday(settings, last), capacity=capacity, folder=out, waiting=_complain
     )
-    typer.echo(json.dumps(found.to_dict(), indent=1)) if as_json else report.print_replay(found, page)
+    typer.echo(json.dumps(found.to_dict(), indent=1)) if as_json else terminal.print_replay(found, page)
 
 
 @app.command()
@@ -242,14 +242,14 @@ def promote(
 @app.command()
 def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Train, judge and register a model for each target, as of the training Monday of a week."""
-    from churn_pipeline import report
+    from churn_pipeline import terminal
     from churn_pipeline.runner import train_monday
 
     settings = _settings(home)
     outcome, rows = train_monday(settings, _monday(settings, week), user(), progress=_progress())
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
-    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else report.print_models(rows)
+    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else terminal.print_models(rows)
     problems = [f"{row['target']}: {row['reason']}" for row in rows if not row["promoted"]]
     if problems:
         _fail("; ".join(problems), 3)
@@ -258,10 +258,10 @@ def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption 
 @app.command()
 def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List every registered model with its verdict, newest first."""
-    from churn_pipeline import report
+    from churn_pipeline import terminal
 
-    rows = report.model_rows(_settings(home))
-    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else report.print_models(rows)
+    rows = terminal.model_rows(_settings(home))
+    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else terminal.print_models(rows)
 
 
 @app.command()
@@ -299,11 +299,11 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print a published call list, first call first."""
-    from churn_pipeline import report
+    from churn_pipeline import terminal
 
     settings = _settings(home)
-    found = report.call_list(settings, _published_monday(week), top, owner)
-    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else report.print_call_list(found)
+    found = terminal.call_list(settings, _published_monday(week), top, owner)
+    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else terminal.print_call_list(found)
 
 
 @app.command()
@@ -314,10 +314,10 @@ def customer(
     as_json: JsonOption = False,
 ) -> None:
     """Print what is published about one customer: probability, reasons, money, what to do."""
-    from churn_pipeline import report
+    from churn_pipeline import terminal
 
-    found = report.customer(_settings(home), customer_id, _published_monday(week))
-    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else report.print_customer(found)
+    found = terminal.customer(_settings(home), customer_id, _published_monday(week))
+    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else terminal.print_customer(found)
 
 
 @app.command()

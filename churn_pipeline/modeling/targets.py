@@ -39,6 +39,7 @@ class Target:
         required: without a model for it, the week is not published.
         rule: the baseline that a customer-success team would use without any model.
         question: the target in words, completing "the probability that a customer ...".
+        title: heads its part of a page or its panel of a plot.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Target:
     required: bool
     rule: Rule
     question: str
+    title: str
 
     @property
     def horizon_weeks(self) -> int:
@@ -82,6 +84,7 @@ TARGETS: dict[str, Target] = {
             required=True,
             rule=_SILENT,
             question="leaves within the next 30 days",
+            title="Churn within 30 days",
         ),
         Target(
             name="churn_90d",
@@ -92,6 +95,7 @@ TARGETS: dict[str, Target] = {
             required=True,
             rule=_SILENT,
             question="leaves within the next 90 days",
+            title="Churn within 90 days",
         ),
         Target(
             name="expansion_90d",
@@ -102,9 +106,13 @@ TARGETS: dict[str, Target] = {
             required=False,
             rule=_AT_THE_LIMIT,
             question="moves to a higher plan within the next 90 days",
+            title="Expansion within 90 days",
         ),
     )
 }
+
+# As people look at them: the longest horizon of churn first, which the list is ranked by, and expansion last.
+IN_REPORTS = tuple(sorted(TARGETS.values(), key=lambda target: (target.event != "churn", -target.horizon_days)))
 
 
 def target_named(name: str) -> Target:

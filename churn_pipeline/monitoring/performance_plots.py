@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from churn_pipeline.atomic import beside, into_place
-from churn_pipeline.modeling.targets import TARGETS
+from churn_pipeline.modeling.targets import IN_REPORTS, TARGETS
 from churn_pipeline.monitoring.performance import ASSUMPTION
 from churn_pipeline.settings import Settings
 
@@ -27,11 +27,7 @@ SHOWN = {
     "brier_skill": "Brier skill",
     "precision_top_200": "precision, top 200",
 }
-_TITLES = {
-    "churn_90d": "Churn within 90 days",
-    "churn_30d": "Churn within 30 days",
-    "expansion_90d": "Expansion within 90 days",
-}
+_TITLES = {target.name: target.title for target in IN_REPORTS}
 # Blue and vermilion after Okabe and Ito (2008), darkened to a contrast of 4.5 on white, as in the replay report; what they tell
 # apart differs in form too.
 _BAND, _TRUTH, _UNDER, _PROMISE, _INK, _MUTED, _GRID = (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_pipeline.modeling.targets import TARGETS
+from churn_pipeline.modeling.targets import IN_REPORTS, TARGETS
 from churn_pipeline.monitoring.replay import CALLERS, NAMES, RANKINGS, Caller, Ranking, ReplayReport, Week, money
 from churn_pipeline.pages import templates
 
@@ -42,7 +42,7 @@ _LINES: dict[Caller, dict[str, Any]] = {
 }
 _LABELS: dict[Caller, str] = NAMES | {"rule": "the rule", "chance": "chance (expected)"}
 _RANKED: dict[Ranking, str] = {"revenue": "Ranked by revenue at risk", "probability": "Ranked by probability"}
-_HORIZONS = {"churn_90d": "90 days", "churn_30d": "30 days"}
+_HORIZONS = {target.name: f"{target.horizon_days} days" for target in IN_REPORTS if target.event == "churn"}
 
 
 def render(report: ReplayReport) -> str:

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from churn_pipeline import report
+from churn_pipeline import terminal
 from churn_pipeline.delivery.postgres import publish as publishing
 from churn_pipeline.delivery.postgres.connection import READER, connect
 from churn_pipeline.delivery.postgres.forget import forget
@@ -802,7 +802,7 @@ def test_at_risk_is_the_call_list_down_to_high_without_who_is_snoozed_or_held_ou
     publishing.publish(database.url, home)
     listed = [
         row["customer_id"]
-        for row in report.call_list(home, TINY_BEFORE, 1000)["calls"]
+        for row in terminal.call_list(home, TINY_BEFORE, 1000)["calls"]
         if row["risk_tier"] in ("HIGH", "CRITICAL")
     ]
     rows = asked(database, "select customer_id, priority_rank, first_reason from churn.at_risk")

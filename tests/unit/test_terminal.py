@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from churn_pipeline import report
+from churn_pipeline import terminal
 from churn_pipeline.settings import Settings
 
 MONDAY = date(2026, 3, 16)
@@ -56,16 +56,16 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_snoozed_and_the_held_out_are_not_called_and_the_others_keep_their_rank(
     settings: Settings, owner: str | None
 ) -> None:
-    found = report.call_list(settings, MONDAY, 3, owner)
+    found = terminal.call_list(settings, MONDAY, 3, owner)
     assert [(call["customer_id"], call["priority_rank"]) for call in found["calls"]] == [("a", 1), ("d", 4), ("e", 5)]
     assert (found["customers"], found["snoozed"], found["held_out"]) == (5, 1, 1)
 
 
 def test_the_list_says_how_many_it_leaves_out(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    found = report.call_list(settings, MONDAY, 3)
+    found = terminal.call_list(settings, MONDAY, 3)
     for call in found["calls"]:
         call["reasons"] = []
-    report.print_call_list(found)
+    terminal.print_call_list(found)
     assert "Not in the list: 1 snoozed, 1 held out" in capsys.readouterr().out
-    report.print_call_list(found | {"snoozed": 0, "held_out": 0})
+    terminal.print_call_list(found | {"snoozed": 0, "held_out": 0})
     assert "Not in the list" not in capsys.readouterr().out
