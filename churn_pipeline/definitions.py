@@ -83,7 +83,7 @@ def build_defs(
         dbt_stage("dbt_candidates", _CANDIDATES, dbt.manifest, translator, weekly),
         dbt_stage("dbt_predictions", _PREDICTIONS, dbt.manifest, translator, weekly),
         published(keys[_PREDICTIONS], weekly),
-        published_postgres(weekly),
+        published_postgres(keys[_PREDICTIONS], weekly),
         rescores(marts, weekly),
         dbt_stage("dbt_rescored", _RESCORED, dbt.manifest, translator, weekly),
         published_rescored(keys[_RESCORED], weekly),

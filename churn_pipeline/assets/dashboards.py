@@ -2,19 +2,22 @@
 
 import dagster as dg
 
-from churn_pipeline.assets.common import ONE_RUN, PUBLISHED, PUBLISHED_POSTGRES
+from churn_pipeline.assets.common import ONE_RUN, PUBLISHED_POSTGRES
+from churn_pipeline.delivery.publish import published_among
 from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.warehouse import connect
 
 # After everything else, the digest among it: a server that does not answer keeps nobody from their list.
 _AFTER_ALL = {"dagster/priority": "-20"}
 
 
-def published_postgres(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def published_postgres(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     """The asset that publishes to PostgreSQL; without CHURN_PUBLISH_URL it says so and does nothing."""
 
     @dg.asset(
         key=PUBLISHED_POSTGRES,
-        deps=[PUBLISHED],
+        # Not of the publication, which says nothing when one of many Mondays is refused: the others are for dashboards too.
+        deps=[predictions],
         op_tags=_AFTER_ALL,
         group_name="delivery",
         description="Schema churn in PostgreSQL (CHURN_PUBLISH_URL): this run's Mondays, those that PostgreSQL missed and the one after each, "
@@ -30,13 +33,18 @@ def published_postgres(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             return dg.MaterializeResult(
                 metadata={"PostgreSQL": dg.MetadataValue.text("not configured: CHURN_PUBLISH_URL is not set")}
             )
+        if not settings.published_database.is_file():
+            return dg.MaterializeResult(metadata={"PostgreSQL": dg.MetadataValue.text("nothing is published yet")})
         from churn_pipeline.delivery.postgres.publish import publish
 
         with expected_errors():
+            # The warehouse is closed before the server is asked, however long that takes.
+            with connect(settings) as con:
+                mondays = published_among(con, settings, partition_mondays(context))
             done = publish(
                 settings.publish_url.get_secret_value(),
                 settings,
-                partition_mondays(context),
+                mondays,
                 run_id=context.run.run_id,
                 progress=context.log.info,
             )

@@ -3,8 +3,8 @@
 import dagster as dg
 
 from churn_pipeline.assets.common import BEFORE_LAST, ONE_RUN, WEEKLY_REPORT
-from churn_pipeline.resources.home import Home, expected_errors, table_metadata
-from churn_pipeline.scoring.store import approved_mondays
+from churn_pipeline.delivery.publish import published_among
+from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
 from churn_pipeline.warehouse import connect
 
 
@@ -25,14 +25,11 @@ def weekly_report(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> 
         backfill_policy=ONE_RUN,
     )
     def report(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
-        from churn_pipeline.delivery.report.write import not_published, write_reports
+        from churn_pipeline.delivery.report.write import write_reports
 
         settings = home.settings
         with expected_errors(), connect(settings) as con:
-            approved = list(approved_mondays(con))
-            if stale := not_published(con, settings, approved):
-                raise dg.Failure(description=f"no report of {', '.join(map(str, stale))}: written, and not published")
-            done = write_reports(con, settings, approved)
+            done = write_reports(con, settings, published_among(con, settings, partition_mondays(context)))
         return dg.MaterializeResult(
             metadata={
                 "pages": table_metadata(

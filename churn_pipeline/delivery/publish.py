@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from churn_pipeline.atomic import beside, into_place
+from churn_pipeline.errors import ChurnError
 from churn_pipeline.mondays import WEEK
 from churn_pipeline.settings import Settings
 
@@ -85,6 +87,29 @@ def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequenc
         )
         (weeks,) = reader.execute("select count(distinct snapshot_date) from predictions").fetchall()[0]
     return Published(files, rows, weeks)
+
+
+def published_among(con: duckdb.DuckDBPyConnection, settings: Settings, mondays: Sequence[date]) -> list[date]:
+    """Which of some Mondays are published; those that were refused and never had a list are not.
+
+    Args:
+        con: the warehouse, open in this process.
+        settings: the home.
+        mondays: any Mondays, as those of a run.
+
+    Raises:
+        ChurnError: the warehouse has a Monday which the published database lacks, or holds as an earlier run wrote it. What is made
+            from it would say what no table says.
+    """
+    query = "select snapshot_date, any_value(run_id), count(*) from {} where snapshot_date in (select unnest(?::date[])) group by 1"
+    written = con.execute(query.format("policy.predictions"), [list(mondays)]).fetchall()
+    copied: list[tuple[Any, ...]] = []
+    if settings.published_database.is_file():
+        with duckdb.connect(str(settings.published_database), read_only=True) as published:
+            copied = published.execute(query.format("predictions"), [list(mondays)]).fetchall()
+    if stale := sorted(row[0] for row in set(written) - set(copied)):
+        raise ChurnError(f"written, and not published: {', '.join(map(str, stale))}; 'churn run' publishes them")
+    return sorted(row[0] for row in written)
 
 
 def _write_week(con: duckdb.DuckDBPyConnection, folder: Path, snapshot_date: date) -> Path:

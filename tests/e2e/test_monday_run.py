@@ -8,12 +8,15 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
+from pydantic import SecretStr
 
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
 from tests.conftest import MONDAY, Company
 from tests.support.homes import PER_RUN, copy_of, differences, query
+from tests.support.postgres import Database
 
 WEEK = timedelta(days=7)
 
@@ -186,7 +189,7 @@ def test_a_monday_before_any_possible_model_is_refused_and_says_from_when_there_
 
 @pytest.mark.long
 def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
-    company: Company, copied_home: Settings, tmp_path: Path
+    company: Company, copied_home: Settings, tmp_path: Path, database: Database
 ) -> None:
     # The feed dies after Monday's events, for two weeks: a week later the newest event is seven days old, two weeks later fourteen.
     raw = tmp_path / "raw"
@@ -201,14 +204,16 @@ def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
             to '{raw}/usage_events.parquet' (format parquet)
             """
         )
-    settings = copied_home.model_copy(update={"raw": raw})
+    settings = copied_home.model_copy(update={"raw": raw, "publish_url": SecretStr(database.url)})
     outcome = run_mondays(settings, MONDAY, MONDAY + 3 * WEEK)
     assert outcome.exit_code == 2
     assert str(gap_end) in outcome.reason
     assert "usage_events" in outcome.reason
     weeks = published(settings, "select distinct snapshot_date from predictions order by 1")
     assert weeks == [(MONDAY,), (MONDAY + WEEK,), (MONDAY + 3 * WEEK,)]
-    # The report does not wait for a publication without a flaw.
+    # PostgreSQL and the report do not wait for a publication without a flaw.
+    with psycopg.connect(database.url) as con:
+        assert con.execute("select distinct snapshot_date from churn.predictions order by 1").fetchall() == weeks
     pages = {path.stem for path in (settings.published / "report").glob("2*.html")}
     assert {str(MONDAY + WEEK), str(MONDAY + 3 * WEEK)} <= pages
     assert str(gap_end) not in pages

@@ -7,13 +7,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
+from churn_pipeline.assets.common import PUBLISHED_POSTGRES, WEEKLY_REPORT
+from churn_pipeline.definitions import JOB, build_defs
 from churn_pipeline.delivery import publish as publishing
+from churn_pipeline.delivery.report.write import page_of
+from churn_pipeline.errors import ChurnError
+from churn_pipeline.mondays import WEEK
 from churn_pipeline.scoring.policy import SEEDS
 from churn_pipeline.settings import Settings
-from tests.conftest import MONDAY
+from churn_pipeline.warehouse import connect
+from tests.conftest import MONDAY, TINY_BEFORE
 from tests.support.homes import query
 
 COPIED = (
@@ -92,6 +99,20 @@ def test_a_reader_that_was_there_before_keeps_the_old_rows_and_holds_up_nobody(
     )
     assert query(settings.published_database, FINGERPRINT) != before
     assert min(smallest_mrr(settings)) >= 1_000_000
+
+
+def test_what_is_made_from_a_publication_waits_until_the_mondays_are_in_it(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    never = MONDAY - WEEK
+    with pytest.raises(ChurnError, match=f"written, and not published: {MONDAY}"):
+        publishing.published_among(warehouse, settings, [never, MONDAY])
+    publishing.publish(warehouse, settings, [MONDAY])
+    assert publishing.published_among(warehouse, settings, [never, MONDAY]) == [MONDAY]
+    warehouse.execute("update policy.predictions set run_id = 'another'")
+    with pytest.raises(ChurnError, match="not published"):
+        publishing.published_among(warehouse, settings, [MONDAY])
+    assert publishing.published_among(warehouse, settings, [never]) == []
 
 
 def test_killed_before_the_database_is_replaced_the_old_one_is_whole_and_the_next_run_mends_it(
@@ -212,3 +233,21 @@ def test_the_tier_of_a_past_row_can_be_worked_out_from_the_policy_kept_with_it(
         """,
     )
     assert actions == rows
+
+
+def test_the_report_materialized_alone_for_a_past_monday_writes_that_mondays_page(tiny_copy: Settings) -> None:
+    """As from the Dagster UI, after a later run had other Mondays, of which it approved none."""
+    with connect(tiny_copy) as con:
+        con.execute("delete from scoring.approved_mondays")
+    page = page_of(tiny_copy, TINY_BEFORE)
+    page.unlink()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = (
+            build_defs(tiny_copy)
+            .resolve_job_def(JOB)
+            .execute_in_process(
+                partition_key=str(TINY_BEFORE), asset_selection=[WEEKLY_REPORT, PUBLISHED_POSTGRES], instance=instance
+            )
+        )
+    assert result.success
+    assert page.is_file()

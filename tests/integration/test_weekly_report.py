@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from churn_pipeline.delivery.report import page as rendering
 from churn_pipeline.delivery.report.data import read_week
-from churn_pipeline.delivery.report.write import Written, not_published, page_of, write_reports
+from churn_pipeline.delivery.report.write import Written, page_of, write_reports
 from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE
 from tests.support.browser import Watched, opened
@@ -357,15 +357,6 @@ def test_everything_has_a_name_and_every_chart_a_table(desk: Watched) -> None:
     assert page.locator("[role=img]").count() == page.locator("figure:has([role=img]):has(table)").count() >= 4
     ids = re.findall(r'\bid="([^"]+)"', page.content())
     assert len(ids) == len(set(ids))
-
-
-def test_a_monday_that_is_written_and_not_published_is_named(settings: Settings, written: Written) -> None:
-    with duckdb.connect(str(settings.warehouse)) as con:
-        assert not_published(con, settings, [TINY_BEFORE]) == []
-        con.execute("begin")
-        con.execute("update policy.predictions set run_id = 'another'")
-        assert not_published(con, settings, [TINY_BEFORE]) == [TINY_BEFORE]
-        con.execute("rollback")
 
 
 def test_a_damaged_copy_of_the_chart_library_is_made_anew(settings: Settings, written: Written) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -60,23 +59,6 @@ def write_reports(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mond
     index = folder / "index.html"
     replace_bytes(index, render_index(weeks, sorted(there)).encode("utf-8", "replace"))
     return Written(pages, index, lists)
-
-
-def not_published(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mondays: Sequence[date]) -> list[date]:
-    """Which of some Mondays the published database lacks, or holds as an earlier run wrote them: a page would say what no table says.
-
-    Args:
-        warehouse: the warehouse.
-        settings: the home.
-        mondays: Mondays that are in the warehouse's predictions.
-    """
-    query = "select snapshot_date, any_value(run_id), count(*) from {} where snapshot_date in (select unnest(?::date[])) group by 1"
-    written = warehouse.execute(query.format("policy.predictions"), [list(mondays)]).fetchall()
-    copied: list[tuple[Any, ...]] = []
-    if settings.published_database.is_file():
-        with duckdb.connect(str(settings.published_database), read_only=True) as published:
-            copied = published.execute(query.format("predictions"), [list(mondays)]).fetchall()
-    return sorted(row[0] for row in set(written) - set(copied))
 
 
 def page_of(settings: Settings, monday: date) -> Path:
