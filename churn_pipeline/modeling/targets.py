@@ -40,6 +40,8 @@ class Target:
         rule: the baseline that a customer-success team would use without any model.
         question: the target in words, completing "the probability that a customer ...".
         title: heads its part of a page or its panel of a plot.
+        probability_column: of the predictions table.
+        version_column: of the predictions table; the model version behind the probability.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Target:
     rule: Rule
     question: str
     title: str
+    probability_column: str
+    version_column: str
 
     @property
     def horizon_weeks(self) -> int:
@@ -85,6 +89,8 @@ TARGETS: dict[str, Target] = {
             rule=_SILENT,
             question="leaves within the next 30 days",
             title="Churn within 30 days",
+            probability_column="churn_probability_30d",
+            version_column="churn_30d_model_version",
         ),
         Target(
             name="churn_90d",
@@ -96,6 +102,8 @@ TARGETS: dict[str, Target] = {
             rule=_SILENT,
             question="leaves within the next 90 days",
             title="Churn within 90 days",
+            probability_column="churn_probability_90d",
+            version_column="churn_90d_model_version",
         ),
         Target(
             name="expansion_90d",
@@ -107,6 +115,8 @@ TARGETS: dict[str, Target] = {
             rule=_AT_THE_LIMIT,
             question="moves to a higher plan within the next 90 days",
             title="Expansion within 90 days",
+            probability_column="expansion_propensity",
+            version_column="expansion_model_version",
         ),
     )
 }

@@ -20,12 +20,6 @@ from churn_pipeline.modeling.targets import TARGETS, Target
 from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves, starts_quarter
 from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
 
-# Of policy.predictions: where a target's probability and the version behind it stand.
-_COLUMNS = {
-    "churn_30d": ("churn_probability_30d", "churn_30d_model_version"),
-    "churn_90d": ("churn_probability_90d", "churn_90d_model_version"),
-    "expansion_90d": ("expansion_propensity", "expansion_model_version"),
-}
 # Saves and holdout are about churn in a quarter, which is also how long somebody is held out.
 _LONG = TARGETS["churn_90d"]
 _CREATE = """
@@ -205,7 +199,7 @@ def _outcomes(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> p
 
 
 def _predictions(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> pd.DataFrame:
-    probability, version = _COLUMNS[target.name]
+    probability, version = target.probability_column, target.version_column
     return con.execute(
         f"""
         select customer_id, plan_tier, {probability} as probability, {version} as version
