@@ -4,8 +4,9 @@ A replay lands and builds once, trains each training Monday once and scores each
 
     (one landing and mart build) + (training Mondays) x (one training) + (weeks) x (one scoring),
 
-each part measured in this very run, on the same machine, from Dagster's record of the steps. The replay also starts a process, parses
-the dbt project and fits the first opponent, which the sum leaves out. Over 1.2 the exit code is 1.
+each part measured in this very run, on the same machine, from Dagster's record of the steps. The replay also parses the dbt project and
+fits the first opponent, which the sum leaves out. What follows a publication (monitoring, the report, Data Docs) is in neither side of
+the first ratio; the second has it in both, once a week in the sum. If either is over 1.2 the exit code is 1.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ BOUND = 1.2
 WEEK = timedelta(days=7)
 BUILD = ("raw", "landing", "build_plan", "dbt_features", "marts")
 TRAIN = ("models",)
+SCORE = ("score", "scoring", "dbt_candidates", "policy", "dbt_predictions", "published")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Measured:
     build: float
     train: float
     score: float
+    after: float
 
 
 def measured(settings: Settings, first: date, last: date) -> Measured:
@@ -47,12 +50,11 @@ def measured(settings: Settings, first: date, last: date) -> Measured:
     wall = time.perf_counter() - began
     if outcome.exit_code:
         sys.exit(f"the run failed: {outcome.reason}")
-    seconds = {"build": 0.0, "train": 0.0, "score": 0.0}
+    seconds = {"build": 0.0, "train": 0.0, "score": 0.0, "after": 0.0}
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         for step in instance.get_run_step_stats(outcome.run_id):
-            part = (
-                "build" if step.step_key.startswith(BUILD) else "train" if step.step_key.startswith(TRAIN) else "score"
-            )
+            parts = {"build": BUILD, "train": TRAIN, "score": SCORE}
+            part = next((name for name, steps in parts.items() if step.step_key.startswith(steps)), "after")
             seconds[part] += (step.end_time or 0) - (step.start_time or 0)
     return Measured(wall, **seconds)
 
@@ -90,16 +92,22 @@ def main() -> int:
         (f"one training Monday, three targets (x {trainings})", one.train),
         (f"one scoring, audit and publication (x {asked.weeks})", one.score),
         ("sum of the parts", floor),
+        (f"one monitoring and report (x {asked.weeks}, second ratio only)", one.after),
         (f"replay of {asked.weeks} weeks, wall", replay.wall),
         ("  of which landing and marts", replay.build),
         ("  of which training", replay.train),
         ("  of which scoring to publication", replay.score),
+        ("  of which monitoring and report", replay.after),
     ]
     for name, seconds in rows:
-        print(f"{name:<58} {seconds:8.1f} s")
-    ratio = replay.wall / floor
-    print(f"{'replay / sum of the parts (bound ' + str(BOUND) + ')':<58} {ratio:8.2f}")
-    return int(ratio > BOUND)
+        print(f"{name:<62} {seconds:8.1f} s")
+    ratios = {
+        "to publication": (replay.wall - replay.after) / floor,
+        "whole": replay.wall / (floor + asked.weeks * one.after),
+    }
+    for name, ratio in ratios.items():
+        print(f"{f'replay / sum of the parts, {name} (bound {BOUND})':<62} {ratio:8.2f}")
+    return int(max(ratios.values()) > BOUND)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ WEEK = timedelta(days=7)
 # Version numbers count registrations, so they say in which order models were made. Which model it was is compared by its training Monday.
 VERSIONS = ("churn_30d_model_version", "churn_90d_model_version", "expansion_model_version")
 
+# They compare with the list of the Monday before.
+CHANGES = ("previous_risk_tier", "probability_change", "model_changed")
+
 
 def replayed(home_at: Callable[..., Settings], company: Company, *ranges: tuple[date, date]) -> Settings:
     settings = home_at(company.raw, company.until, **TINY)
@@ -72,8 +75,31 @@ def test_overlapping_replays_in_any_order_give_the_same_rows_from_the_same_model
     both = ours.keys() & theirs.keys()
     assert len(both) >= 6
     assert {key: ours[key] for key in both} == {key: theirs[key] for key in both}
+    for home in (forwards, backwards):
+        trained = query(home.warehouse, "select target, labels_closed_by, count(*) from ledger.promotions group by all")
+        assert {count for *_, count in trained} == {1}, "a registered model was trained again"
     # What only one of them has are trainings that a refusal led to, or the other made because its first Monday needed them.
     assert {key[1] for key in both} >= {date(2026, 4, 13), date(2026, 5, 11), date(2026, 6, 8)}
+
+
+def test_where_a_replay_begins_only_what_changed_since_the_week_before_is_unknown(
+    tiny_company: Company, home_at: Callable[..., Settings]
+) -> None:
+    first, last = TINY_MONDAY - 2 * WEEK, TINY_MONDAY
+    whole = replayed(home_at, tiny_company, (first - 2 * WEEK, last))
+    part = replayed(home_at, tiny_company, (first, last))
+    without = (*PER_RUN, *VERSIONS)
+    later = differences(
+        whole.warehouse, part.warehouse, "policy.predictions", f"snapshot_date > '{first}'", without=without
+    )
+    assert later["rows"] > 500
+    assert (later["only_left"], later["only_right"]) == (0, 0)
+    there = f"snapshot_date = '{first}'"
+    same = differences(whole.warehouse, part.warehouse, "policy.predictions", there, without=(*without, *CHANGES))
+    assert same["rows"] > 200
+    assert (same["only_left"], same["only_right"]) == (0, 0)
+    unknown = " and ".join(f"{column} is null" for column in CHANGES)
+    assert query(part.warehouse, f"select distinct {unknown} from policy.predictions where {there}") == [(True,)]
 
 
 def test_a_week_before_any_possible_model_stays_empty_and_says_why_while_the_others_go_on(
