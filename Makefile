@@ -21,8 +21,10 @@ run: setup  ## Run this Monday; simulates a company where data/raw is empty
 postgres:  ## Find PostgreSQL's server for the tests; install Debian's package where absent and root
 	@scripts/postgres.sh >/dev/null
 
+# A file of tests stays with one worker, which builds its homes once. Each worker takes up to 2 GB.
+WORKERS ?= 2
 test: setup postgres chromium  ## Run the tests (under ten minutes on two cores)
-	.venv/bin/pytest
+	.venv/bin/pytest -n $(WORKERS) --dist loadfile
 
 test-long: setup postgres  ## Run the tests that take longer: model quality on whole companies, and real data
 	.venv/bin/pytest -m long
@@ -33,7 +35,7 @@ test-faults: setup postgres  ## Break things for real: full disk, held and damag
 test-daemon: setup  ## Dagster's web server and daemon as processes: a backfill, the queue, the schedule over a DST change
 	.venv/bin/pytest -m faults tests/faults/test_daemon.py
 
-test-kills: setup  ## kill -9 at every stage and at fifty random moments (half an hour)
+test-kills: setup  ## kill -9 at every stage and at fifty random moments (forty minutes)
 	.venv/bin/pytest -m faults tests/faults/test_kills.py
 
 stack-test: setup postgres  ## Run docker-compose.yml without Docker: its services as processes, a Monday through the daemon, read back through SQL
@@ -42,7 +44,7 @@ stack-test: setup postgres  ## Run docker-compose.yml without Docker: its servic
 env:  ## Write .env for docker compose, with new passwords
 	@scripts/env.sh
 
-bench: setup  ## Measure what a replay costs beside its parts (minutes)
+bench: setup  ## Measure what a replay costs beside its parts (twelve minutes)
 	.venv/bin/python -W ignore -m benchmarks.replay
 
 lint: setup  ## Check format, style, types and SQL

@@ -30,7 +30,7 @@ STAGES = {
     "predictions": ("dbt_predictions", 0.3),
     "publish": ("published", 0.05),
 }
-# Fifty take half an hour on two cores.
+# Fifty take half an hour on two cores, the stages ten minutes.
 MOMENTS = int(os.environ.get("CHURN_TEST_KILLS", "50"))
 
 
