@@ -38,7 +38,7 @@ def published_postgres(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition
         from churn_pipeline.delivery.postgres.publish import publish
 
         with expected_errors():
-            # The warehouse is closed before the server is asked, however long that takes.
+            # Whoever publishes to PostgreSQL by hand needs no warehouse; here it says what of this run may be copied.
             with connect(settings) as con:
                 mondays = published_among(con, settings, partition_mondays(context))
             done = publish(
