@@ -129,11 +129,15 @@ def append(con: duckdb.DuckDBPyConnection, row: LedgerRow) -> LedgerRow:
 
 
 def model_for(con: duckdb.DuckDBPyConnection, target: str, monday: date) -> LedgerRow | None:
-    """The model for a Monday: the newest promotion in force by then that saw no label closing later. None where there is none."""
+    """The model for a Monday: the newest promotion in force by then that saw no label closing later. None where there is none.
+
+    Of those in force from the same Monday on, what a person decided stands, whether it was written before or after the training of that
+    Monday; else the last one written.
+    """
     found = _rows(
         con,
         "target = ? and promoted and effective_from <= ? and labels_closed_by <= ? "
-        "order by effective_from desc, seq desc limit 1",
+        f"order by effective_from desc, (metrics ->> '{DECISION}') is not null desc, seq desc limit 1",
         [target, monday, monday],
     )
     return found[0] if found else None

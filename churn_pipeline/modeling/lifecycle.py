@@ -129,6 +129,12 @@ def train(
         settings.tracking_uri,
     )
     progress(f"{target.name}: version {version}, {'promoted' if verdict.promoted else 'refused'}: {verdict.reason}")
+    standing = ledger.model_for(con, target.name, training_monday)
+    if standing is not None and standing.is_decision and standing.effective_from == training_monday:
+        progress(
+            f"{target.name}: version {standing.version} is in force from {training_monday} on nevertheless, because {standing.who} "
+            f"decided so: {standing.reason}"
+        )
     return Trained(row, result)
 
 
@@ -206,6 +212,9 @@ def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Ta
     That is the newest one on the grid; where its model is refused, the one before it, and so on to a model that is in force. Each
     verdict depends on its training Monday alone, so the answer is the same whatever was trained before.
 
+    Where a person's version is in force it is the oldest one: each is judged against that version until one takes its place, so they
+    are made in their order.
+
     A registered version settles its training Monday. That there could be no model holds for the data it was said of: other facts
     make it worth another look.
     """
@@ -213,14 +222,11 @@ def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Ta
     for row in ledger.history(con, target.name):
         by_monday.setdefault(row.labels_closed_by, []).append(row)
     reigning = ledger.model_for(con, target.name, monday)
-    for day in reversed(chain(con, settings, target, monday)):
-        if reigning is not None and reigning.effective_from > day:
-            return None
+    days = [day for day in chain(con, settings, target, monday) if reigning is None or day >= reigning.effective_from]
+    for day in days if reigning is not None and reigning.is_decision else days[::-1]:
         rows = [row for row in by_monday.get(day, []) if row.is_training]
         if not rows or (rows[-1].version is None and _may_be_otherwise(con, settings, rows[-1])):
             return day
-        if reigning is not None and reigning.effective_from == day:
-            return None
     return None
 
 
@@ -299,13 +305,14 @@ def _opponent(
     models: ModelStore,
     progress: Callable[[str], None],
 ) -> ScoringModel | None:
-    """The model that a new one has to stand up to: what a person put in force, else the one of the training Monday before.
+    """The model that a new one has to stand up to: what a person put in force before, else the one of the training Monday before.
 
     Not whatever is in force: that was promoted against the one before it, and so on, so every verdict would hang on all trainings
     since the data began, and on where somebody started. The former training's model is a function of the data. It is read from
     the registry or, where nobody needed it so far, fitted again to the same bits.
     """
-    reigning = ledger.model_for(con, target.name, training_monday)
+    # What a person decides about this very Monday stands on it whatever the verdict, and is written before or after the training.
+    reigning = ledger.model_for(con, target.name, training_monday - mondays.WEEK)
     if reigning is not None and reigning.is_decision:
         return models.load(reigning)
     # On the grid, also for an extra training: whether there was another extra one before it is an accident of one home.

@@ -17,7 +17,7 @@ from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.runner import decide_model, report_replay, rescore_mondays, run_mondays
 from churn_pipeline.settings import Settings
 from tests.conftest import TINY, TINY_BEFORE, TINY_MONDAY, Company
-from tests.support.homes import PER_RUN, copy_of, differences, query
+from tests.support.homes import PER_RUN, at_noon_of, copy_of, differences, query
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -238,6 +238,54 @@ def test_a_rollback_is_used_by_the_next_run_and_leaves_earlier_weeks_as_they_wer
     assert run_mondays(settings, TINY_MONDAY).exit_code == 0
     found = differences(replayed_home.warehouse, settings.warehouse, "policy.predictions", without=PER_RUN)
     assert (found["only_left"], found["only_right"]) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def two_models(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
+    """A home with a training before TINY_BEFORE and one before that, TINY_MONDAY's still to come; the version of the older 30-day one."""
+    settings = copy_of(tiny_home, tmp_path_factory.mktemp("two") / "home")
+    outcome = run_mondays(settings, TINY_MONDAY - 6 * WEEK)
+    assert outcome.exit_code == 0, outcome.reason
+    ((version,),) = query(
+        settings.warehouse,
+        f"select version from ledger.promotions where target = 'churn_30d' and labels_closed_by = '{TINY_MONDAY - 8 * WEEK}'",
+    )
+    return settings, version
+
+
+def test_on_a_training_monday_a_decision_stands_whether_it_is_made_before_the_run_or_after_it(
+    two_models: tuple[Settings, str], tmp_path: Path
+) -> None:
+    home, older = two_models
+    before, after = (copy_of(home, tmp_path / name) for name in ("before", "after"))
+    said: list[str] = []
+    assert run_mondays(after, TINY_MONDAY).exit_code == 0
+    for settings in (before, after):
+        decide_model(settings, "churn_30d", older, decision="rollback", reason="too many alarms", who="ana")
+        assert run_mondays(settings, TINY_MONDAY, progress=said.append).exit_code == 0
+        assert in_force(settings, TINY_MONDAY)[0] == older
+    assert f"version {older} is in force from {TINY_MONDAY} on nevertheless, because ana decided so" in "".join(said)
+    found = differences(before.warehouse, after.warehouse, "policy.predictions", without=PER_RUN)
+    assert (found["only_left"], found["only_right"]) == (0, 0)
+    # The training was made and judged against the same model.
+    ours, theirs = verdicts(before), verdicts(after)
+    assert ours == theirs
+    assert ("churn_30d", TINY_MONDAY) in ours
+    # It holds for the weeks after, and a replay of an earlier one knows nothing of it.
+    next_week = at_noon_of(before, TINY_MONDAY + WEEK)
+    assert run_mondays(next_week, TINY_BEFORE, TINY_MONDAY + WEEK).exit_code == 0
+    assert [in_force(before, TINY_MONDAY + n * WEEK)[0] == older for n in (-1, 0, 1)] == [False, True, True]
+
+
+def test_a_decision_of_an_earlier_monday_is_what_the_next_training_is_compared_with(
+    two_models: tuple[Settings, str], tmp_path: Path
+) -> None:
+    home, older = two_models
+    settings = copy_of(home, tmp_path / "home")
+    earlier = at_noon_of(settings, TINY_BEFORE)
+    decide_model(earlier, "churn_30d", older, decision="rollback", reason="too many alarms", who="ana")
+    assert run_mondays(settings, TINY_MONDAY).exit_code == 0
+    assert f"the model of {TINY_MONDAY - 8 * WEEK}" in verdicts(settings)["churn_30d", TINY_MONDAY][1]
 
 
 def test_a_decision_about_a_model_needs_a_reason_a_version_and_something_to_change(replayed_home: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import duckdb
@@ -52,3 +53,9 @@ def copy_of(settings: Settings, home: Path) -> Settings:
     """A copy of a whole home, with settings that point at it."""
     shutil.copytree(settings.home, home)
     return Settings(**settings.model_dump(include=settings.model_fields_set) | {"home": home})
+
+
+def at_noon_of(settings: Settings, monday: date) -> Settings:
+    """The same home with its clock at another Monday."""
+    noon = datetime.combine(monday, time(12), UTC)
+    return Settings(**settings.model_dump(include=settings.model_fields_set) | {"now": noon})
