@@ -53,8 +53,8 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
             dg.AssetCheckSpec(
                 TRAINED,
                 asset=key,
-                description="Fails when a training that was due could not be made because MLflow is not there. Scoring goes on with "
-                "the model in force; the next run makes up for it.",
+                description="Fails when a training that was due could not be made because MLflow is not there. This Monday is scored "
+                "with the model in force, past ones that need it are refused; the next run makes up for the training.",
             )
         ],
     )

@@ -64,10 +64,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 try:
                     if day in failed:
                         raise InputError("; ".join(f"{check.check}: {check.detail}" for check in failed[day]))
-                    chosen = lifecycle.models_for(con, home.settings, day)
-                    scored, stamp = _score(
-                        con, home, models, chosen, day, version, context.run.run_id, home.scoring_mode(day)
-                    )
+                    mode = home.scoring_mode(day)
+                    chosen = lifecycle.models_for(con, home.settings, day, replayed=mode == "as_of")
+                    scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, mode)
                 except ChurnError as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(

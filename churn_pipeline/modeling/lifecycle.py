@@ -255,15 +255,31 @@ def history_needed(con: duckdb.DuckDBPyConnection, settings: Settings, snapshots
     return sorted(day - step * cadence * mondays.WEEK for day in due for step in range(_STEPS_BACK + 1))
 
 
-def models_for(con: duckdb.DuckDBPyConnection, settings: Settings, snapshot_date: date) -> dict[str, LedgerRow]:
+def models_for(
+    con: duckdb.DuckDBPyConnection, settings: Settings, snapshot_date: date, *, replayed: bool = False
+) -> dict[str, LedgerRow]:
     """The model for a Monday, by target; a target that is not required is absent when there is none.
 
+    Args:
+        con: the warehouse.
+        settings: the home.
+        snapshot_date: the Monday.
+        replayed: it is a past one. This Monday's list does not wait for a training that could not be made, and takes the model before.
+            A past one would keep another model than the one for it, and no later run would come back to it.
+
     Raises:
-        RefusedError: there is none for a required target; the message says why, and from which Monday there could be one.
+        RefusedError: there is none for a required target, or, replayed, a training that decides about one is still to be made; the
+            message says why, and from which Monday there could be one.
     """
     chosen = {}
     for target in TARGETS.values():
         row = ledger.model_for(con, target.name, snapshot_date)
+        due = next_training(con, settings, target, snapshot_date) if replayed else None
+        if due is not None and (row is None or row.effective_from < due):
+            raise RefusedError(
+                f"there is no model {target.name} for {snapshot_date}: its training as of {due} was not made. The check of "
+                f"models/{target.name} says why; run this Monday again once it can be"
+            )
         if row is not None:
             chosen[target.name] = row
         elif target.required:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from churn_pipeline.mondays import WEEK
 from churn_pipeline.runner import run_mondays, train_monday
 from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
-from tests.support.homes import copy_of, query
+from tests.support.homes import at_noon_of, copy_of, query
 from tests.support.processes import BIN, churn, environment, in_namespace
 
 
@@ -57,6 +58,43 @@ def test_on_a_training_monday_without_the_store_the_list_comes_out_and_the_train
     shutil.move(tiny_copy.home / "elsewhere", tiny_copy.mlflow_home)
     assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
     assert {row[2] for row in trainings(tiny_copy)} > {row[2] for row in before}
+
+
+def test_without_the_store_a_past_monday_whose_training_is_missing_is_refused_and_the_others_of_the_range_come_out(
+    tiny_copy: Settings, reference: Settings
+) -> None:
+    """Scored with the model before, it would keep another one than a replay with the store gives it, for good."""
+    this_monday = TINY_MONDAY + WEEK
+    later = at_noon_of(tiny_copy, this_monday)
+    before, known = published(later, TINY_BEFORE), trainings(later)
+    shutil.move(later.mlflow_home, later.home / "elsewhere")
+    found = churn(later, "backfill", "--from", str(TINY_BEFORE), "--to", str(this_monday))
+    assert found.returncode == 3, found.stderr
+    missing = f"its training as of {TINY_MONDAY} was not made"
+    assert f"{TINY_MONDAY}: there is no model churn_30d for {TINY_MONDAY}: {missing}" in found.stderr
+    assert "churn_90d version 1 comes from the copy in" in found.stderr
+    assert trainings(later) == known
+    assert published(later, TINY_BEFORE) == before
+    assert published(later, TINY_MONDAY) == []
+    assert {row[3] for row in published(later, this_monday)} == {"1"}
+    runs = query(
+        later.published_database,
+        """
+        select snapshot_date, scoring_mode, status, exit_code, reason from runs
+        where run_id = (select arg_max(run_id, recorded_at) from runs) order by 1
+        """,
+    )
+    assert [row[:4] for row in runs] == [
+        (TINY_BEFORE, "as_of", "published", 0),
+        (TINY_MONDAY, "as_of", "refused", 3),
+        (this_monday, "live", "published", 0),
+    ]
+    assert missing in runs[1][4]
+    # It is back: the refused Monday is run again, with its own model.
+    later.mlflow_home.rmdir()
+    shutil.move(later.home / "elsewhere", later.mlflow_home)
+    assert run_mondays(later, TINY_MONDAY).exit_code == 0
+    assert published(later, TINY_MONDAY) == published(reference, TINY_MONDAY)
 
 
 def test_asked_to_train_without_the_store_it_fails_and_says_why(tiny_copy: Settings) -> None:
