@@ -36,5 +36,9 @@ class RegistryError(ChurnError):
     """MLflow cannot be reached, cannot be written to, or does not hold what the ledger names."""
 
 
+class UnbuiltError(ChurnError):
+    """The feature marts do not hold what a training learns from; the next run builds it."""
+
+
 class PostgresError(ChurnError):
     """PostgreSQL for dashboards cannot be reached, refuses, or failed on the way; what it held before is still there."""

@@ -14,6 +14,7 @@ from churn_pipeline.assets.common import (
     SNAPSHOTS_TO_BUILD,
     landing_key,
 )
+from churn_pipeline.assets.models import FORCE_TAG
 from churn_pipeline.contract import TABLES
 from churn_pipeline.features.plan import code_version, write_plan
 from churn_pipeline.features.quality import create_tables
@@ -78,7 +79,7 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                 requested,
                 history_weeks=settings.history_weeks,
                 code=code_version(settings.dbt_project),
-                training=lifecycle.history_needed(con, settings, requested),
+                training=lifecycle.history_needed(con, settings, requested, forced=FORCE_TAG in context.run.tags),
             )
         if found.code_changed:
             context.log.warning("The feature SQL changed since the marts were built: they are built from scratch.")

@@ -9,7 +9,7 @@ import duckdb
 
 from churn_pipeline.assets.common import ONE_RUN, model_key
 from churn_pipeline.delivery import announce
-from churn_pipeline.errors import RefusedError, RegistryError
+from churn_pipeline.errors import RefusedError, RegistryError, UnbuiltError
 from churn_pipeline.modeling import ledger, lifecycle, plots
 from churn_pipeline.modeling.fit import TrainingResult
 from churn_pipeline.modeling.ledger import LedgerRow
@@ -53,8 +53,9 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
             dg.AssetCheckSpec(
                 TRAINED,
                 asset=key,
-                description="Fails when a training that was due could not be made because MLflow is not there. This Monday is scored "
-                "with the model in force, past ones that need it are refused; the next run makes up for the training.",
+                description="Fails when a training that was due could not be made because MLflow is not there, or because the "
+                "marts do not reach back far enough for it. This Monday is scored with the model in force, past ones that need it are "
+                "refused; the next run makes up for the training.",
             )
         ],
     )
@@ -63,20 +64,23 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
         forced = FORCE_TAG in context.run.tags
         rows: list[tuple[Any, ...]] = []
         seen: dict[str, Any] = {}
-        unmade = None
+        unmade: list[str] = []
         with expected_errors(), connect(settings) as con:
             ledger.create(con)
             asked = partition_mondays(context)
             for monday in _due(con, settings, target, asked, forced):
                 try:
                     row, result = _train(context, con, settings, target, monday)
-                except RegistryError as error:
+                except (RegistryError, UnbuiltError) as error:
                     if forced:
                         raise
                     # The list of this Monday does not depend on a new model.
-                    unmade = f"{target.name} could not be trained as of {monday}: {error}"
-                    context.log.warning(unmade)
-                    break
+                    unmade.append(f"{target.name} could not be trained as of {monday}: {error}")
+                    context.log.warning(unmade[-1])
+                    if isinstance(error, RegistryError):
+                        # Neither can the others, and a server that is gone is not asked for each of them.
+                        break
+                    continue
                 rows.append((monday, row.version, row.promoted, row.reason))
                 if (told := announce.spoken_of(settings, context.run.tags)) is not None:
                     said = announce.announce_training(
@@ -99,9 +103,9 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
         yield dg.AssetCheckResult(
             asset_key=key,
             check_name=TRAINED,
-            passed=unmade is None,
+            passed=not unmade,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=unmade,
+            description="; ".join(unmade) or None,
         )
 
     return model
@@ -113,8 +117,8 @@ def _due(
     """The training Mondays to train, one after the other: whether there is a next one can depend on the verdict on the last."""
     if forced:
         yield training_monday(asked[-1], settings.training_cadence_weeks)
+    last = None
     for day in asked:
-        last = None
         # What could not be made twice in a row is left for the next run.
         while (monday := lifecycle.next_training(con, settings, target, day)) is not None and monday != last:
             yield monday

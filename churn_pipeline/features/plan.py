@@ -119,12 +119,10 @@ def write_plan(
             con.execute("insert into control.code values (?)", [code])
 
         needed = needed_snapshots(requested, history_weeks, first_mart_monday(con), training)
-        prints = {day: f"{code}:{value}" for day, value in fingerprints(con, needed).items()}
-        built = _built(con)
-        stale = [day for day in needed if any(built.get((mart, day)) != prints[day] for mart in MARTS)]
+        stale = unbuilt(con, needed, code)
 
-        _replace(con, "snapshots_to_build", "snapshot_date", [(day, prints[day]) for day in stale])
-        _replace(con, "mondays_to_test", "snapshot_date", [(day, prints.get(day, "")) for day in {*stale, *requested}])
+        _replace(con, "snapshots_to_build", "snapshot_date", stale.items())
+        _replace(con, "mondays_to_test", "snapshot_date", (dict.fromkeys(requested, "") | stale).items())
         con.execute(
             f"""
             create or replace table control.days_to_build as
@@ -147,6 +145,22 @@ def write_plan(
         con.execute("rollback")
         raise
     return BuildPlan(tuple(stale), len(needed) - len(stale), days, code_changed)
+
+
+def unbuilt(con: duckdb.DuckDBPyConnection, needed: Iterable[date], code: str) -> dict[date, str]:
+    """Those of some Mondays whose features are missing or were built from other facts or other SQL.
+
+    Args:
+        con: the warehouse, after landing.
+        needed: the Mondays.
+        code: :func:`code_version` of the feature SQL.
+
+    Returns:
+        Monday to the fingerprint that it has to be built with, oldest first.
+    """
+    built = _built(con)
+    prints = {day: f"{code}:{value}" for day, value in fingerprints(con, needed).items()}
+    return {day: value for day, value in prints.items() if any(built.get((mart, day)) != value for mart in MARTS)}
 
 
 def _built(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, date], str]:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from churn_pipeline import mondays
 from churn_pipeline.contract import fingerprint
-from churn_pipeline.errors import InputError, RefusedError, RegistryError
+from churn_pipeline.errors import InputError, RefusedError, RegistryError, UnbuiltError
 from churn_pipeline.features import frames
-from churn_pipeline.features.plan import first_mart_monday
+from churn_pipeline.features.plan import code_version, first_mart_monday, needed_snapshots, unbuilt
 from churn_pipeline.modeling import ledger, registry
 from churn_pipeline.modeling.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.modeling.evaluate import Estimate
@@ -31,7 +31,8 @@ from churn_pipeline.settings import Settings
 
 CHAMPION = "champion"
 
-# Trainings before the first one due that the marts keep history for. Two in a row are refused now and then, eight are not.
+# Trainings before the first one due that the marts keep history for. Two in a row are refused now and then, eight hardly ever; then the
+# next run goes on from there.
 _STEPS_BACK = 8
 
 
@@ -67,6 +68,7 @@ def train(
     Raises:
         RefusedError: there can be no model: too little time, or too few positive customers.
         RegistryError: MLflow is gone, is read-only, or is not the one that holds the ledger's models.
+        UnbuiltError: the marts do not hold all that it learns from.
     """
     for row in reversed(ledger.history(con, target.name)):
         if row.version is not None:
@@ -242,11 +244,21 @@ def _may_be_otherwise(con: duckdb.DuckDBPyConnection, settings: Settings, refusa
     return said_of != (fingerprint(con, refusal.labels_closed_by), _asked_of(settings))
 
 
-def history_needed(con: duckdb.DuckDBPyConnection, settings: Settings, snapshots: Sequence[date]) -> list[date]:
+def history_needed(
+    con: duckdb.DuckDBPyConnection, settings: Settings, snapshots: Sequence[date], *, forced: bool = False
+) -> list[date]:
     """Training Mondays whose history the marts have to hold for some Mondays to be scored: those that are still to be trained, with
-    room for the ones before them that a refusal leads to."""
+    room for the ones before them that a refusal leads to.
+
+    Args:
+        con: the warehouse, after landing.
+        settings: the home.
+        snapshots: the Mondays.
+        forced: the training Monday of the newest of them is trained as well, whether or not it has a model.
+    """
     cadence = settings.training_cadence_weeks
-    due = {
+    due = {mondays.training_monday(max(snapshots), cadence)} if forced else set()
+    due |= {
         training
         for target in TARGETS.values()
         for day in snapshots
@@ -301,6 +313,13 @@ def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
     if in_mart is None:
         raise RefusedError(f"no model: {target.name} has no snapshot to learn from")
     # Counted from the training Monday, not from what happens to be in the mart, so that a model is the same whenever it is made.
+    # Whoever steps back over many refusals would come to where a fresh home's marts begin, and an old one's go on.
+    needed = needed_snapshots([training_monday], settings.history_weeks, first_mart_monday(con))
+    if missing := unbuilt(con, needed, code_version(settings.dbt_project)):
+        raise UnbuiltError(
+            f"{len(missing)} of the {len(needed)} Mondays from {needed[0]} on are not in the feature marts as they should be, the first is "
+            f"{min(missing)}; the next run builds them"
+        )
     first = max(in_mart, training_monday - settings.history_weeks * mondays.WEEK)
     twin, refit = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
     whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span is not None]

@@ -14,9 +14,10 @@ import pytest
 from churn_pipeline.assets.common import PUBLISHED
 from churn_pipeline.errors import InputError, RefusedError
 from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.runner import decide_model, report_replay, rescore_mondays, run_mondays
+from churn_pipeline.runner import decide_model, report_replay, rescore_mondays, run_mondays, train_monday
 from churn_pipeline.settings import Settings
-from tests.conftest import TINY, TINY_BEFORE, TINY_MONDAY, Company
+from churn_pipeline.simulate import Simulation, simulate, write
+from tests.conftest import TINY, TINY_BEFORE, TINY_MONDAY, TINY_UNTIL, Company
 from tests.support.homes import PER_RUN, at_noon_of, copy_of, differences, query
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -286,6 +287,45 @@ def test_a_decision_of_an_earlier_monday_is_what_the_next_training_is_compared_w
     decide_model(earlier, "churn_30d", older, decision="rollback", reason="too many alarms", who="ana")
     assert run_mondays(settings, TINY_MONDAY).exit_code == 0
     assert f"the model of {TINY_MONDAY - 8 * WEEK}" in verdicts(settings)["churn_30d", TINY_MONDAY][1]
+
+
+def test_where_many_trainings_are_refused_a_fresh_home_comes_to_the_verdicts_of_an_old_one(
+    home_at: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """The marts of a fresh home begin where the trainings that it was asked for first do. One that lies further back waits for the next
+    run and does not learn from less."""
+    write(simulate(Simulation(customers=400, weeks=76, until=TINY_UNTIL, seed=5)), tmp_path)
+    weekly = TINY | {"training_cadence_weeks": 1, "min_train_churners": 10_000}
+    old, fresh = (home_at(tmp_path / "raw", TINY_UNTIL, **weekly) for _ in range(2))
+    asked = TINY_UNTIL - WEEK
+    assert run_mondays(old, asked - 12 * WEEK).exit_code == 3
+    assert run_mondays(old, asked).exit_code == 3
+    outcome = run_mondays(fresh, asked)
+    assert outcome.exit_code == 3
+    # Nine were made: the one that was due, and the eight before it that there is history for.
+    assert f"its training as of {asked - 9 * WEEK} was not made" in outcome.reason
+    expected, found = verdicts(old), verdicts(fresh)
+    assert found == {key: expected[key] for key in found}
+    assert min(day for _, day in found) == asked - 8 * WEEK
+    assert run_mondays(fresh, asked).exit_code == 3
+    found = verdicts(fresh)
+    assert found == {key: expected[key] for key in found}
+    assert min(day for _, day in found) < asked - 12 * WEEK
+
+
+def test_a_training_that_is_made_again_after_the_features_changed_learns_from_the_same_weeks(
+    replayed_home: Settings, tmp_path: Path
+) -> None:
+    """Marts of another version are built from scratch, and for a Monday after the training's they would begin later."""
+    settings = at_noon_of(copy_of(replayed_home, tmp_path / "home"), TINY_MONDAY + WEEK)
+    with duckdb.connect(str(settings.warehouse)) as con:
+        con.execute("update control.code set version = 'another'")
+    outcome, rows = train_monday(settings, TINY_MONDAY + WEEK, "ana")
+    assert outcome.exit_code == 0, outcome.reason
+    expected = verdicts(replayed_home)
+    assert len(rows) == len(TARGETS)
+    for row in rows:
+        assert (row["promoted"], row["reason"], row["metrics"]["model_sha256"]) == expected[row["target"], TINY_MONDAY]
 
 
 def test_a_decision_about_a_model_needs_a_reason_a_version_and_something_to_change(replayed_home: Settings) -> None:
