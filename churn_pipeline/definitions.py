@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -25,10 +25,11 @@ from churn_pipeline.assets.report import weekly_report
 from churn_pipeline.assets.scores import rescores, scores
 from churn_pipeline.checks.edges import feeds_check, landing_quality_check
 from churn_pipeline.checks.mondays import features_check, predictions_check, raised_check
+from churn_pipeline.delivery.publish import newest_published
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.resources.dbt import DbtProject
-from churn_pipeline.resources.home import NoValues, home_resource
+from churn_pipeline.resources.home import PARTITION_TAG, RANGE_END_TAG, NoValues, home_resource, mondays_of
 from churn_pipeline.sensors import all_sensors
 from churn_pipeline.settings import Settings
 
@@ -154,18 +155,39 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
         name=SCHEDULE,
         cron_schedule=settings.schedule_cron,
         execution_timezone=settings.timezone,
-        description="Every Monday at 8 AM, for that Monday (CHURN_SCHEDULE_CRON, CHURN_TIMEZONE). A Monday that was missed because the "
-        "machine was off is run when it is back.",
+        description="Every Monday at 8 AM, for that Monday (CHURN_SCHEDULE_CRON, CHURN_TIMEZONE), and for those that were missed since the "
+        f"newest published one because the machine was off, of the last {mondays.CATCH_UP}.",
         # Whoever starts the daemon wants Mondays to be scored; it can be stopped in the UI.
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
-    def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         day = mondays.latest_monday(context.scheduled_execution_time, settings.timezone)
-        return monday_request(day)
+        recent = [day - weeks * mondays.WEEK for weeks in range(mondays.CATCH_UP, -1, -1)]
+        # Dagster itself makes up for one tick only, the newest.
+        missed = mondays.missed(day, newest_published(settings), asked_for(context.instance, recent))
+        return [monday_request(one) for one in (*missed, day)]
 
     return tick
 
 
+def asked_for(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
+    """Which Mondays the Monday job was started for, by whomever and whatever became of it.
+
+    Args:
+        instance: Dagster's record of runs, which can be read while a run holds the warehouse.
+        days: consecutive Mondays; a range counts when it ends on one of them.
+    """
+    # One that a tick created and did not get to submit counts only once the tick, which is repeated, has submitted it.
+    begun = [status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.NOT_STARTED]
+    names = [day.isoformat() for day in days]
+    return {
+        day
+        for tag in (PARTITION_TAG, RANGE_END_TAG)
+        for run in instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=begun, tags={tag: names}))
+        for day in mondays_of(run.tags)
+    }
+
+
 def monday_request(day: date) -> dg.RunRequest:
-    """The run of one Monday; its key lets a Monday be requested once, however often the schedule ticks for it."""
+    """The run of one Monday. By its key a tick that is repeated after an interruption does not start it twice."""
     return dg.RunRequest(run_key=f"{JOB}:{day}", partition_key=day.isoformat())

@@ -3,7 +3,7 @@ hours never appear here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,8 @@ from churn_pipeline.errors import InputError
 WEEK = timedelta(days=7)
 # The Monday that the training grid counts from.
 GRID_EPOCH = date(1970, 1, 5)
+# Mondays that a machine which was off makes up for by itself: a month and a little. After more, somebody should choose the range.
+CATCH_UP = 5
 
 
 def is_monday(day: date) -> bool:
@@ -56,6 +58,22 @@ def mondays(start: date, end: date) -> Iterator[date]:
     while day < end:
         yield day
         day += WEEK
+
+
+def missed(latest: date, newest_published: date | None, asked_for: Collection[date]) -> list[date]:
+    """The Mondays before ``latest`` that nobody asked for since the newest published one, oldest first.
+
+    Only the last CATCH_UP Mondays are looked at. A Monday that was asked for and refused, or that failed, was not missed.
+
+    Args:
+        latest: the Monday that is due by itself.
+        newest_published: None where nothing was ever published; such a home has missed nothing.
+        asked_for: Mondays that a run was made for, whatever became of it.
+    """
+    if newest_published is None:
+        return []
+    first = max(newest_published + WEEK, latest - CATCH_UP * WEEK)
+    return [day for day in mondays(first, latest) if day not in asked_for]
 
 
 def week_index(monday: date) -> int:

@@ -112,6 +112,13 @@ def published_among(con: duckdb.DuckDBPyConnection, settings: Settings, mondays:
     return sorted(row[0] for row in written)
 
 
+def newest_published(settings: Settings) -> date | None:
+    """The newest published Monday, or None, by the names of the files: a tool that opened the database to write in it locks others
+    out, and nobody can lock a name."""
+    folders = (path.parent.name for path in (settings.published / "predictions").glob("snapshot_date=*/*.parquet"))
+    return max((date.fromisoformat(name.removeprefix("snapshot_date=")) for name in folders), default=None)
+
+
 def _write_week(con: duckdb.DuckDBPyConnection, folder: Path, snapshot_date: date) -> Path:
     final = folder / f"snapshot_date={snapshot_date}" / "predictions.parquet"
     final.parent.mkdir(parents=True, exist_ok=True)

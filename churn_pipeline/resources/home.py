@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXIT_CODE = "exit_code"
+# Dagster's own tags.
+PARTITION_TAG = "dagster/partition"
+RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,17 @@ def run_mondays(context: dg.AssetCheckExecutionContext, settings: Settings) -> l
 
     Dagster wants such a check to have no partitions either, so it is not told them, while the run is.
     """
-    tags = context.run.tags
-    if "dagster/partition" in tags:
-        return [date.fromisoformat(tags["dagster/partition"])]
-    if "dagster/asset_partition_range_start" in tags:
-        first, last = (date.fromisoformat(tags[f"dagster/asset_partition_range_{edge}"]) for edge in ("start", "end"))
+    return mondays_of(context.run.tags) or [mondays.latest_monday(settings.clock(), settings.timezone)]
+
+
+def mondays_of(tags: Mapping[str, str]) -> list[date]:
+    """The Mondays that a run is for by its tags, oldest first: one, a range, or none."""
+    if PARTITION_TAG in tags:
+        return [date.fromisoformat(tags[PARTITION_TAG])]
+    if RANGE_END_TAG in tags:
+        first, last = (date.fromisoformat(tags[tag]) for tag in (RANGE_START_TAG, RANGE_END_TAG))
         return list(mondays.mondays(first, last + mondays.WEEK))
-    return [mondays.latest_monday(settings.clock(), settings.timezone)]
+    return []
 
 
 def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:

@@ -56,6 +56,18 @@ def graph(defs: dg.Definitions) -> dg.AssetGraph:
     return defs.resolve_asset_graph()
 
 
+@pytest.fixture(scope="module")
+def dagster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
+        yield instance
+
+
+def requests(settings: Settings, dagster: dg.DagsterInstance, at: datetime) -> list[dg.RunRequest]:
+    """What the schedule asks for at a tick, oldest Monday first."""
+    schedule = monday_schedule(settings, dg.define_asset_job(JOB))
+    return schedule(dg.build_schedule_context(instance=dagster, scheduled_execution_time=at))
+
+
 def lines(graph: dg.AssetGraph) -> Iterator[str]:
     for key in sorted(graph.get_all_asset_keys()):
         node = graph.get(key)
@@ -202,25 +214,55 @@ def test_cron_and_zone_of_the_schedule_are_settings(monkeypatch: pytest.MonkeyPa
         datetime(2026, 3, 22, 23, 59),
     ],
 )
-def test_a_tick_asks_for_the_monday_of_its_own_time(tmp_path: Path, zone: str, at: datetime) -> None:
+def test_a_tick_asks_for_the_monday_of_its_own_time(
+    tmp_path: Path, dagster: dg.DagsterInstance, zone: str, at: datetime
+) -> None:
     settings = Settings(home=tmp_path, timezone=zone)
     instant = at.replace(tzinfo=ZoneInfo(zone)).astimezone(ZoneInfo("UTC"))
-    request = monday_schedule(settings, dg.define_asset_job(JOB))(
-        dg.build_schedule_context(scheduled_execution_time=instant)
-    )
+    (request,) = requests(settings, dagster, instant)
     assert request.partition_key == "2026-03-16"
     assert weekly(settings).get_partition_keys(current_time=instant)[-1] == "2026-03-16"
 
 
-def test_a_monday_is_requested_once_and_the_next_one_anew(tmp_path: Path) -> None:
-    schedule = monday_schedule(Settings(home=tmp_path), dg.define_asset_job(JOB))
-    days = [16, 17, 23, 30]
-    requests = [
-        schedule(dg.build_schedule_context(scheduled_execution_time=datetime(2026, 3, day, 8, tzinfo=ZoneInfo("UTC"))))
-        for day in days
+def test_a_monday_is_requested_under_one_key_whichever_tick_asks_and_the_next_one_under_another(
+    tmp_path: Path, dagster: dg.DagsterInstance
+) -> None:
+    keys = [
+        request.run_key
+        for day in (16, 17, 23, 30)
+        for request in requests(Settings(home=tmp_path), dagster, datetime(2026, 3, day, 8, tzinfo=ZoneInfo("UTC")))
     ]
-    assert requests[0].run_key == requests[1].run_key
-    assert len({request.run_key for request in requests}) == 3
+    assert len(keys) == 4
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+def test_a_tick_asks_first_for_the_mondays_that_were_missed_and_for_none_that_was_refused_or_is_under_way(
+    tmp_path: Path, dagster: dg.DagsterInstance
+) -> None:
+    settings = Settings(home=tmp_path)
+    week = settings.published / "predictions" / "snapshot_date=2026-02-02"
+    week.mkdir(parents=True)
+    (week / "predictions.parquet").touch()
+    job = dg.GraphDefinition(name=JOB).to_job()
+
+    def asked() -> list[str | None]:
+        at = datetime(2026, 3, 16, 8, tzinfo=ZoneInfo("UTC"))
+        return [request.partition_key for request in requests(settings, dagster, at)]
+
+    def run(status: dg.DagsterRunStatus, job: dg.JobDefinition = job, **tags: str) -> None:
+        dagster.create_run_for_job(job, status=status, tags={f"dagster/{name}": day for name, day in tags.items()})
+
+    assert asked() == ["2026-02-09", "2026-02-16", "2026-02-23", "2026-03-02", "2026-03-09", "2026-03-16"]
+    # Neither a training nor what a tick was interrupted at is a run of the Monday.
+    run(dg.DagsterRunStatus.SUCCESS, dg.GraphDefinition(name=TRAINING_JOB).to_job(), partition="2026-02-09")
+    run(dg.DagsterRunStatus.NOT_STARTED, partition="2026-02-09")
+    assert len(asked()) == 6
+    run(dg.DagsterRunStatus.FAILURE, partition="2026-02-16")
+    run(dg.DagsterRunStatus.STARTED, partition="2026-03-09")
+    assert asked() == ["2026-02-09", "2026-02-23", "2026-03-02", "2026-03-16"]
+    run(dg.DagsterRunStatus.FAILURE, asset_partition_range_start="2026-02-16", asset_partition_range_end="2026-03-02")
+    assert asked() == ["2026-02-09", "2026-03-16"]
 
 
 def test_a_value_that_an_asset_returns_is_refused_and_never_pickled(defs: dg.Definitions, tmp_path: Path) -> None:

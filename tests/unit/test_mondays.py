@@ -56,3 +56,34 @@ def test_the_mondays_of_a_range_are_all_and_only_those_in_it(start: date, end: d
 )
 def test_a_monday_begins_at_midnight_of_the_configured_zone(instant: datetime, zone: str, expected: date) -> None:
     assert mondays.latest_monday(instant, zone) == expected
+
+
+MONDAY = date(2026, 11, 16)
+
+
+def weeks_ago(*weeks: int) -> list[date]:
+    return [MONDAY - number * mondays.WEEK for number in weeks]
+
+
+@pytest.mark.parametrize(
+    ("published", "asked_for", "missed"),
+    [
+        (1, [], []),
+        (2, [], [1]),
+        (4, [], [3, 2, 1]),
+        (0, [], []),
+        (4, [2], [3, 1]),
+        (4, [3, 2, 1], []),
+        (52, [], [5, 4, 3, 2, 1]),
+        (52, [5, 4, 3, 2], [1]),
+    ],
+)
+def test_what_was_missed_is_every_monday_since_the_newest_published_that_nobody_asked_for_and_five_at_most(
+    published: int, asked_for: list[int], missed: list[int]
+) -> None:
+    (newest,) = weeks_ago(published)
+    assert mondays.missed(MONDAY, newest, weeks_ago(*asked_for)) == weeks_ago(*missed)
+
+
+def test_a_home_that_never_published_has_missed_nothing() -> None:
+    assert mondays.missed(MONDAY, None, []) == []
