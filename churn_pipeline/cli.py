@@ -176,7 +176,7 @@ def backfill(
         raise InputError(f"--from {start} lies after --to {end}")
     if model is not None:
         outcome = rescore_mondays(settings, start, end, model, progress=_progress())
-        weeks = terminal.rescored_weeks(settings, start, end) if not outcome.exit_code else []
+        weeks = terminal.rescored_weeks(settings, outcome.run_id, outcome.mondays)
     else:
         outcome = run_mondays(settings, start, end, progress=_progress())
         weeks = terminal.backfill_weeks(settings, outcome.mondays)

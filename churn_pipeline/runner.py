@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,7 +49,7 @@ class Outcome:
     Attributes:
         exit_code: 0 when every Monday asked for is published; 2 bad input, 3 refused, 1 anything else.
         reason: one sentence for each thing that went wrong; empty when nothing did.
-        mondays: what became of each Monday, as far as the run got.
+        mondays: what became of each Monday, as far as the run got; of a re-scoring only those that were refused.
     """
 
     run_id: str
@@ -110,8 +110,7 @@ def run_mondays(
     tags = {QUIET_TAG: "true"} if quiet else {}
     result = _execute(settings, JOB, first, last, tags, progress, overrides)
     spoken_of: list[runs.RunRow] = []
-    # A run that never got the home's lock has nothing in the ledger, and asking there would wait for the same holder again.
-    if any(event.event_type_value == "STEP_START" for event in result.all_events):
+    if _got_the_lock(result):
         with connect(settings) as con:
             spoken_of = runs.of_run(con, result.run_id)
     if refused := [row for row in spoken_of if row.status == "refused"]:
@@ -129,6 +128,8 @@ def rescore_mondays(
 ) -> Outcome:
     """Scores the Mondays from ``first`` to ``last`` again with a model of somebody's choice, into predictions_rescored.
 
+    Each is judged by itself. Those that were refused are in the outcome, and not in the ledger of runs.
+
     Args:
         settings: the home.
         first: a Monday.
@@ -137,9 +138,24 @@ def rescore_mondays(
         progress: called with a sentence as the run goes on.
     """
     from churn_pipeline.definitions import RESCORING_JOB
+    from churn_pipeline.notes import is_own
+    from churn_pipeline.scoring import store
 
     config = {"ops": {"scoring__rescores": {"config": {"model": model}}}}
-    return _outcome(_execute(settings, RESCORING_JOB, first, last, {}, progress, {}, config), ["published_rescored"])
+    result = _execute(settings, RESCORING_JOB, first, last, {}, progress, {}, config)
+    refused: list[runs.RunRow] = []
+    if _got_the_lock(result):
+        with connect(settings) as con:
+            # A run that asked for a model that is not there has scored nothing.
+            if is_own(con, "scores", result.run_id):
+                now = settings.clock().astimezone(UTC).replace(tzinfo=None)
+                refused = [
+                    runs.RunRow(
+                        result.run_id, row.snapshot_date, store.RESCORED, "refused", 0, row.reason, row.exit_code, now
+                    )
+                    for row in store.refusals(con, result.run_id)
+                ]
+    return replace(_outcome(result, ["published_rescored"]), mondays=tuple(refused))
 
 
 def train_monday(
@@ -251,6 +267,12 @@ def _execute(
         if progress is not None and said.state != "nothing":
             progress(str(said))
     return result
+
+
+def _got_the_lock(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a run has done anything. One that never got the home's lock has said nothing of any Monday, and asking the warehouse would
+    wait for the same holder again."""
+    return any(event.event_type_value == "STEP_START" for event in result.all_events)
 
 
 def _outcome(result: dg.ExecuteInProcessResult, must_materialize: list[str]) -> Outcome:

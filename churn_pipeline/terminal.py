@@ -201,7 +201,10 @@ def backfill_weeks(settings: Settings, mondays: Sequence[RunRow]) -> list[dict[s
     figures: dict[date, dict[str, Any]] = {}
     if settings.published_database.exists() and mondays:
         figures = _figures_of(
-            settings.published_database, "predictions", mondays[0].snapshot_date, mondays[-1].snapshot_date
+            settings.published_database,
+            "predictions",
+            "snapshot_date between ? and ?",
+            [mondays[0].snapshot_date, mondays[-1].snapshot_date],
         )
     return [
         {
@@ -215,16 +218,28 @@ def backfill_weeks(settings: Settings, mondays: Sequence[RunRow]) -> list[dict[s
     ]
 
 
-def rescored_weeks(settings: Settings, first: date, last: date) -> list[dict[str, Any]]:
-    """The re-scored Mondays of a range with their figures."""
-    found = _figures_of(settings.rescored_database, "predictions_rescored", first, last)
-    return [
+def rescored_weeks(settings: Settings, run_id: str, refused: Sequence[RunRow]) -> list[dict[str, Any]]:
+    """What became of the Mondays that a run was asked to score again: the figures of those it did, the reasons of the others."""
+    figures: dict[date, dict[str, Any]] = {}
+    if settings.rescored_database.exists():
+        figures = _figures_of(settings.rescored_database, "predictions_rescored", "run_id = ?", [run_id])
+    weeks = [
         {"snapshot_date": day, "status": "rescored", "scoring_mode": "rescored", **row, "reason": ""}
-        for day, row in found.items()
+        for day, row in figures.items()
     ]
+    weeks += [
+        {
+            "snapshot_date": row.snapshot_date,
+            "status": row.status,
+            "scoring_mode": row.scoring_mode,
+            "reason": row.reason,
+        }
+        for row in refused
+    ]
+    return sorted(weeks, key=lambda week: week["snapshot_date"])
 
 
-def _figures_of(database: Path, table: str, first: date, last: date) -> dict[date, dict[str, Any]]:
+def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> dict[date, dict[str, Any]]:
     with duckdb.connect(str(database), read_only=True) as con:
         rows = _rows(
             con,
@@ -234,9 +249,9 @@ def _figures_of(database: Path, table: str, first: date, last: date) -> dict[dat
                    coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
                    any_value(churn_30d_model_version) as churn_30d_model_version,
                    any_value(churn_90d_model_version) as churn_90d_model_version
-            from {table} where snapshot_date between ? and ? group by 1 order by 1
+            from {table} where {where} group by 1 order by 1
             """,
-            [first, last],
+            values,
         )
     return {row.pop("snapshot_date"): row for row in rows}
 

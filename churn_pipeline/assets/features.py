@@ -20,7 +20,8 @@ from churn_pipeline.features.plan import code_version, write_plan
 from churn_pipeline.features.quality import create_tables
 from churn_pipeline.modeling import lifecycle
 from churn_pipeline.monitoring.interventions import write_holdout
-from churn_pipeline.resources.home import Home, expected_errors, partition_mondays
+from churn_pipeline.notes import Note, require_own, sign
+from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, root_run
 from churn_pipeline.warehouse import connect
 
 
@@ -71,6 +72,7 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         settings = home.settings
         with expected_errors(), connect(settings) as con:
             create_tables(con)
+            sign(con, "plan", root_run(context))
             requested = partition_mondays(context)
             live = [day for day in requested if home.scoring_mode(day) == "live"]
             write_holdout(con, settings.holdout_share, live[0] if live else None)
@@ -104,9 +106,24 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 
 
 def dbt_stage(
-    name: str, select: str, manifest: Mapping[str, Any], translator: Translator, weekly: dg.PartitionsDefinition
+    name: str,
+    select: str,
+    manifest: Mapping[str, Any],
+    translator: Translator,
+    weekly: dg.PartitionsDefinition,
+    *,
+    goes_on_from: Note | None = None,
 ) -> dg.AssetsDefinition:
-    """A part of the dbt project as assets, one a model. dbt runs in several parts because Python's work lies in between."""
+    """A part of the dbt project as assets, one a model. dbt runs in several parts because Python's work lies in between.
+
+    Args:
+        name: of the step.
+        select: dbt's selection.
+        manifest: the parsed project.
+        translator: makes assets of its nodes.
+        weekly: the partitions.
+        goes_on_from: the note that says on which Mondays the models work; it has to be this run's.
+    """
 
     @dbt_assets(
         name=name,
@@ -117,6 +134,10 @@ def dbt_stage(
         backfill_policy=ONE_RUN,
     )
     def stage(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        # Seeds are the same whatever is planned, and a backfill of assets may load them in a run of their own.
+        if goes_on_from is not None and any(key.path[0] != "seeds" for key in context.selected_asset_keys):
+            with expected_errors(), connect(home.settings) as con:
+                require_own(con, goes_on_from, root_run(context))
         yield from home.dbt.build(context, translator)
 
     return stage

@@ -36,7 +36,7 @@ from churn_pipeline.monitoring.outcomes import quality_of
 from churn_pipeline.monitoring.plots import drift as drift_plot
 from churn_pipeline.monitoring.triggers import Judgement, Training, judge, propose
 from churn_pipeline.monitoring.weeks import week_of
-from churn_pipeline.resources.home import Home, expected_errors, picture, table_metadata
+from churn_pipeline.resources.home import Home, expected_errors, picture, root_run, table_metadata
 from churn_pipeline.scoring.store import scored_mondays
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
@@ -70,7 +70,7 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         newest: list[DriftReport] = []
         with expected_errors(), connect(settings) as con:
             models = ModelStore(settings)
-            for day in scored_mondays(con):
+            for day in scored_mondays(con, root_run(context)):
                 found = _drift_of(con, settings, models, day, context.log.warning)
                 store.write_drift(con, day, found, context.run.run_id)
                 newest = [report for _, report in found]
@@ -117,7 +117,7 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         rows = []
         asked_for = None
         with expected_errors(), connect(settings) as con:
-            for day in scored_mondays(con):
+            for day in scored_mondays(con, root_run(context)):
                 found = judge(day, store.drift_verdicts(con, day), quality_of(con, day))
                 store.write_judgement(con, found, context.run.run_id)
                 rows.append((day, found.drift, "; ".join(f"{name}: {why}" for name, why in found.under.items())))

@@ -9,8 +9,16 @@ from churn_pipeline.assets.common import ONE_RUN, PUBLISHED, RESCORED_COPY, RESC
 from churn_pipeline.delivery import runs
 from churn_pipeline.delivery.publish import publish, publish_rescored
 from churn_pipeline.delivery.summary import tier_counts
-from churn_pipeline.resources.home import EXIT_CODE, Home, expected_errors, partition_mondays, table_metadata
-from churn_pipeline.scoring.store import approved_mondays
+from churn_pipeline.resources.home import (
+    EXIT_CODE,
+    Home,
+    expected_errors,
+    failure_of,
+    partition_mondays,
+    root_run,
+    table_metadata,
+)
+from churn_pipeline.scoring.store import Refusal, approved_mondays, refusals
 from churn_pipeline.warehouse import connect
 
 VERDICT = "every_monday_is_published"
@@ -50,7 +58,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
         run_id = context.run.run_id
         asked = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
-            approved = approved_mondays(con)
+            approved = approved_mondays(con, root_run(context))
             # Recorded before the copy is made, so that the copy can say of itself which run it is from.
             runs.record(
                 con,
@@ -116,7 +124,8 @@ def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -
         key=RESCORED_COPY,
         deps=[rescored],
         group_name=RESCORING,
-        description="HOME/data/published/rescored.duckdb, table predictions_rescored. Nothing else of what is published is touched.",
+        description="HOME/data/published/rescored.duckdb, table predictions_rescored. Nothing else of what is published is touched. Fails the "
+        "run, naming the Mondays, when one of those asked for was refused; the others are there.",
         kinds={"duckdb"},
         partitions_def=weekly,
         backfill_policy=ONE_RUN,
@@ -125,17 +134,25 @@ def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -
         context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
     ) -> dg.MaterializeResult:
         with expected_errors(), connect(home.settings) as con:
-            approved = approved_mondays(con, "predictions_rescored")
+            approved = approved_mondays(con, root_run(context), "predictions_rescored")
+            refused = refusals(con, root_run(context))
+            spoken_of = {*approved, *(row.snapshot_date for row in refused)}
+            refused += [
+                Refusal(day, "nothing was scored for it", 1)
+                for day in partition_mondays(context)
+                if day not in spoken_of
+            ]
             publish_rescored(con, home.settings)
-        if missing := [str(day) for day in partition_mondays(context) if day not in approved]:
-            raise dg.Failure(
-                description=f"not scored again: {', '.join(missing)}; the audit's result stands in control.monday_checks"
-            )
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": sum(approved.values()),
-                "database": dg.MetadataValue.path(home.settings.rescored_database),
-            }
-        )
+        metadata = {"database": dg.MetadataValue.path(home.settings.rescored_database)}
+        if refused:
+            # A result of the asset would stand for every Monday of the run.
+            for day, customers in approved.items():
+                context.log_event(
+                    dg.AssetMaterialization(
+                        RESCORED_COPY, partition=day.isoformat(), metadata={"dagster/row_count": customers, **metadata}
+                    )
+                )
+            raise failure_of(refused)
+        return dg.MaterializeResult(metadata={"dagster/row_count": sum(approved.values()), **metadata})
 
     return publish_rescored_mondays

@@ -1,6 +1,6 @@
 """Scoring: every active customer of every Monday of the run, with the model for that Monday."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 import dagster as dg
@@ -12,13 +12,14 @@ from churn_pipeline.delivery import runs
 from churn_pipeline.errors import ChurnError, InputError, RefusedError
 from churn_pipeline.features import quality
 from churn_pipeline.features.frames import scoring_frame
+from churn_pipeline.features.plan import code_version, unbuilt
 from churn_pipeline.modeling import lifecycle
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.store import ModelStore
 from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.mondays import WEEK
-from churn_pipeline.resources.home import EXIT_CODE, Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.resources.home import Home, expected_errors, failure_of, partition_mondays, root_run, table_metadata
 from churn_pipeline.scoring import store
 from churn_pipeline.scoring.policy import keep_seeds
 from churn_pipeline.scoring.score import ScoredMonday, score_monday
@@ -56,14 +57,14 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         models = ModelStore(home.settings)
         rows, refused = [], []
         with expected_errors(), connect(home.settings) as con:
-            store.begin_run(con)
+            store.begin_run(con, root_run(context))
             version = keep_seeds(con, home.settings.dbt_project, home.now())
             asked = partition_mondays(context)
-            failed = quality.stored_failures(con, "features", asked)
+            unusable = _unusable(con, home, asked)
             for day in asked:
                 try:
-                    if day in failed:
-                        raise InputError("; ".join(f"{check.check}: {check.detail}" for check in failed[day]))
+                    if day in unusable:
+                        raise unusable[day]
                     mode = home.scoring_mode(day)
                     chosen = lifecycle.models_for(con, home.settings, day, replayed=mode == "as_of")
                     scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, mode)
@@ -91,11 +92,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         for notice in models.notices:
             context.log.warning(notice)
         if not rows:
-            raise dg.Failure(
-                description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused),
-                metadata={EXIT_CODE: max(row.exit_code for row in refused)},
-                allow_retries=False,
-            )
+            raise failure_of(refused)
         yield dg.MaterializeResult(
             asset_key=SCORES,
             metadata={
@@ -141,26 +138,49 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
         context: dg.AssetExecutionContext, config: Rescore, home: dg.ResourceParam[Home]
     ) -> dg.MaterializeResult:
         models = ModelStore(home.settings)
-        rows = []
+        rows, refused = [], []
         with expected_errors(), connect(home.settings) as con:
             chosen = lifecycle.models_named(con, home.settings, config.model)
-            store.begin_run(con)
+            store.begin_run(con, root_run(context))
             version = keep_seeds(con, home.settings.dbt_project, home.now())
-            for day in partition_mondays(context):
-                scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, store.RESCORED)
+            asked = partition_mondays(context)
+            unusable = _unusable(con, home, asked)
+            for day in asked:
+                try:
+                    if day in unusable:
+                        raise unusable[day]
+                    scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, store.RESCORED)
+                except ChurnError as error:
+                    context.log.warning(f"{day} is refused: {error}")
+                    refused.append(store.Refusal(day, str(error), error.exit_code))
+                    continue
                 store.write(con, scored, stamp)
                 rows.append((day, scored.scores.num_rows, day < stamp.labels_closed_by))
                 context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored again")
+            store.refuse(con, refused)
         for notice in models.notices:
             context.log.warning(notice)
+        if not rows:
+            raise failure_of(refused)
         return dg.MaterializeResult(
             metadata={
                 "models": dg.MetadataValue.json({name: row.version for name, row in chosen.items()}),
                 "Mondays": table_metadata(["Monday", "customers", "the model had seen labels from after it"], rows),
+                "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
             }
         )
 
     return rescore
+
+
+def _unusable(con: duckdb.DuckDBPyConnection, home: Home, asked: Sequence[date]) -> dict[date, ChurnError]:
+    """Why some Mondays cannot be scored by any model: they failed a check, or their features are not those of the landed data."""
+    found: dict[date, ChurnError] = {
+        day: RefusedError(f"the features of {day} are missing or out of date; run 'churn backfill' for it first")
+        for day in unbuilt(con, asked, code_version(home.settings.dbt_project))
+    }
+    failed = quality.stored_failures(con, "features", asked)
+    return found | {day: InputError(quality.reason(checks)) for day, checks in failed.items()}
 
 
 def _score(
@@ -175,8 +195,6 @@ def _score(
 ) -> tuple[ScoredMonday, store.Stamp]:
     loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
     frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
-    if not len(frames["churn_90d"]):
-        raise RefusedError(f"the feature mart does not hold {day}; run 'churn backfill' for it first")
     before = scoring_frame(con, TARGETS["churn_90d"], day - WEEK)
     scored = score_monday(day, loaded, frames, before)
     versions = {name: str(row.version) for name, row in chosen.items()}

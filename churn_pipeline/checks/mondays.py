@@ -9,8 +9,9 @@ from churn_pipeline.assets.common import SCORES
 from churn_pipeline.checks.edges import candidate_results
 from churn_pipeline.delivery import runs
 from churn_pipeline.features import quality
-from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
-from churn_pipeline.scoring.store import approve, raised_results, rescored, scored_mondays
+from churn_pipeline.notes import require_own
+from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, root_run, table_metadata
+from churn_pipeline.scoring.store import Refusal, approve, raised_results, refuse, rescored, scored_mondays
 from churn_pipeline.warehouse import connect
 
 
@@ -33,6 +34,7 @@ def features_check(
     ) -> dg.AssetCheckResult:
         requested = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
+            require_own(con, "plan", root_run(context))
             tested = [
                 day for (day,) in con.execute("select snapshot_date from control.mondays_to_test order by 1").fetchall()
             ]
@@ -61,21 +63,24 @@ def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) 
         name="every_monday_is_publishable",
         # Blocking makes what follows wait for it. Its failures are warnings, which stop nothing.
         blocking=True,
-        description="One result per Monday, stored in control.monday_checks. Only Mondays that pass replace published rows.",
+        description="One result per Monday, stored in control.monday_checks unless the Monday is scored again with another model. Only "
+        "Mondays that pass replace rows.",
         partitions_def=weekly,
     )
     def every_monday_is_publishable(
         context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
     ) -> dg.AssetCheckResult:
         with expected_errors(), connect(home.settings) as con:
-            scored = scored_mondays(con)
+            scored = scored_mondays(con, root_run(context))
             judged, samples = candidate_results(con, home, scored)
             results = [*quality.test_results(con, scored, home.dbt.failure_relations("prediction_candidates")), *judged]
-            quality.store(con, "predictions", results, run_id=context.run.run_id, now=home.now())
             failed = quality.failures(results)
             approve(con, [day for day in scored if day not in failed])
-            # A Monday that is scored again with another model was not asked to be published.
-            if not rescored(con):
+            if rescored(con):
+                # The stored verdict and the ledger are about what is published, which a Monday scored again was not asked to be.
+                refuse(con, [Refusal(day, quality.reason(checks), 1) for day, checks in failed.items()])
+            else:
+                quality.store(con, "predictions", results, run_id=context.run.run_id, now=home.now())
                 runs.record(con, [_refused(home, context.run.run_id, day, checks) for day, checks in failed.items()])
         return _result(scored, failed, len(results), samples)
 
@@ -95,7 +100,7 @@ def raised_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
     ) -> dg.AssetCheckResult:
         with expected_errors(), connect(home.settings) as con:
-            scored = scored_mondays(con)
+            scored = scored_mondays(con, root_run(context))
             results = raised_results(con)
             quality.store(con, "scores", results, run_id=context.run.run_id, now=home.now())
         return _result(scored, quality.failures(results), len(results))
@@ -104,8 +109,7 @@ def raised_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
 
 
 def _refused(home: Home, run_id: str, day: date, checks: Sequence[quality.MondayCheck]) -> runs.RunRow:
-    reason = "; ".join(f"{check.check}: {check.detail}" for check in checks)
-    return runs.RunRow(run_id, day, home.scoring_mode(day), "refused", 0, reason, 1, home.now())
+    return runs.RunRow(run_id, day, home.scoring_mode(day), "refused", 0, quality.reason(checks), 1, home.now())
 
 
 def _result(

@@ -8,7 +8,7 @@ an unchanged past costs nothing, and a run that was killed is simply continued.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -119,7 +119,8 @@ def write_plan(
             con.execute("insert into control.code values (?)", [code])
 
         needed = needed_snapshots(requested, history_weeks, first_mart_monday(con), training)
-        stale = unbuilt(con, needed, code)
+        prints = _prints(con, needed, code)
+        stale = _stale(con, prints)
 
         _replace(con, "snapshots_to_build", "snapshot_date", stale.items())
         _replace(con, "mondays_to_test", "snapshot_date", (dict.fromkeys(requested, "") | stale).items())
@@ -147,19 +148,27 @@ def write_plan(
     return BuildPlan(tuple(stale), len(needed) - len(stale), days, code_changed)
 
 
-def unbuilt(con: duckdb.DuckDBPyConnection, needed: Iterable[date], code: str) -> dict[date, str]:
+def unbuilt(con: duckdb.DuckDBPyConnection, snapshots: Iterable[date], code: str) -> dict[date, str]:
     """Those of some Mondays whose features are missing or were built from other facts or other SQL.
 
     Args:
         con: the warehouse, after landing.
-        needed: the Mondays.
+        snapshots: any Mondays.
         code: :func:`code_version` of the feature SQL.
 
     Returns:
         Monday to the fingerprint that it has to be built with, oldest first.
     """
+    return _stale(con, _prints(con, snapshots, code))
+
+
+def _prints(con: duckdb.DuckDBPyConnection, snapshots: Iterable[date], code: str) -> dict[date, str]:
+    """What each Monday would be built from now, oldest first."""
+    return {day: f"{code}:{value}" for day, value in fingerprints(con, snapshots).items()}
+
+
+def _stale(con: duckdb.DuckDBPyConnection, prints: Mapping[date, str]) -> dict[date, str]:
     built = _built(con)
-    prints = {day: f"{code}:{value}" for day, value in fingerprints(con, needed).items()}
     return {day: value for day, value in prints.items() if any(built.get((mart, day)) != value for mart in MARTS)}
 
 

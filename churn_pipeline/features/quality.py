@@ -135,6 +135,11 @@ def failures(results: Sequence[MondayCheck]) -> dict[date, list[MondayCheck]]:
     return found
 
 
+def reason(checks: Sequence[MondayCheck]) -> str:
+    """Why a Monday stays out, of the checks that it failed."""
+    return "; ".join(f"{check.check}: {check.detail}" for check in checks)
+
+
 def stored_failures(
     con: duckdb.DuckDBPyConnection, stage: Stage, mondays: Sequence[date]
 ) -> dict[date, list[MondayCheck]]:

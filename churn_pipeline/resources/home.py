@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,6 +21,9 @@ from churn_pipeline.warehouse import connect, home_lock
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from churn_pipeline.delivery.runs import RunRow
+    from churn_pipeline.scoring.store import Refusal
 
 EXIT_CODE = "exit_code"
 # Dagster's own tags.
@@ -84,9 +87,23 @@ def expected_errors() -> Iterator[None]:
         raise dg.Failure(description=str(error), metadata={EXIT_CODE: error.exit_code}, allow_retries=False) from error
 
 
+def failure_of(refused: Sequence[RunRow | Refusal]) -> dg.Failure:
+    """The failure of a run that refused some Mondays: each with its reason, and the exit code of the worst."""
+    return dg.Failure(
+        description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused),
+        metadata={EXIT_CODE: max(row.exit_code for row in refused)},
+        allow_retries=False,
+    )
+
+
 def partition_mondays(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[date]:
     """The Mondays of this run, oldest first; one in a weekly run, many in a backfill."""
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def root_run(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> str:
+    """The id of the run that this one goes on with when it is a re-execution, of the run itself otherwise."""
+    return context.run.root_run_id or context.run.run_id
 
 
 def run_mondays(context: dg.AssetCheckExecutionContext, settings: Settings) -> list[date]:

@@ -1,18 +1,22 @@
-"""Where scores lie between Python and dbt: schema ``scoring`` of the warehouse."""
+"""Where scores lie between Python and dbt: schema ``scoring`` of the warehouse.
+
+Scores stay. Which Mondays were scored, refused and approved are notes of one run to itself (:mod:`churn_pipeline.notes`), so whoever reads
+them says which run asks, and another run is refused.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import date, datetime
 
 import duckdb
 
 from churn_pipeline.features.quality import MondayCheck
+from churn_pipeline.notes import require_own, sign
 from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
 
 _DRIVERS = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
-
 
 RESCORED = "rescored"
 
@@ -38,6 +42,15 @@ class Stamp:
     scored_at: datetime
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A Monday that was not scored again, for whoever asked for it; ``exit_code`` is what a command returns."""
+
+    snapshot_date: date
+    reason: str
+    exit_code: int
+
+
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Creates schema ``scoring`` where absent."""
     con.execute("create schema if not exists scoring")
@@ -61,10 +74,16 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("create table if not exists scoring.raised (snapshot_date date, share double)")
 
 
-def begin_run(con: duckdb.DuckDBPyConnection) -> None:
-    """Forgets which Mondays the former run scored and approved; their scores stay."""
+def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
+    """Forgets which Mondays the former run scored and approved; their scores stay.
+
+    Args:
+        con: the warehouse.
+        root_run_id: the run that scores now; of a re-execution the one that it goes on with.
+    """
     create_tables(con)
     con.execute("begin")
+    sign(con, "scores", root_run_id)
     con.execute(
         """
         create or replace table scoring.scored_mondays (
@@ -75,6 +94,9 @@ def begin_run(con: duckdb.DuckDBPyConnection) -> None:
         """
     )
     con.execute("create or replace table scoring.approved_mondays (snapshot_date date)")
+    con.execute(
+        "create or replace table scoring.refused_mondays (snapshot_date date, reason varchar, exit_code integer)"
+    )
     con.execute("commit")
 
 
@@ -103,8 +125,9 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
     con.unregister("new_contributions")
 
 
-def scored_mondays(con: duckdb.DuckDBPyConnection) -> list[date]:
-    """The Mondays that this run scored, oldest first."""
+def scored_mondays(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[date]:
+    """The Mondays that this run scored, oldest first; refuses any other run."""
+    require_own(con, "scores", root_run_id)
     return [day for (day,) in con.execute("select snapshot_date from scoring.scored_mondays order by 1").fetchall()]
 
 
@@ -140,8 +163,27 @@ def approve(con: duckdb.DuckDBPyConnection, passed: Sequence[date]) -> None:
     con.execute("commit")
 
 
-def approved_mondays(con: duckdb.DuckDBPyConnection, table: str = "predictions") -> Mapping[date, int]:
-    """The approved Mondays with the number of their rows in ``predictions`` or ``predictions_rescored``."""
+def refuse(con: duckdb.DuckDBPyConnection, refused: Sequence[Refusal]) -> None:
+    """Notes Mondays that are not scored again, for the end of the run to name."""
+    con.execute("begin")
+    for row in refused:
+        con.execute("delete from scoring.refused_mondays where snapshot_date = ?", [row.snapshot_date])
+        con.execute("insert into scoring.refused_mondays values (?, ?, ?)", astuple(row))
+    con.execute("commit")
+
+
+def refusals(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[Refusal]:
+    """The Mondays that this run did not score again, oldest first; refuses any other run."""
+    require_own(con, "scores", root_run_id)
+    return [Refusal(*row) for row in con.execute("from scoring.refused_mondays order by snapshot_date").fetchall()]
+
+
+def approved_mondays(
+    con: duckdb.DuckDBPyConnection, root_run_id: str, table: str = "predictions"
+) -> Mapping[date, int]:
+    """The approved Mondays of this run with the number of their rows in ``predictions`` or ``predictions_rescored``; refuses any
+    other run."""
+    require_own(con, "scores", root_run_id)
     return dict(
         con.execute(
             f"""

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 import pytest
 
-from churn_pipeline.assets.common import PUBLISHED
+from churn_pipeline.assets.common import PUBLISHED, RESCORED_COPY, weekly
+from churn_pipeline.assets.features import Translator, dbt_stage
+from churn_pipeline.definitions import JOB, build_defs
 from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.features import quality
+from churn_pipeline.features.quality import MondayCheck
 from churn_pipeline.modeling.targets import TARGETS
+from churn_pipeline.resources.dbt import DbtProject
+from churn_pipeline.resources.home import home_resource
+from churn_pipeline.resources.outcome import problems
 from churn_pipeline.runner import decide_model, report_replay, rescore_mondays, run_mondays, train_monday
 from churn_pipeline.settings import Settings
 from churn_pipeline.simulate import Simulation, simulate, write
+from churn_pipeline.terminal import rescored_weeks
+from churn_pipeline.warehouse import connect
 from tests.conftest import TINY, TINY_BEFORE, TINY_MONDAY, TINY_UNTIL, Company
 from tests.support.homes import PER_RUN, at_noon_of, copy_of, differences, query
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 WEEK = timedelta(days=7)
+PREDICTIONS = dg.AssetKey(["policy", "predictions"])
+NOON = datetime(2026, 6, 8, 12)
 # Version numbers count registrations, so they say in which order models were made. Which model it was is compared by its training Monday.
 VERSIONS = ("churn_30d_model_version", "churn_90d_model_version", "expansion_model_version")
 
@@ -170,15 +181,15 @@ def test_scoring_again_with_another_model_goes_beside_and_touches_nothing_else(
     assert outcome.exit_code == 0, outcome.reason
     after = tables(settings.warehouse)
     changed = {name for name in after if before.get(name) != after[name]}
-    # The seeds and the candidates are rebuilt by every run; what this run scored and approved is a note to itself.
-    assert changed == {
-        "policy.predictions_rescored",
-        "policy.prediction_candidates",
-        "scoring.rescores",
+    made = {"policy.predictions_rescored", "scoring.rescores"}
+    # Notes of a run to itself, and the candidates made of them. Whoever goes on with another run is refused by the first of them.
+    notes = {
+        "control.notes",
         "scoring.scored_mondays",
         "scoring.approved_mondays",
-        "control.monday_checks",
+        "policy.prediction_candidates",
     }
+    assert changed == made | notes
     assert {
         name: digest for name, digest in files(settings.published).items() if name != "rescored.duckdb"
     } == published
@@ -202,7 +213,96 @@ def test_scoring_again_with_a_model_or_a_week_that_is_not_there_is_refused_by_na
     assert "has no version 99; the ledger knows 1, 2" in unknown.reason
     unbuilt = rescore_mondays(replayed_home, TINY_MONDAY + WEEK, TINY_MONDAY + WEEK, "champion")
     assert unbuilt.exit_code == 3
-    assert f"does not hold {TINY_MONDAY + WEEK}; run 'churn backfill'" in unbuilt.reason
+    assert f"features of {TINY_MONDAY + WEEK} are missing or out of date; run 'churn backfill'" in unbuilt.reason
+
+
+def test_after_scoring_again_the_predictions_cannot_be_made_of_what_was_scored_again(
+    replayed_home: Settings, tmp_path: Path
+) -> None:
+    settings = copy_of(replayed_home, tmp_path / "home")
+    assert rescore_mondays(settings, TINY_BEFORE, TINY_MONDAY, "churn_30d=2,churn_90d=1").exit_code == 0
+    before = tables(settings.warehouse)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = (
+            build_defs(settings)
+            .resolve_job_def(JOB)
+            .execute_in_process(
+                partition_key=str(TINY_MONDAY), asset_selection=[PREDICTIONS], instance=instance, raise_on_error=False
+            )
+        )
+    assert "Run the Monday again from the start" in str(problems(result.all_events))
+    assert tables(settings.warehouse) == before
+
+
+def test_the_sql_of_the_predictions_leaves_mondays_alone_that_were_scored_again(
+    replayed_home: Settings, tmp_path: Path
+) -> None:
+    """As with the dbt command line, which asks nobody whose the candidates are."""
+    settings = copy_of(replayed_home, tmp_path / "home")
+    assert rescore_mondays(settings, TINY_BEFORE, TINY_MONDAY, "churn_30d=2,churn_90d=1").exit_code == 0
+    before = tables(settings.warehouse)
+    dbt = DbtProject(settings)
+    stage = dbt_stage("dbt_predictions", "predictions", dbt.manifest, Translator(), weekly(settings))
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [stage], resources={"home": home_resource(settings, dbt)}, partition_key=str(TINY_MONDAY), instance=instance
+        )
+    assert result.success
+    assert tables(settings.warehouse) == before
+
+
+def test_scoring_again_judges_each_monday_by_itself_and_names_those_that_stay_out(
+    replayed_home: Settings, tmp_path: Path
+) -> None:
+    settings = copy_of(replayed_home, tmp_path / "home")
+    never_scored, bad = TINY_BEFORE - 2 * WEEK, TINY_BEFORE - WEEK
+    with connect(settings) as con:
+        quality.store(
+            con, "features", [MondayCheck(bad, "usage_events_are_fresh", False, "it stopped")], run_id="r", now=NOON
+        )
+        # A late row of the last week changes what TINY_MONDAY would be built from.
+        con.execute("update landing.fact_digests set digest = digest + 1 where fact_date = ?", [TINY_BEFORE])
+    outcome = rescore_mondays(settings, never_scored, TINY_MONDAY, "champion")
+    assert outcome.exit_code == 3
+    assert outcome.reason == (
+        f"{bad}: usage_events_are_fresh: it stopped; "
+        f"{TINY_MONDAY}: the features of {TINY_MONDAY} are missing or out of date; run 'churn backfill' for it first"
+    )
+    weeks = rescored_weeks(settings, outcome.run_id, outcome.mondays)
+    assert [(week["snapshot_date"], week["status"], "customers" in week) for week in weeks] == [
+        (never_scored, "rescored", True),
+        (bad, "refused", False),
+        (TINY_BEFORE, "rescored", True),
+        (TINY_MONDAY, "refused", False),
+    ]
+    assert [row.exit_code for row in outcome.mondays] == [2, 3]
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        assert instance.get_materialized_partitions(RESCORED_COPY) == {str(never_scored), str(TINY_BEFORE)}
+
+
+def test_a_monday_that_fails_its_audit_when_scored_again_keeps_its_published_verdict(
+    replayed_home: Settings, tmp_path: Path
+) -> None:
+    settings = copy_of(replayed_home, tmp_path / "home")
+    with connect(settings) as con:
+        # Somebody new on TINY_MONDAY, whom the candidates then lack.
+        con.execute(
+            """
+            delete from landing.customers where customer_id = (
+                select min(customer_id) from policy.predictions where snapshot_date = ? and previous_risk_tier is null
+            )
+            """,
+            [TINY_MONDAY],
+        )
+    before = tables(settings.warehouse)
+    outcome = rescore_mondays(settings, TINY_BEFORE, TINY_MONDAY, "champion")
+    assert (outcome.exit_code, [row.snapshot_date for row in outcome.mondays]) == (1, [TINY_MONDAY])
+    assert "predictions_every_scored_customer_and_nobody_else: 1 rows fail" in outcome.reason
+    after = tables(settings.warehouse)
+    for name in ("control.monday_checks", "ledger.runs", "policy.predictions"):
+        assert after[name] == before[name]
+    rows = query(settings.rescored_database, "select distinct snapshot_date from predictions_rescored")
+    assert rows == [(TINY_BEFORE,)]
 
 
 def in_force(settings: Settings, week: date) -> tuple:

@@ -15,20 +15,7 @@ scored_mondays as (
 
 scores as (
 
-    -- A run either scores its Mondays or scores them again with another model; policy and audit are the same for both.
-    select * from {{ source('scoring', 'scores') }}
-    where
-        snapshot_date in (
-            select scored_mondays.snapshot_date from scored_mondays
-            where scored_mondays.scoring_mode <> 'rescored'
-        )
-    union all by name
-    select * from {{ source('scoring', 'rescores') }}
-    where
-        snapshot_date in (
-            select scored_mondays.snapshot_date from scored_mondays
-            where scored_mondays.scoring_mode = 'rescored'
-        )
+    select * from {{ scores_of_run() }}
 
 ),
 

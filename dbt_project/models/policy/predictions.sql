@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='append_new_columns',
-        pre_hook="{{ clear_window('snapshot_date', 'scoring.approved_mondays') }}",
+        pre_hook="{{ clear_window('snapshot_date', approved_mondays()) }}",
         post_hook="{{ refresh_changes() }}"
     )
 }}
@@ -11,6 +11,4 @@
 -- Candidates are written, then audited Monday by Monday, and only what passed replaces what was there.
 select *
 from {{ ref('prediction_candidates') }}
-where
-    scoring_mode <> 'rescored'
-    and snapshot_date in (select snapshot_date from scoring.approved_mondays)
+where snapshot_date in {{ approved_mondays() }}

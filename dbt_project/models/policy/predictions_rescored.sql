@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='append_new_columns',
-        pre_hook="{{ clear_window('snapshot_date', 'scoring.approved_mondays') }}",
+        pre_hook="{{ clear_window('snapshot_date', approved_mondays(rescored=true)) }}",
         post_hook="{{ refresh_changes() }}"
     )
 }}
@@ -15,6 +15,4 @@ select
 from {{ ref('prediction_candidates') }} as candidates
 inner join {{ source('scoring', 'scored_mondays') }} as scored_mondays
     on candidates.snapshot_date = scored_mondays.snapshot_date
-where
-    candidates.scoring_mode = 'rescored'
-    and candidates.snapshot_date in (select snapshot_date from scoring.approved_mondays)
+where candidates.snapshot_date in {{ approved_mondays(rescored=true) }}

@@ -89,8 +89,7 @@ scored as (
     select
         snapshot_date,
         customer_id
-    from {{ source('scoring', 'scores') }}
-    where snapshot_date in (select mondays.snapshot_date from {{ source('scoring', 'scored_mondays') }} as mondays)
+    from {{ scores_of_run() }}
 
 ),
 

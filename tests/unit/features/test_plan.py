@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_pipeline.features.plan import MARTS, USAGE_DAYS, first_mart_monday, needed_snapshots, write_plan
+from churn_pipeline.features.plan import (
+    MARTS,
+    USAGE_DAYS,
+    first_mart_monday,
+    needed_snapshots,
+    unbuilt,
+    write_plan,
+)
 
 MONDAY = date(2026, 3, 16)
 WEEK = timedelta(days=7)
@@ -71,6 +78,18 @@ def test_a_late_row_rebuilds_every_snapshot_after_its_day_and_none_before(con: d
     # Known strictly before S: the snapshot of the very day does not know it.
     assert plan(con) == (MONDAY - 2 * WEEK, MONDAY - WEEK, MONDAY)
     assert con.execute("select known_date from control.days_to_build").fetchall() == [(late,)]
+
+
+def test_a_monday_is_stale_that_was_never_built_or_from_other_facts_or_by_other_sql(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    plan(con)
+    built(con)
+    asked = [MONDAY + WEEK, MONDAY, MONDAY - WEEK]
+    assert list(unbuilt(con, asked, "c")) == [MONDAY + WEEK]
+    con.execute("update landing.fact_digests set digest = digest + 1 where fact_date = ?", [MONDAY - WEEK])
+    assert list(unbuilt(con, asked, "c")) == [MONDAY, MONDAY + WEEK]
+    assert list(unbuilt(con, asked, "other")) == [MONDAY - WEEK, MONDAY, MONDAY + WEEK]
 
 
 def test_a_build_that_was_killed_is_planned_again(con: duckdb.DuckDBPyConnection) -> None:

@@ -1,0 +1,110 @@
+"""Re-executing a run from its failure: it goes on with its own Mondays, or not at all."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from churn_pipeline.definitions import JOB, build_defs
+from churn_pipeline.resources.outcome import problems
+from churn_pipeline.runner import Outcome, run_mondays
+from churn_pipeline.settings import Settings
+from churn_pipeline.warehouse import connect
+from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support.homes import query
+from tests.support.processes import environment
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+WEEKS = "select snapshot_date, count(*), min(run_id), max(run_id) from {}predictions group by 1 order by 1"
+
+
+def monday_job() -> dg.JobDefinition:
+    """What the code server would load, with the settings of the environment."""
+    return build_defs().resolve_job_def(JOB)
+
+
+def weeks(settings: Settings) -> tuple[list[tuple], list[tuple]]:
+    """Who wrote how much of each Monday, in the warehouse and as published."""
+    return query(settings.warehouse, WEEKS.format("policy.")), query(settings.published_database, WEEKS.format(""))
+
+
+def run_that_dies_at_the_predictions(settings: Settings) -> Outcome:
+    """Scores TINY_MONDAY and has it audited, while the predictions take no second row of a customer."""
+    with connect(settings) as con:
+        con.execute("create unique index one_monday_only on policy.predictions (customer_id)")
+    outcome = run_mondays(settings, TINY_MONDAY)
+    with connect(settings) as con:
+        con.execute("drop index policy.one_monday_only")
+    assert outcome.exit_code == 1
+    assert "dbt: predictions (error)" in outcome.reason
+    return outcome
+
+
+def reexecuted(settings: Settings, run_id: str, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, str, set[str]]:
+    """Re-executes a run from its failure, as the UI does: whether it ended well, what it said, and the steps that it did."""
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        failed = instance.get_run_by_id(run_id)
+        result = dg.execute_job(
+            dg.reconstructable(monday_job),
+            instance=instance,
+            tags={name: value for name, value in failed.tags.items() if not name.startswith(".")},
+            reexecution_options=dg.ReexecutionOptions.from_failure(run_id, instance),
+        )
+        done = {event.step_key for event in result.all_events if event.is_step_success}
+        return result.success, str(problems(result.all_events)), done
+
+
+def test_a_run_reexecuted_from_failure_finishes_its_mondays_and_after_another_run_it_touches_none(
+    tiny_copy: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_copy
+    died = run_that_dies_at_the_predictions(settings)
+    other = run_mondays(settings, TINY_BEFORE)
+    assert other.exit_code == 0, other.reason
+    before = weeks(settings)
+    success, said, done = reexecuted(settings, died.run_id, monkeypatch)
+    assert not success
+    assert f"what was scored last is of run {other.run_id} and not of this one" in said
+    assert "Run the Monday again from the start" in said
+    assert not done & {"dbt_predictions", "published", "dbt_outcomes"}
+    assert weeks(settings) == before
+
+    died = run_that_dies_at_the_predictions(settings)
+    success, said, done = reexecuted(settings, died.run_id, monkeypatch)
+    assert success, said
+    assert "score" not in done
+    for found in weeks(settings):
+        assert [(day, first, last) for day, _, first, last in found] == [
+            (TINY_BEFORE, other.run_id, other.run_id),
+            (TINY_MONDAY, died.run_id, died.run_id),
+        ]
+
+
+def test_a_run_reexecuted_from_the_features_after_another_run_neither_trains_nor_scores_on_those_of_the_other(
+    tiny_copy: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_copy
+    mart = "marts.mart_customer_churn_features"
+    with connect(settings) as con:
+        # A column that no model fills, and that may not be empty.
+        con.execute(f"alter table {mart} add column unknown integer default 1")
+        con.execute(f"alter table {mart} alter column unknown set not null")
+        con.execute(f"alter table {mart} alter column unknown drop default")
+    died = run_mondays(settings, TINY_MONDAY)
+    assert "dbt: mart_customer_churn_features (error)" in died.reason
+    with connect(settings) as con:
+        con.execute(f"alter table {mart} alter column unknown drop not null")
+        con.execute(f"alter table {mart} drop column unknown")
+    other = run_mondays(settings, TINY_BEFORE)
+    assert other.exit_code == 0, other.reason
+    models = query(settings.warehouse, "from ledger.promotions order by seq")
+    before = weeks(settings)
+    success, said, done = reexecuted(settings, died.run_id, monkeypatch)
+    assert not success
+    assert f"what is planned to be built is of run {other.run_id} and not of this one" in said
+    assert not done
+    assert query(settings.warehouse, "from ledger.promotions order by seq") == models
+    assert weeks(settings) == before
