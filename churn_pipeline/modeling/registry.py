@@ -31,6 +31,9 @@ EXPERIMENT = "churn-pipeline"
 _LONGEST_TEXT = 5000
 _GOES_ON = "\n\n(goes on in model_card.md of the run)"
 _ARTIFACT = "model"
+# A server that is there says so in milliseconds. One that takes requests and stays silent costs this much each time somebody needs it,
+# where MLflow's own patience is the longest upload, times its attempts.
+_SILENCE_SECONDS = 5
 # Where MLflow's tables hold the place of files.
 _PLACES = (
     ("experiments", "artifact_location"),
@@ -197,6 +200,9 @@ def shown(tracking_uri: str) -> str:
 
 
 def _client(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
     import mlflow
 
     if tracking_uri.startswith("sqlite:///"):
@@ -205,6 +211,16 @@ def _client(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
         if must_exist and not database.exists():
             raise FileNotFoundError(f"{database} is not there")
         database.parent.mkdir(parents=True, exist_ok=True)
+    elif tracking_uri.startswith("http"):
+        # Any answer will do: a proxy in front of it may not know the page.
+        http_request(
+            get_default_host_creds(tracking_uri),
+            "/health",
+            "GET",
+            max_retries=0,
+            timeout=_SILENCE_SECONDS,
+            raise_on_status=False,
+        )
     # Global, because the flavours log through the fluent interface, which has no other way to be told.
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)

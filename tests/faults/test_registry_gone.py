@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from churn_pipeline.mondays import WEEK
-from churn_pipeline.runner import run_mondays, train_monday
+from churn_pipeline.runner import prepare_home, run_mondays, train_monday
 from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import at_noon_of, copy_of, query
@@ -125,29 +128,61 @@ def test_an_empty_store_in_place_of_the_lost_one_is_not_taken_for_it(tiny_copy: 
     assert "comes from the copy in" in found.stderr
 
 
-def test_a_read_only_store_lets_a_monday_be_scored_and_a_training_fail_clearly(tiny_copy: Settings) -> None:
+@pytest.fixture
+def settled(tiny_copy: Settings, tiny_home: Settings) -> Settings:
+    """A copy whose store points at its own files: it says so of itself once, and could not on a read-only mount."""
+    prepare_home(tiny_copy)
+    with closing(sqlite3.connect(tiny_copy.mlflow_database)) as con:
+        (places,) = con.execute("select group_concat(storage_location) from model_versions").fetchone()
+    assert str(tiny_copy.home) in places and str(tiny_home.home) not in places
+    return tiny_copy
+
+
+def test_a_read_only_store_is_read_as_ever_and_a_training_fails_clearly(settled: Settings) -> None:
     """A real read-only mount where that is allowed; root would write to files that are merely marked so."""
+    before, known = published(settled, TINY_BEFORE), trainings(settled)
+    said = {name: settled.home / f"{name}.txt" for name in ("scored", "due", "asked")}
     script = f"""
-        mount --bind {tiny_copy.mlflow_home} {tiny_copy.mlflow_home} && mount -o remount,ro,bind {tiny_copy.mlflow_home} || exit 77
-        {BIN}/churn run --week {TINY_BEFORE} >/dev/null; echo "run $?"
-        {BIN}/churn train --week {TINY_MONDAY} >/dev/null; echo "train $?"
+        mount --bind {settled.mlflow_home} {settled.mlflow_home} && mount -o remount,ro,bind {settled.mlflow_home} || exit 77
+        {BIN}/churn run --week {TINY_BEFORE} >/dev/null 2>{said["scored"]}; echo "scored $?"
+        {BIN}/churn run --week {TINY_MONDAY} >/dev/null 2>{said["due"]}; echo "due $?"
+        {BIN}/churn train --week {TINY_MONDAY} >/dev/null 2>{said["asked"]}; echo "asked $?"
     """
-    found = in_namespace(script, tiny_copy)
-    assert "run 0" in found.stdout, found.stderr
-    assert "train 1" in found.stdout, found.stdout + found.stderr
-    assert "MLflow at sqlite" in found.stderr
-    assert "readonly" in found.stderr or "read-only" in found.stderr.lower()
-    assert "Traceback" not in found.stderr
+    found = in_namespace(script, settled)
+    scored, due, asked = (path.read_text(encoding="utf-8") for path in said.values())
+    assert found.stdout.split("\n") == ["scored 0", "due 0", "asked 1", ""], scored + due + asked
+    # Its files are there and are the models that the ledger names, so the copies are not needed.
+    assert "comes from the copy" not in scored + due
+    assert published(settled, TINY_BEFORE) == before
+    assert {row[3] for row in published(settled, TINY_MONDAY)} == {"1"}
+    assert f"churn_90d could not be trained as of {TINY_MONDAY}: MLflow at sqlite" in due
+    assert "MLflow at sqlite" in asked
+    for text in (due, asked):
+        assert "readonly" in text or "read-only" in text.lower()
+        assert "Traceback" not in text
+    assert trainings(settled) == known
 
 
-def test_a_server_that_does_not_answer_is_given_up_after_seconds(tiny_copy: Settings) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        nobody = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
-    found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE), CHURN_MLFLOW_TRACKING_URI=nobody)
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_server_that_does_not_answer_is_given_up_after_seconds(tiny_copy: Settings, listening: bool) -> None:
+    """One that is not there, and one that takes every connection and stays silent: five seconds each time a model is read, which is
+    six times in a run, and not a minute."""
+    before = published(tiny_copy, TINY_BEFORE)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if listening:
+            server.listen(100)
+        nobody = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE), CHURN_MLFLOW_TRACKING_URI=nobody)
+        seconds = time.monotonic() - began
     assert found.returncode == 0, found.stderr
-    assert "comes from the copy in" in found.stderr
+    for target in ("churn_30d", "churn_90d", "expansion_90d"):
+        assert f"{target} version 1 comes from the copy in" in found.stderr
+    assert ("Read timed out" if listening else "Connection refused") in found.stderr
+    assert published(tiny_copy, TINY_BEFORE) == before
     assert "secret" not in found.stderr + found.stdout
+    assert seconds < 90
 
 
 @pytest.fixture
