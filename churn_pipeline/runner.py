@@ -192,11 +192,14 @@ def decide_model(
     who: str,
     waiting: Callable[[str], None] | None = None,
 ) -> tuple[LedgerRow, str | None]:
-    """Puts a version of a model in force; see :func:`churn_pipeline.modeling.lifecycle.decide_by_hand`."""
+    """Puts a version of a model in force, for everybody to see; see :func:`churn_pipeline.modeling.lifecycle.decide_by_hand`."""
+    from churn_pipeline.delivery.publish import publish_promotions
     from churn_pipeline.modeling import lifecycle
 
     with home_lock(settings, f"churn {decision}", waiting), connect(settings) as con:
-        return lifecycle.decide_by_hand(con, settings, target, version, decision=decision, reason=reason, who=who)
+        decided = lifecycle.decide_by_hand(con, settings, target, version, decision=decision, reason=reason, who=who)
+        publish_promotions(con, settings)
+    return decided
 
 
 def report_replay(

@@ -6,6 +6,7 @@ it; one that opens afterwards gets the new one; nobody ever sees half a week, an
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -157,14 +158,27 @@ def publish_monitoring(con: duckdb.DuckDBPyConnection, settings: Settings) -> No
     _write_database(con, settings.monitoring_database, {name: f"from monitoring.{name} order by all" for name in names})
 
 
+def publish_promotions(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Publishes the ledger of models alone, after a decision that no run goes with; where nothing is published yet, nothing."""
+    if settings.published_database.is_file():
+        _write_database(con, settings.published_database, {"promotions": _TABLES["promotions"]}, keep=True)
+
+
 def _write_database(
-    con: duckdb.DuckDBPyConnection, final: Path, tables: Mapping[str, str], views: Sequence[str] = ()
+    con: duckdb.DuckDBPyConnection,
+    final: Path,
+    tables: Mapping[str, str],
+    views: Sequence[str] = (),
+    *,
+    keep: bool = False,
 ) -> None:
     temporary = beside(final)
+    if keep:
+        shutil.copyfile(final, temporary)
     con.execute(f"attach {_quoted(temporary)} as published")
     try:
         for name, query in tables.items():
-            con.execute(f"create table published.{name} as {query}")
+            con.execute(f"create or replace table published.{name} as {query}")
     finally:
         con.execute("detach published")
     with duckdb.connect(str(temporary)) as published:

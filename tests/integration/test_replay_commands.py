@@ -1,0 +1,131 @@
+"""The commands of a replay and of a decision about a model, as processes: what they print, how they end, what they leave alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from churn_pipeline.runner import run_mondays
+from churn_pipeline.settings import Settings
+from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support.homes import copy_of, query
+from tests.support.processes import churn
+
+WEEK = timedelta(days=7)
+
+
+def refused(found: subprocess.CompletedProcess[str], exit_code: int, *words: object) -> None:
+    assert found.returncode == exit_code, found.stderr
+    assert found.stdout == ""
+    assert "Traceback" not in found.stderr
+    for word in words:
+        assert str(word) in found.stderr
+
+
+def good(found: subprocess.CompletedProcess[str]) -> str:
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+def ledger(settings: Settings) -> list[tuple]:
+    return query(settings.warehouse, "from ledger.promotions order by seq")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((TINY_MONDAY, TINY_BEFORE), [f"--from {TINY_MONDAY} lies after --to {TINY_BEFORE}"]),
+        ((TINY_BEFORE + timedelta(days=2), TINY_MONDAY), ["Wednesday", TINY_BEFORE, TINY_MONDAY]),
+        ((TINY_BEFORE, TINY_MONDAY + WEEK), [f"{TINY_MONDAY + WEEK} has not begun", TINY_MONDAY]),
+        ((date(2011, 12, 26), TINY_MONDAY), ["2011-12-26 lies before CHURN_FIRST_MONDAY, 2012-01-02"]),
+    ],
+)
+def test_a_backfill_of_a_range_that_makes_no_sense_is_refused_before_anything_is_done(
+    tiny_home: Settings, arguments: tuple[date, date], words: list[object]
+) -> None:
+    first, last = map(str, arguments)
+    found = churn(tiny_home, "backfill", "--from", first, "--to", last)
+    refused(found, 2, *words)
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_backfill_of_weeks_that_can_have_no_model_names_every_one_and_publishes_nothing(tiny_copy: Settings) -> None:
+    asked = [date(2025, 9, 1), date(2025, 9, 8)]
+    before = tiny_copy.published_database.read_bytes()
+    found = churn(tiny_copy, "backfill", "--from", str(asked[0]), "--to", str(asked[-1]), "--json")
+    assert found.returncode == 3, found.stderr
+    weeks = json.loads(found.stdout)
+    assert [(week["snapshot_date"], week["status"]) for week in weeks] == [(str(day), "refused") for day in asked]
+    said = found.stderr.splitlines()[-1]
+    for week in weeks:
+        assert (
+            f"there is no model churn_90d for {week['snapshot_date']}: its labels need time to close" in week["reason"]
+        )
+        assert f"{week['snapshot_date']}: {week['reason']}" in said
+    assert tiny_copy.published_database.read_bytes() == before
+    weeks_there = {path.name for path in (tiny_copy.published / "predictions").iterdir()}
+    assert weeks_there == {f"snapshot_date={TINY_BEFORE}"}
+
+
+def test_a_decision_about_a_model_without_a_reason_or_a_version_that_is_there_is_refused_and_not_noted(
+    tiny_home: Settings,
+) -> None:
+    before = ledger(tiny_home)
+    refused(churn(tiny_home, "rollback", "churn_30d"), 2, "say why")
+    refused(churn(tiny_home, "promote", "churn_30d", "1"), 2, "say why")
+    unknown = churn(tiny_home, "rollback", "churn_30d", "--to", "99", "--reason", "too many alarms")
+    refused(unknown, 2, "churn_30d has no version 99; the ledger knows 1")
+    unknown = churn(tiny_home, "promote", "churn_30d", "99", "--reason", "checked by hand")
+    refused(unknown, 2, "churn_30d has no version 99; the ledger knows 1")
+    first = churn(tiny_home, "rollback", "churn_30d", "--reason", "too many alarms")
+    refused(first, 3, "churn_30d has no earlier model to roll back to; 'churn models' lists what there is")
+    assert ledger(tiny_home) == before
+
+
+@pytest.fixture(scope="module")
+def two_versions(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home whose models were trained twice; nothing but decisions is done to it."""
+    settings = copy_of(tiny_home, tmp_path_factory.mktemp("decided") / "home")
+    outcome = run_mondays(settings, TINY_MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    return settings
+
+
+@pytest.mark.long
+def test_a_rollback_and_a_promotion_say_what_is_in_force_and_are_listed_at_once(two_versions: Settings) -> None:
+    def newest() -> dict[str, object]:
+        row = json.loads(good(churn(two_versions, "models", "--json")))[0]
+        return {
+            name: row[name] for name in ("target", "version", "promoted", "effective_from", "reason")
+        } | {"decision": row["metrics"]["decision"]}  # fmt: skip
+
+    said = good(churn(two_versions, "rollback", "churn_30d", "--reason", "too many alarms"))
+    assert f"churn_30d: version 1 is in force from {TINY_MONDAY} on, instead of version 2" in said
+    decided = {"target": "churn_30d", "promoted": True, "effective_from": str(TINY_MONDAY)}
+    assert newest() == decided | {"version": "1", "reason": "too many alarms", "decision": "rollback"}
+    assert "too many alarms" in good(churn(two_versions, "models"))
+
+    again = churn(two_versions, "rollback", "churn_30d", "--to", "1", "--reason", "too many alarms")
+    refused(again, 3, "churn_30d version 1 is in force already")
+
+    said = good(churn(two_versions, "promote", "churn_30d", "2", "--reason", "it was the feed"))
+    assert f"churn_30d: version 2 is in force from {TINY_MONDAY} on, instead of version 1" in said
+    assert newest() == decided | {"version": "2", "reason": "it was the feed", "decision": "promote"}
+
+
+def test_a_replay_report_writes_its_page_and_its_json_says_the_same(tiny_home: Settings, tmp_path: Path) -> None:
+    first, last = str(TINY_BEFORE - WEEK), str(TINY_MONDAY)
+    asked = ("replay-report", "--from", first, "--to", last, "--out", str(tmp_path))
+    printed = good(churn(tiny_home, *asked))
+    page = tmp_path / f"replay_{first}_{last}.html"
+    assert f"Page with plots: {page}" in printed
+    html = page.read_text(encoding="utf-8")
+    found = json.loads(good(churn(tiny_home, *asked, "--json")))
+    assert [week["snapshot_date"] for week in found["weeks"]] == [first, str(TINY_BEFORE), last]
+    for week in found["weeks"]:
+        assert week["snapshot_date"] in printed and week["snapshot_date"] in html
+    refused(churn(tiny_home, "replay-report", "--from", last, "--to", first), 2, first, last)
