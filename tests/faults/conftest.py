@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,23 @@ from tests.support.homes import PER_RUN, copy_of, differences, query
 
 # A run that was killed between registering a model and noting it leaves a number behind.
 VERSIONS = ("churn_30d_model_version", "churn_90d_model_version", "expansion_model_version")
+
+# What two homes have to agree on: by table of the warehouse, how many rows there are at least, and the columns that tell runs apart.
+# Their clocks stand still, so that times are the same.
+HELD: dict[str, tuple[int, tuple[str, ...]]] = {
+    "policy.predictions": (500, (*PER_RUN, *VERSIONS)),
+    "marts.mart_customer_churn_features": (500, ()),
+    "marts.mart_customer_expansion_features": (500, ()),
+    "landing.usage_events": (500, ()),
+    "control.built": (500, ()),
+    "control.monday_checks": (500, ("run_id",)),
+    "ledger.promotions": (6, ("version", "run_id")),
+    "ledger.policy_seeds": (4, ()),
+    "monitoring.drift": (500, ("run_id",)),
+    "monitoring.drift_verdicts": (6, ("run_id", "model_version")),
+    "monitoring.judgements": (2, ("run_id",)),
+    "monitoring.model_quality": (100, ("run_id", "version")),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,30 +50,44 @@ def reference(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def same_as_undisturbed(reference: Settings) -> Callable[[Settings], None]:
-    """Asserts that a home holds what an undisturbed run gives: no row lost, doubled or mixed from two runs, and nothing left lying about."""
+    """Asserts that a home holds what an undisturbed run of TINY_MONDAY gives; see `assert_same`."""
+    return partial(assert_same, reference)
 
-    def check(settings: Settings) -> None:
-        for relation, without in (
-            ("policy.predictions", (*PER_RUN, *VERSIONS)),
-            ("marts.mart_customer_churn_features", ()),
-            ("marts.mart_customer_expansion_features", ()),
-            ("landing.usage_events", ()),
-        ):
-            found = differences(reference.warehouse, settings.warehouse, relation, without=without)
-            assert found["rows"] > 500
-            assert (found["only_left"], found["only_right"]) == (0, 0), relation
-        found = differences(
-            reference.published_database, settings.published_database, "predictions", without=(*PER_RUN, *VERSIONS)
-        )
-        assert (found["only_left"], found["only_right"]) == (0, 0), "published"
-        per_week = query(
-            settings.published_database,
-            "select snapshot_date, count(*) = count(distinct customer_id), count(distinct run_id) from predictions group by 1",
-        )
-        assert [(unique, runs) for _, unique, runs in per_week] == [(True, 1)] * 2
-        assert list(leftovers(settings.home)) == []
 
-    return check
+def assert_same(undisturbed: Settings, settings: Settings) -> None:
+    """Asserts that two homes hold the same: no row lost, doubled or mixed from two runs, and nothing left lying about."""
+    for relation, (at_least, without) in HELD.items():
+        found = differences(undisturbed.warehouse, settings.warehouse, relation, without=without)
+        assert found["rows"] >= at_least, relation
+        assert (found["only_left"], found["only_right"]) == (0, 0), relation
+        if relation.startswith("monitoring."):
+            found = differences(
+                undisturbed.monitoring_database,
+                settings.monitoring_database,
+                relation.removeprefix("monitoring."),
+                without=without,
+            )
+            assert (found["only_left"], found["only_right"]) == (0, 0), f"published {relation}"
+    found = differences(
+        undisturbed.published_database, settings.published_database, "predictions", without=(*PER_RUN, *VERSIONS)
+    )
+    assert (found["only_left"], found["only_right"]) == (0, 0), "published"
+    per_week = query(
+        settings.published_database,
+        "select snapshot_date, count(*) = count(distinct customer_id), count(distinct run_id) from predictions group by 1",
+    )
+    assert [(unique, runs) for _, unique, runs in per_week] == [(True, 1)] * 2
+    # A run that was killed once it had published is in the ledger too, as it should be, and says the same.
+    said = "select distinct snapshot_date, status, customers, reason, exit_code from ledger.runs order by all"
+    assert query(settings.warehouse, said) == query(undisturbed.warehouse, said)
+    assert query(
+        settings.warehouse, "select count(*) > 1, count(*) = count(distinct (run_id, snapshot_date)) from ledger.runs"
+    ) == [(True, True)]
+    files = f"read_parquet('{settings.published}/predictions/*/predictions.parquet', hive_partitioning = false)"
+    for left, right in ((files, "predictions"), ("predictions", files)):
+        only_left = query(settings.published_database, f"from {left} except all from {right}")
+        assert only_left == [], "the published files are not the published table"
+    assert list(leftovers(settings.home)) == []
 
 
 def leftovers(home: Path) -> Iterator[Path]:
