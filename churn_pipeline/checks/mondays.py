@@ -35,9 +35,10 @@ def features_check(
         requested = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
             require_own(con, "plan", root_run(context))
-            tested = [
-                day for (day,) in con.execute("select snapshot_date from control.mondays_to_test order by 1").fetchall()
-            ]
+            fingerprints = dict(
+                con.execute("select snapshot_date, fingerprint from control.mondays_to_test order by 1").fetchall()
+            )
+            tested = list(fingerprints)
             relations = {
                 name: relation
                 for model in ("mart_customer_churn_features", "mart_customer_expansion_features")
@@ -48,7 +49,9 @@ def features_check(
                 *quality.freshness(con, tested, home.settings.freshness_days),
                 *quality.has_customers(con, tested),
             ]
-            quality.store(con, "features", results, run_id=context.run.run_id, now=home.now())
+            quality.store(
+                con, "features", results, run_id=context.run.run_id, now=home.now(), fingerprints=fingerprints
+            )
             failed = quality.stored_failures(con, "features", requested)
         return _result(requested, failed, len(results))
 

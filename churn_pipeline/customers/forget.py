@@ -394,9 +394,9 @@ def _erase_warehouse(
 def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces) -> None:
     """Takes the customers' facts out of the day digests, and moves what was built from the old ones to the new ones.
 
-    What was current stays current and is not built again: rows of other customers are left as they were known. The few features that compare
-    with peers are averages in which the customer was counted; built anew for another reason they come out without them. What was stale stays
-    stale.
+    What was current stays current and is neither built nor judged again: rows of other customers are left as they were known. The few
+    features that compare with peers are averages in which the customer was counted; built anew for another reason they come out without
+    them. What was stale stays stale.
     """
     if not has_table(con, "landing", "fact_digests"):
         return

@@ -3,6 +3,9 @@
 Every snapshot has a fingerprint of all facts known before it and of the SQL that turns them into features. A snapshot is built
 when it is missing or its fingerprint differs from the one it was built with; so a late row rebuilds everything after its day,
 an unchanged past costs nothing, and a run that was killed is simply continued.
+
+A Monday's verdict has the fingerprint of what was judged, so that the same holds for it: a Monday is tested when it is built anew, and
+also when it was built by a run that ended before it was judged.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from churn_pipeline.contract import fingerprints
 
 MARTS = ("mart_customer_churn_features", "mart_customer_expansion_features")
 USAGE_DAYS = "int_customer_days"
+# What the verdicts on Mondays go by among what was built from what, in control.built.
+VERDICTS = "monday_checks"
 
 # What the features depend on besides the facts. Policy seeds that only decide about tiers and plays are not among them, so that
 # operations can edit the playbook without rebuilding years of features.
@@ -94,7 +99,7 @@ def write_plan(
     code: str,
     training: Sequence[date] = (),
 ) -> BuildPlan:
-    """Decides what to build and leaves it for dbt in schema ``control``, in one transaction.
+    """Decides what to build and what to test, and leaves it for dbt in schema ``control``, in one transaction.
 
     Args:
         con: the warehouse, after landing.
@@ -121,9 +126,12 @@ def write_plan(
         needed = needed_snapshots(requested, history_weeks, first_mart_monday(con), training)
         prints = _prints(con, needed, code)
         stale = _stale(con, prints)
+        built = _built(con)
+        unjudged = [day for day in needed if built.get((VERDICTS, day)) != prints[day]]
 
         _replace(con, "snapshots_to_build", "snapshot_date", stale.items())
-        _replace(con, "mondays_to_test", "snapshot_date", (dict.fromkeys(requested, "") | stale).items())
+        to_test = {*stale, *unjudged, *requested}
+        _replace(con, "mondays_to_test", "snapshot_date", [(day, prints.get(day, "")) for day in to_test])
         con.execute(
             f"""
             create or replace table control.days_to_build as

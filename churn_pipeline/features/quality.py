@@ -13,6 +13,8 @@ from typing import Literal
 
 import duckdb
 
+from churn_pipeline.features.plan import VERDICTS
+
 Stage = Literal["features", "scores", "predictions"]
 
 
@@ -108,9 +110,24 @@ def has_customers(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) -> li
 
 
 def store(
-    con: duckdb.DuckDBPyConnection, stage: Stage, results: Sequence[MondayCheck], *, run_id: str, now: datetime
+    con: duckdb.DuckDBPyConnection,
+    stage: Stage,
+    results: Sequence[MondayCheck],
+    *,
+    run_id: str,
+    now: datetime,
+    fingerprints: Mapping[date, str] | None = None,
 ) -> None:
-    """Replaces the results of this stage for the Mondays concerned."""
+    """Replaces the results of this stage for the Mondays concerned, in one transaction.
+
+    Args:
+        con: the warehouse.
+        stage: which part of the run judges.
+        results: of every check on every Monday that was judged.
+        run_id: of the run that judges.
+        now: when, UTC.
+        fingerprints: of what was judged, by Monday, where the plan has to know that these Mondays have a verdict.
+    """
     create_tables(con)
     con.execute("begin")
     days = sorted({result.snapshot_date for result in results})
@@ -122,6 +139,15 @@ def store(
         con.executemany(
             "insert into control.monday_checks values (?, ?, ?, ?, ?, ?, ?)",
             [(r.snapshot_date, stage, r.check, r.passed, r.detail, run_id, now) for r in results],
+        )
+    if fingerprints:
+        con.execute(
+            "delete from control.built where model = ? and key_date in (select unnest(?::date[]))",
+            [VERDICTS, list(fingerprints)],
+        )
+        con.executemany(
+            "insert into control.built values (?, ?, ?)",
+            [(VERDICTS, day, value) for day, value in fingerprints.items()],
         )
     con.execute("commit")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import duckdb
 import pytest
@@ -17,6 +17,7 @@ from churn_pipeline.features.plan import (
     unbuilt,
     write_plan,
 )
+from churn_pipeline.features.quality import MondayCheck, store, stored_failures
 
 MONDAY = date(2026, 3, 16)
 WEEK = timedelta(days=7)
@@ -52,6 +53,17 @@ def built(con: duckdb.DuckDBPyConnection) -> None:
         [USAGE_DAYS],
     )
     con.execute("insert into control.built select ?, known_date, fingerprint from control.days_to_build", [USAGE_DAYS])
+
+
+def to_judge(con: duckdb.DuckDBPyConnection) -> dict[date, str]:
+    """What a plan leaves to be tested: fingerprints, by Monday."""
+    return dict(con.execute("select * from control.mondays_to_test order by 1").fetchall())
+
+
+def judged(con: duckdb.DuckDBPyConnection, *failed: date) -> None:
+    """What the check after dbt does with a plan."""
+    results = [MondayCheck(day, "fresh", day not in failed, "") for day in to_judge(con)]
+    store(con, "features", results, run_id="r", now=datetime(2026, 3, 16), fingerprints=to_judge(con))
 
 
 def plan(con: duckdb.DuckDBPyConnection, *requested: date, code: str = "c") -> tuple[date, ...]:
@@ -95,6 +107,61 @@ def test_a_monday_is_stale_that_was_never_built_or_from_other_facts_or_by_other_
 def test_a_build_that_was_killed_is_planned_again(con: duckdb.DuckDBPyConnection) -> None:
     first = plan(con)
     assert plan(con) == first
+
+
+def test_a_run_tests_what_it_builds_and_what_it_is_asked_for_and_nothing_that_has_its_verdict(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    everything = plan(con)
+    assert tuple(to_judge(con)) == everything
+    built(con)
+    judged(con)
+    plan(con)
+    assert list(to_judge(con)) == [MONDAY]
+    judged(con)
+    plan(con, MONDAY + WEEK)
+    assert list(to_judge(con)) == [MONDAY + WEEK]
+
+
+def test_what_was_built_and_never_judged_is_tested_though_it_is_not_built_again(con: duckdb.DuckDBPyConnection) -> None:
+    everything = plan(con)
+    built(con)
+    # As after a kill, and as in a warehouse from before verdicts had fingerprints, which has verdicts without one.
+    for fingerprints in (None, {everything[0]: "of other facts"}):
+        results = [MondayCheck(day, "fresh", True, "") for day in everything]
+        store(con, "features", results, run_id="r", now=datetime(2026, 3, 16), fingerprints=fingerprints)
+        assert plan(con) == ()
+        assert tuple(to_judge(con)) == everything
+    judged(con)
+    plan(con)
+    assert list(to_judge(con)) == [MONDAY]
+
+
+def test_a_verdict_on_what_was_built_anew_since_does_not_stand(con: duckdb.DuckDBPyConnection) -> None:
+    late = MONDAY - 3 * WEEK
+    plan(con)
+    built(con)
+    judged(con, late + WEEK)
+    con.execute("update landing.fact_digests set digest = digest + 1 where fact_date = ?", [late])
+    plan(con)
+    built(con)
+    # Killed here; the failure is of facts that are no longer those.
+    assert plan(con) == ()
+    assert list(to_judge(con)) == [late + WEEK, late + 2 * WEEK, MONDAY]
+    judged(con)
+    assert stored_failures(con, "features", [late + WEEK]) == {}
+    plan(con)
+    assert list(to_judge(con)) == [MONDAY]
+
+
+def test_changed_feature_sql_has_everything_judged_again(con: duckdb.DuckDBPyConnection) -> None:
+    everything = plan(con)
+    built(con)
+    judged(con)
+    plan(con, code="other")
+    built(con)
+    assert plan(con, code="other") == ()
+    assert tuple(to_judge(con)) == everything
 
 
 def test_a_day_that_vanished_is_emptied_once(con: duckdb.DuckDBPyConnection) -> None:
