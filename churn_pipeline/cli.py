@@ -165,7 +165,8 @@ def backfill(
     """Score past Mondays as they would have been scored then, in one run; each Monday is judged by itself.
 
     Each gets the model that was, or would have been, in force. Where that one was never trained, it is trained now, on what was known
-    then. A Monday that cannot be scored stays empty and is named; the others go on. The exit code is that of the worst Monday.
+    then. A Monday that cannot be scored stays empty and is named; the others go on. The exit code is that of the worst Monday, or of
+    what else failed.
     """
     from churn_pipeline import terminal
     from churn_pipeline.runner import rescore_mondays, run_mondays

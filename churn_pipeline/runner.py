@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date
 from pathlib import Path
@@ -47,7 +47,8 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        exit_code: 0 when every Monday asked for is published; 2 bad input, 3 refused, 1 anything else.
+        exit_code: 0 when every Monday asked for is published; 2 bad input, 3 refused, 1 anything else. Where Mondays were refused and
+            something else failed too, it is the code of that: somebody has to mend it.
         reason: one sentence for each thing that went wrong; empty when nothing did.
         mondays: what became of each Monday, as far as the run got; of a re-scoring only those that were refused.
     """
@@ -113,10 +114,8 @@ def run_mondays(
     if _got_the_lock(result):
         with connect(settings) as con:
             spoken_of = runs.of_run(con, result.run_id)
-    if refused := [row for row in spoken_of if row.status == "refused"]:
-        reason = "; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused)
-        return Outcome(result.run_id, max(row.exit_code for row in refused), reason, tuple(spoken_of))
-    return replace(_outcome(result, ["published"]), mondays=tuple(spoken_of))
+    refused = [row for row in spoken_of if row.status == "refused"]
+    return replace(_outcome(result, ["published"], refused), mondays=tuple(spoken_of))
 
 
 def rescore_mondays(
@@ -278,8 +277,13 @@ def _got_the_lock(result: dg.ExecuteInProcessResult) -> bool:
     return any(event.event_type_value == "STEP_START" for event in result.all_events)
 
 
-def _outcome(result: dg.ExecuteInProcessResult, must_materialize: list[str]) -> Outcome:
-    """A run is good when it says so and what it is for was made: skipped steps leave a run green."""
+def _outcome(
+    result: dg.ExecuteInProcessResult, must_materialize: list[str], refused: Sequence[runs.RunRow] = ()
+) -> Outcome:
+    """A run is good when it says so and what it is for was made: skipped steps leave a run green.
+
+    Refused Mondays are told first, then what else failed.
+    """
     from churn_pipeline.delivery.announce import Problem
     from churn_pipeline.resources.outcome import problems
 
@@ -288,12 +292,16 @@ def _outcome(result: dg.ExecuteInProcessResult, must_materialize: list[str]) -> 
         for event in result.all_events
         if event.is_step_materialization and event.asset_key
     }
-    if result.success and made.issuperset(must_materialize):
+    refusals = "; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused)
+    if result.success and not refused and made.issuperset(must_materialize):
         return Outcome(result.run_id, 0, "")
-    found = problems(result.all_events) or [
-        Problem(1, "run", "the run ended without publishing anything and without saying why")
-    ]
-    return Outcome(result.run_id, found[0].exit_code, "; ".join(dict.fromkeys(str(problem) for problem in found)))
+    # The step that fails for them says of the refusals what the ledger says.
+    found = [problem for problem in problems(result.all_events) if problem.what != refusals]
+    if not found and not refused:
+        found = [Problem(1, "run", "the run ended without publishing anything and without saying why")]
+    told = dict.fromkeys([*([refusals] if refused else []), *(str(problem) for problem in found)])
+    exit_code = found[0].exit_code if found else max(row.exit_code for row in refused)
+    return Outcome(result.run_id, exit_code, "; ".join(told))
 
 
 def _progress_logger(progress: Callable[[str], None] | None) -> dg.LoggerDefinition:

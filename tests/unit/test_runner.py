@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
 
 from churn_pipeline.delivery.announce import Problem
+from churn_pipeline.delivery.runs import RunRow
 from churn_pipeline.resources.home import EXIT_CODE
 from churn_pipeline.resources.liveness import GONE
 from churn_pipeline.resources.outcome import problems
@@ -102,3 +104,24 @@ def test_an_unexpected_error_names_its_step() -> None:
     error = SimpleNamespace(message="ValueError: 7\n", cause=None, cls_name="ValueError")
     outcome = _outcome(result(False, failed("score", error=error)), ["published"])
     assert (outcome.exit_code, outcome.reason) == (1, "score: ValueError: 7")
+
+
+def refused(day: int, reason: str, exit_code: int) -> RunRow:
+    return RunRow("r", date(2026, 3, day), "as_of", "refused", 0, reason, exit_code, datetime(2026, 6, 29))
+
+
+REFUSED = [refused(9, "no model", 3), refused(16, "usage is stale", 2)]
+REFUSALS = "2026-03-09: no model; 2026-03-16: usage is stale"
+
+
+def test_refused_mondays_are_told_once_with_the_largest_of_their_codes() -> None:
+    outcome = _outcome(
+        result(False, materialized("published"), failed("published", REFUSALS, 3)), ["published"], REFUSED
+    )
+    assert (outcome.exit_code, outcome.reason) == (3, REFUSALS)
+
+
+def test_what_else_failed_is_told_beside_the_refused_mondays_and_its_code_wins() -> None:
+    events = (materialized("published"), failed("published", REFUSALS, 3), failed("published_postgres", "is down", 1))
+    outcome = _outcome(result(False, *events), ["published"], REFUSED)
+    assert (outcome.exit_code, outcome.reason) == (1, f"{REFUSALS}; published_postgres: is down")
