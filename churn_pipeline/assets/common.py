@@ -1,10 +1,17 @@
-"""What the assets share: the partition, the keys, the groups."""
+"""What the assets share: the partition, the keys, the groups, and how Mondays are told apart in a run of many."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date
+from typing import Any
+
 import dagster as dg
+import duckdb
 
 from churn_pipeline.contract import TABLES
+from churn_pipeline.delivery import runs
+from churn_pipeline.resources.home import partition_mondays
 from churn_pipeline.settings import Settings
 
 # A backfill of many Mondays is one run: landing and the marts are built once for all of them, and DuckDB's one writer never
@@ -18,6 +25,55 @@ def weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
     return dg.WeeklyPartitionsDefinition(
         start_date=settings.first_monday.isoformat(), day_offset=1, end_offset=1, timezone=settings.timezone
     )
+
+
+def not_refused(context: dg.AssetExecutionContext, con: duckdb.DuckDBPyConnection) -> list[date]:
+    """The Mondays of this run without those that it refused, oldest first.
+
+    Of an asset that is materialized by itself the ledger knows no Monday, and none is left out.
+
+    Args:
+        context: of the asset.
+        con: the warehouse.
+    """
+    refused = {row.snapshot_date for row in runs.refusals(con, context.run.run_id)}
+    return [day for day in partition_mondays(context) if day not in refused]
+
+
+def monday_by_monday(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    done: Collection[date],
+    metadata: Mapping[str, Any],
+    rows: Mapping[date, int] | None = None,
+) -> Iterator[dg.MaterializeResult]:
+    """Materializes the Mondays that an asset has done and no other; the asset's output must not be required.
+
+    A result stands for every Monday of the run. Where one of them was not done, the others are reported one by one, and there is no
+    result. So are Mondays beyond those of the run.
+
+    Args:
+        context: of the asset.
+        key: the asset.
+        done: Mondays.
+        metadata: the same for each of them.
+        rows: customers of each.
+    """
+    asked = partition_mondays(context)
+    whole = all(day in done for day in asked)
+    for day in done:
+        if not whole or day not in asked:
+            context.log_event(
+                dg.AssetMaterialization(
+                    key, partition=day.isoformat(), metadata={**_row_count([day], rows), **metadata}
+                )
+            )
+    if whole:
+        yield dg.MaterializeResult(asset_key=key, metadata={**_row_count(asked, rows), **metadata})
+
+
+def _row_count(days: Collection[date], rows: Mapping[date, int] | None) -> dict[str, int]:
+    return {} if rows is None else {"dagster/row_count": sum(rows[day] for day in days)}
 
 
 def raw_key(table: str) -> dg.AssetKey:

@@ -1,13 +1,16 @@
 """PostgreSQL for dashboards: what is published, copied to where BI tools ask."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
-from churn_pipeline.assets.common import ONE_RUN, PUBLISHED_POSTGRES
+from churn_pipeline.assets.common import ONE_RUN, PUBLISHED_POSTGRES, monday_by_monday, not_refused
 from churn_pipeline.delivery.publish import published_among
-from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.resources.home import Home, expected_errors, table_metadata
 from churn_pipeline.warehouse import connect
 
-# After everything else, the digest among it: a server that does not answer keeps nobody from their list.
+# After everything else, the digest among it: a server that does not answer keeps nobody from their list. The run holds the home and
+# the warehouse meanwhile, so it does hold up whoever writes next; docs/postgresql.md says for how long.
 _AFTER_ALL = {"dagster/priority": "-20"}
 
 
@@ -26,21 +29,27 @@ def published_postgres(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition
         kinds={"postgres"},
         partitions_def=weekly,
         backfill_policy=ONE_RUN,
+        # See monday_by_monday.
+        output_required=False,
     )
-    def publish_to_postgres(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+    def publish_to_postgres(
+        context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
+    ) -> Iterator[dg.MaterializeResult]:
         settings = home.settings
+        with expected_errors(), connect(settings) as con:
+            mondays = not_refused(context, con)
+            if settings.publish_url is not None:
+                mondays = published_among(con, settings, mondays)
         if settings.publish_url is None:
-            return dg.MaterializeResult(
-                metadata={"PostgreSQL": dg.MetadataValue.text("not configured: CHURN_PUBLISH_URL is not set")}
-            )
+            said = dg.MetadataValue.text("not configured: CHURN_PUBLISH_URL is not set")
+            yield from monday_by_monday(context, PUBLISHED_POSTGRES, mondays, {"PostgreSQL": said})
+            return
         if not settings.published_database.is_file():
-            return dg.MaterializeResult(metadata={"PostgreSQL": dg.MetadataValue.text("nothing is published yet")})
+            context.log.info("nothing is published yet")
+            return
         from churn_pipeline.delivery.postgres.publish import publish
 
         with expected_errors():
-            # Whoever publishes to PostgreSQL by hand needs no warehouse; here it says what of this run may be copied.
-            with connect(settings) as con:
-                mondays = published_among(con, settings, partition_mondays(context))
             done = publish(
                 settings.publish_url.get_secret_value(),
                 settings,
@@ -52,9 +61,11 @@ def published_postgres(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition
             context.log.warning(notice)
         if done.caught_up:
             context.log.info(f"PostgreSQL had missed {', '.join(map(str, done.caught_up))}")
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": sum(done.rows.values()),
+        yield from monday_by_monday(
+            context,
+            PUBLISHED_POSTGRES,
+            mondays,
+            {
                 "PostgreSQL": dg.MetadataValue.text(done.server),
                 "schema revision": done.revision,
                 "Mondays replaced": table_metadata(["Monday", "customers"], list(done.rows.items())),
@@ -63,7 +74,8 @@ def published_postgres(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition
                 "of another home": dg.MetadataValue.text(", ".join(map(str, done.unknown)) or "none"),
                 "rows of other tables": table_metadata(["table", "rows"], list(done.other_rows.items())),
                 "notices": dg.MetadataValue.text("\n".join(done.notices) or "none"),
-            }
+            },
+            done.rows,
         )
 
     return publish_to_postgres

@@ -1,13 +1,14 @@
 """Publication: what passed the audit, copied to where people and dashboards read."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
-from churn_pipeline.assets.common import ONE_RUN, PUBLISHED, RESCORED_COPY, RESCORING
+from churn_pipeline.assets.common import ONE_RUN, PUBLISHED, RESCORED_COPY, RESCORING, monday_by_monday
 from churn_pipeline.delivery import runs
-from churn_pipeline.delivery.publish import publish, publish_rescored
+from churn_pipeline.delivery.publish import Week, publish, publish_rescored, unpublished
 from churn_pipeline.delivery.summary import tier_counts
 from churn_pipeline.resources.home import (
     EXIT_CODE,
@@ -38,8 +39,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                 "A Monday is materialized when it is published; one that was refused stays empty.",
                 kinds={"parquet", "duckdb"},
                 partitions_def=weekly,
-                # A result of the asset stands for every Monday of the run. When some were refused, the others are reported one by one
-                # and the asset itself yields nothing.
+                # See monday_by_monday.
                 skippable=True,
             )
         ],
@@ -59,15 +59,23 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
         asked = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
             approved = approved_mondays(con, root_run(context))
+            behind = {day: week for day, week in unpublished(con, home.settings).items() if day not in approved}
+            refused_before = {row.snapshot_date for row in runs.refusals(con, run_id)}
             # Recorded before the copy is made, so that the copy can say of itself which run it is from.
-            runs.record(
-                con,
-                [
-                    runs.RunRow(run_id, day, home.scoring_mode(day), "published", customers, "", 0, home.now())
-                    for day, customers in approved.items()
-                ],
-            )
-            spoken_of = {row.snapshot_date for row in runs.of_run(con, run_id)}
+            said = [
+                runs.RunRow(run_id, day, home.scoring_mode(day), "published", customers, "", 0, home.now())
+                for day, customers in approved.items()
+            ]
+            said += [
+                runs.RunRow(
+                    run_id, day, week.scoring_mode, "published", week.customers, _caught_up(week), 0, home.now()
+                )
+                for day, week in behind.items()
+                # What a run refuses it does not call published, even where a killed one had passed it.
+                if day not in refused_before
+            ]
+            runs.record(con, said)
+            out = {row.snapshot_date: row.customers for row in said}
             runs.record(
                 con,
                 [
@@ -75,32 +83,37 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                         run_id, day, home.scoring_mode(day), "refused", 0, "nothing was scored for it", 1, home.now()
                     )
                     for day in asked
-                    if day not in spoken_of
+                    if day not in out and day not in refused_before
                 ],
             )
             refused = runs.refusals(con, run_id)
-            done = publish(con, home.settings, list(approved))
-            tiers = tier_counts(con, list(approved))
-        if done.rows != approved:
-            raise dg.Failure(description=f"published {done.rows}, and {dict(approved)} were approved")
+            try:
+                done = publish(con, home.settings, [*approved, *behind])
+                if missing := [str(day) for day, customers in out.items() if done.rows.get(day) != customers]:
+                    raise dg.Failure(
+                        description=f"the published copy does not hold what was written: {', '.join(missing)}"
+                    )
+            except BaseException as error:
+                reason = str(error) or type(error).__name__
+                runs.record(
+                    con, [replace(row, status="failed", customers=0, reason=reason, exit_code=1) for row in said]
+                )
+                raise
+            tiers = tier_counts(con, list(out))
+        for row in said:
+            if row.reason:
+                context.log.info(f"{row.snapshot_date}: {row.reason}")
         metadata: dict[str, Any] = {
-            "Mondays published": len(approved),
+            "Mondays published": len(out),
             "Mondays in the table": done.weeks,
             "tiers": table_metadata(["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk (USD)"], tiers),
             "database": dg.MetadataValue.path(home.settings.published_database),
             "files": dg.MetadataValue.json([str(path) for path in done.files]),
+            "caught up": table_metadata(
+                ["Monday", "why"], [(row.snapshot_date, row.reason) for row in said if row.reason]
+            ),
         }
-        if refused:
-            for day, customers in approved.items():
-                context.log_event(
-                    dg.AssetMaterialization(
-                        PUBLISHED, partition=day.isoformat(), metadata={"dagster/row_count": customers, **metadata}
-                    )
-                )
-        else:
-            yield dg.MaterializeResult(
-                asset_key=PUBLISHED, metadata={"dagster/row_count": sum(done.rows.values()), **metadata}
-            )
+        yield from monday_by_monday(context, PUBLISHED, out, metadata, out)
         yield dg.AssetCheckResult(
             asset_key=PUBLISHED,
             check_name=VERDICT,
@@ -115,6 +128,10 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
         )
 
     return publish_mondays
+
+
+def _caught_up(week: Week) -> str:
+    return f"caught up: run {week.run_id} wrote it, and it was not wholly published"
 
 
 def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:

@@ -1,10 +1,13 @@
 """The weekly report and the call lists: a page and CSV files for those who have no server to look at."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
-from churn_pipeline.assets.common import BEFORE_LAST, ONE_RUN, WEEKLY_REPORT
+from churn_pipeline.assets.common import BEFORE_LAST, ONE_RUN, WEEKLY_REPORT, monday_by_monday, not_refused
+from churn_pipeline.delivery import runs
 from churn_pipeline.delivery.publish import published_among
-from churn_pipeline.resources.home import Home, expected_errors, partition_mondays, table_metadata
+from churn_pipeline.resources.home import Home, expected_errors, table_metadata
 from churn_pipeline.warehouse import connect
 
 
@@ -23,15 +26,23 @@ def weekly_report(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> 
         kinds={"html", "csv"},
         partitions_def=weekly,
         backfill_policy=ONE_RUN,
+        # See monday_by_monday.
+        output_required=False,
     )
-    def report(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+    def report(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
         from churn_pipeline.delivery.report.write import write_reports
 
         settings = home.settings
         with expected_errors(), connect(settings) as con:
-            done = write_reports(con, settings, published_among(con, settings, partition_mondays(context)))
-        return dg.MaterializeResult(
-            metadata={
+            # A Monday that this run caught up has no page yet.
+            out = {row.snapshot_date for row in runs.of_run(con, context.run.run_id) if row.status == "published"}
+            mondays = published_among(con, settings, [*{*not_refused(context, con), *out}])
+            done = write_reports(con, settings, mondays)
+        yield from monday_by_monday(
+            context,
+            WEEKLY_REPORT,
+            mondays,
+            {
                 "pages": table_metadata(
                     ["Monday", "page", "kB", "call lists"],
                     [
@@ -41,7 +52,7 @@ def weekly_report(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> 
                 ),
                 "index": dg.MetadataValue.path(str(done.index or "none")),
                 "call lists": dg.MetadataValue.path(str(settings.published / "call_lists")),
-            }
+            },
         )
 
     return report

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import duckdb
 
@@ -19,6 +19,7 @@ from churn_pipeline.atomic import beside, into_place
 from churn_pipeline.errors import ChurnError
 from churn_pipeline.mondays import WEEK
 from churn_pipeline.settings import Settings
+from churn_pipeline.warehouse import has_table
 
 DRIVERS_VIEW = """
 create view drivers as
@@ -60,15 +61,24 @@ class Published:
     weeks: int
 
 
+class Week(NamedTuple):
+    """What tells one writing of a Monday from another: the run that wrote it, its scoring_mode, and how many customers it has."""
+
+    run_id: str
+    scoring_mode: str
+    customers: int
+
+
 def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequence[date]) -> Published:
-    """Publishes the Mondays just written, and those a week after them, whose change columns were refreshed.
+    """Publishes Mondays, and those a week after them, whose change columns were refreshed.
 
     Parquet first, then the database: killed in between, both still hold whole weeks, and the next run replaces both.
 
     Args:
         con: the warehouse, open in this process.
         settings: where to publish to.
-        written: Mondays that policy wrote in this run.
+        written: Mondays that policy wrote in this run, and those that :func:`unpublished` finds: the database takes every Monday, and
+            the files are to hold the same.
     """
     settings.published.mkdir(parents=True, exist_ok=True)
     _sweep(settings.published)
@@ -77,7 +87,7 @@ def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequenc
         "select distinct snapshot_date from policy.predictions where snapshot_date in (select unnest(?::date[])) order by 1",
         [touched],
     ).fetchall()
-    files = tuple(_write_week(con, settings.published / "predictions", day) for (day,) in present)
+    files = tuple(_write_week(con, _parquet(settings, day), day) for (day,) in present)
     _write_database(con, settings.published_database, _TABLES, [DRIVERS_VIEW])
     with duckdb.connect(str(settings.published_database), read_only=True) as reader:
         rows = dict(
@@ -102,15 +112,11 @@ def published_among(con: duckdb.DuckDBPyConnection, settings: Settings, mondays:
         ChurnError: the warehouse has a Monday which the published database lacks, or holds as an earlier run wrote it. What is made
             from it would say what no table says.
     """
-    query = "select snapshot_date, any_value(run_id), count(*) from {} where snapshot_date in (select unnest(?::date[])) group by 1"
-    written = con.execute(query.format("policy.predictions"), [list(mondays)]).fetchall()
-    copied: list[tuple[Any, ...]] = []
-    if settings.published_database.is_file():
-        with duckdb.connect(str(settings.published_database), read_only=True) as published:
-            copied = published.execute(query.format("predictions"), [list(mondays)]).fetchall()
-    if stale := sorted(row[0] for row in set(written) - set(copied)):
+    written, copied = _weeks(con, "policy"), _copied(settings)
+    there = sorted(written.keys() & set(mondays))
+    if stale := [day for day in there if written[day] != copied.get(day)]:
         raise ChurnError(f"written, and not published: {', '.join(map(str, stale))}; 'churn run' publishes them")
-    return sorted(row[0] for row in written)
+    return there
 
 
 def newest_published(settings: Settings) -> date | None:
@@ -120,8 +126,44 @@ def newest_published(settings: Settings) -> date | None:
     return max((date.fromisoformat(name.removeprefix("snapshot_date=")) for name in folders), default=None)
 
 
-def _write_week(con: duckdb.DuckDBPyConnection, folder: Path, snapshot_date: date) -> Path:
-    final = folder / f"snapshot_date={snapshot_date}" / "predictions.parquet"
+def unpublished(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[date, Week]:
+    """The Mondays of the warehouse that are not published as they stand there, oldest first: this run's, before it publishes, and
+    those of runs that were killed before they did.
+
+    Args:
+        con: the warehouse, open in this process.
+        settings: the home.
+    """
+    copied = _copied(settings)
+    return {
+        day: week
+        for day, week in sorted(_weeks(con, "policy").items())
+        if copied.get(day) != week or not _parquet(settings, day).is_file()
+    }
+
+
+def _copied(settings: Settings) -> dict[date, Week]:
+    """The Mondays of the published database."""
+    if not settings.published_database.is_file():
+        return {}
+    with duckdb.connect(str(settings.published_database), read_only=True) as published:
+        return _weeks(published, "main")
+
+
+def _weeks(con: duckdb.DuckDBPyConnection, schema: str) -> dict[date, Week]:
+    if not has_table(con, schema, "predictions"):
+        return {}
+    rows = con.execute(
+        f"select snapshot_date, any_value(run_id), any_value(scoring_mode), count(*) from {schema}.predictions group by 1"
+    ).fetchall()
+    return {day: Week(*week) for day, *week in rows}
+
+
+def _parquet(settings: Settings, snapshot_date: date) -> Path:
+    return settings.published / "predictions" / f"snapshot_date={snapshot_date}" / "predictions.parquet"
+
+
+def _write_week(con: duckdb.DuckDBPyConnection, final: Path, snapshot_date: date) -> Path:
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(final)
     con.execute(

@@ -16,16 +16,16 @@ class RunRow:
 
     Attributes:
         scoring_mode: ``live`` or ``as_of``.
-        status: ``published`` or ``refused``.
-        customers: rows published; 0 when refused.
-        reason: why it was refused; empty when published.
+        status: ``published``, ``refused``, or ``failed`` when it was good and publishing it was not.
+        customers: rows published; 0 when it was not.
+        reason: why it was refused or failed. Empty when published, but for a Monday that another run wrote and this one caught up.
         exit_code: what a command that asked for this Monday returns.
     """
 
     run_id: str
     snapshot_date: date
     scoring_mode: str
-    status: Literal["published", "refused"]
+    status: Literal["published", "refused", "failed"]
     customers: int
     reason: str
     exit_code: int

@@ -674,9 +674,9 @@ def _absent(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> dict[date, 
         ).fetchall()
         for day, status, reason, run_id in rows:
             said[day] = (
-                f"refused: {reason}"
-                if status == "refused"
-                else f"published by run {run_id}, and not in the warehouse any more"
+                f"published by run {run_id}, and not in the warehouse any more"
+                if status == "published"
+                else f"{status}: {reason}"
             )
     return said
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import psycopg
 import pytest
 from pydantic import SecretStr
 
+from churn_pipeline.assets.common import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
 from tests.conftest import MONDAY, Company
@@ -207,7 +209,8 @@ def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
     settings = copied_home.model_copy(update={"raw": raw, "publish_url": SecretStr(database.url)})
     outcome = run_mondays(settings, MONDAY, MONDAY + 3 * WEEK)
     assert outcome.exit_code == 2
-    assert str(gap_end) in outcome.reason
+    (refused,) = [row for row in outcome.mondays if row.status == "refused"]
+    assert outcome.reason == f"{gap_end}: {refused.reason}"
     assert "usage_events" in outcome.reason
     weeks = published(settings, "select distinct snapshot_date from predictions order by 1")
     assert weeks == [(MONDAY,), (MONDAY + WEEK,), (MONDAY + 3 * WEEK,)]
@@ -217,3 +220,6 @@ def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
     pages = {path.stem for path in (settings.published / "report").glob("2*.html")}
     assert {str(MONDAY + WEEK), str(MONDAY + 3 * WEEK)} <= pages
     assert str(gap_end) not in pages
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        for key in (PUBLISHED, WEEKLY_REPORT, PUBLISHED_POSTGRES):
+            assert instance.get_materialized_partitions(key) == {str(day) for (day,) in weeks}, key

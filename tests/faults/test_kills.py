@@ -12,8 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 
+from churn_pipeline.assets.common import PUBLISHED
+from churn_pipeline.delivery.report.write import page_of
+from churn_pipeline.mondays import WEEK
 from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import copy_of, query
@@ -70,6 +74,47 @@ def test_killed_in_a_stage_the_next_run_completes_and_gives_what_an_undisturbed_
     with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
         statuses = [run.status for run in instance.get_runs()]
     assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
+
+
+# The command, killed when the predictions are in the warehouse and nothing of them is published.
+KILLED_BEFORE_PUBLISHING = """
+import os
+from churn_pipeline.assets import published
+published.approved_mondays = lambda *_: os.kill(os.getpid(), 9)
+from churn_pipeline.cli import app
+app()
+"""
+
+
+def test_a_monday_killed_before_it_was_published_is_caught_up_by_the_run_of_another(tiny_copy: Settings) -> None:
+    # Two Mondays earlier: the week after a run's own Monday would be published with it.
+    other = TINY_BEFORE - WEEK
+    process = start(tiny_copy, "-c", KILLED_BEFORE_PUBLISHING, "run", "--week", str(TINY_MONDAY), program="python")
+    process.communicate(timeout=240)
+    assert process.returncode == -9
+    written = f"select distinct snapshot_date, run_id from {{}}predictions where snapshot_date = '{TINY_MONDAY}'"
+    ((_, killed),) = query(tiny_copy.warehouse, written.format("policy."))
+    assert query(tiny_copy.published_database, written.format("")) == []
+
+    found = churn(tiny_copy, "run", "--week", str(other))
+    assert found.returncode == 0, found.stderr
+    assert f"{TINY_MONDAY}: caught up: run {killed} wrote it" in found.stderr
+    assert query(tiny_copy.published_database, written.format("")) == [(TINY_MONDAY, killed)]
+    with duckdb.connect() as con:
+        con.execute(f"attach '{tiny_copy.published_database}' as copy (read_only)")
+        con.execute(f"create view files as from '{tiny_copy.published}/predictions/*/predictions.parquet'")
+        weeks = con.execute("select distinct snapshot_date from files order by 1").fetchall()
+        assert weeks == [(other,), (TINY_BEFORE,), (TINY_MONDAY,)]
+        for one, two in (("files", "copy.predictions"), ("copy.predictions", "files")):
+            assert con.execute(f"select count(*) from (from {one} except all from {two})").fetchone() == (0,)
+    said = query(
+        tiny_copy.published_database,
+        f"select status, scoring_mode, customers > 100, reason from runs where snapshot_date = '{TINY_MONDAY}'",
+    )
+    assert said == [("published", "live", True, f"caught up: run {killed} wrote it, and it was not wholly published")]
+    assert page_of(tiny_copy, TINY_MONDAY).is_file()
+    with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
+        assert instance.get_materialized_partitions(PUBLISHED) == {str(other), str(TINY_BEFORE), str(TINY_MONDAY)}
 
 
 @pytest.mark.timeout(3000)

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 import duckdb
+import psycopg
 import pytest
+from pydantic import SecretStr
 
-from churn_pipeline.assets.common import PUBLISHED_POSTGRES, WEEKLY_REPORT
+from churn_pipeline import terminal
+from churn_pipeline.assets.common import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
 from churn_pipeline.definitions import JOB, build_defs
 from churn_pipeline.delivery import publish as publishing
+from churn_pipeline.delivery import runs
+from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.errors import ChurnError
 from churn_pipeline.mondays import WEEK
+from churn_pipeline.resources.outcome import problems
 from churn_pipeline.scoring.policy import SEEDS
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
 from tests.conftest import MONDAY, TINY_BEFORE
 from tests.support.homes import query
+from tests.support.postgres import Database
 
 COPIED = (
     "policy.predictions",
@@ -113,6 +122,24 @@ def test_what_is_made_from_a_publication_waits_until_the_mondays_are_in_it(
     with pytest.raises(ChurnError, match="not published"):
         publishing.published_among(warehouse, settings, [MONDAY])
     assert publishing.published_among(warehouse, settings, [never]) == []
+
+
+def test_behind_is_a_monday_that_another_run_wrote_or_whose_file_is_gone(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    assert list(publishing.unpublished(warehouse, settings)) == [MONDAY]
+    publishing.publish(warehouse, settings, [MONDAY])
+    assert publishing.unpublished(warehouse, settings) == {}
+    parquet(settings).unlink()
+    assert list(publishing.unpublished(warehouse, settings)) == [MONDAY]
+    publishing.publish(warehouse, settings, [MONDAY])
+    warehouse.execute("update policy.predictions set run_id = 'another'")
+    assert publishing.unpublished(warehouse, settings)[MONDAY].run_id == "another"
+    warehouse.execute(
+        "delete from policy.predictions where customer_id = (select min(customer_id) from policy.predictions)"
+    )
+    publishing.publish(warehouse, settings, [])
+    assert publishing.unpublished(warehouse, settings) == {}
 
 
 def test_killed_before_the_database_is_replaced_the_old_one_is_whole_and_the_next_run_mends_it(
@@ -235,19 +262,87 @@ def test_the_tier_of_a_past_row_can_be_worked_out_from_the_policy_kept_with_it(
     assert actions == rows
 
 
+def materialize(
+    settings: Settings, instance: dg.DagsterInstance, *keys: dg.AssetKey, run_id: str | None = None
+) -> dg.ExecuteInProcessResult:
+    """Assets of TINY_BEFORE by themselves, as from the Dagster UI."""
+    job = build_defs(settings).resolve_job_def(JOB)
+    return job.execute_in_process(
+        partition_key=str(TINY_BEFORE),
+        asset_selection=list(keys),
+        instance=instance,
+        raise_on_error=False,
+        run_id=run_id,
+    )
+
+
 def test_the_report_materialized_alone_for_a_past_monday_writes_that_mondays_page(tiny_copy: Settings) -> None:
-    """As from the Dagster UI, after a later run had other Mondays, of which it approved none."""
+    """After a later run had other Mondays, of which it approved none."""
     with connect(tiny_copy) as con:
         con.execute("delete from scoring.approved_mondays")
     page = page_of(tiny_copy, TINY_BEFORE)
     page.unlink()
     with dg.DagsterInstance.ephemeral() as instance:
-        result = (
-            build_defs(tiny_copy)
-            .resolve_job_def(JOB)
-            .execute_in_process(
-                partition_key=str(TINY_BEFORE), asset_selection=[WEEKLY_REPORT, PUBLISHED_POSTGRES], instance=instance
-            )
-        )
-    assert result.success
+        assert materialize(tiny_copy, instance, WEEKLY_REPORT, PUBLISHED_POSTGRES).success
+        for key in (WEEKLY_REPORT, PUBLISHED_POSTGRES):
+            assert instance.get_materialized_partitions(key) == {str(TINY_BEFORE)}
     assert page.is_file()
+
+
+def test_of_a_monday_that_a_run_refuses_the_older_list_is_neither_reported_nor_copied_again(
+    tiny_copy: Settings, database: Database
+) -> None:
+    settings = tiny_copy.model_copy(update={"publish_url": SecretStr(database.url)})
+    publish_to_postgres(database.url, settings)
+    run_id = str(uuid.uuid4())
+    page = page_of(settings, TINY_BEFORE)
+    page.write_text("of the older list", encoding="utf-8")
+    with connect(settings) as con:
+        runs.record(con, [runs.RunRow(run_id, TINY_BEFORE, "as_of", "refused", 0, "stale", 2, datetime(2026, 6, 8))])
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialize(settings, instance, WEEKLY_REPORT, PUBLISHED_POSTGRES, run_id=run_id).success
+        for key in (WEEKLY_REPORT, PUBLISHED_POSTGRES):
+            assert instance.get_materialized_partitions(key) == set()
+    assert page.read_text(encoding="utf-8") == "of the older list"
+    with psycopg.connect(database.url) as con:
+        assert con.execute("select snapshot_date, cause from churn.publications").fetchall() == [
+            (TINY_BEFORE, "caught up")
+        ]
+
+
+def test_where_publishing_failed_postgresql_is_red_and_not_told_that_there_is_nothing(tiny_copy: Settings) -> None:
+    # Nobody answers there, and nobody is asked.
+    settings = tiny_copy.model_copy(update={"publish_url": SecretStr("postgresql://nobody:x@127.0.0.1:1/nowhere")})
+    settings.published_database.unlink()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(settings, instance, PUBLISHED_POSTGRES)
+    (problem,) = problems(result.all_events)
+    assert problem.what == f"written, and not published: {TINY_BEFORE}; 'churn run' publishes them"
+
+
+def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_published(tiny_copy: Settings) -> None:
+    def word_of(run: dg.ExecuteInProcessResult) -> runs.RunRow:
+        with connect(tiny_copy) as con:
+            (word,) = runs.of_run(con, run.run_id)
+        return word
+
+    folder = tiny_copy.published / "predictions"
+    folder.rename(tiny_copy.home / "aside")
+    folder.write_text("a file where a folder has to be", encoding="utf-8")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(tiny_copy, instance, PUBLISHED)
+        assert not result.success
+        assert instance.get_materialized_partitions(PUBLISHED) == set()
+    word = word_of(result)
+    assert (word.snapshot_date, word.status, word.customers, word.exit_code) == (TINY_BEFORE, "failed", 0, 1)
+    assert str(folder) in word.reason
+    (week,) = terminal.backfill_weeks(tiny_copy, [word])
+    assert (week["status"], week["reason"]) == ("failed", word.reason)
+    assert "customers" not in week
+
+    folder.unlink()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(tiny_copy, instance, PUBLISHED)
+        assert instance.get_materialized_partitions(PUBLISHED) == {str(TINY_BEFORE)}
+    assert word_of(result).status == "published"
+    assert [path.parent.name for path in folder.rglob("*.parquet")] == [f"snapshot_date={TINY_BEFORE}"]
