@@ -213,8 +213,8 @@ def _client(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
         database.parent.mkdir(parents=True, exist_ok=True)
     elif tracking_uri.startswith("http"):
         # Any answer will do: a proxy in front of it may not know the page.
-        http_request(
-            get_default_host_creds(tracking_uri),
+        http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(tracking_uri),  # type: ignore[no-untyped-call]
             "/health",
             "GET",
             max_retries=0,
