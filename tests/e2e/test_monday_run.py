@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from churn_pipeline.settings import Settings
 from tests.conftest import MONDAY, Company
 from tests.support.homes import PER_RUN, copy_of, differences, query
 from tests.support.postgres import Database
+from tests.support.truncation import without_usage
 
 WEEK = timedelta(days=7)
 
@@ -194,18 +194,8 @@ def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
     company: Company, copied_home: Settings, tmp_path: Path, database: Database
 ) -> None:
     # The feed dies after Monday's events, for two weeks: a week later the newest event is seven days old, two weeks later fourteen.
-    raw = tmp_path / "raw"
-    shutil.copytree(company.raw, raw)
-    gap_start, gap_end = MONDAY + timedelta(days=1), MONDAY + 2 * WEEK
-    with duckdb.connect() as con:
-        con.execute(
-            f"""
-            copy (select * from '{company.raw}/usage_events.parquet'
-                  where not coalesce(timestamp >= timestamp '{gap_start}' and timestamp < timestamp '{gap_end}', false)
-                    and not coalesce(loaded_at >= timestamp '{gap_start}' and loaded_at < timestamp '{gap_end}', false))
-            to '{raw}/usage_events.parquet' (format parquet)
-            """
-        )
+    gap_end = MONDAY + 2 * WEEK
+    raw = without_usage(company.raw, tmp_path / "raw", MONDAY + timedelta(days=1), gap_end)
     settings = copied_home.model_copy(update={"raw": raw, "publish_url": SecretStr(database.url)})
     outcome = run_mondays(settings, MONDAY, MONDAY + 3 * WEEK)
     assert outcome.exit_code == 2

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,11 +19,18 @@ import pytest
 
 from churn_pipeline.assets.common import PUBLISHED
 from churn_pipeline.delivery.report.write import page_of
+from churn_pipeline.features.frames import training_frame
+from churn_pipeline.modeling.slices import Span
+from churn_pipeline.modeling.targets import TARGETS
 from churn_pipeline.mondays import WEEK
+from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
-from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from churn_pipeline.warehouse import connect
+from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
+from tests.faults.conftest import assert_same
 from tests.support.homes import copy_of, query
 from tests.support.processes import churn, kill, start
+from tests.support.truncation import without_usage
 
 # What a run says on stderr when it comes to a stage, and how long after it the kill comes: each lies in the middle of the stage's work.
 STAGES = {
@@ -34,6 +43,14 @@ STAGES = {
     "predictions": ("dbt_predictions", 0.3),
     "publish": ("published", 0.05),
 }
+# A run that dies once dbt has built and tested the marts, in the place of writing down what the tests found.
+UNJUDGED = """
+import os, signal
+from churn_pipeline import cli
+from churn_pipeline.features import quality
+quality.store = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+cli.main()
+"""
 # Fifty take half an hour on two cores, the stages ten minutes.
 MOMENTS = int(os.environ.get("CHURN_TEST_KILLS", "50"))
 
@@ -115,6 +132,59 @@ def test_a_monday_killed_before_it_was_published_is_caught_up_by_the_run_of_anot
     assert page_of(tiny_copy, TINY_MONDAY).is_file()
     with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
         assert instance.get_materialized_partitions(PUBLISHED) == {str(other), str(TINY_BEFORE), str(TINY_MONDAY)}
+
+
+def trained_on(settings: Settings) -> list[date]:
+    """The snapshots that a training as of TINY_MONDAY sees."""
+    with connect(settings) as con:
+        first = TINY_MONDAY - settings.history_weeks * WEEK
+        whole = [Span(first, TINY_MONDAY)]
+        frame = training_frame(con, TARGETS["churn_90d"], TINY_MONDAY, whole=whole, first=first)
+    return sorted({day.date() for day in frame["snapshot_date"]})
+
+
+def test_killed_before_the_features_are_judged_the_next_run_judges_them_before_it_trains(
+    tiny_company: Company, tiny_home: Settings, tmp_path: Path
+) -> None:
+    # The feed was dead for two weeks: the newest event is seven days old a week before this Monday, and fourteen on it. Both are trained
+    # on in TINY_MONDAY's run, and were built and judged in the run before it, from raw files without a gap.
+    bad = TINY_BEFORE - 18 * WEEK
+    raw = without_usage(tiny_company.raw, tmp_path / "raw", bad - 2 * WEEK + timedelta(days=1), bad)
+    undisturbed, killed = (
+        copy_of(tiny_home, tmp_path / name).model_copy(update={"raw": raw}) for name in ("undisturbed", "killed")
+    )
+    outcome = run_mondays(undisturbed, TINY_MONDAY)
+    assert outcome.exit_code == 0, outcome.reason
+    failed = "select snapshot_date from control.failed_mondays order by 1"
+    assert query(undisturbed.warehouse, failed) == [(bad,)]
+    assert query(killed.warehouse, failed) == []
+
+    process = start(killed, "-c", UNJUDGED, "run", "--week", str(TINY_MONDAY), program="python")
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == -signal.SIGKILL, said
+    asked, built = query(
+        killed.warehouse,
+        "select count(*), count(*) filter ((snapshot_date, fingerprint) in (select (key_date, fingerprint) from control.built)) "
+        "from control.snapshots_to_build",
+    )[0]
+    assert asked == built > 15, "the marts were not built before the kill"
+
+    complete(killed)
+    assert query(killed.warehouse, "select count(*) from control.snapshots_to_build") == [(0,)], "it built them again"
+    assert query(killed.warehouse, failed) == [(bad,)]
+    snapshots = trained_on(killed)
+    assert bad - WEEK in snapshots and bad not in snapshots
+    assert snapshots == trained_on(undisturbed)
+    # Its models are those of an undisturbed run, to the bit.
+    assert_same(undisturbed, killed)
+
+
+def test_a_run_that_nobody_disturbed_judges_the_monday_asked_for_and_no_other_again(reference: Settings) -> None:
+    assert query(reference.warehouse, "select snapshot_date from control.mondays_to_test") == [(TINY_MONDAY,)]
+    assert query(
+        reference.warehouse,
+        "select count(*) > 40, count(distinct run_id) from control.monday_checks where stage = 'features'",
+    ) == [(True, 2)]
 
 
 @pytest.mark.timeout(3000)

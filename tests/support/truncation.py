@@ -5,6 +5,7 @@ This is the other half of the truncation test, so it is written from DESIGN's wo
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -40,6 +41,21 @@ def truncate(raw: Path, out: Path, monday: date) -> dict[str, int]:
         after = con.execute(f"select count(*) from read_parquet('{out / path.name}')").fetchone()[0]
         dropped[name] = before - after
     return dropped
+
+
+def without_usage(raw: Path, out: Path, first: date, end: date) -> Path:
+    """Writes ``raw`` into ``out`` as it is when the usage feed was dead from ``first`` to before ``end``; returns ``out``."""
+    shutil.copytree(raw, out)
+    usage = raw / "usage_events.parquet"
+    with duckdb.connect() as con:
+        columns = [name for name, *_ in con.execute(f"describe from '{usage}'").fetchall()]
+        alive = " and ".join(
+            f"not coalesce({column} >= timestamp '{first}' and {column} < timestamp '{end}', false)"
+            for column in ("timestamp", "loaded_at")
+            if column in columns
+        )
+        con.execute(f"copy (from '{usage}' where {alive}) to '{out / usage.name}' (format parquet)")
+    return out
 
 
 def _before(column: str, monday: date) -> str:
