@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from churn_pipeline.settings import Settings
 from tests.conftest import TINY, TINY_MONDAY, Company
 from tests.support.homes import PER_RUN, copy_of, differences, query
 from tests.support.processes import churn
+from tests.support.truncation import truncate
 
 HOUR = timedelta(hours=1)
 EIGHT = datetime(TINY_MONDAY.year, TINY_MONDAY.month, TINY_MONDAY.day, 8, tzinfo=UTC)
@@ -40,6 +43,33 @@ def test_a_clock_that_still_says_sunday_refuses_a_monday_that_has_begun_elsewher
     found = churn(slow, "run", "--week", str(TINY_MONDAY))
     assert found.returncode == 2
     assert f"{TINY_MONDAY} has not begun" in found.stderr
+
+
+def test_a_clock_that_says_monday_on_sunday_evening_makes_a_list_that_the_next_run_makes_whole(
+    tiny_copy: Settings,
+    tiny_company: Company,
+    reference: Settings,
+    same_as_undisturbed: Callable[[Settings], None],
+    tmp_path: Path,
+) -> None:
+    """Nothing can tell the half-hour that is missing from a quiet one, so the first run is as green as the second."""
+    midnight, export = EIGHT - 8 * HOUR, tmp_path / "export"
+    truncate(tiny_company.raw, export, TINY_MONDAY)
+    events = export / "usage_events.parquet"
+    with duckdb.connect() as con:
+        con.execute(f"create table kept as from '{events}' where timestamp < timestamp '{midnight - HOUR / 2:%F %T}'")
+        (missing,) = con.execute(f"select (select count(*) from '{events}') - count(*) from kept").fetchone()
+        con.execute(f"copy kept to '{events}' (format parquet)")
+    assert missing > 0
+    fast = at(tiny_copy, midnight + HOUR / 2, raw=export)
+    found = churn(fast, "run", "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["snapshot_date"] == str(TINY_MONDAY)
+    features = "marts.mart_customer_churn_features"
+    assert differences(reference.warehouse, fast.warehouse, features)["only_right"] > 0
+    found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
+    assert found.returncode == 0, found.stderr
+    same_as_undisturbed(tiny_copy)
 
 
 def test_what_a_slow_clock_took_for_the_future_is_landed_once_the_clock_is_right(
