@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 
 from churn_pipeline.settings import Settings
@@ -9,6 +10,8 @@ from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.faults.conftest import leftovers
 from tests.support.homes import query
 from tests.support.processes import BIN, churn, in_namespace
+
+NEWEST_WORD = "select snapshot_date, status from ledger.runs order by recorded_at desc limit 1"
 
 
 def test_a_disk_that_is_full_while_publishing_leaves_the_old_copy_whole_and_the_next_run_mends_it(
@@ -36,6 +39,11 @@ def test_a_disk_that_is_full_while_publishing_leaves_the_old_copy_whole_and_the_
     kept = after / "predictions" / f"snapshot_date={TINY_BEFORE}" / "predictions.parquet"
     assert kept.read_bytes() == (published / kept.relative_to(after)).read_bytes()
 
+    # The small file system is gone with its namespace: the next run finds what it held, and now has room.
+    shutil.rmtree(published)
+    after.rename(published)
+    assert list(leftovers(tiny_copy.home))
+    assert query(tiny_copy.warehouse, NEWEST_WORD) == [(TINY_MONDAY, "failed")]
     found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
     assert found.returncode == 0, found.stderr
     same_as_undisturbed(tiny_copy)
