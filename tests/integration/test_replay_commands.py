@@ -1,17 +1,22 @@
-"""The commands of a replay and of a decision about a model, as processes: what they print, how they end, what they leave alone."""
+"""The commands of a replay and of a decision about a model, as processes: what they print, how they end, what they leave alone; and the
+report of a replay as the asset that it also is."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from datetime import date, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from churn_pipeline.assets.common import REPLAY_REPORT
+from churn_pipeline.definitions import build_defs
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
-from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.conftest import MONDAY, TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import copy_of, query
 from tests.support.processes import churn
 
@@ -129,3 +134,31 @@ def test_a_replay_report_writes_its_page_and_its_json_says_the_same(tiny_home: S
     for week in found["weeks"]:
         assert week["snapshot_date"] in printed and week["snapshot_date"] in html
     refused(churn(tiny_home, "replay-report", "--from", last, "--to", first), 2, first, last)
+
+
+def test_the_report_is_an_asset_that_writes_the_page_of_the_mondays_selected_and_shows_its_figures(
+    scored_home: Settings, tmp_path: Path
+) -> None:
+    settings = Settings(**scored_home.model_dump(include=scored_home.model_fields_set) | {"home": tmp_path})
+    settings.data.mkdir()
+    shutil.copyfile(scored_home.warehouse, settings.warehouse)
+    first = MONDAY - WEEK
+    span = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(MONDAY)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = (
+            build_defs(settings)
+            .resolve_implicit_global_asset_job_def()
+            .get_subset(asset_selection={REPLAY_REPORT})
+            .execute_in_process(instance=instance, tags=span)
+        )
+    made = result.asset_materializations_for_node(REPLAY_REPORT.to_python_identifier())
+    assert [one.partition for one in made] == [str(first), str(MONDAY)]
+    metadata = {name: found.value for name, found in made[0].metadata.items()}
+    page = settings.published / "replay" / f"replay_{first}_{MONDAY}.html"
+    assert metadata["page"] == str(page)
+    html = page.read_text(encoding="utf-8")
+    assert str(first) in html and str(MONDAY) in html
+    assert "On the one judged Monday" in metadata["result"]
+    assert [f"| {day} |" in metadata["Mondays"] for day in (first, MONDAY, MONDAY + WEEK)] == [True, True, False]
+    assert "not scored" in metadata["Mondays"]
+    assert any(str(value).startswith("![") for value in metadata.values())
