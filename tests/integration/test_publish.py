@@ -24,6 +24,7 @@ from churn_pipeline.delivery.postgres.publish import publish as publish_to_postg
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.errors import ChurnError
 from churn_pipeline.mondays import WEEK
+from churn_pipeline.notes import sign
 from churn_pipeline.resources.outcome import problems
 from churn_pipeline.scoring.policy import SEEDS
 from churn_pipeline.settings import Settings
@@ -321,19 +322,22 @@ def test_where_publishing_failed_postgresql_is_red_and_not_told_that_there_is_no
 
 
 def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_published(tiny_copy: Settings) -> None:
-    def word_of(run: dg.ExecuteInProcessResult) -> runs.RunRow:
+    def published_by_a_run_that_scored(instance: dg.DagsterInstance) -> tuple[dg.ExecuteInProcessResult, runs.RunRow]:
+        run_id = str(uuid.uuid4())
         with connect(tiny_copy) as con:
-            (word,) = runs.of_run(con, run.run_id)
-        return word
+            sign(con, "scores", run_id)
+        result = materialize(tiny_copy, instance, PUBLISHED, run_id=run_id)
+        with connect(tiny_copy) as con:
+            (word,) = runs.of_run(con, run_id)
+        return result, word
 
     folder = tiny_copy.published / "predictions"
     folder.rename(tiny_copy.home / "aside")
     folder.write_text("a file where a folder has to be", encoding="utf-8")
     with dg.DagsterInstance.ephemeral() as instance:
-        result = materialize(tiny_copy, instance, PUBLISHED)
+        result, word = published_by_a_run_that_scored(instance)
         assert not result.success
         assert instance.get_materialized_partitions(PUBLISHED) == set()
-    word = word_of(result)
     assert (word.snapshot_date, word.status, word.customers, word.exit_code) == (TINY_BEFORE, "failed", 0, 1)
     assert str(folder) in word.reason
     (week,) = terminal.backfill_weeks(tiny_copy, [word])
@@ -342,7 +346,7 @@ def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_pu
 
     folder.unlink()
     with dg.DagsterInstance.ephemeral() as instance:
-        result = materialize(tiny_copy, instance, PUBLISHED)
+        _, word = published_by_a_run_that_scored(instance)
         assert instance.get_materialized_partitions(PUBLISHED) == {str(TINY_BEFORE)}
-    assert word_of(result).status == "published"
+    assert word.status == "published"
     assert [path.parent.name for path in folder.rglob("*.parquet")] == [f"snapshot_date={TINY_BEFORE}"]
