@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pytest
 
-from churn_pipeline.definitions import JOB, build_defs
 from churn_pipeline.resources.outcome import problems
 from churn_pipeline.runner import Outcome, run_mondays
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support.dagster import reexecute
 from tests.support.homes import query
-from tests.support.processes import environment
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 WEEKS = "select snapshot_date, count(*), min(run_id), max(run_id) from {}predictions group by 1 order by 1"
-
-
-def monday_job() -> dg.JobDefinition:
-    """What the code server would load, with the settings of the environment."""
-    return build_defs().resolve_job_def(JOB)
 
 
 def weeks(settings: Settings) -> tuple[list[tuple], list[tuple]]:
@@ -41,31 +34,21 @@ def run_that_dies_at_the_predictions(settings: Settings) -> Outcome:
     return outcome
 
 
-def reexecuted(settings: Settings, run_id: str, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, str, set[str]]:
-    """Re-executes a run from its failure, as the UI does: whether it ended well, what it said, and the steps that it did."""
-    for name, value in environment(settings).items():
-        monkeypatch.setenv(name, value)
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        failed = instance.get_run_by_id(run_id)
-        result = dg.execute_job(
-            dg.reconstructable(monday_job),
-            instance=instance,
-            tags={name: value for name, value in failed.tags.items() if not name.startswith(".")},
-            reexecution_options=dg.ReexecutionOptions.from_failure(run_id, instance),
-        )
-        done = {event.step_key for event in result.all_events if event.is_step_success}
-        return result.success, str(problems(result.all_events)), done
+def reexecuted(settings: Settings, run_id: str) -> tuple[bool, str, set[str]]:
+    """Whether a re-execution from the failure ended well, what it said, and the steps that it did."""
+    run, events = reexecute(settings, run_id)
+    return run.is_success, str(problems(events)), {event.step_key for event in events if event.is_step_success}
 
 
 def test_a_run_reexecuted_from_failure_finishes_its_mondays_and_after_another_run_it_touches_none(
-    tiny_copy: Settings, monkeypatch: pytest.MonkeyPatch
+    tiny_copy: Settings,
 ) -> None:
     settings = tiny_copy
     died = run_that_dies_at_the_predictions(settings)
     other = run_mondays(settings, TINY_BEFORE)
     assert other.exit_code == 0, other.reason
     before = weeks(settings)
-    success, said, done = reexecuted(settings, died.run_id, monkeypatch)
+    success, said, done = reexecuted(settings, died.run_id)
     assert not success
     assert f"what was scored last is of run {other.run_id} and not of this one" in said
     assert "Run the Monday again from the start" in said
@@ -73,7 +56,7 @@ def test_a_run_reexecuted_from_failure_finishes_its_mondays_and_after_another_ru
     assert weeks(settings) == before
 
     died = run_that_dies_at_the_predictions(settings)
-    success, said, done = reexecuted(settings, died.run_id, monkeypatch)
+    success, said, done = reexecuted(settings, died.run_id)
     assert success, said
     assert "score" not in done
     for found in weeks(settings):
@@ -84,7 +67,7 @@ def test_a_run_reexecuted_from_failure_finishes_its_mondays_and_after_another_ru
 
 
 def test_a_run_reexecuted_from_the_features_after_another_run_neither_trains_nor_scores_on_those_of_the_other(
-    tiny_copy: Settings, monkeypatch: pytest.MonkeyPatch
+    tiny_copy: Settings,
 ) -> None:
     settings = tiny_copy
     mart = "marts.mart_customer_churn_features"
@@ -102,7 +85,7 @@ def test_a_run_reexecuted_from_the_features_after_another_run_neither_trains_nor
     assert other.exit_code == 0, other.reason
     models = query(settings.warehouse, "from ledger.promotions order by seq")
     before = weeks(settings)
-    success, said, done = reexecuted(settings, died.run_id, monkeypatch)
+    success, said, done = reexecuted(settings, died.run_id)
     assert not success
     assert f"what is planned to be built is of run {other.run_id} and not of this one" in said
     assert not done

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,9 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
+from churn_pipeline.definitions import JOB, build_defs
 from churn_pipeline.runner import prepare_home
 from churn_pipeline.settings import REPOSITORY, Settings
-from tests.support.processes import BIN, environment, kill
+from tests.support.processes import BIN, environment, kill, start
 
 CLOCK = Path(__file__).with_name("clock")
 WORKSPACE = str(REPOSITORY / "workspace.yaml")
@@ -109,3 +113,34 @@ def web_server(settings: Settings) -> Iterator[WebServer]:
                 assert time.monotonic() < deadline, said.read_text(encoding="utf-8")
                 time.sleep(0.5)
         yield WebServer(port)
+
+
+def monday_job() -> dg.JobDefinition:
+    """What a code server with this environment loads."""
+    return build_defs().resolve_job_def(JOB)
+
+
+def reexecute(settings: Settings, run_id: str) -> tuple[dg.DagsterRun, list[dg.DagsterEvent]]:
+    """Re-executes a run from its failure, in a process of its own as the UI does; the new run and what happened in it."""
+    done = start(settings, "-m", __name__, run_id, program="python")
+    _, said = done.communicate(timeout=600)
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        run = instance.get_runs(limit=1)[0]
+        assert run.parent_run_id == run_id, said
+        return run, [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
+
+
+def _reexecute(run_id: str) -> None:
+    from tests.support.dagster import monday_job
+
+    with dg.DagsterInstance.get() as instance:
+        dg.execute_job(
+            dg.reconstructable(monday_job),
+            instance=instance,
+            tags={name: value for name, value in instance.get_run_by_id(run_id).tags.items() if name[0] != "."},
+            reexecution_options=dg.ReexecutionOptions.from_failure(run_id, instance),
+        )
+
+
+if __name__ == "__main__":
+    _reexecute(sys.argv[1])
