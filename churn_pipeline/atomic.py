@@ -1,9 +1,12 @@
-"""Files and folders that are replaced in one step, so that nobody ever reads half of one."""
+"""Files and folders that are replaced in one step or made by one process at a time, so that nobody ever reads half of one."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -52,3 +55,12 @@ def swap_folders(new: Path, old: Path, final: Path) -> None:
         final.replace(old)
     new.replace(final)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Waits until no other process is in here with the same file; its folder is made. The lock dies with its process."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -9,7 +9,7 @@ from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from churn_pipeline.atomic import replace_bytes
+from churn_pipeline.atomic import alone, replace_bytes
 from churn_pipeline.delivery import runs
 from churn_pipeline.errors import InputError
 from churn_pipeline.mondays import latest_monday
@@ -75,8 +75,21 @@ def prepare_home(settings: Settings) -> None:
     if content is not None:
         # Dagster's other processes may be reading it, and would meet an empty one.
         replace_bytes(config, content.encode())
+    if content == _DAGSTER_YAML:
+        _create_dagster_storage(settings.dagster_home)
     if settings.mlflow_tracking_uri is None:
         follow_home(settings.mlflow_database, settings.mlflow_artifacts)
+
+
+def _create_dagster_storage(dagster_home: Path) -> None:
+    """Dagster's programs create its SQLite files when they first look, and two that start together on a new home both do: it then has two
+    schema revisions, and no program opens it again."""
+    import dagster as dg
+
+    with alone(dagster_home / "create.lock"):
+        if not (dagster_home / "history" / "runs.db").exists():
+            with dg.DagsterInstance.from_config(str(dagster_home)):
+                pass
 
 
 def _read_config(path: Path) -> str:

@@ -7,7 +7,6 @@ refuses to end quietly: a node that was selected and did not report is an error.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from churn_pipeline.atomic import alone
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
 
@@ -48,7 +48,8 @@ class DbtProject:
         if key not in _PARSED:
             _PARSED.clear()
             path = self._settings.dbt_target / "manifest.json"
-            with _alone(self._settings.dbt_target):
+            # dbt rewrites its files in place, and whoever read meanwhile would get two halves.
+            with alone(self._settings.dbt_target / "parse.lock"):
                 parsed = self._invoke(["parse"], manifest=None)
                 _PARSED[key] = (parsed, json.loads(path.read_text(encoding="utf-8")))
         return _PARSED[key]
@@ -159,15 +160,6 @@ class DbtProject:
         if outcome.exception is not None:
             raise dg.Failure(description=f"dbt {arguments[0]}: {outcome.exception}") from outcome.exception
         return outcome.result
-
-
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """One process of a home parses at a time: dbt rewrites its files in place, and whoever read meanwhile would get two halves."""
-    target.mkdir(parents=True, exist_ok=True)
-    with (target / "parse.lock").open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

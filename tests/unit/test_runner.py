@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
+import pytest
 
+from churn_pipeline.atomic import alone
 from churn_pipeline.delivery.announce import Problem
 from churn_pipeline.delivery.runs import RunRow
 from churn_pipeline.resources.home import EXIT_CODE
 from churn_pipeline.resources.liveness import GONE
 from churn_pipeline.resources.outcome import problems
-from churn_pipeline.runner import _outcome
+from churn_pipeline.runner import _outcome, prepare_home
+from churn_pipeline.settings import Settings
 
 
 def materialized(key: str) -> SimpleNamespace:
@@ -125,3 +131,18 @@ def test_what_else_failed_is_told_beside_the_refused_mondays_and_its_code_wins()
     events = (materialized("published"), failed("published", REFUSALS, 3), failed("published_postgres", "is down", 1))
     outcome = _outcome(result(False, *events), ["published"], REFUSED)
     assert (outcome.exit_code, outcome.reason) == (1, f"{REFUSALS}; published_postgres: is down")
+
+
+def test_a_new_home_has_dagsters_storage_before_any_of_its_programs_starts_made_by_one_process(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    settings.dagster_home.mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        with alone(settings.dagster_home / "create.lock"):
+            waiting = pool.submit(prepare_home, settings)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=1)
+            assert not settings.dagster_home.joinpath("history").exists()
+        waiting.result(timeout=60)
+    for name in ("history/runs.db", "history/runs/index.db", "schedules/schedules.db"):
+        with closing(sqlite3.connect(settings.dagster_home / name)) as con:
+            assert len(con.execute("select version_num from alembic_version").fetchall()) == 1, name
