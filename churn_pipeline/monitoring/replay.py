@@ -125,6 +125,29 @@ class Decile:
 
 
 @dataclass(frozen=True)
+class MondayDecile:
+    """A tenth of the customers of one Monday, by rising probability.
+
+    Attributes:
+        rows: customers.
+        forecast: mean probability.
+        observed: share that left.
+        chance: standard deviation of ``observed`` if every probability were true: sqrt(sum p (1 - p)) / rows, that of a
+            sum of independent trials.
+    """
+
+    rows: int
+    forecast: float
+    observed: float
+    chance: float
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether true probabilities would come this far off on about one decile in twenty only."""
+        return abs(self.observed - self.forecast) > 1.96 * self.chance
+
+
+@dataclass(frozen=True)
 class Week:
     """One Monday of the range.
 
@@ -143,6 +166,7 @@ class Week:
         flag: at 30 days.
         calibration_30d: of churn_probability_30d.
         calibration_90d: of churn_probability_90d.
+        deciles: by target, for each whose window has closed; fewer than ten where probabilities are equal.
         notes: why a baseline is not there, and who is not judged.
     """
 
@@ -159,6 +183,7 @@ class Week:
     flag: Flag | None = None
     calibration_30d: CalibrationError | None = None
     calibration_90d: CalibrationError | None = None
+    deciles: Mapping[str, tuple[MondayDecile, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -438,18 +463,34 @@ class _Tally:
         if not parts:
             return ()
         customer, probability, left = (np.concatenate(column) for column in zip(*parts, strict=True))
-        # Equal probabilities never fall into different deciles, so there may be fewer than ten.
-        edges = np.unique(np.quantile(probability, np.linspace(0, 1, _DECILES + 1)[1:-1]))
-        decile = np.searchsorted(edges, probability, side="left")
         found = []
-        for number in np.unique(decile):
-            rows = decile == number
+        for rows in _decile_rows(probability):
             sums = self.resamples.rows(customer[rows]).sums({"rows": np.ones(rows.sum()), "left": left[rows]})
             share = np.divide(
                 sums["left"], sums["rows"], out=np.full(len(sums["rows"]), np.nan), where=sums["rows"] > 0
             )
             found.append(Decile(int(rows.sum()), float(probability[rows].mean()), estimate(share)))
         return tuple(found)
+
+
+def _decile_rows(probability: Floats) -> Iterator[NDArray[np.bool_]]:
+    """Which rows each tenth has, by rising probability. Equal ones never fall into different tenths, so there may be fewer."""
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, _DECILES + 1)[1:-1]))
+    decile = np.searchsorted(edges, probability, side="left")
+    for number in np.unique(decile):
+        yield decile == number
+
+
+def _monday_deciles(probability: Floats, left: NDArray[np.bool_]) -> tuple[MondayDecile, ...]:
+    return tuple(
+        MondayDecile(
+            rows=int(rows.sum()),
+            forecast=float(probability[rows].mean()),
+            observed=float(left[rows].mean()),
+            chance=float(np.sqrt((probability[rows] * (1 - probability[rows])).sum()) / rows.sum()),
+        )
+        for rows in _decile_rows(probability)
+    )
 
 
 def _called(score: Floats, values: Floats, capacity: int, resamples: Resamples) -> tuple[Floats, Floats]:
@@ -501,13 +542,14 @@ def _week(con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _
     if frame.empty:
         return _empty(day, f"none of the {forgotten:,} customers scored is in the data any more")
     notes = [f"{_count(forgotten, 'customer')} no longer in the data and not judged"] if forgotten else []
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"deciles": {}}
     if _SHORT.is_closed(day, known_until):
         left = _left(con, day, _SHORT)
         flagged = frame["is_flagged"].to_numpy(dtype=bool)
         probability = frame["churn_probability_30d"].to_numpy(dtype=np.float64)
         known["flag"] = Flag(int(flagged.sum()), int((flagged & left).sum()), int(left.sum()))
         known["calibration_30d"] = _calibration_error(probability, left)
+        known["deciles"][_SHORT.name] = _monday_deciles(probability, left)
         tally.add_forecasts(_SHORT, frame["customer_id"], probability, left)
     closed = _LONG.is_closed(day, known_until)
     if closed:
@@ -524,6 +566,7 @@ def _week(con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _
         known["held"] = {ranking: {caller: held.get((ranking, caller)) for caller in CALLERS} for ranking in RANKINGS}
         known["churners"], known["churned_revenue"] = int(left.sum()), float((left * revenue).sum())
         known["calibration_90d"] = _calibration_error(probability, left)
+        known["deciles"][_LONG.name] = _monday_deciles(probability, left)
         tally.add_forecasts(_LONG, frame["customer_id"], probability, left)
     return Week(
         snapshot_date=day,

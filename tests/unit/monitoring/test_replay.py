@@ -193,6 +193,43 @@ def test_deciles_hold_every_closed_row_once_and_their_own_means() -> None:
     assert [d.observed.value for d in deciles] == [0, 0, 0, 0, 0, 0, 0, 0.5, 1, 1]
 
 
+def test_each_monday_has_deciles_of_its_own() -> None:
+    con = warehouse(usage_until=LATEST + WEEK)
+    people = [Customer(f"c{n:02d}", n / 200, n / 50, 100, 5 if n >= 30 else None) for n in range(40)]
+    score(con, *people)
+    # Those who leave are gone the week after.
+    score(con, *people[:30], monday=MONDAY + WEEK)
+    found = report(con, last=MONDAY + WEEK, latest=LATEST + WEEK)
+    first, second = (week.deciles["churn_90d"] for week in found.weeks)
+    assert [d.rows for d in first] == [4] * 10
+    assert [d.rows for d in second] == [3] * 10
+    assert [d.observed for d in first] == [0, 0, 0, 0, 0, 0, 0, 0.5, 1, 1]
+    assert [d.observed for d in second] == [0] * 10
+    assert first[0].forecast == pytest.approx((0 + 1 + 2 + 3) / 4 / 50)
+    # The last tenth of the first: 0.72, 0.74, 0.76 and 0.78.
+    assert first[9].chance == pytest.approx(np.sqrt(0.72 * 0.28 + 0.74 * 0.26 + 0.76 * 0.24 + 0.78 * 0.22) / 4)
+    # 0.51 was forecast and nobody left; one standard deviation is 0.25.
+    assert [d.beyond_chance for d in first] == [False] * 6 + [True] + [False] * 3
+    assert found.to_dict()["weeks"][1]["deciles"]["churn_30d"][0]["rows"] == 3
+
+
+def test_a_monday_has_deciles_once_its_window_has_closed(con: duckdb.DuckDBPyConnection) -> None:
+    assert set(report(con).weeks[0].deciles) == {"churn_30d", "churn_90d"}
+    assert set(report(con, latest=MONDAY + 5 * WEEK).weeks[0].deciles) == {"churn_30d"}
+    assert report(con, latest=MONDAY + WEEK).weeks[0].deciles == {}
+
+
+def test_true_probabilities_are_beyond_chance_on_one_decile_in_twenty() -> None:
+    rng = np.random.default_rng(5)
+    probability = rng.beta(2, 8, 5_000)
+    marked = [
+        decile.beyond_chance
+        for _ in range(60)
+        for decile in replay._monday_deciles(probability, rng.random(5_000) < probability)
+    ]
+    assert np.mean(marked) == pytest.approx(0.05, abs=0.03)
+
+
 def test_true_probabilities_have_the_calibration_error_of_chance() -> None:
     rng = np.random.default_rng(3)
     probability = rng.beta(1, 8, 20_000)

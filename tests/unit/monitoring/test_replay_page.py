@@ -100,6 +100,23 @@ def test_empty_weeks_stay_in_the_tables_with_their_reason(page: str) -> None:
     assert sum("refused: &lt;script&gt;" in row for row in rows) == 2
 
 
+def test_the_deciles_of_each_judged_monday_stand_in_a_table_of_their_horizon(page: str) -> None:
+    tables = dict(
+        re.findall(r'aria-label="Calibration by decile within (\d+) days, by Monday">(.*?)</table>', page, re.DOTALL)
+    )
+    assert set(tables) == {"30", "90"}
+    report = build(MONDAY + 2 * WEEK)
+    for horizon, table in tables.items():
+        (row,) = re.findall(r'<th scope="row">([\d-]+)</th>(.*?)</tr>', table, re.DOTALL)
+        assert row[0] == str(MONDAY)
+        shown = re.findall(r"([\d.]+)%", row[1])
+        deciles = report.weeks[0].deciles[f"churn_{horizon}d"]
+        assert sum(decile.rows for decile in deciles) == len(SIX)
+        assert [float(share) / 100 for share in shown] == pytest.approx(
+            [share for decile in deciles for share in (decile.observed, decile.forecast)], abs=0.0005
+        )
+
+
 def test_the_same_report_gives_the_same_page() -> None:
     report = build(MONDAY)
     assert replay_page.render(report) == replay_page.render(report)
