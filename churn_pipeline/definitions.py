@@ -171,7 +171,7 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
 
 
 def asked_for(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
-    """Which Mondays the Monday job was started for, by whomever and whatever became of it.
+    """Which Mondays the Monday job, or its assets up to publication, were started for, by whomever and whatever became of it.
 
     Args:
         instance: Dagster's record of runs, which can be read while a run holds the warehouse.
@@ -183,7 +183,9 @@ def asked_for(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
     return {
         day
         for tag in (PARTITION_TAG, RANGE_END_TAG)
-        for run in instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=begun, tags={tag: names}))
+        for run in instance.get_runs(dg.RunsFilter(statuses=begun, tags={tag: names}))
+        # The asset graph starts its runs in a job of Dagster's own.
+        if run.job_name == JOB or common.PUBLISHED in (run.asset_selection or ())
         for day in mondays_of(run.tags)
     }
 

@@ -9,6 +9,8 @@ from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import duckdb
+
 from churn_pipeline.atomic import alone, replace_bytes
 from churn_pipeline.delivery import runs
 from churn_pipeline.errors import InputError
@@ -209,9 +211,16 @@ def decide_model(
     from churn_pipeline.modeling import lifecycle
 
     with home_lock(settings, f"churn {decision}", waiting), connect(settings) as con:
-        decided = lifecycle.decide_by_hand(con, settings, target, version, decision=decision, reason=reason, who=who)
-        publish_promotions(con, settings)
-    return decided
+        row, notice = lifecycle.decide_by_hand(
+            con, settings, target, version, decision=decision, reason=reason, who=who
+        )
+        try:
+            publish_promotions(con, settings)
+        except (duckdb.Error, OSError) as error:
+            # The decision stands in the warehouse, and the next run publishes it.
+            said = f"it is not in {settings.published_database} yet: {error}"
+            notice = f"{notice}; {said}" if notice else said
+    return row, notice
 
 
 def report_replay(

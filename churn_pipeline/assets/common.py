@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -11,6 +11,7 @@ import duckdb
 
 from churn_pipeline.contract import TABLES
 from churn_pipeline.delivery import runs
+from churn_pipeline.errors import RefusedError
 from churn_pipeline.resources.home import partition_mondays
 from churn_pipeline.settings import Settings
 
@@ -38,6 +39,25 @@ def not_refused(context: dg.AssetExecutionContext, con: duckdb.DuckDBPyConnectio
     """
     refused = {row.snapshot_date for row in runs.refusals(con, context.run.run_id)}
     return [day for day in partition_mondays(context) if day not in refused]
+
+
+def require_a_list(context: dg.AssetExecutionContext, asked: Sequence[date], published: Collection[date]) -> None:
+    """Fails what copies published Mondays when it is materialized by itself and has none. In a whole run ``published`` says so.
+
+    Args:
+        context: of the asset.
+        asked: :func:`not_refused`.
+        published: those of them that are published.
+
+    Raises:
+        RefusedError: none is, and nothing else in the run would say so.
+    """
+    selected = context.run.asset_selection
+    if asked and not published and selected is not None and PUBLISHED not in selected:
+        raise RefusedError(
+            f"there is no published list of {asked[0] if len(asked) == 1 else f'{asked[0]} to {asked[-1]}'}; "
+            "'churn run' or 'churn backfill' makes one"
+        )
 
 
 def monday_by_monday(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from churn_pipeline.assets.common import ONE_RUN, PUBLISHED_POSTGRES, monday_by_monday, not_refused
+from churn_pipeline.assets.common import ONE_RUN, PUBLISHED_POSTGRES, monday_by_monday, not_refused, require_a_list
 from churn_pipeline.delivery.publish import published_among
 from churn_pipeline.resources.home import Home, expected_errors, table_metadata
 from churn_pipeline.warehouse import connect
@@ -37,9 +37,10 @@ def published_postgres(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition
     ) -> Iterator[dg.MaterializeResult]:
         settings = home.settings
         with expected_errors(), connect(settings) as con:
-            mondays = not_refused(context, con)
+            mondays = asked = not_refused(context, con)
             if settings.publish_url is not None:
-                mondays = published_among(con, settings, mondays)
+                mondays = published_among(con, settings, asked)
+                require_a_list(context, asked, mondays)
         if settings.publish_url is None:
             said = dg.MetadataValue.text("not configured: CHURN_PUBLISH_URL is not set")
             yield from monday_by_monday(context, PUBLISHED_POSTGRES, mondays, {"PostgreSQL": said})

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
+import duckdb
 
 from churn_pipeline.assets.common import ONE_RUN, PUBLISHED, RESCORED_COPY, RESCORING, monday_by_monday
 from churn_pipeline.delivery import runs
@@ -59,6 +60,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
         asked = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
             approved = approved_mondays(con, root_run(context))
+            runs.carry_over(con, run_id, [context.run.parent_run_id, context.run.root_run_id])
             behind = {day: week for day, week in unpublished(con, home.settings).items() if day not in approved}
             refused_before = {row.snapshot_date for row in runs.refusals(con, run_id)}
             # Recorded before the copy is made, so that the copy can say of itself which run it is from.
@@ -95,9 +97,12 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                     )
             except BaseException as error:
                 reason = str(error) or type(error).__name__
-                runs.record(
-                    con, [replace(row, status="failed", customers=0, reason=reason, exit_code=1) for row in said]
-                )
+                failed = [replace(row, status="failed", customers=0, reason=reason, exit_code=1) for row in said]
+                try:
+                    runs.record(con, failed)
+                except duckdb.Error as also:
+                    # Where this is, the disk is full as well; what is to be told is why nothing was published.
+                    context.log.error(f"the ledger still says published: {also}")
                 raise
             tiers = tier_counts(con, list(out))
         for row in said:

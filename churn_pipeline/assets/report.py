@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from churn_pipeline.assets.common import BEFORE_LAST, ONE_RUN, WEEKLY_REPORT, monday_by_monday, not_refused
+from churn_pipeline.assets.common import (
+    BEFORE_LAST,
+    ONE_RUN,
+    WEEKLY_REPORT,
+    monday_by_monday,
+    not_refused,
+    require_a_list,
+)
 from churn_pipeline.delivery import runs
 from churn_pipeline.delivery.publish import published_among
 from churn_pipeline.resources.home import Home, expected_errors, table_metadata
@@ -30,13 +37,16 @@ def weekly_report(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> 
         output_required=False,
     )
     def report(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
-        from churn_pipeline.delivery.report.write import write_reports
+        from churn_pipeline.delivery.report.write import page_of, write_reports
 
         settings = home.settings
         with expected_errors(), connect(settings) as con:
-            # A Monday that this run caught up has no page yet.
+            # What this run caught up has no page yet, nor has what another one did that ended before it came here.
+            pageless = {day for day in runs.caught_up(con) if not page_of(settings, day).is_file()}
             out = {row.snapshot_date for row in runs.of_run(con, context.run.run_id) if row.status == "published"}
-            mondays = published_among(con, settings, [*{*not_refused(context, con), *out}])
+            asked = not_refused(context, con)
+            mondays = published_among(con, settings, [*{*asked, *out, *pageless}])
+            require_a_list(context, asked, {*asked} & {*mondays})
             done = write_reports(con, settings, mondays)
         yield from monday_by_monday(
             context,

@@ -7,7 +7,8 @@ it; one that opens afterwards gets the new one; nobody ever sees half a week, an
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -82,6 +83,15 @@ def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequenc
     """
     settings.published.mkdir(parents=True, exist_ok=True)
     _sweep(settings.published)
+    try:
+        return _publish(con, settings, written)
+    except Exception:
+        # On a full disk the half-written file takes the room that the warehouse needs to note the failure.
+        _sweep(settings.published)
+        raise
+
+
+def _publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequence[date]) -> Published:
     touched = sorted({*written, *(day + WEEK for day in written)})
     present = con.execute(
         "select distinct snapshot_date from policy.predictions where snapshot_date in (select unnest(?::date[])) order by 1",
@@ -112,8 +122,8 @@ def published_among(con: duckdb.DuckDBPyConnection, settings: Settings, mondays:
         ChurnError: the warehouse has a Monday which the published database lacks, or holds as an earlier run wrote it. What is made
             from it would say what no table says.
     """
-    written, copied = _weeks(con, "policy"), _copied(settings)
-    there = sorted(written.keys() & set(mondays))
+    written = {day: week for day, week in _weeks(con, "policy").items() if day in mondays}
+    there, copied = sorted(written), _copied(settings, written)
     if stale := [day for day in there if written[day] != copied.get(day)]:
         raise ChurnError(f"written, and not published: {', '.join(map(str, stale))}; 'churn run' publishes them")
     return there
@@ -122,8 +132,12 @@ def published_among(con: duckdb.DuckDBPyConnection, settings: Settings, mondays:
 def newest_published(settings: Settings) -> date | None:
     """The newest published Monday, or None, by the names of the files: a tool that opened the database to write in it locks others
     out, and nobody can lock a name."""
-    folders = (path.parent.name for path in (settings.published / "predictions").glob("snapshot_date=*/*.parquet"))
-    return max((date.fromisoformat(name.removeprefix("snapshot_date=")) for name in folders), default=None)
+    days = []
+    for path in (settings.published / "predictions").glob("snapshot_date=*/*.parquet"):
+        # A folder that somebody copied by hand is no Monday.
+        with suppress(ValueError):
+            days.append(date.fromisoformat(path.parent.name.removeprefix("snapshot_date=")))
+    return max(days, default=None)
 
 
 def unpublished(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[date, Week]:
@@ -134,20 +148,33 @@ def unpublished(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[date
         con: the warehouse, open in this process.
         settings: the home.
     """
-    copied = _copied(settings)
-    return {
-        day: week
-        for day, week in sorted(_weeks(con, "policy").items())
-        if copied.get(day) != week or not _parquet(settings, day).is_file()
-    }
+    written = _weeks(con, "policy")
+    copied = _copied(settings, written)
+    return {day: week for day, week in sorted(written.items()) if copied.get(day) != week}
 
 
-def _copied(settings: Settings) -> dict[date, Week]:
-    """The Mondays of the published database."""
+def _copied(settings: Settings, days: Iterable[date]) -> dict[date, Week]:
+    """Those of some Mondays that are published, in a file and in the database alike."""
     if not settings.published_database.is_file():
         return {}
-    with duckdb.connect(str(settings.published_database), read_only=True) as published:
-        return _weeks(published, "main")
+    found = {}
+    with duckdb.connect() as reader:
+        for day in days:
+            # A damaged file is none, and is written again.
+            with suppress(duckdb.Error):
+                row = reader.execute(
+                    f"select any_value(run_id), any_value(scoring_mode), count(*) from {_quoted(_parquet(settings, day))}"
+                ).fetchone()
+                assert row is not None
+                found[day] = Week(*row)
+    try:
+        with duckdb.connect(str(settings.published_database), read_only=True) as published:
+            there = _weeks(published, "main")
+    except duckdb.Error:
+        # Damaged, or held by a tool that opened it to write in it. A publication replaces it and waits for nobody, so the files alone
+        # say what was published.
+        return found
+    return {day: week for day, week in found.items() if there.get(day) == week}
 
 
 def _weeks(con: duckdb.DuckDBPyConnection, schema: str) -> dict[date, Week]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -70,6 +70,30 @@ def of_run(con: duckdb.DuckDBPyConnection, run_id: str) -> list[RunRow]:
     create_tables(con)
     rows = con.execute("select * from ledger.runs where run_id = ? order by snapshot_date", [run_id]).fetchall()
     return [RunRow(*row) for row in rows]
+
+
+def carry_over(con: duckdb.DuckDBPyConnection, run_id: str, before: Sequence[str | None]) -> None:
+    """Gives a re-execution the refusals of the run that it goes on with, unless it has spoken of the Monday itself.
+
+    Args:
+        con: the warehouse.
+        run_id: the re-execution.
+        before: runs that it goes on with, the nearest first; None is passed over.
+    """
+    for earlier in before:
+        spoken_of = {row.snapshot_date for row in of_run(con, run_id)}
+        if earlier is not None and earlier != run_id:
+            record(
+                con,
+                [replace(row, run_id=run_id) for row in refusals(con, earlier) if row.snapshot_date not in spoken_of],
+            )
+
+
+def caught_up(con: duckdb.DuckDBPyConnection) -> set[date]:
+    """Every Monday that a run published for another one that was killed before it did."""
+    create_tables(con)
+    rows = con.execute("select distinct snapshot_date from ledger.runs where status = 'published' and reason <> ''")
+    return {day for (day,) in rows.fetchall()}
 
 
 def refusals(con: duckdb.DuckDBPyConnection, run_id: str) -> list[RunRow]:

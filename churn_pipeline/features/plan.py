@@ -125,7 +125,7 @@ def write_plan(
 
         needed = needed_snapshots(requested, history_weeks, first_mart_monday(con), training)
         prints = _prints(con, needed, code)
-        stale = _stale(con, prints)
+        stale = _stale(con, prints, MARTS)
         built = _built(con)
         unjudged = [day for day in needed if built.get((VERDICTS, day)) != prints[day]]
 
@@ -157,7 +157,7 @@ def write_plan(
 
 
 def unbuilt(con: duckdb.DuckDBPyConnection, snapshots: Iterable[date], code: str) -> dict[date, str]:
-    """Those of some Mondays whose features are missing or were built from other facts or other SQL.
+    """Those of some Mondays whose features are missing, were built from other facts or other SQL, or were not judged since.
 
     Args:
         con: the warehouse, after landing.
@@ -167,7 +167,7 @@ def unbuilt(con: duckdb.DuckDBPyConnection, snapshots: Iterable[date], code: str
     Returns:
         Monday to the fingerprint that it has to be built with, oldest first.
     """
-    return _stale(con, _prints(con, snapshots, code))
+    return _stale(con, _prints(con, snapshots, code), (*MARTS, VERDICTS))
 
 
 def _prints(con: duckdb.DuckDBPyConnection, snapshots: Iterable[date], code: str) -> dict[date, str]:
@@ -175,9 +175,9 @@ def _prints(con: duckdb.DuckDBPyConnection, snapshots: Iterable[date], code: str
     return {day: f"{code}:{value}" for day, value in fingerprints(con, snapshots).items()}
 
 
-def _stale(con: duckdb.DuckDBPyConnection, prints: Mapping[date, str]) -> dict[date, str]:
-    built = _built(con)
-    return {day: value for day, value in prints.items() if any(built.get((mart, day)) != value for mart in MARTS)}
+def _stale(con: duckdb.DuckDBPyConnection, prints: Mapping[date, str], models: Iterable[str]) -> dict[date, str]:
+    built, models = _built(con), tuple(models)
+    return {day: value for day, value in prints.items() if any(built.get((model, day)) != value for model in models)}
 
 
 def _built(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, date], str]:

@@ -31,10 +31,6 @@ from churn_pipeline.settings import Settings
 
 CHAMPION = "champion"
 
-# Trainings before the first one due that the marts keep history for. Two in a row are refused now and then, eight hardly ever; then the
-# next run goes on from there.
-_STEPS_BACK = 8
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -224,12 +220,18 @@ def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Ta
     for row in ledger.history(con, target.name):
         by_monday.setdefault(row.labels_closed_by, []).append(row)
     reigning = ledger.model_for(con, target.name, monday)
-    days = [day for day in chain(con, settings, target, monday) if reigning is None or day >= reigning.effective_from]
+    days = _open_chain(con, settings, target, monday)
     for day in days if reigning is not None and reigning.is_decision else days[::-1]:
         rows = [row for row in by_monday.get(day, []) if row.is_training]
         if not rows or (rows[-1].version is None and _may_be_otherwise(con, settings, rows[-1])):
             return day
     return None
+
+
+def _open_chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> list[date]:
+    """The training Mondays that may still decide about the model for a Monday, oldest first: from that of the one in force on."""
+    reigning = ledger.model_for(con, target.name, monday)
+    return [day for day in chain(con, settings, target, monday) if reigning is None or day >= reigning.effective_from]
 
 
 def _asked_of(settings: Settings) -> dict[str, Any]:
@@ -247,8 +249,11 @@ def _may_be_otherwise(con: duckdb.DuckDBPyConnection, settings: Settings, refusa
 def history_needed(
     con: duckdb.DuckDBPyConnection, settings: Settings, snapshots: Sequence[date], *, forced: bool = False
 ) -> list[date]:
-    """Training Mondays whose history the marts have to hold for some Mondays to be scored: those that are still to be trained, with
-    room for the ones before them that a refusal leads to.
+    """Training Mondays whose history the marts have to hold for some Mondays to be scored: those that are still to be trained, all that
+    refusals can lead back to, and the one before, whose model a new one is compared with.
+
+    A refusal leads back to the model in force; where there is none, to where the data begin. Fewer, and a run could come to a training
+    that it has no history for.
 
     Args:
         con: the warehouse, after landing.
@@ -258,13 +263,11 @@ def history_needed(
     """
     cadence = settings.training_cadence_weeks
     due = {mondays.training_monday(max(snapshots), cadence)} if forced else set()
-    due |= {
-        training
-        for target in TARGETS.values()
-        for day in snapshots
-        if (training := next_training(con, settings, target, day)) is not None
-    }
-    return sorted(day - step * cadence * mondays.WEEK for day in due for step in range(_STEPS_BACK + 1))
+    for target in TARGETS.values():
+        for day in snapshots:
+            if next_training(con, settings, target, day) is not None:
+                due |= set(_open_chain(con, settings, target, day))
+    return sorted({*due, *(day - cadence * mondays.WEEK for day in due)})
 
 
 def models_for(

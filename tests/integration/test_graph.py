@@ -258,6 +258,10 @@ def test_a_tick_asks_first_for_the_mondays_that_were_missed_and_for_none_that_wa
     run(dg.DagsterRunStatus.SUCCESS, dg.GraphDefinition(name=TRAINING_JOB).to_job(), partition="2026-02-09")
     run(dg.DagsterRunStatus.NOT_STARTED, partition="2026-02-09")
     assert len(asked()) == 6
+    # Nor is what the asset graph starts, unless it is to publish.
+    graph = dg.GraphDefinition(name="__ASSET_JOB").to_job()
+    run(dg.DagsterRunStatus.SUCCESS, graph, partition="2026-02-09")
+    assert len(asked()) == 6
     run(dg.DagsterRunStatus.FAILURE, partition="2026-02-16")
     run(dg.DagsterRunStatus.STARTED, partition="2026-03-09")
     assert asked() == ["2026-02-09", "2026-02-23", "2026-03-02", "2026-03-16"]

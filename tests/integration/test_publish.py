@@ -6,7 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -29,7 +29,7 @@ from churn_pipeline.resources.outcome import problems
 from churn_pipeline.scoring.policy import SEEDS
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
-from tests.conftest import MONDAY, TINY_BEFORE
+from tests.conftest import MONDAY, TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
 from tests.support.postgres import Database
 
@@ -140,7 +140,48 @@ def test_behind_is_a_monday_that_another_run_wrote_or_whose_file_is_gone(
         "delete from policy.predictions where customer_id = (select min(customer_id) from policy.predictions)"
     )
     publishing.publish(warehouse, settings, [])
+    assert list(publishing.unpublished(warehouse, settings)) == [MONDAY], "the file has a customer more"
+    publishing.publish(warehouse, settings, [MONDAY])
     assert publishing.unpublished(warehouse, settings) == {}
+    parquet(settings).write_bytes(parquet(settings).read_bytes()[:-100])
+    assert list(publishing.unpublished(warehouse, settings)) == [MONDAY], "the file is damaged"
+
+
+def test_a_tool_that_opened_the_published_database_to_write_hides_nothing_and_a_damaged_one_is_replaced(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    publishing.publish(warehouse, settings, [MONDAY])
+    writer = "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", writer, str(settings.published_database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tool:
+        assert tool.stdin is not None and tool.stdout is not None
+        tool.stdout.readline()
+        with pytest.raises(duckdb.IOException):
+            duckdb.connect(str(settings.published_database), read_only=True)
+        assert publishing.unpublished(warehouse, settings) == {}
+        assert publishing.published_among(warehouse, settings, [MONDAY]) == [MONDAY]
+        warehouse.execute("update policy.predictions set run_id = 'another'")
+        assert list(publishing.unpublished(warehouse, settings)) == [MONDAY]
+        tool.stdin.write("\n")
+        tool.stdin.flush()
+    settings.published_database.write_text("no database", encoding="utf-8")
+    publishing.publish(warehouse, settings, [MONDAY])
+    assert query(settings.published_database, "select distinct run_id from predictions") == [("another",)]
+
+
+def test_the_newest_published_monday_is_known_by_the_names_of_the_files_whatever_lies_beside_them(
+    settings: Settings,
+) -> None:
+    assert publishing.newest_published(settings) is None
+    for name in ("2026-03-02", "2026-03-09", "2026-03-16 (copy)"):
+        folder = settings.published / "predictions" / f"snapshot_date={name}"
+        folder.mkdir(parents=True)
+        (folder / "predictions.parquet").touch()
+    assert publishing.newest_published(settings) == date(2026, 3, 9)
 
 
 def test_killed_before_the_database_is_replaced_the_old_one_is_whole_and_the_next_run_mends_it(
@@ -264,12 +305,16 @@ def test_the_tier_of_a_past_row_can_be_worked_out_from_the_policy_kept_with_it(
 
 
 def materialize(
-    settings: Settings, instance: dg.DagsterInstance, *keys: dg.AssetKey, run_id: str | None = None
+    settings: Settings,
+    instance: dg.DagsterInstance,
+    *keys: dg.AssetKey,
+    run_id: str | None = None,
+    monday: date = TINY_BEFORE,
 ) -> dg.ExecuteInProcessResult:
-    """Assets of TINY_BEFORE by themselves, as from the Dagster UI."""
+    """Assets of a Monday by themselves, as from the Dagster UI."""
     job = build_defs(settings).resolve_job_def(JOB)
     return job.execute_in_process(
-        partition_key=str(TINY_BEFORE),
+        partition_key=str(monday),
         asset_selection=list(keys),
         instance=instance,
         raise_on_error=False,
@@ -311,6 +356,41 @@ def test_of_a_monday_that_a_run_refuses_the_older_list_is_neither_reported_nor_c
         ]
 
 
+def test_a_monday_that_was_caught_up_and_has_no_page_gets_it_with_the_next_report(tiny_copy: Settings) -> None:
+    """As when the run that caught it up ended before its report."""
+    with connect(tiny_copy) as con:
+        con.execute(
+            "update ledger.runs set reason = 'caught up: run x wrote it' where snapshot_date = ?", [TINY_BEFORE]
+        )
+    page_of(tiny_copy, TINY_BEFORE).unlink()
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert not materialize(tiny_copy, instance, WEEKLY_REPORT, monday=TINY_MONDAY).success
+        assert not page_of(tiny_copy, TINY_BEFORE).is_file()
+    with connect(tiny_copy) as con:
+        con.execute(
+            "insert into policy.predictions by name select * replace (?::date as snapshot_date) from policy.predictions",
+            [TINY_MONDAY],
+        )
+        publishing.publish(con, tiny_copy, [TINY_MONDAY])
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialize(tiny_copy, instance, WEEKLY_REPORT, monday=TINY_MONDAY).success
+        assert instance.get_materialized_partitions(WEEKLY_REPORT) == {str(TINY_BEFORE), str(TINY_MONDAY)}
+    assert page_of(tiny_copy, TINY_BEFORE).is_file()
+
+
+def test_what_copies_a_list_fails_by_itself_for_a_monday_that_has_none(tiny_copy: Settings, database: Database) -> None:
+    settings = tiny_copy.model_copy(update={"publish_url": SecretStr(database.url)})
+    for key in (WEEKLY_REPORT, PUBLISHED_POSTGRES):
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = materialize(settings, instance, key, monday=TINY_MONDAY)
+            assert instance.get_materialized_partitions(key) == set()
+        (problem,) = problems(result.all_events)
+        assert (problem.exit_code, problem.what) == (
+            3,
+            f"there is no published list of {TINY_MONDAY}; 'churn run' or 'churn backfill' makes one",
+        )
+
+
 def test_where_publishing_failed_postgresql_is_red_and_not_told_that_there_is_nothing(tiny_copy: Settings) -> None:
     # Nobody answers there, and nobody is asked.
     settings = tiny_copy.model_copy(update={"publish_url": SecretStr("postgresql://nobody:x@127.0.0.1:1/nowhere")})
@@ -321,7 +401,9 @@ def test_where_publishing_failed_postgresql_is_red_and_not_told_that_there_is_no
     assert problem.what == f"written, and not published: {TINY_BEFORE}; 'churn run' publishes them"
 
 
-def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_published(tiny_copy: Settings) -> None:
+def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_published(
+    tiny_copy: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def published_by_a_run_that_scored(instance: dg.DagsterInstance) -> tuple[dg.ExecuteInProcessResult, runs.RunRow]:
         run_id = str(uuid.uuid4())
         with connect(tiny_copy) as con:
@@ -343,6 +425,18 @@ def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_pu
     (week,) = terminal.backfill_weeks(tiny_copy, [word])
     assert (week["status"], week["reason"]) == ("failed", word.reason)
     assert "customers" not in week
+
+    # And where the ledger cannot be written either, what is told is why nothing was published.
+    def full(con: duckdb.DuckDBPyConnection, rows: list[runs.RunRow]) -> None:
+        if any(row.status == "failed" for row in rows):
+            raise duckdb.IOException("no space for the ledger")
+        record(con, rows)
+
+    record = runs.record
+    with monkeypatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setattr(runs, "record", full)
+        (problem,) = problems(published_by_a_run_that_scored(instance)[0].all_events)
+    assert str(folder) in problem.what
 
     folder.unlink()
     with dg.DagsterInstance.ephemeral() as instance:

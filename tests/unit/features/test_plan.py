@@ -92,12 +92,14 @@ def test_a_late_row_rebuilds_every_snapshot_after_its_day_and_none_before(con: d
     assert con.execute("select known_date from control.days_to_build").fetchall() == [(late,)]
 
 
-def test_a_monday_is_stale_that_was_never_built_or_from_other_facts_or_by_other_sql(
+def test_a_monday_is_stale_that_was_never_built_or_from_other_facts_or_by_other_sql_or_was_not_judged_since(
     con: duckdb.DuckDBPyConnection,
 ) -> None:
     plan(con)
     built(con)
     asked = [MONDAY + WEEK, MONDAY, MONDAY - WEEK]
+    assert list(unbuilt(con, asked, "c")) == [MONDAY - WEEK, MONDAY, MONDAY + WEEK], "nobody has judged them"
+    judged(con)
     assert list(unbuilt(con, asked, "c")) == [MONDAY + WEEK]
     con.execute("update landing.fact_digests set digest = digest + 1 where fact_date = ?", [MONDAY - WEEK])
     assert list(unbuilt(con, asked, "c")) == [MONDAY, MONDAY + WEEK]

@@ -27,13 +27,20 @@ def con() -> duckdb.DuckDBPyConnection:
     return con
 
 
-def note(con: duckdb.DuckDBPyConnection, weeks: int, *, promoted: bool = True, by_hand: bool = False) -> None:
+def note(
+    con: duckdb.DuckDBPyConnection,
+    weeks: int,
+    *,
+    promoted: bool = True,
+    by_hand: bool = False,
+    target: str = TARGET.name,
+) -> None:
     """A training as of so many weeks before MONDAY, or the decision of a person in force from then on."""
     day = MONDAY - weeks * WEEK
     ledger.append(
         con,
         ledger.LedgerRow(
-            target=TARGET.name,
+            target=target,
             version=str(weeks),
             promoted=promoted,
             effective_from=day,
@@ -87,3 +94,24 @@ def test_the_training_of_the_monday_that_a_person_decided_about_is_made_all_the_
     assert made(con, tmp_path, promoted=True) == [0]
     in_force = ledger.model_for(con, TARGET.name, MONDAY)
     assert in_force is not None and in_force.is_decision
+
+
+def test_the_marts_hold_history_for_all_trainings_that_refusals_can_lead_back_to(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path)
+
+    def needed() -> list[int]:
+        return [(MONDAY - day) // WEEK for day in lifecycle.history_needed(con, settings, [MONDAY])]
+
+    # From the first that there could be a model at, and the one before it, whose model a new one is compared with.
+    whole = lifecycle.chain(con, settings, TARGETS["expansion_90d"], MONDAY)
+    assert len(whole) > 12
+    assert needed()[-1] == 0
+    assert needed()[0] >= (MONDAY - whole[0]) // WEEK + 4
+    for target in TARGETS.values():
+        note(con, 8, target=target.name)
+    assert needed() == [12, 8, 4, 0]
+    for target in TARGETS.values():
+        note(con, 0, target=target.name)
+    assert needed() == []
