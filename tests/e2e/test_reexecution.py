@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+import duckdb
 import pytest
 
 from churn_pipeline.resources.outcome import problems
 from churn_pipeline.runner import Outcome, run_mondays
 from churn_pipeline.settings import Settings
 from churn_pipeline.warehouse import connect
-from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
 from tests.support.dagster import reexecute
 from tests.support.homes import query
 
@@ -91,3 +95,42 @@ def test_a_run_reexecuted_from_the_features_after_another_run_neither_trains_nor
     assert not done
     assert query(settings.warehouse, "from ledger.promotions order by seq") == models
     assert weeks(settings) == before
+
+
+def test_what_a_run_refused_its_re_execution_refuses_too_and_names_the_same_reason(
+    tiny_copy: Settings, tiny_company: Company, tmp_path: Path
+) -> None:
+    """Even where the Monday also lies unpublished from a run that was killed, and would be caught up."""
+    bad = TINY_BEFORE
+    raw = tmp_path / "raw"
+    shutil.copytree(tiny_company.raw, raw)
+    events = raw / "usage_events.parquet"
+    with duckdb.connect() as con:
+        # A feed that stood still for the eight days before a Monday.
+        con.execute(
+            f"create table kept as from '{events}' where not (timestamp >= date '{bad}' - 8 and timestamp < date '{bad}')"
+        )
+        con.execute(f"copy kept to '{events}' (format parquet)")
+    settings = tiny_copy.model_copy(update={"raw": raw})
+    settings = Settings(**settings.model_dump(include={*tiny_copy.model_fields_set, "raw"}))
+    # As if the run that wrote it had been killed before it published.
+    (settings.published / "predictions" / f"snapshot_date={bad}" / "predictions.parquet").unlink()
+    folder = settings.published / "predictions"
+    folder.rename(tmp_path / "aside")
+    folder.write_text("a file where a folder has to be", encoding="utf-8")
+    died = run_mondays(settings, bad, TINY_MONDAY)
+    first = {row.snapshot_date: row for row in died.mondays}
+    assert (first[bad].status, first[bad].exit_code) == ("refused", 2)
+    assert "usage_events" in first[bad].reason
+    assert first[TINY_MONDAY].status == "failed"
+
+    folder.unlink()
+    (tmp_path / "aside").rename(folder)
+    run, events_of_run = reexecute(settings, died.run_id)
+    assert not run.is_success
+    assert first[bad].reason in str(problems(events_of_run))
+    words = query(
+        settings.warehouse,
+        f"select snapshot_date, status, reason, exit_code from ledger.runs where run_id = '{run.run_id}' order by 1",
+    )
+    assert words == [(bad, "refused", first[bad].reason, 2), (TINY_MONDAY, "published", "", 0)]

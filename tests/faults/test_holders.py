@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
@@ -15,8 +17,7 @@ from tests.support.processes import churn, start
 
 BI_TOOL = """
 import sys, duckdb
-con = duckdb.connect(sys.argv[1], read_only=True)
-count = "select count(*) from information_schema.tables"
+con = duckdb.connect(sys.argv[1], read_only=sys.argv[3] == "to read")
 print(con.execute(sys.argv[2]).fetchall(), flush=True)
 sys.stdin.readline()
 print(con.execute(sys.argv[2]).fetchall(), flush=True)
@@ -24,10 +25,13 @@ print(con.execute(sys.argv[2]).fetchall(), flush=True)
 
 
 @contextmanager
-def bi_tool(database: Path, sql: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def bi_tool(database: Path, sql: str, opened: str = "to read") -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Another process that has a database open and asks the same thing at the beginning and, when told to, again."""
     process = subprocess.Popen(
-        [sys.executable, "-c", BI_TOOL, str(database), sql], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", BI_TOOL, str(database), sql, opened],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     try:
@@ -37,11 +41,13 @@ def bi_tool(database: Path, sql: str) -> Iterator[tuple[subprocess.Popen[str], s
         process.wait()
 
 
+# What the duckdb shell and a plain duckdb.connect do is open a file to write in it, which locks everybody else out.
+@pytest.mark.parametrize("opened", ["to read", "to write"])
 def test_a_bi_tool_that_holds_the_published_database_neither_waits_nor_is_waited_for(
-    tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None]
+    tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None], opened: str
 ) -> None:
     sql = "select snapshot_date::varchar, count(*) from predictions group by 1 order by 1"
-    with bi_tool(tiny_copy.published_database, sql) as (tool, before):
+    with bi_tool(tiny_copy.published_database, sql, opened) as (tool, before):
         found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
         assert found.returncode == 0, found.stderr
         assert "Waiting" not in found.stderr
