@@ -68,8 +68,8 @@ def test_a_clock_that_says_monday_on_sunday_evening_makes_a_list_that_the_next_r
     assert differences(reference.warehouse, fast.warehouse, features)["only_right"] > 0
     found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
     assert found.returncode == 0, found.stderr
-    # The trainings of the first run stay, on labels that had closed months before, and name the data as they were then.
-    assert_same(reference, tiny_copy, {"ledger.promotions": ("metrics",)})
+    # The trainings of the first run stay, on labels that had closed months before, and name the hour and the data of then.
+    assert_same(reference, tiny_copy, {"ledger.promotions": ("metrics", "recorded_at")})
 
 
 def test_what_a_slow_clock_took_for_the_future_is_landed_once_the_clock_is_right(

@@ -42,7 +42,10 @@ def test_a_disk_that_is_full_while_publishing_leaves_the_old_copy_whole_and_the_
     # The small file system is gone with its namespace: the next run finds what it held, and now has room.
     shutil.rmtree(published)
     after.rename(published)
-    assert list(leftovers(tiny_copy.home)) == [], "room is made for the ledger"
+    # A publication that fails makes room for the ledger; what monitoring half wrote waits for the next run.
+    left = [path.name for path in leftovers(tiny_copy.home)]
+    assert left
+    assert not [name for name in left if "churn.duckdb" in name or "predictions" in name]
     assert query(tiny_copy.warehouse, NEWEST_WORD) == [(TINY_MONDAY, "failed")]
     found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
     assert found.returncode == 0, found.stderr
