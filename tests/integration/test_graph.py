@@ -267,6 +267,15 @@ def test_a_tick_asks_first_for_the_mondays_that_were_missed_and_for_none_that_wa
     assert asked() == ["2026-02-09", "2026-02-23", "2026-03-02", "2026-03-16"]
     run(dg.DagsterRunStatus.FAILURE, asset_partition_range_start="2026-02-16", asset_partition_range_end="2026-03-02")
     assert asked() == ["2026-02-09", "2026-03-16"]
+    dagster.add_run(
+        dg.DagsterRun(
+            job_name=graph.name,
+            status=dg.DagsterRunStatus.STARTED,
+            asset_selection=frozenset({PUBLISHED}),
+            tags={"dagster/partition": "2026-02-09"},
+        )
+    )
+    assert asked() == ["2026-03-16"]
 
 
 def test_a_value_that_an_asset_returns_is_refused_and_never_pickled(defs: dg.Definitions, tmp_path: Path) -> None:
