@@ -126,18 +126,18 @@ def test_a_rollback_and_a_promotion_say_what_is_in_force_and_are_listed_at_once(
 def test_a_decision_that_could_not_be_published_stands_and_says_so(two_versions: Settings, tmp_path: Path) -> None:
     settings = copy_of(two_versions, tmp_path / "home")
     settings.published_database.write_text("no database", encoding="utf-8")
-    found = churn(settings, "rollback", "churn_90d", "--reason", "too many alarms")
+    found = churn(settings, "rollback", "churn_30d", "--to", "1", "--reason", "too many alarms")
     assert found.returncode == 0, found.stderr
     assert f"it is not in {settings.published_database} yet" in found.stderr
-    assert "churn_90d: version 1 is in force" in found.stdout
+    assert "churn_30d: version 1 is in force" in found.stdout
     assert query(settings.warehouse, "select target, version from ledger.promotions order by seq desc limit 1") == [
-        ("churn_90d", "1")
+        ("churn_30d", "1")
     ]
     again = churn(settings, "run", "--week", str(TINY_MONDAY))
     assert again.returncode == 0, again.stderr
     assert query(
         settings.published_database, "select target, version, reason from promotions order by seq desc limit 1"
-    ) == [("churn_90d", "1", "too many alarms")]
+    ) == [("churn_30d", "1", "too many alarms")]
 
 
 def test_a_replay_report_writes_its_page_and_its_json_says_the_same(tiny_home: Settings, tmp_path: Path) -> None:
