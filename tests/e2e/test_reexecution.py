@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from churn_pipeline.resources.outcome import problems
@@ -15,6 +13,7 @@ from churn_pipeline.warehouse import connect
 from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
 from tests.support.dagster import reexecute
 from tests.support.homes import query
+from tests.support.truncation import with_a_feed_that_stood_still
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -102,17 +101,8 @@ def test_what_a_run_refused_its_re_execution_refuses_too_and_names_the_same_reas
 ) -> None:
     """Even where the Monday also lies unpublished from a run that was killed, and would be caught up."""
     bad = TINY_BEFORE
-    raw = tmp_path / "raw"
-    shutil.copytree(tiny_company.raw, raw)
-    events = raw / "usage_events.parquet"
-    with duckdb.connect() as con:
-        # A feed that stood still for the eight days before a Monday.
-        con.execute(
-            f"create table kept as from '{events}' where not (timestamp >= date '{bad}' - 8 and timestamp < date '{bad}')"
-        )
-        con.execute(f"copy kept to '{events}' (format parquet)")
-    settings = tiny_copy.model_copy(update={"raw": raw})
-    settings = Settings(**settings.model_dump(include={*tiny_copy.model_fields_set, "raw"}))
+    raw = with_a_feed_that_stood_still(tiny_company.raw, tmp_path / "raw", bad)
+    settings = Settings(**tiny_copy.model_dump(include=tiny_copy.model_fields_set) | {"raw": raw})
     # As if the run that wrote it had been killed before it published.
     (settings.published / "predictions" / f"snapshot_date={bad}" / "predictions.parquet").unlink()
     folder = settings.published / "predictions"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-import duckdb
 import pytest
 
 from churn_pipeline.assets.common import PUBLISHED, SCORES
@@ -27,6 +25,7 @@ from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
 from tests.support.dagster import REPOSITORY_OF_JOBS, WebServer, process, web_server
 from tests.support.homes import PER_RUN, copy_of, differences, query
 from tests.support.processes import wait_for
+from tests.support.truncation import with_a_feed_that_stood_still
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -173,15 +172,7 @@ def test_a_bad_week_of_a_backfill_through_the_api_stays_empty_and_the_others_are
     tiny_copy: Settings, tiny_company: Company, tmp_path: Path
 ) -> None:
     good, bad, last = (TINY_MONDAY - n * WEEK for n in (3, 2, 0))
-    raw = tmp_path / "raw"
-    shutil.copytree(tiny_company.raw, raw)
-    events = raw / "usage_events.parquet"
-    with duckdb.connect() as con:
-        # A feed that stood still for the eight days before a Monday.
-        con.execute(
-            f"create table kept as from '{events}' where not (timestamp >= date '{bad}' - 8 and timestamp < date '{bad}')"
-        )
-        con.execute(f"copy kept to '{events}' (format parquet)")
+    raw = with_a_feed_that_stood_still(tiny_company.raw, tmp_path / "raw", bad)
     settings = with_settings(tiny_copy, raw=raw)
     told = said(settings)
     with running(settings) as stack:

@@ -104,3 +104,15 @@ def _blanks(name: str, columns: list[str], monday: date, con: duckdb.DuckDBPyCon
         closed = f"lower(stage) in ('closed_won', 'closed_lost') and not {later('close_date')}"
         return {c: f"case when {closed} then {c} end" for c in ("stage", "close_date", "amount")}
     return {}
+
+
+def with_a_feed_that_stood_still(raw: Path, folder: Path, monday: date) -> Path:
+    """A copy of an export in which there was no usage for the eight days before a Monday; returns its folder."""
+    shutil.copytree(raw, folder)
+    events = folder / "usage_events.parquet"
+    with duckdb.connect() as con:
+        con.execute(
+            f"create table kept as from '{events}' where not (timestamp >= date '{monday}' - 8 and timestamp < date '{monday}')"
+        )
+        con.execute(f"copy kept to '{events}' (format parquet)")
+    return folder
