@@ -314,7 +314,7 @@ def _outcome(
         for event in result.all_events
         if event.is_step_materialization and event.asset_key
     }
-    refusals = "; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused)
+    refusals = runs.told(refused)
     if result.success and not refused and made.issuperset(must_materialize):
         return Outcome(result.run_id, 0, "")
     # The step that fails for them says of the refusals what the ledger says.

@@ -54,7 +54,7 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                 TRAINED,
                 asset=key,
                 description="Fails when a training that was due could not be made because MLflow is not there, or because the "
-                "marts do not reach back far enough for it. This Monday is scored with the model in force, past ones that need it are "
+                "marts do not hold all that it learns from, judged. This Monday is scored with the model in force, past ones that need it are "
                 "refused; the next run makes up for the training.",
             )
         ],

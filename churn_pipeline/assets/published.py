@@ -124,7 +124,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
             check_name=VERDICT,
             passed=not refused,
             severity=dg.AssetCheckSeverity.ERROR,
-            description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused) or None,
+            description=runs.told(refused) or None,
             metadata={
                 "asked for": len(asked),
                 **({EXIT_CODE: max(row.exit_code for row in refused)} if refused else {}),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
+
+if TYPE_CHECKING:
+    from churn_pipeline.scoring.store import Refusal
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ def caught_up(con: duckdb.DuckDBPyConnection) -> set[date]:
     create_tables(con)
     rows = con.execute("select distinct snapshot_date from ledger.runs where status = 'published' and reason <> ''")
     return {day for (day,) in rows.fetchall()}
+
+
+def told(rows: Iterable[RunRow | Refusal]) -> str:
+    """Mondays with their reasons, in the words of which a run that fails for them and a command that reports it have to agree."""
+    return "; ".join(f"{row.snapshot_date}: {row.reason}" for row in rows)
 
 
 def refusals(con: duckdb.DuckDBPyConnection, run_id: str) -> list[RunRow]:

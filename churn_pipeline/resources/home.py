@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from churn_pipeline import mondays
+from churn_pipeline.delivery import runs
 from churn_pipeline.errors import ChurnError
 from churn_pipeline.resources.dbt import DbtProject
 from churn_pipeline.resources.liveness import alive
@@ -22,7 +23,6 @@ from churn_pipeline.warehouse import connect, home_lock
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from churn_pipeline.delivery.runs import RunRow
     from churn_pipeline.scoring.store import Refusal
 
 EXIT_CODE = "exit_code"
@@ -87,10 +87,10 @@ def expected_errors() -> Iterator[None]:
         raise dg.Failure(description=str(error), metadata={EXIT_CODE: error.exit_code}, allow_retries=False) from error
 
 
-def failure_of(refused: Sequence[RunRow | Refusal]) -> dg.Failure:
+def failure_of(refused: Sequence[runs.RunRow | Refusal]) -> dg.Failure:
     """The failure of a run that refused some Mondays: each with its reason, and the exit code of the worst."""
     return dg.Failure(
-        description="; ".join(f"{row.snapshot_date}: {row.reason}" for row in refused),
+        description=runs.told(refused),
         metadata={EXIT_CODE: max(row.exit_code for row in refused)},
         allow_retries=False,
     )
