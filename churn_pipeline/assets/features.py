@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
 from churn_pipeline.assets.common import (
     DAYS_TO_BUILD,
@@ -26,7 +26,11 @@ from churn_pipeline.warehouse import connect
 
 
 class Translator(DagsterDbtTranslator):
-    """dbt nodes as assets, grouped by the folder they lie in.
+    """dbt nodes as assets, grouped by the folder they lie in; those that read nothing of dbt's own come after the plan.
+
+    A backfill of the asset graph starts a run with whatever has its parents at that moment. Without that edge it loaded the seeds while it
+    landed, and when landing was done first, it made what needs no seed in one run and what needs one in another, which goes on from no
+    plan of its own and is refused. With it, all that follows landing waits for the plan, and is one run with it.
 
     Args:
         groups: groups of nodes that do not go with their folder, by name.
@@ -35,6 +39,14 @@ class Translator(DagsterDbtTranslator):
     def __init__(self, groups: Mapping[str, str] | None = None) -> None:
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_asset_checks=True))
         self._groups = groups or {}
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        props = self.get_resource_props(manifest, unique_id)
+        planned = props["resource_type"] == "seed" or (props["resource_type"], props["fqn"][1]) == ("model", "staging")
+        if planned and SNAPSHOTS_TO_BUILD not in {dep.asset_key for dep in spec.deps}:
+            return spec.replace_attributes(deps=[*spec.deps, SNAPSHOTS_TO_BUILD])
+        return spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         if dbt_resource_props["resource_type"] == "seed":
@@ -134,7 +146,7 @@ def dbt_stage(
         backfill_policy=ONE_RUN,
     )
     def stage(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
-        # Seeds are the same whatever is planned, and a backfill of assets may load them in a run of their own.
+        # Seeds are the same whatever is planned, so they can be loaded by themselves.
         if goes_on_from is not None and any(key.path[0] != "seeds" for key in context.selected_asset_keys):
             with expected_errors(), connect(home.settings) as con:
                 require_own(con, goes_on_from, root_run(context))

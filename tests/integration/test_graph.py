@@ -21,6 +21,7 @@ from churn_pipeline.assets.common import (
     PUBLISHED_POSTGRES,
     REPLAY,
     RESCORING,
+    SNAPSHOTS_TO_BUILD,
     WEEKLY_REPORT,
     landing_key,
     model_key,
@@ -148,6 +149,17 @@ def test_all_share_one_partition_but_landing_which_runs_once_a_run(graph: dg.Ass
         else:
             assert node.partitions_def == weekly(settings), key
             assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
+
+
+def test_whatever_follows_landing_waits_for_the_plan_so_that_a_backfill_of_the_assets_is_not_cut_in_two(
+    graph: dg.AssetGraph,
+) -> None:
+    landed = {landing_key(name) for name in TABLES}
+    after = graph.materializable_asset_keys - landed
+    planned = {key for key in after if graph.get(key).parent_keys == landed and graph.get(key).group_name == "control"}
+    assert SNAPSHOTS_TO_BUILD in planned
+    assert len({graph.get(key).assets_def.op.name for key in planned}) == 1
+    assert [key for key in after - planned if not planned & ancestors(graph, key)] == []
 
 
 def test_every_check_but_those_of_dbt_runs_for_the_mondays_of_its_run(defs: dg.Definitions) -> None:
