@@ -391,6 +391,16 @@ def test_what_copies_a_list_fails_by_itself_for_a_monday_that_has_none(tiny_copy
         )
 
 
+def test_seeds_can_be_loaded_by_themselves_and_what_reads_the_landed_tables_only_after_the_plan_of_its_run(
+    tiny_copy: Settings,
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialize(tiny_copy, instance, *(dg.AssetKey(["seeds", name]) for name in SEEDS)).success
+        result = materialize(tiny_copy, instance, dg.AssetKey(["staging", "stg_contracts"]))
+    (problem,) = problems(result.all_events)
+    assert "Run the Monday again from the start" in problem.what
+
+
 def test_where_publishing_failed_postgresql_is_red_and_not_told_that_there_is_nothing(tiny_copy: Settings) -> None:
     # Nobody answers there, and nobody is asked.
     settings = tiny_copy.model_copy(update={"publish_url": SecretStr("postgresql://nobody:x@127.0.0.1:1/nowhere")})
