@@ -310,7 +310,9 @@ class Native:
     def _start(self, name: str, command: list[str], **how: Any) -> None:
         with (self.root / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
-                command,
+                # A shell's background job ignores SIGINT, and what Dagster does at SIGTERM is what is set for SIGINT. A container is
+                # started with nothing ignored.
+                ["env", "--default-signal", *command],
                 env=self.environment(name) | self._socket(name),
                 cwd=how.pop("cwd", self._place(self.services[name].working_dir)),
                 stdin=subprocess.DEVNULL,

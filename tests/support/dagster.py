@@ -12,13 +12,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from churn_pipeline.assets.common import model_key
 from churn_pipeline.definitions import JOB, build_defs
+from churn_pipeline.features.plan import MARTS
 from churn_pipeline.runner import prepare_home
 from churn_pipeline.settings import REPOSITORY, Settings
 from tests.support.processes import BIN, environment, kill, start
@@ -118,6 +120,20 @@ def web_server(settings: Settings) -> Iterator[WebServer]:
 def monday_job() -> dg.JobDefinition:
     """What a code server with this environment loads."""
     return build_defs().resolve_job_def(JOB)
+
+
+def build_and_train(settings: Settings, monday: date, *targets: str) -> None:
+    """Builds the marts for a Monday and trains these targets, in this process: a Monday run without what nobody will look at."""
+    prepare_home(settings)
+    defs = build_defs(settings)
+    made = [dg.AssetKey(["marts", mart]) for mart in MARTS] + [model_key(target) for target in targets]
+    needed = dg.AssetSelection.assets(*made).upstream().required_multi_asset_neighbors().materializable()
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        defs.resolve_job_def(JOB).execute_in_process(
+            partition_key=monday.isoformat(),
+            asset_selection=sorted(needed.resolve(defs.resolve_asset_graph())),
+            instance=instance,
+        )
 
 
 def reexecute(settings: Settings, run_id: str) -> tuple[dg.DagsterRun, list[dg.DagsterEvent]]:
