@@ -21,10 +21,11 @@ run: setup  ## Run this Monday; simulates a company where data/raw is empty
 postgres:  ## Find PostgreSQL's server for the tests; install Debian's package where absent and root
 	@scripts/postgres.sh >/dev/null
 
-# A file of tests stays with one worker, which builds its homes once. Each worker takes up to 2 GB.
+# A file of tests stays with one worker, which builds its homes once. Each worker takes up to 2 GB. XGBoost's threads spin while they wait,
+# which on a core that another worker wants made two trainings side by side take twice as long as one after the other.
 WORKERS ?= 2
 test: setup postgres chromium  ## Run the tests (under ten minutes on two cores)
-	.venv/bin/pytest -n $(WORKERS) --dist loadfile
+	OMP_WAIT_POLICY=passive .venv/bin/pytest -n $(WORKERS) --dist loadfile
 
 test-long: setup postgres  ## Run the tests that take longer: model quality on whole companies, and real data
 	.venv/bin/pytest -m long
