@@ -26,7 +26,7 @@ from churn_pipeline.warehouse import connect
 
 
 class Translator(DagsterDbtTranslator):
-    """dbt nodes as assets, grouped by the folder they lie in; those that read nothing of dbt's own come after the plan.
+    """dbt nodes as assets, grouped by the folder they lie in; seeds and staging models come after the plan.
 
     A backfill of the asset graph starts a run with whatever has its parents at that moment. Without that edge it loaded the seeds while it
     landed, and when landing was done first, it made what needs no seed in one run and what needs one in another, which goes on from no
@@ -43,10 +43,8 @@ class Translator(DagsterDbtTranslator):
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
         props = self.get_resource_props(manifest, unique_id)
-        planned = props["resource_type"] == "seed" or (props["resource_type"], props["fqn"][1]) == ("model", "staging")
-        if planned and SNAPSHOTS_TO_BUILD not in {dep.asset_key for dep in spec.deps}:
-            return spec.replace_attributes(deps=[*spec.deps, SNAPSHOTS_TO_BUILD])
-        return spec
+        first = props["resource_type"] == "seed" or (props["resource_type"], props["fqn"][1]) == ("model", "staging")
+        return spec.replace_attributes(deps=[*spec.deps, SNAPSHOTS_TO_BUILD]) if first else spec
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         if dbt_resource_props["resource_type"] == "seed":

@@ -20,6 +20,7 @@ from churn_pipeline.assets.common import PUBLISHED, SCORES, landing_key
 from churn_pipeline.contract import TABLES
 from churn_pipeline.definitions import JOB, SCHEDULE
 from churn_pipeline.delivery.announce import outbox_of
+from churn_pipeline.resources.outcome import problems
 from churn_pipeline.runner import run_mondays
 from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
@@ -89,18 +90,6 @@ class Stack:
     def runs(self) -> list[dg.DagsterRun]:
         with instance(self.settings) as dagster:
             return list(reversed(dagster.get_runs()))
-
-
-def failures(settings: Settings, run: dg.DagsterRun) -> list[str]:
-    """Why a run failed: each step's error with its causes, then the run's own."""
-    said = []
-    with instance(settings) as dagster:
-        for entry in dagster.all_logs(run.run_id):
-            event = entry.dagster_event
-            if event and (event.is_step_failure or event.is_run_failure):
-                error = getattr(event.event_specific_data, "error", None)
-                said.append(f"{event.step_key}: {event.message}\n{error.to_string() if error else ''}")
-    return said
 
 
 def with_settings(settings: Settings, **more: object) -> Settings:
@@ -219,7 +208,9 @@ def test_a_backfill_of_the_assets_themselves_lands_first_and_then_makes_all_mond
     )
     wait_for(lambda: stack.status(backfill).startswith("COMPLETED"), 300, "the backfill")
     runs = stack.runs()[len(before) :]
-    assert [text for run in runs for text in failures(stack.settings, run)] == []
+    with instance(stack.settings) as dagster:
+        events = [entry.dagster_event for run in runs for entry in dagster.all_logs(run.run_id) if entry.dagster_event]
+    assert problems(events) == []
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
     landed, made = runs
     assert landed.asset_selection == {landing_key(name) for name in TABLES}
