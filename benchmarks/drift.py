@@ -42,17 +42,23 @@ from typing import get_args
 
 import pandas as pd
 
-from churn_pipeline import mondays
+from churn_pipeline.core import calendar
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features import frames
-from churn_pipeline.modeling.catalogue import read_catalogue
+from churn_pipeline.features.catalogue import read_catalogue
+from churn_pipeline.features.splits import Span, refit_slices, twin_slices
 from churn_pipeline.modeling.fit import fit
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.modeling.slices import Span, refit_slices, twin_slices
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.monitoring.drift import DriftReport, Level, assess, training_mondays, worst
-from churn_pipeline.monitoring.reference import Reference, Week, build_reference, contribution_shares
-from churn_pipeline.monitoring.weeks import EXPLAINED, EXPLAINED_EVERY
-from churn_pipeline.settings import Settings
+from churn_pipeline.modeling.reference import (
+    FeatureWeek,
+    Reference,
+    build_reference,
+    contribution_shares,
+    training_mondays,
+)
+from churn_pipeline.modeling.reference_week import EXPLAINED, EXPLAINED_EVERY
+from churn_pipeline.monitoring.drift import DriftReport, Level, assess, worst
 from churn_pipeline.simulate import SHOCK_KINDS, Simulation, parse_shock, simulate, write
 
 CADENCE = 4
@@ -91,9 +97,9 @@ def build_company(plan: Plan, seed: int, shock: str | None) -> Path:
         return folder
     import dagster as dg
 
-    from churn_pipeline.definitions import TRAINING_JOB, build_defs
-    from churn_pipeline.runner import prepare_home
-    from churn_pipeline.warehouse import connect
+    from churn_pipeline.core.warehouse import connect
+    from churn_pipeline.orchestration.definitions import TRAINING_JOB, build_defs
+    from churn_pipeline.orchestration.execute import prepare_home
 
     shutil.rmtree(folder, ignore_errors=True)
     shocks = (parse_shock(shock),) if shock else ()
@@ -121,11 +127,11 @@ def build_company(plan: Plan, seed: int, shock: str | None) -> Path:
 
 def train_models(plan: Plan, seed: int) -> None:
     """Trains every model that was in use on one of the judged Mondays, unless it is there."""
-    from churn_pipeline.warehouse import connect
+    from churn_pipeline.core.warehouse import connect
 
     folder = plan.folder(seed, None)
     settings = _settings(folder)
-    for monday in sorted({mondays.training_monday(day, CADENCE) for day in judged(plan)}):
+    for monday in sorted({calendar.training_monday(day, CADENCE) for day in judged(plan)}):
         for target in TARGETS.values():
             where = folder / "models" / f"{target.name}_{monday}"
             if (where / "facts.json").exists():
@@ -154,7 +160,7 @@ class Book:
             target.name: _by_monday(plan.folder(seed, None), target.mart.split("_")[2]) for target in TARGETS.values()
         }
         if shock:
-            begin = plan.until - int(shock.partition("@")[2]) * mondays.WEEK
+            begin = plan.until - int(shock.partition("@")[2]) * calendar.WEEK
             for name, target in TARGETS.items():
                 shocked = _by_monday(plan.folder(seed, shock), target.mart.split("_")[2])
                 for day, frame in shocked.items():
@@ -171,14 +177,14 @@ class Book:
         where = self._models / f"{target}_{monday}"
         return ScoringModel.load(where), json.loads((where / "facts.json").read_text())
 
-    def week(self, target: str, training_monday: date, day: date, *, explain: bool = True) -> Week:
+    def week(self, target: str, training_monday: date, day: date, *, explain: bool = True) -> FeatureWeek:
         frame = self._frames[target][day]
         model, _ = self.model(target, training_monday)
         shares = None
         if explain:
             some = frame.iloc[:: max(1, len(frame) // EXPLAINED)]
             shares = contribution_shares(model.catalogue.names, model.contributions(some)[0])
-        return Week(day, frame, model.probability(frame), shares)
+        return FeatureWeek(day, frame, model.probability(frame), shares)
 
     def reference(self, target: str, training_monday: date) -> Reference:
         path = self._models / f"{target}_{training_monday}" / "reference.json"
@@ -200,12 +206,12 @@ class Book:
         return Reference.from_json(path.read_text())
 
     def judge(self, day: date, *, with_last_week: bool = True) -> dict[str, DriftReport]:
-        trained = mondays.training_monday(day, CADENCE)
+        trained = calendar.training_monday(day, CADENCE)
         return {
             target: assess(
                 self.reference(target, trained),
                 self.week(target, trained, day),
-                self.week(target, trained, day - mondays.WEEK, explain=False) if with_last_week else None,
+                self.week(target, trained, day - calendar.WEEK, explain=False) if with_last_week else None,
             )
             for target in TARGETS
         }
@@ -213,7 +219,7 @@ class Book:
 
 def judged(plan: Plan) -> list[date]:
     """The Mondays to judge, oldest first."""
-    return [plan.until - number * mondays.WEEK for number in reversed(range(JUDGED))]
+    return [plan.until - number * calendar.WEEK for number in reversed(range(JUDGED))]
 
 
 def calm(plan: Plan, seeds: list[int]) -> Iterator[str]:
@@ -226,7 +232,7 @@ def calm(plan: Plan, seeds: list[int]) -> Iterator[str]:
         levels, scores, ratios, acted, why = [], [], [], [], []
         for day in judged(plan):
             for target in TARGETS:
-                book.reference(target, mondays.training_monday(day, CADENCE))
+                book.reference(target, calendar.training_monday(day, CADENCE))
             began = time.perf_counter()
             reports = book.judge(day)
             seconds, assessed = seconds + time.perf_counter() - began, assessed + 1
@@ -254,7 +260,7 @@ def shocks(plan: Plan, seeds: list[int]) -> Iterator[str]:
     for kind in SHOCK_KINDS:
         for seed in seeds:
             weeks = BEGINS[kind][(seed - 1) % len(BEGINS[kind])]
-            begin = plan.until - weeks * mondays.WEEK
+            begin = plan.until - weeks * calendar.WEEK
             build_company(plan, seed, f"{kind}@{weeks}")
             book = Book(plan, seed, f"{kind}@{weeks}")
             days = [

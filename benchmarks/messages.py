@@ -16,9 +16,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from churn_pipeline.mondays import monday_on_or_before
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.calendar import monday_on_or_before
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.execute import run_mondays
 from churn_pipeline.simulate import SHOCK_KINDS, Simulation, parse_shock, simulate, write
 from tests.support.slack_server import CHANNEL, TOKEN, SlackServer
 from tests.support.truncation import truncate

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from churn_pipeline.mondays import monday_on_or_before, training_monday
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.calendar import monday_on_or_before, training_monday
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.execute import run_mondays
 from churn_pipeline.simulate import Simulation, simulate, write
 
 BOUND = 1.2

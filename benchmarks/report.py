@@ -21,9 +21,9 @@ import duckdb
 import pyarrow as pa
 from playwright.sync_api import Browser
 
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.report.data import WeekReport, read_week
 from churn_pipeline.delivery.report.page import library, render
-from churn_pipeline.settings import Settings
 from tests.support.browser import headless, opened
 
 DESK = {"width": 1280, "height": 900}

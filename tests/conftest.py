@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from churn_pipeline.settings import REPOSITORY, Settings
+from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.simulate import Simulation, simulate, write
 from tests.support.homes import copy_of
 from tests.support.postgres import Cluster, Database
@@ -78,7 +78,7 @@ def home_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]
 @pytest.fixture(scope="session")
 def scored_home(company: Company, home_at: Callable[..., Settings]) -> Settings:
     """A home that has scored MONDAY, months after it, from raw data that goes on."""
-    from churn_pipeline.runner import run_mondays
+    from churn_pipeline.orchestration.execute import run_mondays
 
     settings = home_at(company.raw, company.until)
     outcome = run_mondays(settings, MONDAY)
@@ -99,7 +99,7 @@ def tiny_home(
     tiny_company: Company, tmp_path_factory: pytest.TempPathFactory, home_at: Callable[..., Settings]
 ) -> Settings:
     """A home that has scored TINY_BEFORE from what was known then; its settings see the raw data of a week later."""
-    from churn_pipeline.runner import run_mondays
+    from churn_pipeline.orchestration.execute import run_mondays
 
     early = tmp_path_factory.mktemp("early")
     truncate(tiny_company.raw, early, TINY_BEFORE)

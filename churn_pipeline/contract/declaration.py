@@ -18,6 +18,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
+from churn_pipeline.core.sql import quoted
+
 
 class Kind(StrEnum):
     """What a raw column holds, which decides how it is read and what it may contain."""
@@ -227,11 +229,6 @@ LOADED_AT = Column(
     required=False,
     future="row",
 )
-
-
-def quoted(name: str) -> str:
-    """``name`` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _moment(column: Column) -> tuple[str, str, str]:

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from churn_pipeline.contract.declaration import (
-    KIND_SENTENCES,
-    LOADED_AT,
-    TABLES,
-    Column,
-    Kind,
-    Rule,
-    TableContract,
-)
+from churn_pipeline.contract.declaration import KIND_SENTENCES, LOADED_AT, TABLES, Column, Kind, Rule, TableContract
 
 _HEAD = """\
 # Raw data contract

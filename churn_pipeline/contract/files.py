@@ -17,8 +17,9 @@ from typing import Literal
 
 import duckdb
 
-from churn_pipeline.contract.declaration import TABLES, Column, Kind, TableContract, quoted
-from churn_pipeline.errors import InputError
+from churn_pipeline.contract.declaration import TABLES, Column, Kind, TableContract
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.sql import literal, quoted
 
 SUFFIXES = (".parquet", ".csv")
 # A file up to this size is always compared by content: within the resolution of a file system's clock it may be
@@ -55,11 +56,6 @@ class Discovery:
 
     files: Mapping[str, tuple[RawFile, ...]]
     notices: tuple[str, ...]
-
-
-def literal(text: str) -> str:
-    """``text`` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def discover(raw: Path) -> Discovery:

@@ -15,18 +15,11 @@ import duckdb
 from churn_pipeline.contract import statements
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
 from churn_pipeline.contract.digests import adjust_digests, changed_from, replace_digests
-from churn_pipeline.contract.files import (
-    ALWAYS_DIGESTED_BYTES,
-    Layout,
-    RawFile,
-    discover,
-    first_unreadable,
-    layout,
-    literal,
-)
-from churn_pipeline.customers.register import Register, check
-from churn_pipeline.errors import InputError
-from churn_pipeline.mondays import latest_monday
+from churn_pipeline.contract.files import ALWAYS_DIGESTED_BYTES, Layout, RawFile, discover, first_unreadable, layout
+from churn_pipeline.contract.suppression import Register, check
+from churn_pipeline.core.calendar import latest_monday
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.sql import literal
 
 _BOOKKEEPING = """
 create schema if not exists landing;

@@ -14,9 +14,10 @@ from typing import get_args
 
 import duckdb
 
-from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, Rule, TableContract, quoted
+from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, Rule, TableContract
 from churn_pipeline.contract.digests import facts_sql
-from churn_pipeline.contract.files import Family, Field, Layout, RawFile, literal, reading
+from churn_pipeline.contract.files import Family, Field, Layout, RawFile, reading
+from churn_pipeline.core.sql import literal, quoted
 
 # Enough of a bad value to recognise it by; a stray blob must not bloat the warehouse.
 VALUE_CHARACTERS = 200

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from churn_pipeline.core.calendar import latest_monday
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.digest import Alert, AlertKind, Digest, Link
 from churn_pipeline.delivery.slack.client import SlackConfig
-from churn_pipeline.delivery.slack.facts import Alert, AlertKind, Digest, Link
 from churn_pipeline.delivery.slack.notify import Delivery, clear_alerts, post_digest, raise_alert
 from churn_pipeline.delivery.slack.outbox import Entry, Outbox
-from churn_pipeline.mondays import latest_monday
-from churn_pipeline.settings import Settings
 
 QUIET_TAG = "churn/quiet"
 # Dagster's own tags.
@@ -64,7 +64,7 @@ def outbox_of(settings: Settings) -> Outbox:
     return Outbox(settings.outbox, settings.clock, timedelta(weeks=settings.outbox_keep_weeks))
 
 
-def spoken_of(settings: Settings, tags: Mapping[str, str]) -> date | None:
+def notifiable_monday(settings: Settings, tags: Mapping[str, str]) -> date | None:
     """The Monday that a run of the Monday job is about, if anybody is to be told of it: the latest one, asked for by itself.
 
     Args:

@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from churn_pipeline.atomic import folders_beside, swap_folders
+from churn_pipeline.core.atomic import swap_folders, temp_folders
 
 # Tiers and totals count those who are not called too: they are customers all the same.
 CALLED = "snoozed_until is null and not coalesce(is_holdout, false)"
@@ -100,7 +100,7 @@ def write_call_lists(con: duckdb.DuckDBPyConnection, folder: Path, monday: date,
     owner_column = COLUMNS.index("csm_owner")
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / str(monday)
-    new, old = folders_beside(final)
+    new, old = temp_folders(final)
     new.mkdir()
     names = [f"{ALL}.csv"]
     _write(new / names[0], rows)

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import duckdb
 
-from churn_pipeline.atomic import beside, into_place
-from churn_pipeline.errors import ChurnError
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import has_table
+from churn_pipeline.core.atomic import commit_file, temp_path
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import ChurnError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.warehouse import has_table
 
 DRIVERS_VIEW = """
 create view drivers as
@@ -62,7 +62,7 @@ class Published:
     weeks: int
 
 
-class Week(NamedTuple):
+class WeekVersion(NamedTuple):
     """What tells one writing of a Monday from another: the run that wrote it, its scoring_mode, and how many customers it has."""
 
     run_id: str
@@ -140,7 +140,7 @@ def newest_published(settings: Settings) -> date | None:
     return max(days, default=None)
 
 
-def unpublished(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[date, Week]:
+def unpublished(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[date, WeekVersion]:
     """The Mondays of the warehouse that are not published as they stand there, oldest first: this run's, before it publishes, and
     those of runs that were killed before they did.
 
@@ -153,7 +153,7 @@ def unpublished(con: duckdb.DuckDBPyConnection, settings: Settings) -> dict[date
     return {day: week for day, week in sorted(written.items()) if copied.get(day) != week}
 
 
-def _copied(settings: Settings, days: Iterable[date]) -> dict[date, Week]:
+def _copied(settings: Settings, days: Iterable[date]) -> dict[date, WeekVersion]:
     """Those of some Mondays that are published, in a file and in the database alike."""
     if not settings.published_database.is_file():
         return {}
@@ -166,7 +166,7 @@ def _copied(settings: Settings, days: Iterable[date]) -> dict[date, Week]:
                     f"select any_value(run_id), any_value(scoring_mode), count(*) from {_quoted(_parquet(settings, day))}"
                 ).fetchone()
                 assert row is not None
-                found[day] = Week(*row)
+                found[day] = WeekVersion(*row)
     try:
         with duckdb.connect(str(settings.published_database), read_only=True) as published:
             there = _weeks(published, "main")
@@ -177,13 +177,13 @@ def _copied(settings: Settings, days: Iterable[date]) -> dict[date, Week]:
     return {day: week for day, week in found.items() if there.get(day) == week}
 
 
-def _weeks(con: duckdb.DuckDBPyConnection, schema: str) -> dict[date, Week]:
+def _weeks(con: duckdb.DuckDBPyConnection, schema: str) -> dict[date, WeekVersion]:
     if not has_table(con, schema, "predictions"):
         return {}
     rows = con.execute(
         f"select snapshot_date, any_value(run_id), any_value(scoring_mode), count(*) from {schema}.predictions group by 1"
     ).fetchall()
-    return {day: Week(*week) for day, *week in rows}
+    return {day: WeekVersion(*week) for day, *week in rows}
 
 
 def _parquet(settings: Settings, snapshot_date: date) -> Path:
@@ -192,7 +192,7 @@ def _parquet(settings: Settings, snapshot_date: date) -> Path:
 
 def _write_week(con: duckdb.DuckDBPyConnection, final: Path, snapshot_date: date) -> Path:
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = beside(final)
+    temporary = temp_path(final)
     con.execute(
         f"""
         copy (
@@ -200,7 +200,7 @@ def _write_week(con: duckdb.DuckDBPyConnection, final: Path, snapshot_date: date
         ) to {_quoted(temporary)} (format parquet, compression zstd)
         """
     )
-    into_place(temporary, final)
+    commit_file(temporary, final)
     return final
 
 
@@ -241,7 +241,7 @@ def _write_database(
     *,
     keep: bool = False,
 ) -> None:
-    temporary = beside(final)
+    temporary = temp_path(final)
     if keep:
         shutil.copyfile(final, temporary)
     con.execute(f"attach {_quoted(temporary)} as published")
@@ -254,7 +254,7 @@ def _write_database(
         for view in views:
             published.execute(view)
         published.execute("checkpoint")
-    into_place(temporary, final)
+    commit_file(temporary, final)
 
 
 def _sweep(folder: Path) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from churn_pipeline.modeling.catalogue import History
-from churn_pipeline.modeling.slices import Span, stagger_offsets
-from churn_pipeline.modeling.targets import Target
-from churn_pipeline.mondays import GRID_EPOCH
-from churn_pipeline.settings import REPOSITORY
+from churn_pipeline.core.calendar import GRID_EPOCH
+from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.core.targets import Target
+from churn_pipeline.features.catalogue import History
+from churn_pipeline.features.splits import Span, stagger_offsets
 
 # What a label is stands in SQL, for training here and for the outcomes of predictions in dbt.
 _LABELS = REPOSITORY / "dbt_project" / "macros" / "monitoring" / "labels.sql"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import duckdb
 
-from churn_pipeline import mondays
 from churn_pipeline.contract import fingerprints
+from churn_pipeline.core import calendar
 
 MARTS = ("mart_customer_churn_features", "mart_customer_expansion_features")
 USAGE_DAYS = "int_customer_days"
@@ -71,7 +71,7 @@ def first_mart_monday(con: duckdb.DuckDBPyConnection) -> date | None:
     Snapshots before it would show everybody silent, and only those who stayed: whoever left before the data begins is not in it.
     """
     (first,) = _one(con, "select min(fact_date) from landing.fact_digests where source = 'usage_events'")
-    return mondays.monday_on_or_before(first) + mondays.WEEK if first else None
+    return calendar.monday_on_or_before(first) + calendar.WEEK if first else None
 
 
 def needed_snapshots(
@@ -87,8 +87,8 @@ def needed_snapshots(
     """
     if first is None:
         return []
-    start = max(min((*requested, *training)) - history_weeks * mondays.WEEK, first)
-    return list(mondays.mondays(start, max(requested) + mondays.WEEK))
+    start = max(min((*requested, *training)) - history_weeks * calendar.WEEK, first)
+    return list(calendar.mondays(start, max(requested) + calendar.WEEK))
 
 
 def write_plan(

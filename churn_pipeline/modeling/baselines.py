@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from churn_pipeline.core.targets import HeuristicBaseline
 from churn_pipeline.modeling.encode import Encoder, Matrix
-from churn_pipeline.modeling.targets import Rule
 
 # A count with a long right tail is additive on a log scale. At 1 a normal sample of any useful size is never taken for skewed, and an
 # exponential one (skewness 2) always is.
 _SKEWED = 1.0
 
 
-def rule_score(frame: pd.DataFrame, rule: Rule) -> NDArray[np.float64]:
+def rule_score(frame: pd.DataFrame, rule: HeuristicBaseline) -> NDArray[np.float64]:
     """1 where the rule of thumb holds and 0 elsewhere, shape (rows,). Without any of its columns it never holds, which ranks like chance."""
     total = np.zeros(len(frame))
     for column in rule.columns:

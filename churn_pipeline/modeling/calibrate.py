@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from churn_pipeline.errors import RefusedError
+from churn_pipeline.core.errors import RefusedError
 
 # Newton on two parameters of a smooth convex function converges in under ten steps; more means it is not converging.
 _STEPS = 50

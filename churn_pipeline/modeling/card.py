@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from churn_pipeline.modeling.evaluate import FLAG, TOP_PER_WEEK, Estimate
 from churn_pipeline.modeling.fit import TrainingResult
-from churn_pipeline.modeling.promote import Verdict
+from churn_pipeline.modeling.promote import GateDecision
 
 _METRICS = {
     "auc": "AUC",
@@ -34,7 +34,7 @@ _TOP_FEATURES = 10
 
 
 def model_card(
-    result: TrainingResult, verdict: Verdict, fingerprints: Mapping[str, str], version: str | None = None
+    result: TrainingResult, verdict: GateDecision, fingerprints: Mapping[str, str], version: str | None = None
 ) -> str:
     """The card as Markdown.
 

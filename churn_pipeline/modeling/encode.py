@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pandas as pd
 
-from churn_pipeline.errors import InputError
-from churn_pipeline.modeling.catalogue import Catalogue, Feature
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.features.catalogue import Catalogue, Feature
 
 if TYPE_CHECKING:
     import xgboost as xgb

@@ -15,10 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churn_pipeline.errors import RefusedError
+from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import Target
+from churn_pipeline.features.catalogue import Catalogue, History
+from churn_pipeline.features.splits import Slices, Span, refit_slices, staggered, twin_slices
 from churn_pipeline.modeling.baselines import Logistic, rule_score
 from churn_pipeline.modeling.calibrate import fit_platt, sigmoid
-from churn_pipeline.modeling.catalogue import Catalogue, History
 from churn_pipeline.modeling.encode import Encoder
 from churn_pipeline.modeling.evaluate import (
     BusinessTargets,
@@ -32,9 +35,6 @@ from churn_pipeline.modeling.evaluate import (
 )
 from churn_pipeline.modeling.guard import revenue_zeroed
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.modeling.slices import Slices, Span, refit_slices, staggered, twin_slices
-from churn_pipeline.modeling.targets import Target
-from churn_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -179,7 +179,7 @@ def fit(
         RefusedError: no model, and why: too little time, too few positive customers, or a calibration slope that is not positive.
         InputError: a feature's values are not what the catalogue declares.
     """
-    made = _both(target, frame, training_monday, catalogue, settings, histories, recipe)
+    made = _fit_pair(target, frame, training_monday, catalogue, settings, histories, recipe)
     twin, registered, test = made.twin, made.registered, made.rows["test"]
     notices = list(made.notices)
     if not any(column in frame.columns for column in target.rule.columns):
@@ -228,7 +228,7 @@ def fit_registered(
     recipe: Recipe = RECIPE,
 ) -> ScoringModel:
     """The model that `fit` would register, to the bit, without judging it. Arguments and errors are those of `fit`."""
-    return _both(target, frame, training_monday, catalogue, settings, histories, recipe).registered.model
+    return _fit_pair(target, frame, training_monday, catalogue, settings, histories, recipe).registered.model
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ class _Both:
     notices: tuple[str, ...]
 
 
-def _both(
+def _fit_pair(
     target: Target,
     frame: pd.DataFrame,
     training_monday: date,

@@ -10,7 +10,7 @@ import math
 
 import pandas as pd
 
-from churn_pipeline.modeling.targets import Target
+from churn_pipeline.core.targets import Target
 
 # What "markedly" means: both must hold.
 # Five points: pilots and credit notes put an honest 0 on a few percent of paid customers, and a difference below five points

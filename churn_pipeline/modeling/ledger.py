@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from churn_pipeline.errors import RefusedError
+from churn_pipeline.core.errors import RefusedError
 
 _CREATE = """
 create schema if not exists ledger;

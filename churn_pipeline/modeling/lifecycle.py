@@ -10,24 +10,24 @@ from typing import Any, Literal
 import duckdb
 import pandas as pd
 
-from churn_pipeline import mondays
 from churn_pipeline.contract import fingerprint
-from churn_pipeline.errors import InputError, RefusedError, RegistryError, UnbuiltError
+from churn_pipeline.core import calendar
+from churn_pipeline.core.errors import InputError, RefusedError, RegistryError, UnbuiltError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS, Target, target_named
 from churn_pipeline.features import frames
+from churn_pipeline.features.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.features.plan import code_version, first_mart_monday, needed_snapshots, unbuilt
+from churn_pipeline.features.splits import Span, earliest_training_monday, refit_slices, twin_slices
 from churn_pipeline.modeling import ledger, registry
-from churn_pipeline.modeling.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.fit import TrainingResult, fit, fit_registered
 from churn_pipeline.modeling.ledger import DECISION, LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.modeling.promote import Verdict, decide
-from churn_pipeline.modeling.slices import Span, earliest_training_monday, refit_slices, twin_slices
+from churn_pipeline.modeling.promote import GateDecision, decide
+from churn_pipeline.modeling.reference import REFERENCE_FILE
+from churn_pipeline.modeling.reference_week import reference_of
 from churn_pipeline.modeling.store import DIGEST, REFERENCE_DIGEST, ModelStore, text_digest
-from churn_pipeline.modeling.targets import TARGETS, Target, target_named
-from churn_pipeline.monitoring.reference import REFERENCE_FILE
-from churn_pipeline.monitoring.weeks import reference_of
-from churn_pipeline.settings import Settings
 
 CHAMPION = "champion"
 
@@ -77,7 +77,7 @@ def train(
         progress(f"{target.name}: {notice}")
 
     models = ModelStore(settings)
-    verdict = decide(result, _opponent(con, settings, target, training_monday, models, progress), settings)
+    verdict = decide(result, _comparison_model(con, settings, target, training_monday, models, progress), settings)
     data = fingerprint(con, training_monday)
     spans = (result.slices["refit_train"], result.slices["refit_calibration"])
     try:
@@ -96,7 +96,7 @@ def train(
         # A tracking server keeps its artifacts where it was told to.
         None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
         tags={"run_id": run_id},
-        beside={REFERENCE_FILE: reference} if reference is not None else {},
+        temp_path={REFERENCE_FILE: reference} if reference is not None else {},
     )
     models.keep(target.name, version, result.model, reference)
     row = ledger.append(
@@ -199,8 +199,8 @@ def chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, un
     extra = {row.labels_closed_by for row in ledger.history(con, target.name) if row.is_proposal}
     return [
         day
-        for day in mondays.mondays(start, until + mondays.WEEK)
-        if day in extra or day == mondays.training_monday(day, settings.training_cadence_weeks)
+        for day in calendar.mondays(start, until + calendar.WEEK)
+        if day in extra or day == calendar.training_monday(day, settings.training_cadence_weeks)
     ]
 
 
@@ -262,12 +262,12 @@ def history_needed(
         forced: the training Monday of the newest of them is trained as well, whether or not it has a model.
     """
     cadence = settings.training_cadence_weeks
-    due = {mondays.training_monday(max(snapshots), cadence)} if forced else set()
+    due = {calendar.training_monday(max(snapshots), cadence)} if forced else set()
     for target in TARGETS.values():
         for day in snapshots:
             if next_training(con, settings, target, day) is not None:
                 due |= set(_open_chain(con, settings, target, day))
-    return sorted({*due, *(day - cadence * mondays.WEEK for day in due)})
+    return sorted({*due, *(day - cadence * calendar.WEEK for day in due)})
 
 
 def models_for(
@@ -323,7 +323,7 @@ def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
             f"{len(missing)} of the {len(needed)} Mondays from {needed[0]} on are not in the feature marts as they should be, the first is "
             f"{min(missing)}; the next run builds them"
         )
-    first = max(in_mart, training_monday - settings.history_weeks * mondays.WEEK)
+    first = max(in_mart, training_monday - settings.history_weeks * calendar.WEEK)
     twin, refit = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
     whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span is not None]
     return _Material(
@@ -335,7 +335,7 @@ def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
     )
 
 
-def _opponent(
+def _comparison_model(
     con: duckdb.DuckDBPyConnection,
     settings: Settings,
     target: Target,
@@ -350,11 +350,11 @@ def _opponent(
     the registry or, where nobody needed it so far, fitted again to the same bits.
     """
     # What a person decides about this very Monday stands on it whatever the verdict, and is written before or after the training.
-    reigning = ledger.model_for(con, target.name, training_monday - mondays.WEEK)
+    reigning = ledger.model_for(con, target.name, training_monday - calendar.WEEK)
     if reigning is not None and reigning.is_decision:
         return models.load(reigning)
     # On the grid, also for an extra training: whether there was another extra one before it is an accident of one home.
-    former = mondays.training_monday(training_monday - mondays.WEEK, settings.training_cadence_weeks)
+    former = calendar.training_monday(training_monday - calendar.WEEK, settings.training_cadence_weeks)
     if former not in chain(con, settings, target, former):
         return None
     registered = [row for row in ledger.attempts(con, target.name, former) if row.version is not None]
@@ -382,7 +382,7 @@ def models_named(con: duckdb.DuckDBPyConnection, settings: Settings, text: str) 
         InputError: a target or a version that there is none of.
         RefusedError: there is no model of today for a required target.
     """
-    latest = mondays.latest_monday(settings.clock(), settings.timezone)
+    latest = calendar.latest_monday(settings.clock(), settings.timezone)
     if text != CHAMPION and "=" not in text:
         text = ",".join(f"{name}={text}" for name in TARGETS)
     wanted = {} if text == CHAMPION else dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
@@ -438,7 +438,7 @@ def decide_by_hand(
     """
     if not reason.strip():
         raise InputError("say why: the reason is kept in the ledger, beside every model that is decided about")
-    latest = mondays.latest_monday(settings.clock(), settings.timezone)
+    latest = calendar.latest_monday(settings.clock(), settings.timezone)
     reigning = ledger.model_for(con, target_named(target).name, latest)
     if version is None:
         # By training Monday: two rollbacks in a row go back twice, and do not swing between two versions.
@@ -481,7 +481,7 @@ def decide_by_hand(
 
 def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, snapshot_date: date) -> str:
     said = f"there is no model {target.name} for {snapshot_date}"
-    training_monday = mondays.training_monday(snapshot_date, settings.training_cadence_weeks)
+    training_monday = calendar.training_monday(snapshot_date, settings.training_cadence_weeks)
     first = first_mart_monday(con)
     if first is None:
         return f"{said}: there is no snapshot to learn from"
@@ -494,7 +494,7 @@ def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
     return f"{said}: {tried[-1].reason}"
 
 
-def _figures(result: TrainingResult, verdict: Verdict) -> dict[str, Any]:
+def _figures(result: TrainingResult, verdict: GateDecision) -> dict[str, Any]:
     """What a model was judged by, as JSON values."""
     return {
         "model": _values(result.metrics),

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churn_pipeline.errors import InputError
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.targets import Target, target_named
+from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.calibrate import Platt
-from churn_pipeline.modeling.catalogue import Catalogue
 from churn_pipeline.modeling.encode import Encoder
-from churn_pipeline.modeling.targets import Target, target_named
 
 if TYPE_CHECKING:
     import xgboost as xgb

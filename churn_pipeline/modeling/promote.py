@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pandas as pd
 
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling.evaluate import Estimate, Resamples, evaluate_ranking
 from churn_pipeline.modeling.fit import TestSlice, TrainingResult
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.settings import Settings
 
 # A weekly list is better served by the newer of two equal models, so only clear evidence against the challenger counts. At 90 % a
 # challenger that is truly equal is refused once in twenty times; at 95 %, a worse one passes more often than it has to.
@@ -19,7 +19,7 @@ _LEVEL = 0.90
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateDecision:
     """The decision, and everything it was based on.
 
     Attributes:
@@ -33,7 +33,7 @@ class Verdict:
     numbers: Mapping[str, float | int]
 
 
-def decide(result: TrainingResult, champion: ScoringModel | None, settings: Settings) -> Verdict:
+def decide(result: TrainingResult, champion: ScoringModel | None, settings: Settings) -> GateDecision:
     """Judges a training by its twin.
 
     Promoted if the Brier score is below that of the constant forecast of the base rate, and the average precision above both baselines,
@@ -89,8 +89,8 @@ def decide(result: TrainingResult, champion: ScoringModel | None, settings: Sett
                 f"({difference.low:+.4f} to {difference.high:+.4f}, 90 %), {'clearly worse' if worse else 'not clearly worse'}"
             )
     if failed:
-        return Verdict(False, "refused: " + "; ".join(failed), numbers)
-    return Verdict(True, "promoted: " + "; ".join(passed), numbers)
+        return GateDecision(False, "refused: " + "; ".join(failed), numbers)
+    return GateDecision(True, "promoted: " + "; ".join(passed), numbers)
 
 
 def _against(result: TrainingResult, champion: ScoringModel, settings: Settings) -> tuple[Estimate | None, int, int]:

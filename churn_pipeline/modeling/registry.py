@@ -16,12 +16,12 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_pipeline.errors import RegistryError
+from churn_pipeline.core.errors import RegistryError
 from churn_pipeline.modeling.card import model_card
 from churn_pipeline.modeling.fit import TrainingResult
 from churn_pipeline.modeling.model import BOOSTER_FILE
 from churn_pipeline.modeling.plots import write_plots
-from churn_pipeline.modeling.promote import Verdict
+from churn_pipeline.modeling.promote import GateDecision
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,12 +45,12 @@ _PLACES = (
 
 def register(
     result: TrainingResult,
-    verdict: Verdict,
+    verdict: GateDecision,
     fingerprints: Mapping[str, str],
     tracking_uri: str,
     artifact_root: Path | None,
     tags: Mapping[str, str] | None = None,
-    beside: Mapping[str, str] | None = None,
+    temp_path: Mapping[str, str] | None = None,
 ) -> str:
     """Logs a training and registers its model under the target's name, promoted or not.
 
@@ -80,7 +80,7 @@ def register(
         plots = write_plots(result, folder / "plots")
         files = [folder / "model" / file for file in result.model.files() if file != BOOSTER_FILE]
         result.model.save(folder / "model")
-        for name_beside, text in (beside or {}).items():
+        for name_beside, text in (temp_path or {}).items():
             files.append(folder / "model" / name_beside)
             files[-1].write_text(text, encoding="utf-8")
         with mlflow.start_run(
@@ -271,7 +271,7 @@ def _metrics(result: TrainingResult) -> dict[str, float]:
     return {metric: value for metric, value in figures.items() if value == value}
 
 
-def _details(result: TrainingResult, verdict: Verdict, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+def _details(result: TrainingResult, verdict: GateDecision, fingerprints: Mapping[str, str]) -> dict[str, Any]:
     return {
         "verdict": {"promoted": verdict.promoted, "reason": verdict.reason, "numbers": dict(verdict.numbers)},
         "fingerprints": dict(fingerprints),

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from churn_pipeline.errors import InputError, RegistryError
+from churn_pipeline.core.errors import InputError, RegistryError
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling import registry
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.monitoring.reference import REFERENCE_FILE, Reference
-from churn_pipeline.settings import Settings
+from churn_pipeline.modeling.reference import REFERENCE_FILE, Reference
 
 # Keys among a ledger row's metrics: the digests of the model it speaks of, and of the reference stored with it.
 DIGEST = "model_sha256"

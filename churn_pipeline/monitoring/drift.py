@@ -36,16 +36,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churn_pipeline.modeling.slices import Span
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.monitoring.reference import (
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.modeling.reference import (
     PREDICTION,
     Buckets,
     Counts,
+    FeatureWeek,
     Floats,
     Profile,
     Reference,
-    Week,
     count_by,
     psi,
 )
@@ -221,7 +220,7 @@ class DriftReport:
         return rows
 
 
-def assess(reference: Reference, now: Week, before: Week | None) -> DriftReport:
+def assess(reference: Reference, now: FeatureWeek, before: FeatureWeek | None) -> DriftReport:
     """Judges one Monday for one model.
 
     Args:
@@ -331,7 +330,7 @@ def _same_season(weeks: Sequence[date], monday: date) -> list[NDArray[np.bool_]]
 class _Gauge:
     """Measures one Monday, feature by feature."""
 
-    def __init__(self, reference: Reference, now: Week, before: Week | None) -> None:
+    def __init__(self, reference: Reference, now: FeatureWeek, before: FeatureWeek | None) -> None:
         self._reference = reference
         self._now = now
         self._before = before
@@ -424,10 +423,10 @@ class _Gauge:
             floor,
         )
 
-    def _tier_codes(self, week: Week) -> NDArray[np.intp]:
+    def _tier_codes(self, week: FeatureWeek) -> NDArray[np.intp]:
         return pd.Index(self._tiers, dtype=object).get_indexer(pd.Index(week.frame["plan_tier"].astype(object)))
 
-    def _counts(self, buckets: Buckets, week: Week, tier: NDArray[np.intp], name: str) -> Counts:
+    def _counts(self, buckets: Buckets, week: FeatureWeek, tier: NDArray[np.intp], name: str) -> Counts:
         """Rows by plan tier and bucket, shape (tiers + 1, size); the last row is of customers without a tier, or of a
         tier gone since.
         """
@@ -458,14 +457,3 @@ def _sentence(found: FeatureDrift, who: str) -> str:
     if measure.ratio < WATCH_RATIO:
         return f"{who}: its share of |SHAP| changed from {found.share:.1%} to {found.share_now:.1%}"
     return f"{who} against {against}: PSI {measure.value:.3f}, limit {measure.limit:.3f}"
-
-
-def training_mondays(*spans: Span, first: date) -> list[date]:
-    """The Mondays of a model's slices, oldest first: the weeks that `reference.build_reference` wants.
-
-    Args:
-        spans: training and calibration of the registered version (`slices.refit_slices`).
-        first: the oldest snapshot there is.
-    """
-    found = {span.first + number * WEEK for span in spans for number in range((span.last - span.first).days // 7 + 1)}
-    return sorted(day for day in found if day >= first)

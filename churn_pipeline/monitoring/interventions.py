@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from math import hypot, sqrt
 
-import duckdb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-from churn_pipeline.mondays import WEEK
-
-# Of the draw. Not the seed of training, which may change without drawing the experiment anew.
-HOLDOUT_SEED = 7
 
 # The tiers that are called: whose customers can be saved, and can be held out.
 URGENT = ("HIGH", "CRITICAL")
@@ -109,13 +103,6 @@ def saves(predicted_on: date, outcomes: pd.DataFrame) -> Saves | None:
     )
 
 
-def starts_quarter(monday: date) -> bool:
-    """Whether it is the first Monday of its quarter: who is held out is drawn anew each quarter, which is as long as the window of the
-    90-day label, so only its first Monday's customers stay where they were drawn for nearly all of it."""
-    before = monday - WEEK
-    return (before.year, (before.month - 1) // 3) != (monday.year, (monday.month - 1) // 3)
-
-
 def holdout_lift(predicted_on: date, outcomes: pd.DataFrame) -> Lift | None:
     """How many more of those who were held out churned than of the others, within strata of risk tier and plan tier.
 
@@ -164,33 +151,6 @@ def holdout_lift(predicted_on: date, outcomes: pd.DataFrame) -> Lift | None:
         low=held - others - hypot(held - low, others_high - others),
         high=held - others + hypot(high - held, others - others_low),
     )
-
-
-def write_holdout(con: duckdb.DuckDBPyConnection, share: float, monday: date | None, seed: int = HOLDOUT_SEED) -> None:
-    """Tells dbt whom to hold out, before it turns scores into candidates. A table and not a variable: see macros/features.
-
-    A change holds from its Monday on. Who was on the list of an earlier one is a fact, which no later setting may rewrite.
-
-    Args:
-        con: the warehouse.
-        share: of the customers at HIGH or above, 0 to 1; 0 holds out nobody.
-        monday: from which on, the Monday of today; None where a run is about the past, and then nothing changes.
-        seed: of the draw; another one holds out others.
-    """
-    con.execute("create schema if not exists control")
-    con.execute("create table if not exists control.holdout (effective_from date, share double, seed bigint)")
-    if monday is None:
-        return
-    held = con.execute(
-        "select share, seed from control.holdout where effective_from <= ? order by effective_from desc limit 1",
-        [monday],
-    ).fetchone()
-    if held == (share, seed) or (held is None and share == 0):
-        return
-    con.execute("begin")
-    con.execute("delete from control.holdout where effective_from = ?", [monday])
-    con.execute("insert into control.holdout values (?, ?, ?)", [monday, share, seed])
-    con.execute("commit")
 
 
 def _wilson(rate: float, n: float) -> tuple[float, float]:

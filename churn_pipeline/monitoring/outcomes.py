@@ -14,11 +14,12 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.lifecycle import registered
-from churn_pipeline.modeling.targets import TARGETS, Target
-from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves, starts_quarter
+from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
 from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
+from churn_pipeline.policy.holdout import starts_quarter
 
 # Saves and holdout are about churn in a quarter, which is also how long somebody is held out.
 _LONG = TARGETS["churn_90d"]

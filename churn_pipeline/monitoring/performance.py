@@ -24,9 +24,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.targets import Target
 from churn_pipeline.modeling.evaluate import FLAG, TOP_PER_WEEK, Estimate, Resamples, estimate, evaluate
-from churn_pipeline.modeling.targets import Target
-from churn_pipeline.mondays import WEEK
 
 ASSUMPTION = (
     "estimated from the probabilities alone: valid only while the relation of features to churn "

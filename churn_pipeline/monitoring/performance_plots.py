@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from churn_pipeline.atomic import beside, into_place
-from churn_pipeline.modeling.targets import IN_REPORTS, TARGETS
+from churn_pipeline.core.atomic import commit_file, temp_path
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import IN_REPORTS, TARGETS
 from churn_pipeline.monitoring.performance import ASSUMPTION
-from churn_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,10 +111,10 @@ def write_chart(figure: Figure, settings: Settings) -> list[Path]:
     written = []
     for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         path = settings.published / f"{NAME}.{form}"
-        temporary = beside(path)
+        temporary = temp_path(path)
         with matplotlib.rc_context(_STYLE):
             figure.savefig(temporary, format=form, dpi=130, metadata=metadata)
-        into_place(temporary, path)
+        commit_file(temporary, path)
         written.append(path)
     return written
 

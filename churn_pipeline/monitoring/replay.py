@@ -21,19 +21,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churn_pipeline import mondays
-from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.core import calendar
+from churn_pipeline.core.errors import InputError, RefusedError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.features import frames
+from churn_pipeline.features.catalogue import read_catalogue
+from churn_pipeline.features.splits import refit_slices
 from churn_pipeline.modeling.baselines import Logistic, rule_score
 from churn_pipeline.modeling.calibrate import sigmoid
-from churn_pipeline.modeling.catalogue import read_catalogue
 from churn_pipeline.modeling.encode import Encoder
 from churn_pipeline.modeling.evaluate import TOP_PER_WEEK, Estimate, Resamples, estimate, quantile_bins
 from churn_pipeline.modeling.guard import revenue_zeroed
-from churn_pipeline.modeling.slices import refit_slices
-from churn_pipeline.modeling.targets import TARGETS, Target
-from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import has_table
 
 type Floats = NDArray[np.float64]
 type Ranking = Literal["revenue", "probability"]
@@ -148,7 +148,7 @@ class MondayDecile:
 
 
 @dataclass(frozen=True)
-class Week:
+class ReplayWeek:
     """One Monday of the range.
 
     Attributes:
@@ -244,7 +244,7 @@ class ReplayReport:
     last: date
     known_until: date
     capacity: int
-    weeks: tuple[Week, ...]
+    weeks: tuple[ReplayWeek, ...]
     churned_revenue: float | None
     totals: Mapping[Ranking, Mapping[Caller, Total]]
     flag: Flag | None
@@ -252,7 +252,7 @@ class ReplayReport:
     notices: tuple[str, ...]
 
     @property
-    def judged(self) -> tuple[Week, ...]:
+    def judged(self) -> tuple[ReplayWeek, ...]:
         """The Mondays whose 90-day window has closed."""
         return tuple(week for week in self.weeks if week.state == "judged")
 
@@ -332,13 +332,13 @@ def replay_report(
         RefusedError: no usage has been landed.
     """
     for day in (first, last, latest):
-        mondays.parse_monday(day.isoformat())
+        calendar.parse_monday(day.isoformat())
     if last < first:
         raise InputError(f"the range from {first} to {last} is empty")
     if capacity < 1:
         raise InputError(f"a capacity of {capacity} calls leaves nothing to judge; it has to be at least 1")
     known_until = _known_until(con, latest)
-    asked = list(mondays.mondays(first, last + mondays.WEEK))
+    asked = list(calendar.mondays(first, last + calendar.WEEK))
     scored = _scored(con, first, last)
     absent = _absent(con, [day for day in asked if day not in scored])
     tally = _Tally.start(con, settings, scored, capacity)
@@ -524,7 +524,9 @@ def _called(score: Floats, values: Floats, capacity: int, resamples: Resamples) 
     return churners, revenue
 
 
-def _week(con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines) -> Week:
+def _week(
+    con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines
+) -> ReplayWeek:
     frame = con.execute(
         """
         select customer_id, churn_probability_30d, churn_probability_90d, is_flagged, priority_rank,
@@ -568,7 +570,7 @@ def _week(con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _
         known["calibration_90d"] = _calibration_error(probability, left)
         known["deciles"][_LONG.name] = _monday_deciles(probability, left)
         tally.add_forecasts(_LONG, frame["customer_id"], probability, left)
-    return Week(
+    return ReplayWeek(
         snapshot_date=day,
         state="judged" if closed else "open",
         reason="" if closed else f"the 90-day window is open until {day + timedelta(days=_LONG.horizon_days)}",
@@ -581,8 +583,8 @@ def _week(con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _
     )
 
 
-def _empty(day: date, reason: str) -> Week:
-    return Week(snapshot_date=day, state="missing", reason=reason)
+def _empty(day: date, reason: str) -> ReplayWeek:
+    return ReplayWeek(snapshot_date=day, state="missing", reason=reason)
 
 
 def _left(con: duckdb.DuckDBPyConnection, day: date, target: Target) -> NDArray[np.bool_]:
@@ -631,7 +633,7 @@ class _Baselines:
             ("revenue", "rule"): silent * (1 + revenue.max()) + revenue,
             ("probability", "rule"): silent,
         }
-        training_monday = mondays.training_monday(day, self.settings.training_cadence_weeks)
+        training_monday = calendar.training_monday(day, self.settings.training_cadence_weeks)
         if training_monday not in self.fitted:
             try:
                 self.fitted[training_monday] = _fit_logistic(self.con, self.settings, training_monday)
@@ -654,7 +656,7 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
     """
     oldest = frames.first_snapshot(con, _LONG)
     assert oldest is not None, "the mart holds the Monday that asks"
-    first = max(oldest, training_monday - settings.history_weeks * mondays.WEEK)
+    first = max(oldest, training_monday - settings.history_weeks * calendar.WEEK)
     span = refit_slices(_LONG, training_monday, first).train
     frame = frames.training_frame(
         con, _LONG, training_monday, whole=(), first=first, drop_touched=not settings.train_on_touched
@@ -691,7 +693,7 @@ def _known_until(con: duckdb.DuckDBPyConnection, latest: date) -> date:
         raise RefusedError(
             "usage_events: nothing has been landed, so there is nothing to judge; start with 'churn run'"
         )
-    return min(latest, mondays.monday_on_or_before(row[0] + _QUIET))
+    return min(latest, calendar.monday_on_or_before(row[0] + _QUIET))
 
 
 def _scored(con: duckdb.DuckDBPyConnection, first: date, last: date) -> set[date]:
@@ -744,7 +746,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _row(week: Week) -> dict[str, Any]:
+def _row(week: ReplayWeek) -> dict[str, Any]:
     row: dict[str, Any] = {
         "snapshot_date": week.snapshot_date,
         "state": week.state,

@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_pipeline.modeling.targets import IN_REPORTS, TARGETS
-from churn_pipeline.monitoring.replay import CALLERS, NAMES, RANKINGS, Caller, Ranking, ReplayReport, Week, money
-from churn_pipeline.pages import templates
+from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import IN_REPORTS, TARGETS
+from churn_pipeline.core.templating import templates
+from churn_pipeline.monitoring.replay import CALLERS, NAMES, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek, money
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -223,7 +225,7 @@ def _figure(narrow: bool, wide_size: tuple[float, float], narrow_size: tuple[flo
     return figure
 
 
-def _calendar(axes: Axes, weeks: Sequence[Week]) -> None:
+def _calendar(axes: Axes, weeks: Sequence[ReplayWeek]) -> None:
     """A time axis over the whole range, with a mark where a Monday has no figures."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -246,7 +248,7 @@ def _calendar(axes: Axes, weeks: Sequence[Week]) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def _days(weeks: Sequence[Week]) -> list[float]:
+def _days(weeks: Sequence[ReplayWeek]) -> list[float]:
     """Positions on a time axis, in days."""
     from matplotlib.dates import date2num
 
@@ -287,7 +289,7 @@ def _defined(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: "\N{EN DASH}" if value is None or value != value else write(value)
 
 
-def _remarks(weeks: Sequence[Week]) -> list[tuple[str, str]]:
+def _remarks(weeks: Sequence[ReplayWeek]) -> list[tuple[str, str]]:
     """What there is to say about judged and open Mondays, each remark once: (which Mondays, the remark)."""
     said: dict[str, list[str]] = {}
     for week in weeks:
@@ -297,3 +299,17 @@ def _remarks(weeks: Sequence[Week]) -> list[tuple[str, str]]:
         (", ".join(days) if len(days) <= 3 else f"{len(days)} Mondays from {days[0]} to {days[-1]}", note)
         for note, days in said.items()
     ]
+
+
+def write_replay_report(report: ReplayReport, settings: Settings, folder: Path | None = None) -> Path:
+    """Writes the page of a replay report and returns where it lies.
+
+    Args:
+        report: what it says.
+        settings: the home.
+        folder: where to; ``HOME/data/published/replay`` unless given.
+    """
+    page = (folder or settings.published / "replay") / f"replay_{report.first}_{report.last}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    replace_bytes(page, render(report).encode())
+    return page

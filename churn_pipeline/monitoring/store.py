@@ -16,7 +16,7 @@ import duckdb
 import pandas as pd
 
 from churn_pipeline.monitoring.drift import DriftReport, Level
-from churn_pipeline.monitoring.triggers import Judgement
+from churn_pipeline.monitoring.triggers import HealthAssessment
 
 _CREATE = """
 create schema if not exists monitoring;
@@ -103,7 +103,7 @@ def drift_verdicts(con: duckdb.DuckDBPyConnection, monday: date) -> list[DriftVe
     ]
 
 
-def write_judgement(con: duckdb.DuckDBPyConnection, found: Judgement, run_id: str) -> None:
+def write_judgement(con: duckdb.DuckDBPyConnection, found: HealthAssessment, run_id: str) -> None:
     """Replaces the judgement of one Monday."""
     with _replacing(con, found.monday, "judgements"):
         con.execute(
@@ -112,7 +112,7 @@ def write_judgement(con: duckdb.DuckDBPyConnection, found: Judgement, run_id: st
         )
 
 
-def judgements(con: duckdb.DuckDBPyConnection, until: date, weeks: int) -> list[Judgement]:
+def judgements(con: duckdb.DuckDBPyConnection, until: date, weeks: int) -> list[HealthAssessment]:
     """The judgements of so many weeks up to a Monday, oldest first."""
     create_tables(con)
     rows = con.execute(
@@ -120,7 +120,7 @@ def judgements(con: duckdb.DuckDBPyConnection, until: date, weeks: int) -> list[
         "where snapshot_date <= ? and snapshot_date > ? - 7 * ?::integer order by 1",
         [until, until, weeks],
     ).fetchall()
-    return [Judgement(day, level, tuple(reasons), json.loads(under)) for day, level, reasons, under in rows]
+    return [HealthAssessment(day, level, tuple(reasons), json.loads(under)) for day, level, reasons, under in rows]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.monitoring.drift import Level, worst
 from churn_pipeline.monitoring.performance import MIN_POSITIVES, Quality
 
@@ -23,7 +23,7 @@ LOOK_BACK = 5
 
 
 @dataclass(frozen=True)
-class Judgement:
+class HealthAssessment:
     """What monitoring found on one Monday.
 
     Attributes:
@@ -78,7 +78,7 @@ class DriftVerdict(Protocol):
     def reasons(self) -> tuple[str, ...]: ...
 
 
-def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality]) -> Judgement:
+def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality]) -> HealthAssessment:
     """Puts what was found on a Monday into one judgement.
 
     Args:
@@ -103,11 +103,11 @@ def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality
         decisive = spared if spared is not None and telling else whole
         if decisive.under:
             under[target] = _under(decisive)
-    return Judgement(monday, level, tuple(reasons), under)
+    return HealthAssessment(monday, level, tuple(reasons), under)
 
 
 def propose(
-    history: Iterable[Judgement],
+    history: Iterable[HealthAssessment],
     trainings: Iterable[Training],
     proposed_at: Iterable[datetime],
     *,

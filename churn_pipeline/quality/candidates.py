@@ -9,10 +9,10 @@ from datetime import date
 import duckdb
 
 from churn_pipeline.contract import TABLES
-from churn_pipeline.contract.declaration import quoted
-from churn_pipeline.features.quality import MondayCheck
+from churn_pipeline.core.sql import quoted
+from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.quality import suites
-from churn_pipeline.quality.gx import FailingRows, Judgement, judge
+from churn_pipeline.quality.gx import FailingRows, SuiteResult, judge
 
 _CANDIDATES = "policy.prediction_candidates"
 _KEYS = ["snapshot_date", "customer_id"]
@@ -34,7 +34,7 @@ class CandidatesJudgement:
     """What became of the candidates of one Monday."""
 
     snapshot_date: date
-    judgement: Judgement
+    judgement: SuiteResult
 
     def checks(self) -> list[MondayCheck]:
         """One result per expectation, to be stored and combined with those of the dbt tests."""

@@ -6,9 +6,9 @@ import csv
 import re
 
 from churn_pipeline.contract import TABLES
+from churn_pipeline.core.settings import REPOSITORY
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.suites import Bounds, Expected
-from churn_pipeline.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "data-quality.md"
 _BEGIN = (

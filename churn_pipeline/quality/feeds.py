@@ -19,9 +19,9 @@ from typing import Literal
 import duckdb
 
 from churn_pipeline.contract import TABLES, TableContract
-from churn_pipeline.contract.declaration import quoted
 from churn_pipeline.contract.statements import macros
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.sql import quoted
 from churn_pipeline.quality.landing import FORMER_WEEKS, MAD_OF_SIGMA, MIN_WEEKS, SPREADS
 
 Change = Literal[

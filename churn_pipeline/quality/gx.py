@@ -20,7 +20,7 @@ SAMPLE = 10
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ExpectationResult:
     """What became of one expectation.
 
     Attributes:
@@ -52,7 +52,7 @@ class FailingRows:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class SuiteResult:
     """A suite's verdicts.
 
     Attributes:
@@ -62,11 +62,11 @@ class Judgement:
 
     suite: Suite
     run: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ExpectationResult, ...]
     document: dict[str, Any]
 
     @property
-    def failed(self) -> list[Verdict]:
+    def failed(self) -> list[ExpectationResult]:
         return [verdict for verdict in self.verdicts if not verdict.passed]
 
 
@@ -113,7 +113,7 @@ def expectation(expected: Expected) -> Any:
     return getattr(classes, expected.type)(**arguments, description=expected.sentence, meta={"name": expected.name})
 
 
-def judge(suite: Suite, frame: pd.DataFrame, *, run: str, keys: list[str]) -> Judgement:
+def judge(suite: Suite, frame: pd.DataFrame, *, run: str, keys: list[str]) -> SuiteResult:
     """Judges a frame.
 
     Args:
@@ -147,16 +147,16 @@ def judge(suite: Suite, frame: pd.DataFrame, *, run: str, keys: list[str]) -> Ju
     # Results come in an order of Great Expectations' own.
     by_name = {one.expectation_config.meta["name"]: one for one in result.results}
     verdicts = tuple(_verdict(expected, by_name[expected.name], suite.condensed) for expected in suite.expectations)
-    return Judgement(suite, run, verdicts, result.to_json_dict())
+    return SuiteResult(suite, run, verdicts, result.to_json_dict())
 
 
-def _verdict(expected: Expected, result: Any, condensed: bool) -> Verdict:
+def _verdict(expected: Expected, result: Any, condensed: bool) -> ExpectationResult:
     info = result.exception_info or {}
     for one in [info, *(value for value in info.values() if isinstance(value, dict))]:
         if one.get("raised_exception"):
             raise RuntimeError(f"'{expected.name}' could not be evaluated: {one.get('exception_message')}")
     if result.success:
-        return Verdict(expected, True, "")
+        return ExpectationResult(expected, True, "")
     found = result.to_json_dict()["result"]
     rows = tuple(
         {name: _plain(value) for name, value in row.items()}
@@ -171,7 +171,7 @@ def _verdict(expected: Expected, result: Any, condensed: bool) -> Verdict:
         observed = f"{_short(found.get('observed_value'))} rows do not."
     else:
         observed = f"Found {_short(found.get('observed_value'))}."
-    return Verdict(expected, False, observed, rows, int(found.get("unexpected_count", 0)))
+    return ExpectationResult(expected, False, observed, rows, int(found.get("unexpected_count", 0)))
 
 
 def _row(row: Mapping[str, Any]) -> str:

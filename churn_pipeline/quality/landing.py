@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from churn_pipeline.contract import TABLES, Kind, Rule, TableContract
-from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, UNIQUE_KEY, quoted
+from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, UNIQUE_KEY
 from churn_pipeline.contract.statements import macros
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.sql import quoted
 from churn_pipeline.quality import suites
-from churn_pipeline.quality.gx import SAMPLE, FailingRows, Judgement, judge
+from churn_pipeline.quality.gx import SAMPLE, FailingRows, SuiteResult, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ class LandingJudgement:
     """
 
     table: str
-    judgement: Judgement
+    judgement: SuiteResult
     failing: tuple[FailingRows, ...]
 
     @property

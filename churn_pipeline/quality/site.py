@@ -20,10 +20,10 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 
-from churn_pipeline.atomic import folders_beside, replace_bytes, swap_folders
+from churn_pipeline.core.atomic import replace_bytes, swap_folders, temp_folders
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.candidates import CandidatesJudgement
-from churn_pipeline.quality.gx import FailingRows, Judgement, ephemeral_context, load
+from churn_pipeline.quality.gx import FailingRows, SuiteResult, ephemeral_context, load
 from churn_pipeline.quality.landing import LandingJudgement
 
 # Mondays whose candidates stay on the page: a quarter. Every page costs about 0.1 s of each run.
@@ -87,7 +87,7 @@ def build(folder: Path, site: Path) -> int:
     """
     saved = [_Saved(**json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
     site.parent.mkdir(parents=True, exist_ok=True)
-    new, old = folders_beside(site)
+    new, old = temp_folders(site)
     _render(saved, new)
     _own_pages(saved, new)
     swap_folders(new, old, site)
@@ -109,7 +109,7 @@ def unmet(folder: Path, monday: date) -> int | None:
     return sum(not verdict["passed"] for verdict in verdicts) if judged else None
 
 
-def _write(path: Path, judgement: Judgement, failing: Sequence[FailingRows], now: datetime) -> None:
+def _write(path: Path, judgement: SuiteResult, failing: Sequence[FailingRows], now: datetime) -> None:
     content = {
         "suite": judgement.suite.name,
         "run": judgement.run,

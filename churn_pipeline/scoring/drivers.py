@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from churn_pipeline.modeling.catalogue import Catalogue, Feature
+from churn_pipeline.features.catalogue import Catalogue, Feature
 
 TOP = 5
 

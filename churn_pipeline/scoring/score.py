@@ -53,7 +53,7 @@ class ScoredMonday:
 
     scores: pa.Table
     contributions: pa.Table
-    raised_share: float
+    adjusted_share: float
     notices: tuple[str, ...]
 
 
@@ -116,7 +116,7 @@ def score_monday(
         },
         schema=SCORES,
     )
-    raised = float(np.mean(p90 > explained["churn_90d"].probability)) if len(customers) else 0.0
+    monotonicity_adjusted = float(np.mean(p90 > explained["churn_90d"].probability)) if len(customers) else 0.0
     contributions = pa.concat_tables(
         [
             _contribution_table(
@@ -131,7 +131,7 @@ def score_monday(
         ]
     )
     notices = tuple(dict.fromkeys(notice for found in explained.values() for notice in found.notices))
-    return ScoredMonday(scores, contributions, raised, notices)
+    return ScoredMonday(scores, contributions, monotonicity_adjusted, notices)
 
 
 def _contribution_table(

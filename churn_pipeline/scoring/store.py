@@ -1,6 +1,6 @@
 """Where scores lie between Python and dbt: schema ``scoring`` of the warehouse.
 
-Scores stay. Which Mondays were scored, refused and approved are notes of one run to itself (:mod:`churn_pipeline.notes`), so whoever reads
+Scores stay. Which Mondays were scored, refused and approved are notes of one run to itself (:mod:`churn_pipeline.core.run_state`), so whoever reads
 them says which run asks, and another run is refused.
 """
 
@@ -12,8 +12,9 @@ from datetime import date, datetime
 
 import duckdb
 
-from churn_pipeline.features.quality import MondayCheck
-from churn_pipeline.notes import require_own, sign
+from churn_pipeline.core.run_ledger import Refusal
+from churn_pipeline.core.run_state import assert_owner, claim
+from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
 
 _DRIVERS = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
@@ -40,15 +41,6 @@ class Stamp:
     labels_closed_by: date
     run_id: str
     scored_at: datetime
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A Monday that was not scored again, for whoever asked for it; ``exit_code`` is what a command returns."""
-
-    snapshot_date: date
-    reason: str
-    exit_code: int
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -83,7 +75,7 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
     """
     create_tables(con)
     con.execute("begin")
-    sign(con, "scores", root_run_id)
+    claim(con, "scores", root_run_id)
     con.execute(
         """
         create or replace table scoring.scored_mondays (
@@ -113,7 +105,7 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
     else:
         con.execute("insert into scoring.scores by name from new_scores")
         con.execute("insert into scoring.contributions by name from new_contributions")
-        con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.raised_share])
+        con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.adjusted_share])
     con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
     values = asdict(stamp)
     con.execute(
@@ -127,7 +119,7 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
 
 def scored_mondays(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[date]:
     """The Mondays that this run scored, oldest first; refuses any other run."""
-    require_own(con, "scores", root_run_id)
+    assert_owner(con, "scores", root_run_id)
     return [day for (day,) in con.execute("select snapshot_date from scoring.scored_mondays order by 1").fetchall()]
 
 
@@ -138,7 +130,7 @@ def rescored(con: duckdb.DuckDBPyConnection) -> bool:
     ][0]
 
 
-def raised_results(con: duckdb.DuckDBPyConnection) -> list[MondayCheck]:
+def monotonicity_results(con: duckdb.DuckDBPyConnection) -> list[MondayCheck]:
     """Whether the 90-day probability had to be raised to the 30-day one for more customers than two good models would need."""
     rows = con.execute(
         "select snapshot_date, share from scoring.raised semi join scoring.scored_mondays using (snapshot_date) order by 1"
@@ -174,7 +166,7 @@ def refuse(con: duckdb.DuckDBPyConnection, refused: Sequence[Refusal]) -> None:
 
 def refusals(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[Refusal]:
     """The Mondays that this run did not score again, oldest first; refuses any other run."""
-    require_own(con, "scores", root_run_id)
+    assert_owner(con, "scores", root_run_id)
     return [Refusal(*row) for row in con.execute("from scoring.refused_mondays order by snapshot_date").fetchall()]
 
 
@@ -183,7 +175,7 @@ def approved_mondays(
 ) -> Mapping[date, int]:
     """The approved Mondays of this run with the number of their rows in ``predictions`` or ``predictions_rescored``; refuses any
     other run."""
-    require_own(con, "scores", root_run_id)
+    assert_owner(con, "scores", root_run_id)
     return dict(
         con.execute(
             f"""

@@ -10,8 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from churn_pipeline.errors import InputError
-from churn_pipeline.mondays import WEEK, is_monday
+from churn_pipeline.core.calendar import WEEK, is_monday
+from churn_pipeline.core.errors import InputError
 from churn_pipeline.simulate import parameters as p
 
 EPOCH = date(1970, 1, 1)

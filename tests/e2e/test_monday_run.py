@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from churn_pipeline.assets.common import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.execute import run_mondays
+from churn_pipeline.orchestration.keys import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
 from tests.conftest import MONDAY, Company
 from tests.support.homes import PER_RUN, copy_of, differences, query
 from tests.support.postgres import Database

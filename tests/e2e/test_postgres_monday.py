@@ -7,11 +7,11 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from churn_pipeline.assets.common import PUBLISHED_POSTGRES
-from churn_pipeline.definitions import JOB, build_defs
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.postgres.publish import publish
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.orchestration.definitions import JOB, build_defs
+from churn_pipeline.orchestration.execute import run_mondays
+from churn_pipeline.orchestration.keys import PUBLISHED_POSTGRES
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
 from tests.support.postgres import Cluster, Database

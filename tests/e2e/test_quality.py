@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features import frames
+from churn_pipeline.features.catalogue import read_catalogue
+from churn_pipeline.features.splits import refit_slices, twin_slices
 from churn_pipeline.modeling import ledger
-from churn_pipeline.modeling.catalogue import read_catalogue
 from churn_pipeline.modeling.evaluate import Resamples, evaluate, evaluate_ranking
 from churn_pipeline.modeling.fit import fit
-from churn_pipeline.modeling.slices import refit_slices, twin_slices
 from churn_pipeline.modeling.store import ModelStore
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.settings import Settings
 from churn_pipeline.simulate import Simulation, simulate, write
-from churn_pipeline.warehouse import connect
 from tests.support.dagster import build_and_train
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -156,8 +156,8 @@ def test_on_real_data_a_monday_is_ranked_better_than_by_silence_or_by_a_regressi
 
 def regression_like(model, frame: pd.DataFrame, slices) -> Callable[[pd.DataFrame], np.ndarray]:
     """The logistic regression on the same features, fitted on the same training rows as the model."""
+    from churn_pipeline.features.splits import staggered
     from churn_pipeline.modeling.baselines import Logistic
-    from churn_pipeline.modeling.slices import staggered
 
     rows = frame[slices.train.rows(frame) & staggered(frame, model.target.stagger_weeks)]
     fitted = Logistic.fit(model.encoder, model.encoder.matrix(rows), rows["label"].to_numpy(dtype=float))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from churn_pipeline.resources.outcome import problems
-from churn_pipeline.runner import Outcome, run_mondays
-from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import connect
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.orchestration.execute import Outcome, run_mondays
+from churn_pipeline.orchestration.failures import problems
 from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
 from tests.support.dagster import reexecute
 from tests.support.homes import query

@@ -11,21 +11,22 @@ import dagster as dg
 import duckdb
 import pytest
 
-from churn_pipeline.assets.common import PUBLISHED, RESCORED_COPY, weekly
-from churn_pipeline.assets.features import Translator, dbt_stage
-from churn_pipeline.definitions import JOB, build_defs
-from churn_pipeline.errors import InputError, RefusedError
-from churn_pipeline.features import quality
-from churn_pipeline.features.quality import MondayCheck
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.resources.dbt import DbtProject
-from churn_pipeline.resources.home import home_resource
-from churn_pipeline.resources.outcome import problems
-from churn_pipeline.runner import decide_model, report_replay, rescore_mondays, run_mondays, train_monday
-from churn_pipeline.settings import Settings
+from churn_pipeline.cli.output import rescored_weeks
+from churn_pipeline.cli.run import decide_model, report_replay
+from churn_pipeline.core.errors import InputError, RefusedError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.features import verdicts
+from churn_pipeline.features.verdicts import MondayCheck
+from churn_pipeline.orchestration.assets.features import Translator, dbt_stage
+from churn_pipeline.orchestration.dbt import InProcessDbt
+from churn_pipeline.orchestration.definitions import JOB, build_defs
+from churn_pipeline.orchestration.execute import rescore_mondays, run_mondays, train_monday
+from churn_pipeline.orchestration.failures import problems
+from churn_pipeline.orchestration.home import home_resource
+from churn_pipeline.orchestration.keys import PUBLISHED, RESCORED_COPY, weekly
 from churn_pipeline.simulate import Simulation, simulate, write
-from churn_pipeline.terminal import rescored_weeks
-from churn_pipeline.warehouse import connect
 from tests.conftest import TINY, TINY_BEFORE, TINY_MONDAY, TINY_UNTIL, Company
 from tests.support.homes import PER_RUN, at_noon_of, copy_of, differences, query
 
@@ -63,7 +64,7 @@ def trained_on(settings: Settings) -> list[tuple]:
     )
 
 
-def verdicts(settings: Settings) -> dict[tuple, tuple]:
+def stored_gate_verdicts(settings: Settings) -> dict[tuple, tuple]:
     rows = query(
         settings.warehouse,
         "select target, labels_closed_by, promoted, reason, metrics->>'model_sha256' from ledger.promotions",
@@ -83,7 +84,7 @@ def test_overlapping_replays_in_any_order_give_the_same_rows_from_the_same_model
         assert found["rows"] > 500
         assert (found["only_left"], found["only_right"]) == (0, 0), relation
     assert trained_on(forwards) == trained_on(backwards)
-    ours, theirs = verdicts(forwards), verdicts(backwards)
+    ours, theirs = stored_gate_verdicts(forwards), stored_gate_verdicts(backwards)
     both = ours.keys() & theirs.keys()
     assert len(both) >= 6
     assert {key: ours[key] for key in both} == {key: theirs[key] for key in both}
@@ -241,7 +242,7 @@ def test_the_sql_of_the_predictions_leaves_mondays_alone_that_were_scored_again(
     settings = copy_of(replayed_home, tmp_path / "home")
     assert rescore_mondays(settings, TINY_BEFORE, TINY_MONDAY, "churn_30d=2,churn_90d=1").exit_code == 0
     before = tables(settings.warehouse)
-    dbt = DbtProject(settings)
+    dbt = InProcessDbt(settings)
     stage = dbt_stage("dbt_predictions", "predictions", dbt.manifest, Translator(), weekly(settings))
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
@@ -257,7 +258,7 @@ def test_scoring_again_judges_each_monday_by_itself_and_names_those_that_stay_ou
     settings = copy_of(replayed_home, tmp_path / "home")
     never_scored, bad = TINY_BEFORE - 2 * WEEK, TINY_BEFORE - WEEK
     with connect(settings) as con:
-        quality.store(
+        verdicts.store(
             con, "features", [MondayCheck(bad, "usage_events_are_fresh", False, "it stopped")], run_id="r", now=NOON
         )
         # A late row of the last week changes what TINY_MONDAY would be built from.
@@ -369,7 +370,7 @@ def test_on_a_training_monday_a_decision_stands_whether_it_is_made_before_the_ru
     found = differences(before.warehouse, after.warehouse, "policy.predictions", without=PER_RUN)
     assert (found["only_left"], found["only_right"]) == (0, 0)
     # The training was made and judged against the same model.
-    ours, theirs = verdicts(before), verdicts(after)
+    ours, theirs = stored_gate_verdicts(before), stored_gate_verdicts(after)
     assert ours == theirs
     assert ("churn_30d", TINY_MONDAY) in ours
     # It holds for the weeks after, and a replay of an earlier one knows nothing of it.
@@ -386,7 +387,7 @@ def test_a_decision_of_an_earlier_monday_is_what_the_next_training_is_compared_w
     earlier = at_noon_of(settings, TINY_BEFORE)
     decide_model(earlier, "churn_30d", older, decision="rollback", reason="too many alarms", who="ana")
     assert run_mondays(settings, TINY_MONDAY).exit_code == 0
-    assert f"the model of {TINY_MONDAY - 8 * WEEK}" in verdicts(settings)["churn_30d", TINY_MONDAY][1]
+    assert f"the model of {TINY_MONDAY - 8 * WEEK}" in stored_gate_verdicts(settings)["churn_30d", TINY_MONDAY][1]
 
 
 def test_where_many_trainings_are_refused_a_fresh_home_comes_to_the_verdicts_of_an_old_one(
@@ -400,8 +401,8 @@ def test_where_many_trainings_are_refused_a_fresh_home_comes_to_the_verdicts_of_
     assert run_mondays(old, asked - 12 * WEEK).exit_code == 3
     assert run_mondays(old, asked).exit_code == 3
     assert run_mondays(fresh, asked).exit_code == 3
-    assert verdicts(fresh) == verdicts(old)
-    assert min(day for _, day in verdicts(fresh)) < asked - 12 * WEEK
+    assert stored_gate_verdicts(fresh) == stored_gate_verdicts(old)
+    assert min(day for _, day in stored_gate_verdicts(fresh)) < asked - 12 * WEEK
 
 
 def test_a_training_that_is_made_again_after_the_features_changed_learns_from_the_same_weeks(
@@ -413,7 +414,7 @@ def test_a_training_that_is_made_again_after_the_features_changed_learns_from_th
         con.execute("update control.code set version = 'another'")
     outcome, rows = train_monday(settings, TINY_MONDAY + WEEK, "ana")
     assert outcome.exit_code == 0, outcome.reason
-    expected = verdicts(replayed_home)
+    expected = stored_gate_verdicts(replayed_home)
     assert len(rows) == len(TARGETS)
     for row in rows:
         assert (row["promoted"], row["reason"], row["metrics"]["model_sha256"]) == expected[row["target"], TINY_MONDAY]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.features.plan import MARTS
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.orchestration.execute import run_mondays
 from tests.conftest import MONDAY, Company
 from tests.support.homes import PER_RUN, differences
 from tests.support.truncation import truncate

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.execute import run_mondays
 from tests.conftest import TINY_MONDAY
 from tests.support.homes import PER_RUN, copy_of, differences, query
 

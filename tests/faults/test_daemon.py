@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from churn_pipeline.assets.common import PUBLISHED, SCORES, landing_key
 from churn_pipeline.contract import TABLES
-from churn_pipeline.definitions import JOB, SCHEDULE
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.announce import outbox_of
-from churn_pipeline.resources.outcome import problems
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.orchestration.definitions import JOB, SCHEDULE
+from churn_pipeline.orchestration.execute import run_mondays
+from churn_pipeline.orchestration.failures import problems
+from churn_pipeline.orchestration.keys import PUBLISHED, SCORES, landing_key
 from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
 from tests.support.dagster import REPOSITORY_OF_JOBS, WebServer, process, web_server
 from tests.support.homes import PER_RUN, copy_of, differences, query
@@ -377,5 +377,5 @@ def test_the_missed_mondays_are_scored_and_published_and_only_the_latest_is_spok
         where snapshot_date >= '{older}' group by 1 order by 1
         """,
     ) == [(older, True, 1, "as_of"), (latest, True, 1, "live")]
-    spoken_of = {entry.snapshot_date for entry in outbox_of(found).entries()}
-    assert latest in spoken_of and older not in spoken_of
+    notifiable_monday = {entry.snapshot_date for entry in outbox_of(found).entries()}
+    assert latest in notifiable_monday and older not in notifiable_monday

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.faults.conftest import leftovers
 from tests.support.homes import query

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
 from tests.conftest import TINY_MONDAY
 from tests.support.homes import query
 from tests.support.processes import churn

@@ -17,15 +17,15 @@ import dagster as dg
 import duckdb
 import pytest
 
-from churn_pipeline.assets.common import PUBLISHED
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.features.frames import training_frame
-from churn_pipeline.modeling.slices import Span
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import connect
+from churn_pipeline.features.splits import Span
+from churn_pipeline.orchestration.execute import run_mondays
+from churn_pipeline.orchestration.keys import PUBLISHED
 from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
 from tests.faults.conftest import assert_same
 from tests.support.homes import copy_of, query

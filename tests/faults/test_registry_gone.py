@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.runner import prepare_home, run_mondays, train_monday
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.execute import prepare_home, run_mondays, train_monday
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import at_noon_of, copy_of, query
 from tests.support.processes import BIN, churn, environment, in_namespace

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.announce import outbox_of, slack_config
 from churn_pipeline.delivery.slack.notify import send_waiting
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.orchestration.execute import run_mondays
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.processes import churn
 from tests.support.slack_server import CHANNEL, TOKEN, SlackServer

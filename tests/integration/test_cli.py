@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from churn_pipeline.cli import app
-from churn_pipeline.settings import Settings
+from churn_pipeline.cli.commands import app
+from churn_pipeline.core.settings import Settings
 from tests.conftest import MONDAY
 from tests.support.homes import query
 
@@ -197,7 +197,7 @@ def test_a_customer_is_answered_without_loading_what_a_run_needs(scored_home: Se
     """What an answer in under a second depends on, and, other than the time, is the same on a busy machine."""
     ((customer_id,),) = customers(scored_home, "select customer_id from predictions limit 1")
     code = (
-        "import sys\nfrom churn_pipeline.cli import app\n"
+        "import sys\nfrom churn_pipeline.cli.commands import app\n"
         "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code\n"
         "print(*sorted(name for name in sys.modules if '.' not in name), file=sys.stderr)"
     )

@@ -16,13 +16,14 @@ import pytest
 from psycopg import sql
 from pydantic import SecretStr
 
-from churn_pipeline.customers import files, register
-from churn_pipeline.customers import forget as erasing
+from churn_pipeline.contract import suppression
+from churn_pipeline.core.errors import InputError, LockedError, PostgresError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.warehouse import connect, home_lock
 from churn_pipeline.delivery.postgres.publish import publish
-from churn_pipeline.errors import InputError, LockedError, PostgresError
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import connect, home_lock
+from churn_pipeline.orchestration.execute import run_mondays
+from churn_pipeline.privacy import erase as erasing
+from churn_pipeline.privacy import files
 from tests.conftest import TINY_MONDAY
 from tests.support.homes import copy_of, query
 from tests.support.postgres import Cluster, Database
@@ -348,7 +349,7 @@ def test_what_nobody_knows_or_means_is_refused_and_leaves_no_trace(
     assert words in found.stderr
     assert found.stderr.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in tiny_home.home.rglob("*.duckdb")} == before
-    assert not register.folder(tiny_home).exists()
+    assert not suppression.folder(tiny_home).exists()
 
 
 def test_nobody_is_erased_without_being_asked_or_with_their_name_for_a_reason(
@@ -359,7 +360,7 @@ def test_nobody_is_erased_without_being_asked_or_with_their_name_for_a_reason(
     for reason in (f"for {customer.customer_id}", f"{customer.name} asked"):
         with pytest.raises(InputError, match="names the customer"):
             erasing.forget(tiny_home, customer.customer_id, reason=reason, who="tester")
-    assert not register.folder(tiny_home).exists()
+    assert not suppression.folder(tiny_home).exists()
 
 
 def test_it_waits_for_a_run_and_gives_up_by_name(tiny_copy: Settings, customer: Customer) -> None:

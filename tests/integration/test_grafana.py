@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.postgres import publish as publishing
 from churn_pipeline.delivery.postgres.connection import READER
 from churn_pipeline.delivery.postgres.migrate import migrate
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.orchestration.execute import run_mondays
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support import grafana
 from tests.support.homes import copy_of

@@ -13,7 +13,20 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from churn_pipeline.assets.common import (
+from churn_pipeline.contract import TABLES
+from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.orchestration.dbt import InProcessDbt
+from churn_pipeline.orchestration.definitions import (
+    JOB,
+    RESCORING_JOB,
+    SCHEDULE,
+    TRAINING_JOB,
+    build_defs,
+    monday_schedule,
+)
+from churn_pipeline.orchestration.home import NoValues
+from churn_pipeline.orchestration.keys import (
     DATA_DOCS,
     DIGEST,
     MONDAYS_TO_TEST,
@@ -28,12 +41,6 @@ from churn_pipeline.assets.common import (
     raw_key,
     weekly,
 )
-from churn_pipeline.contract import TABLES
-from churn_pipeline.definitions import JOB, RESCORING_JOB, SCHEDULE, TRAINING_JOB, build_defs, monday_schedule
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.resources.dbt import DbtProject
-from churn_pipeline.resources.home import NoValues
-from churn_pipeline.settings import REPOSITORY, Settings
 
 SNAPSHOT = Path(__file__).with_name("graph.txt")
 REGENERATE = "CHURN_WRITE_GRAPH=1 .venv/bin/pytest tests/integration/test_graph.py"
@@ -131,7 +138,7 @@ def test_scoring_again_with_another_model_makes_nothing_that_a_monday_run_makes(
 
 
 def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: Settings) -> None:
-    nodes = DbtProject(settings).manifest["nodes"].values()
+    nodes = InProcessDbt(settings).manifest["nodes"].values()
     models = [node for node in nodes if node["resource_type"] in ("model", "seed")]
     keys = {dg.AssetKey([node["schema"], node["name"]]) for node in models}
     assert len(keys) == len(models) > 20

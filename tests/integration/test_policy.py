@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from churn_pipeline.contract import TABLES
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.plan import MARTS
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.settings import Settings
 from tests.support.homes import query
 
 Row = dict[str, Any]

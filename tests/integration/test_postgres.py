@@ -21,15 +21,15 @@ import psycopg
 import pytest
 from psycopg import errors, sql
 
-from churn_pipeline import terminal
+from churn_pipeline.cli import output
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import ChurnError, InputError, PostgresError
+from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.delivery.postgres import publish as publishing
 from churn_pipeline.delivery.postgres.connection import READER, connect
 from churn_pipeline.delivery.postgres.forget import forget
 from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.tables import TABLES, postgres_type
-from churn_pipeline.errors import ChurnError, InputError, PostgresError
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.settings import REPOSITORY, Settings
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.postgres import Cluster, Database
 
@@ -256,7 +256,7 @@ HALF_WAY = """
 import sys, time
 from datetime import date
 from churn_pipeline.delivery.postgres import publish as publishing
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
 
 def stop(con, *_):
     print(con.execute("select string_agg(distinct run_id, ',') from churn.predictions").fetchone()[0], flush=True)
@@ -802,7 +802,7 @@ def test_at_risk_is_the_call_list_down_to_high_without_who_is_snoozed_or_held_ou
     publishing.publish(database.url, home)
     listed = [
         row["customer_id"]
-        for row in terminal.call_list(home, TINY_BEFORE, 1000)["calls"]
+        for row in output.call_list(home, TINY_BEFORE, 1000)["calls"]
         if row["risk_tier"] in ("HIGH", "CRITICAL")
     ]
     rows = asked(database, "select customer_id, priority_rank, first_reason from churn.at_risk")

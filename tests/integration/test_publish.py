@@ -15,20 +15,20 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from churn_pipeline import terminal
-from churn_pipeline.assets.common import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
-from churn_pipeline.definitions import JOB, build_defs
+from churn_pipeline.cli import output
+from churn_pipeline.core import run_ledger
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import ChurnError
+from churn_pipeline.core.run_state import claim
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery import publish as publishing
-from churn_pipeline.delivery import runs
 from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
 from churn_pipeline.delivery.report.write import page_of
-from churn_pipeline.errors import ChurnError
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.notes import sign
-from churn_pipeline.resources.outcome import problems
-from churn_pipeline.scoring.policy import SEEDS
-from churn_pipeline.settings import Settings
-from churn_pipeline.warehouse import connect
+from churn_pipeline.orchestration.definitions import JOB, build_defs
+from churn_pipeline.orchestration.failures import problems
+from churn_pipeline.orchestration.keys import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
+from churn_pipeline.policy.version import SEEDS
 from tests.conftest import MONDAY, TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
 from tests.support.postgres import Database
@@ -190,7 +190,7 @@ def test_killed_before_the_database_is_replaced_the_old_one_is_whole_and_the_nex
     publishing.publish(warehouse, settings, [MONDAY])
     old, _ = smallest_mrr(settings)
     warehouse.execute("update policy.predictions set mrr = mrr + 1000000")
-    replace = publishing.into_place
+    replace = publishing.commit_file
 
     def die_at_the_database(temporary: Path, final: Path) -> None:
         if final == settings.published_database:
@@ -344,7 +344,9 @@ def test_of_a_monday_that_a_run_refuses_the_older_list_is_neither_reported_nor_c
     page = page_of(settings, TINY_BEFORE)
     page.write_text("of the older list", encoding="utf-8")
     with connect(settings) as con:
-        runs.record(con, [runs.RunRow(run_id, TINY_BEFORE, "as_of", "refused", 0, "stale", 2, datetime(2026, 6, 8))])
+        run_ledger.record(
+            con, [run_ledger.RunRow(run_id, TINY_BEFORE, "as_of", "refused", 0, "stale", 2, datetime(2026, 6, 8))]
+        )
     with dg.DagsterInstance.ephemeral() as instance:
         assert materialize(settings, instance, WEEKLY_REPORT, PUBLISHED_POSTGRES, run_id=run_id).success
         for key in (WEEKLY_REPORT, PUBLISHED_POSTGRES):
@@ -414,13 +416,15 @@ def test_where_publishing_failed_postgresql_is_red_and_not_told_that_there_is_no
 def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_published(
     tiny_copy: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def published_by_a_run_that_scored(instance: dg.DagsterInstance) -> tuple[dg.ExecuteInProcessResult, runs.RunRow]:
+    def published_by_a_run_that_scored(
+        instance: dg.DagsterInstance,
+    ) -> tuple[dg.ExecuteInProcessResult, run_ledger.RunRow]:
         run_id = str(uuid.uuid4())
         with connect(tiny_copy) as con:
-            sign(con, "scores", run_id)
+            claim(con, "scores", run_id)
         result = materialize(tiny_copy, instance, PUBLISHED, run_id=run_id)
         with connect(tiny_copy) as con:
-            (word,) = runs.of_run(con, run_id)
+            (word,) = run_ledger.of_run(con, run_id)
         return result, word
 
     folder = tiny_copy.published / "predictions"
@@ -432,19 +436,19 @@ def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_pu
         assert instance.get_materialized_partitions(PUBLISHED) == set()
     assert (word.snapshot_date, word.status, word.customers, word.exit_code) == (TINY_BEFORE, "failed", 0, 1)
     assert str(folder) in word.reason
-    (week,) = terminal.backfill_weeks(tiny_copy, [word])
+    (week,) = output.backfill_weeks(tiny_copy, [word])
     assert (week["status"], week["reason"]) == ("failed", word.reason)
     assert "customers" not in week
 
     # And where the ledger cannot be written either, what is told is why nothing was published.
-    def full(con: duckdb.DuckDBPyConnection, rows: list[runs.RunRow]) -> None:
+    def full(con: duckdb.DuckDBPyConnection, rows: list[run_ledger.RunRow]) -> None:
         if any(row.status == "failed" for row in rows):
             raise duckdb.IOException("no space for the ledger")
         record(con, rows)
 
-    record = runs.record
+    record = run_ledger.record
     with monkeypatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        patch.setattr(runs, "record", full)
+        patch.setattr(run_ledger, "record", full)
         (problem,) = problems(published_by_a_run_that_scored(instance)[0].all_events)
     assert str(folder) in problem.what
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from churn_pipeline.assets.common import REPLAY_REPORT
-from churn_pipeline.definitions import build_defs
-from churn_pipeline.runner import run_mondays
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.definitions import build_defs
+from churn_pipeline.orchestration.execute import run_mondays
+from churn_pipeline.orchestration.keys import REPLAY_REPORT
 from tests.conftest import MONDAY, TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import copy_of, query
 from tests.support.processes import churn

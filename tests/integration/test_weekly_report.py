@@ -12,10 +12,10 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.report import page as rendering
 from churn_pipeline.delivery.report.data import read_week
 from churn_pipeline.delivery.report.write import Written, page_of, write_reports
-from churn_pipeline.settings import Settings
 from tests.conftest import TINY_BEFORE
 from tests.support.browser import Watched, opened
 from tests.support.homes import copy_of, query

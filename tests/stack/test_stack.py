@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from churn_pipeline.definitions import JOB
+from churn_pipeline.orchestration.definitions import JOB
 from tests.conftest import TINY, TINY_MONDAY, Company
 from tests.support import compose
 from tests.support.compose import Native

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from churn_pipeline.settings import REPOSITORY
+from churn_pipeline.core.settings import REPOSITORY
 
 
 def chromium() -> str:

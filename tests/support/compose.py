@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from churn_pipeline.settings import REPOSITORY
+from churn_pipeline.core.settings import REPOSITORY
 from tests.support.postgres import _not_root, server_programs
 from tests.support.processes import BIN
 

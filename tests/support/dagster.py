@@ -18,11 +18,11 @@ from typing import Any
 
 import dagster as dg
 
-from churn_pipeline.assets.common import model_key
-from churn_pipeline.definitions import JOB, build_defs
+from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.features.plan import MARTS
-from churn_pipeline.runner import prepare_home
-from churn_pipeline.settings import REPOSITORY, Settings
+from churn_pipeline.orchestration.definitions import JOB, build_defs
+from churn_pipeline.orchestration.execute import prepare_home
+from churn_pipeline.orchestration.keys import model_key
 from tests.support.processes import BIN, environment, kill, start
 
 CLOCK = Path(__file__).with_name("clock")

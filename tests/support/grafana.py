@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from churn_pipeline.settings import REPOSITORY
+from churn_pipeline.core.settings import REPOSITORY
 
 BOARDS = REPOSITORY / "dashboards" / "grafana" / "boards"
 ALL = "$__all"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
 
 # What may differ between two runs that give the same answer. scoring_mode says when a row was written, not what is in it.
 PER_RUN = ("run_id", "scored_at", "scoring_mode")

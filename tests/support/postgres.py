@@ -21,7 +21,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from churn_pipeline.settings import REPOSITORY
+from churn_pipeline.core.settings import REPOSITORY
 
 # Nothing in these clusters has to survive the machine. Small buffers, because shared memory is little in containers.
 _FAST = {

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from churn_pipeline.settings import Settings
+from churn_pipeline.core.settings import Settings
 
 BIN = Path(sys.executable).parent
 

@@ -14,9 +14,9 @@ import jsonschema
 import pytest
 import yaml
 
-from churn_pipeline.errors import InputError
-from churn_pipeline.runner import _DAGSTER_YAML, prepare_home
-from churn_pipeline.settings import REPOSITORY, Settings
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.orchestration.execute import _DAGSTER_YAML, prepare_home
 from tests.support import compose
 
 FILE = compose.compose_file()

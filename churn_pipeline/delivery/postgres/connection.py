@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from churn_pipeline.errors import PostgresError
+from churn_pipeline.core.errors import PostgresError
+from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,15 +33,6 @@ _LOCK_TIMEOUT = "60s"
 _STATEMENT_TIMEOUT = "15min"
 # A publisher that is alive and does nothing (a stopped process) must not hold locks for ever.
 _IDLE_TIMEOUT = "5min"
-
-_DATABASE = re.compile(r"[^@/:]+")
-_PORTS = re.compile(r"[0-9,]*")
-_HOSTS = re.compile(r"[^@]*")
-
-WHAT_IS_A_URL = (
-    "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with characters such as @ : / % in the password written "
-    "%40 %3A %2F %25"
-)
 
 
 @contextmanager
@@ -84,17 +75,11 @@ def parameters(url: str) -> dict[str, Any]:
     from psycopg.conninfo import conninfo_to_dict
 
     try:
-        found = dict(conninfo_to_dict(url)) if url.startswith(("postgresql://", "postgres://")) else {}
+        if is_postgres_url(url):
+            return dict(conninfo_to_dict(url))
     except psycopg.Error:
-        found = {}
-    # A password with a bare / or : in it makes libpq take the rest for a port or a database, and every later message would print it.
-    if not (
-        _DATABASE.fullmatch(str(found.get("dbname", "")))
-        and _PORTS.fullmatch(str(found.get("port", "")))
-        and _HOSTS.fullmatch(str(found.get("host", "")))
-    ):
-        raise PostgresError(f"the address of PostgreSQL cannot be read; {WHAT_IS_A_URL}")
-    return found
+        pass
+    raise PostgresError(f"the address of PostgreSQL cannot be read; {HOW_TO_WRITE_ONE}")
 
 
 @contextmanager

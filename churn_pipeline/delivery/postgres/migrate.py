@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn_pipeline.core.errors import PostgresError
 from churn_pipeline.delivery.postgres.connection import LOCK_KEY, READER, SCHEMA, open_connection, said_plainly
-from churn_pipeline.errors import PostgresError
 
 if TYPE_CHECKING:
     import psycopg

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.operator import user
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.postgres.connection import LOCK_KEY, SCHEMA, connect, where
 from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.tables import PREDICTIONS, TABLES, Columns, Table, columns_of
-from churn_pipeline.errors import InputError
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.person import user
-from churn_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb

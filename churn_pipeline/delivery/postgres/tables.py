@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from churn_pipeline.errors import PostgresError
+from churn_pipeline.core.errors import PostgresError
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from churn_pipeline.delivery.slack.read import TIERS
+from churn_pipeline.delivery.digest_query import TIERS
 
 if TYPE_CHECKING:
     import altair as alt

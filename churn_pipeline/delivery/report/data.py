@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.delivery.call_list import CUSTOMERS
-from churn_pipeline.delivery.slack.facts import Digest
-from churn_pipeline.delivery.slack.read import digest_from
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.delivery.digest import Digest
+from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.monitoring import outcomes, store
-from churn_pipeline.warehouse import has_table
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,17 +19,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn_pipeline.atomic import replace_bytes
+from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.formatting import points, signed, signed_usd, usd
+from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.core.targets import IN_REPORTS, TARGETS
+from churn_pipeline.core.templating import templates
+from churn_pipeline.delivery.digest_query import TIERS
 from churn_pipeline.delivery.report.charts import STEP, specifications
 from churn_pipeline.delivery.report.data import FIGURES, TICKET_DAYS, WEEKS, Outcome, WeekReport, WeekTotals
-from churn_pipeline.delivery.slack.read import TIERS
-from churn_pipeline.delivery.slack.text import points, signed, signed_usd, usd
-from churn_pipeline.modeling.catalogue import read_catalogue
-from churn_pipeline.modeling.targets import IN_REPORTS, TARGETS
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.monitoring.performance import ASSUMPTION
-from churn_pipeline.pages import templates
-from churn_pipeline.settings import REPOSITORY
 
 if TYPE_CHECKING:
     import pyarrow as pa

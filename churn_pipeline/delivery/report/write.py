@@ -9,13 +9,13 @@ from pathlib import Path
 
 import duckdb
 
-from churn_pipeline.atomic import replace_bytes
+from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.call_list import write_call_lists
 from churn_pipeline.delivery.report.data import read_week, totals
 from churn_pipeline.delivery.report.page import library, render, render_index
-from churn_pipeline.mondays import WEEK
 from churn_pipeline.quality.site import unmet
-from churn_pipeline.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from churn_pipeline.delivery.slack.facts import (
+from churn_pipeline.core.formatting import clean, counted, mrkdwn, points, signed, signed_usd, usd
+from churn_pipeline.delivery.digest import (
     Alert,
     AlertKind,
     CustomerLine,
@@ -24,7 +25,6 @@ from churn_pipeline.delivery.slack.facts import (
     OwnerList,
     TierCount,
 )
-from churn_pipeline.delivery.slack.text import clean, counted, mrkdwn, points, signed, signed_usd, usd
 
 Block = dict[str, Any]
 

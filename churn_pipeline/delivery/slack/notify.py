@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
+from churn_pipeline.delivery.digest import DIGEST, Alert, AlertKind, Digest
 from churn_pipeline.delivery.slack.blocks import (
     Message,
     alert_message,
@@ -23,7 +24,6 @@ from churn_pipeline.delivery.slack.blocks import (
     sample_digest,
 )
 from churn_pipeline.delivery.slack.client import SlackConfig, check, post
-from churn_pipeline.delivery.slack.facts import DIGEST, Alert, AlertKind, Digest
 from churn_pipeline.delivery.slack.outbox import Entry, Flushed, Outbox
 
 log = logging.getLogger(__name__)

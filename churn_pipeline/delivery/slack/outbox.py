@@ -28,10 +28,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from churn_pipeline.atomic import replace_bytes
+from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.delivery.digest import DIGEST
 from churn_pipeline.delivery.slack.blocks import Message
 from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post
-from churn_pipeline.delivery.slack.facts import DIGEST
 
 State = Literal["pending", "sending", "sent", "recorded", "dropped"]
 log = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from landing_helpers import CUSTOMER, NOW, ROWS, company, landed, put, row, write
 
 from churn_pipeline.contract import TABLES, Kind, fingerprint, fingerprints
 from churn_pipeline.contract.docs import render
-from churn_pipeline.mondays import mondays
+from churn_pipeline.core.calendar import mondays
+from tests.unit.contract.landing_helpers import CUSTOMER, NOW, ROWS, company, landed, put, row, write
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from landing_helpers import CUSTOMER, REQUIRED, company, landed, put, quarantined, row, write
 
 from churn_pipeline.contract import TABLES
-from churn_pipeline.errors import InputError
+from churn_pipeline.core.errors import InputError
+from tests.unit.contract.landing_helpers import CUSTOMER, REQUIRED, company, landed, put, quarantined, row, write
 
 EVENT_HEADER = "event_id,customer_id,timestamp,event_type,feature_adoption_score"
 

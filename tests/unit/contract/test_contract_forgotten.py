@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from churn_pipeline.contract import TABLES, land
-from churn_pipeline.customers.register import Forgotten, Register
-from churn_pipeline.errors import InputError
+from churn_pipeline.contract.suppression import Forgotten, Register
+from churn_pipeline.core.errors import InputError
 from tests.unit.contract.landing_helpers import NOW, company, everything, put, row, write
 
 HOSTILE = "o'b\",%\n../x"

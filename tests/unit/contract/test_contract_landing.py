@@ -18,10 +18,10 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from landing_helpers import NOW, REQUIRED, company, everything, landed, put, quarantined, row, write
 
 from churn_pipeline.contract import TABLES, fingerprint, landing
-from churn_pipeline.errors import InputError
+from churn_pipeline.core.errors import InputError
+from tests.unit.contract.landing_helpers import NOW, REQUIRED, company, everything, landed, put, quarantined, row, write
 
 
 def _how(con: duckdb.DuckDBPyConnection, raw: Path, **changes: Any) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from landing_helpers import NOW, company, landed, put, quarantined, row, write
+
+from tests.unit.contract.landing_helpers import NOW, company, landed, put, quarantined, row, write
 
 MONDAY = date(2024, 6, 10)
 WEEK = timedelta(days=7)

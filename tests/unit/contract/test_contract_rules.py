@@ -9,10 +9,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from landing_helpers import NOW, ROWS, company, landed, put, quarantined, row, write
 
 from churn_pipeline.contract import TABLES, Kind, TableReport
-from churn_pipeline.errors import InputError
+from churn_pipeline.core.errors import InputError
+from tests.unit.contract.landing_helpers import NOW, ROWS, company, landed, put, quarantined, row, write
 
 TOMORROW = (NOW + timedelta(days=1)).date().isoformat()
 

@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from landing_helpers import company, landed, put, quarantined, row
 
 from churn_pipeline.contract.statements import macros
+from tests.unit.contract.landing_helpers import company, landed, put, quarantined, row
 
 NEW_YORK = "America/New_York"
 

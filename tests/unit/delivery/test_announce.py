@@ -9,9 +9,9 @@ import duckdb
 import pytest
 from pydantic import SecretStr
 
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery import announce
 from churn_pipeline.delivery.announce import Problem
-from churn_pipeline.settings import Settings
 from tests.support.slack_server import CHANNEL, TOKEN, SlackServer
 
 MONDAY = date(2026, 11, 16)
@@ -33,12 +33,12 @@ def texts(slack: SlackServer) -> list[str]:
 
 def test_only_a_run_of_this_monday_alone_that_is_not_quiet_is_spoken_of(settings: Settings) -> None:
     asked = {"dagster/partition": str(MONDAY)}
-    assert announce.spoken_of(settings, asked) == MONDAY
-    assert announce.spoken_of(settings, {"dagster/partition": str(MONDAY - timedelta(days=7))}) is None
-    assert announce.spoken_of(settings, asked | {"dagster/backfill": "abc"}) is None
-    assert announce.spoken_of(settings, asked | {announce.QUIET_TAG: "true"}) is None
+    assert announce.notifiable_monday(settings, asked) == MONDAY
+    assert announce.notifiable_monday(settings, {"dagster/partition": str(MONDAY - timedelta(days=7))}) is None
+    assert announce.notifiable_monday(settings, asked | {"dagster/backfill": "abc"}) is None
+    assert announce.notifiable_monday(settings, asked | {announce.QUIET_TAG: "true"}) is None
     span = {"dagster/asset_partition_range_start": str(MONDAY), "dagster/asset_partition_range_end": str(MONDAY)}
-    assert announce.spoken_of(settings, span) is None
+    assert announce.notifiable_monday(settings, span) is None
 
 
 def test_a_failure_is_told_once_however_often_the_run_is_repeated_and_its_end_is_told_too(

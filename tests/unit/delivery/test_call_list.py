@@ -127,9 +127,9 @@ def test_the_name_of_a_file_does_not_depend_on_the_order_of_the_owners() -> None
 
 
 def test_every_list_reads_the_same_query() -> None:
-    from churn_pipeline import terminal
-    from churn_pipeline.delivery.slack import read
+    from churn_pipeline.cli import output
+    from churn_pipeline.delivery import digest_query
 
-    for sql in (terminal._CALL_LIST, read._LINES, call_list._ROWS):
+    for sql in (output._CALL_LIST, digest_query._LINES, call_list._ROWS):
         assert call_list.CUSTOMERS in sql
         assert "is_called" in sql.replace(call_list.CUSTOMERS, "")

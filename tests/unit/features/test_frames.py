@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.frames import training_frame
-from churn_pipeline.modeling.slices import Span
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.features.splits import Span
 
 TARGET = TARGETS["churn_30d"]
 TRAINING = date(2026, 3, 16)

@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_pipeline.features.plan import (
-    MARTS,
-    USAGE_DAYS,
-    first_mart_monday,
-    needed_snapshots,
-    unbuilt,
-    write_plan,
-)
-from churn_pipeline.features.quality import MondayCheck, store, stored_failures
+from churn_pipeline.features.plan import MARTS, USAGE_DAYS, first_mart_monday, needed_snapshots, unbuilt, write_plan
+from churn_pipeline.features.verdicts import MondayCheck, store, stored_failures
 
 MONDAY = date(2026, 3, 16)
 WEEK = timedelta(days=7)

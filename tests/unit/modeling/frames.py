@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 
-from churn_pipeline.modeling.catalogue import Catalogue, Feature
+from churn_pipeline.features.catalogue import Catalogue, Feature
 
 MONDAY = date(2026, 3, 16)
 

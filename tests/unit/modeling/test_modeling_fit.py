@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.core.errors import InputError, RefusedError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.modeling.calibrate import logit
 from churn_pipeline.modeling.fit import TrainingResult, fit
 from churn_pipeline.modeling.model import BOOSTER_FILE, ScoringModel
 from churn_pipeline.modeling.promote import decide
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.settings import Settings
 from tests.unit.modeling.frames import CATALOGUE, MONDAY, company
 
 TARGET = TARGETS["churn_30d"]

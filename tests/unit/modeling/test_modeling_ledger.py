@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from churn_pipeline.errors import RefusedError
+from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.modeling import ledger
 from churn_pipeline.modeling.evaluate import Resamples, evaluate_ranking, flag_recall_ceiling
 

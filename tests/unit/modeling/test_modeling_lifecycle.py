@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.modeling import ledger, lifecycle
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.settings import Settings
 
 TARGET = TARGETS["churn_30d"]
 # A training Monday of the grid, two years after the first event.

@@ -8,9 +8,9 @@ from datetime import date, datetime, timedelta
 import duckdb
 import pandas as pd
 
-from churn_pipeline.delivery import runs
-from churn_pipeline.features import quality
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.core import run_ledger
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.features import verdicts
 
 # A Monday of the training grid, and the first Monday on which its 90-day window is closed.
 MONDAY = date(2026, 3, 16)
@@ -51,8 +51,8 @@ def warehouse(path: str = ":memory:", usage_until: date = LATEST) -> duckdb.Duck
     con = duckdb.connect(path)
     for schema in ("landing", "policy", "marts"):
         con.execute(f"create schema {schema}")
-    quality.create_tables(con)
-    runs.create_tables(con)
+    verdicts.create_tables(con)
+    run_ledger.create_tables(con)
     con.execute("create table landing.customers (customer_id varchar, churn_date date, censor_date date)")
     con.execute("create table landing.plan_changes (known_date date, from_mrr_cents bigint, to_mrr_cents bigint)")
     con.execute("insert into landing.plan_changes values (date '2020-01-01', 100, 200)")
@@ -131,4 +131,4 @@ def say(
 ) -> None:
     """A word of the ledger of runs."""
     at = datetime(2026, 6, 15, hour)
-    runs.record(con, [runs.RunRow(run_id, monday, "as_of", status, 0, reason, 3, at)])  # type: ignore[arg-type]
+    run_ledger.record(con, [run_ledger.RunRow(run_id, monday, "as_of", status, 0, reason, 3, at)])  # type: ignore[arg-type]

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_pipeline.modeling.catalogue import Catalogue, Feature
-from churn_pipeline.modeling.slices import Span
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.features.catalogue import Catalogue, Feature
+from churn_pipeline.features.splits import Span
+from churn_pipeline.modeling.reference import FeatureWeek, Reference, build_reference, training_mondays
 from churn_pipeline.monitoring.drift import (
     ACT_SCORE,
     MIN_WEEKS,
@@ -25,10 +26,8 @@ from churn_pipeline.monitoring.drift import (
     FeatureDrift,
     assess,
     limit_of,
-    training_mondays,
     worst,
 )
-from churn_pipeline.monitoring.reference import Reference, Week, build_reference
 
 START = date(2024, 1, 1)
 ROWS = 800
@@ -76,12 +75,12 @@ def frame(number: int) -> pd.DataFrame:
     )
 
 
-def week(number: int, shock: Shock | None = None, shares: Mapping[str, float] | None = None) -> Week:
+def week(number: int, shock: Shock | None = None, shares: Mapping[str, float] | None = None) -> FeatureWeek:
     rows = frame(number)
     if shock:
         rows = shock(rows.copy())
     risk = 1 / (1 + np.exp(2 + 8 * (rows["adoption"].fillna(0.5) - 0.5) - 0.02 * (20 - rows["events_7d"])))
-    return Week(monday(number), rows, risk.to_numpy(), SHARES if shares is None else shares)
+    return FeatureWeek(monday(number), rows, risk.to_numpy(), SHARES if shares is None else shares)
 
 
 @cache
@@ -311,11 +310,11 @@ def test_ten_thousand_customers_and_45_features_take_less_than_a_second() -> Non
     names = [f"feature_{number:02d}" for number in range(45)]
     many = Catalogue("mart", tuple(Feature(n, "numeric", n, "count", "{value}", "{value}") for n in names))
 
-    def big(number: int, rows: int) -> Week:
+    def big(number: int, rows: int) -> FeatureWeek:
         columns = {name: rng.gamma(2, 10, rows) for name in names}
         ids = [f"C{row:06d}" for row in range(rows)]
         book = pd.DataFrame({"customer_id": ids, "plan_tier": rng.choice(list("abcde"), rows), **columns})
-        return Week(START + timedelta(days=7 * number), book, rng.random(rows))
+        return FeatureWeek(START + timedelta(days=7 * number), book, rng.random(rows))
 
     built = build_reference("churn_90d", monday(40), many, (big(n, 400) for n in range(40)), dict.fromkeys(names, 1.0))
     now, before = big(60, 10_000), big(59, 10_000)

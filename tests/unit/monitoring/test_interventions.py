@@ -11,14 +11,8 @@ import pandas as pd
 import pytest
 
 from churn_pipeline.monitoring import interventions
-from churn_pipeline.monitoring.interventions import (
-    LIFT_METHOD,
-    SAVES_NOTE,
-    holdout_lift,
-    saves,
-    starts_quarter,
-    write_holdout,
-)
+from churn_pipeline.monitoring.interventions import LIFT_METHOD, SAVES_NOTE, holdout_lift, saves
+from churn_pipeline.policy.holdout import starts_quarter, write_holdout
 
 MONDAY = date(2026, 3, 16)
 

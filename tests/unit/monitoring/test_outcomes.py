@@ -14,21 +14,21 @@ import duckdb
 import pandas as pd
 import pytest
 
-from churn_pipeline.assets.common import weekly
-from churn_pipeline.assets.features import Translator, dbt_stage
-from churn_pipeline.assets.performance import performance_asset
 from churn_pipeline.contract import land
+from churn_pipeline.core.calendar import WEEK, mondays
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.frames import training_frame
-from churn_pipeline.modeling.slices import Span
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.mondays import WEEK, mondays
+from churn_pipeline.features.splits import Span
 from churn_pipeline.monitoring import outcomes
-from churn_pipeline.monitoring.interventions import write_holdout
 from churn_pipeline.monitoring.performance import ASSUMPTION, Quality, due
 from churn_pipeline.monitoring.performance_plots import chart
-from churn_pipeline.resources.dbt import DbtProject
-from churn_pipeline.resources.home import home_resource
-from churn_pipeline.settings import Settings
+from churn_pipeline.orchestration.assets.features import Translator, dbt_stage
+from churn_pipeline.orchestration.assets.performance import performance_asset
+from churn_pipeline.orchestration.dbt import InProcessDbt
+from churn_pipeline.orchestration.home import home_resource
+from churn_pipeline.orchestration.keys import weekly
+from churn_pipeline.policy.holdout import write_holdout
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
 from tests.support.truncation import truncate
@@ -118,7 +118,7 @@ def materialize(settings: Settings, days: Sequence[date]) -> dg.ExecuteInProcess
     with duckdb.connect(str(settings.warehouse)) as con:
         con.execute("create or replace table scoring.approved_mondays (snapshot_date date)")
         con.executemany("insert into scoring.approved_mondays values (?)", [(day,) for day in days])
-    dbt, partitions, translator = DbtProject(settings), weekly(settings), Translator()
+    dbt, partitions, translator = InProcessDbt(settings), weekly(settings), Translator()
     stage = dbt_stage("dbt_outcomes", "prediction_outcomes", dbt.manifest, translator, partitions)
     return dg.materialize(
         [stage, performance_asset(dg.AssetKey(["monitoring", "prediction_outcomes"]), partitions)],
@@ -397,7 +397,7 @@ def test_candidates_hold_out_a_share_of_who_is_at_risk_and_nobody_while_it_is_of
     tiny_home: Settings, tmp_path: Path
 ) -> None:
     settings = past(tiny_home, tmp_path)
-    dbt = DbtProject(settings)
+    dbt = InProcessDbt(settings)
 
     def candidates(share: float | None) -> list[tuple]:
         with duckdb.connect(str(settings.warehouse)) as con:
@@ -426,7 +426,7 @@ def test_candidates_hold_out_a_share_of_who_is_at_risk_and_nobody_while_it_is_of
     assert 0.1 < len(some) / high < 0.3
 
 
-def dbt_candidates(dbt: DbtProject, settings: Settings) -> None:
+def dbt_candidates(dbt: InProcessDbt, settings: Settings) -> None:
     """Turns the scores that lie in the warehouse into candidates."""
     stage = dbt_stage("dbt_candidates", "prediction_candidates", dbt.manifest, Translator(), weekly(settings))
     result = dg.materialize(
@@ -486,7 +486,7 @@ def snoozing(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> S
                     """,
                     [f"{customer}-{number}", customer, day, day, TINY_BEFORE + timedelta(days=end)],
                 )
-    dbt_candidates(DbtProject(settings), settings)
+    dbt_candidates(InProcessDbt(settings), settings)
     return settings
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.modeling import ledger
 from churn_pipeline.modeling.evaluate import Estimate, Resamples, evaluate
 from churn_pipeline.modeling.ledger import LedgerRow
-from churn_pipeline.modeling.targets import TARGETS
-from churn_pipeline.mondays import WEEK
 from churn_pipeline.monitoring.performance import (
     ASSUMPTION,
     MIN_POSITIVES,

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_pipeline.errors import InputError
-from churn_pipeline.modeling.catalogue import Catalogue, Feature
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.monitoring import reference as module
-from churn_pipeline.monitoring.reference import (
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.features.catalogue import Catalogue, Feature
+from churn_pipeline.modeling import reference as module
+from churn_pipeline.modeling.reference import (
     PREDICTION,
     WINDOW_WEEKS,
     Buckets,
+    FeatureWeek,
     Reference,
-    Week,
     build_reference,
     contribution_shares,
     psi,
@@ -42,7 +42,7 @@ IMPORTANCE = {"events": 3.0, "plan_tier": 0.5, "tenure_days": 0.5}
 counts = st.lists(st.integers(0, 500), min_size=3, max_size=12).filter(lambda values: sum(values) > 0)
 
 
-def week(number: int, rows: int = 300, shares: bool = True) -> Week:
+def week(number: int, rows: int = 300, shares: bool = True) -> FeatureWeek:
     rng = np.random.default_rng(number)
     frame = pd.DataFrame(
         {
@@ -54,7 +54,7 @@ def week(number: int, rows: int = 300, shares: bool = True) -> Week:
         }
     )
     known = {"events": 0.7, "plan_tier": 0.1, "active": 0.0, "tenure_days": 0.2}
-    return Week(START + number * WEEK, frame, rng.beta(1, 9, rows), known if shares else None)
+    return FeatureWeek(START + number * WEEK, frame, rng.beta(1, 9, rows), known if shares else None)
 
 
 def reference(numbers: list[int]) -> Reference:

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from churn_pipeline.errors import InputError, RefusedError
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import InputError, RefusedError
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling.evaluate import Resamples
-from churn_pipeline.mondays import WEEK
 from churn_pipeline.monitoring import replay
 from churn_pipeline.monitoring.replay import Flag, Held, ReplayReport, money, replay_report
-from churn_pipeline.settings import Settings
 from tests.unit.monitoring.replayed import LATEST, MONDAY, SIX, Customer, history, say, score, warehouse
 
 SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50, min_train_churners=5)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.monitoring import replay_page
 from churn_pipeline.monitoring.replay import ReplayReport, replay_report
-from churn_pipeline.settings import Settings
 from tests.unit.monitoring.replayed import LATEST, MONDAY, SIX, history, say, score, warehouse
 
 SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50, min_train_churners=5)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.modeling.evaluate import Estimate
-from churn_pipeline.mondays import WEEK
 from churn_pipeline.monitoring.performance import Quality
-from churn_pipeline.monitoring.triggers import Judgement, Training, judge, propose
+from churn_pipeline.monitoring.triggers import HealthAssessment, Training, judge, propose
 
 START = date(2026, 1, 5)
 
@@ -30,11 +30,11 @@ def trained(number: int, hour: int = 8) -> Training:
     return Training(monday(number), at(number, hour))
 
 
-def history(drift: str = "", under: str = "", target: str = "churn_90d") -> list[Judgement]:
+def history(drift: str = "", under: str = "", target: str = "churn_90d") -> list[HealthAssessment]:
     """One Monday a character: ``A`` for act, ``U`` for under the promise, anything else for neither."""
     length = max(len(drift), len(under))
     return [
-        Judgement(
+        HealthAssessment(
             monday(number),
             "act" if drift.ljust(length, ".")[number] == "A" else "none",
             ("Events in the last 7 days against last week: PSI 0.270, limit 0.100",),

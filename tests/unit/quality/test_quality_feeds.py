@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_pipeline.contract import land
-from churn_pipeline.mondays import WEEK
+from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.quality.feeds import Feed, Finding, find_changes, read_feeds
 from churn_pipeline.simulate import Shock, Simulation, simulate, write
 from tests.unit.contract.landing_helpers import company, put, row

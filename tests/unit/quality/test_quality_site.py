@@ -16,16 +16,16 @@ import duckdb
 import pandas as pd
 import pytest
 
-from churn_pipeline.assets.common import landing_key, weekly
-from churn_pipeline.assets.quality import data_docs
-from churn_pipeline.checks.edges import feeds_check, landing_quality_check
 from churn_pipeline.contract import TABLES
+from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.orchestration.assets.data_docs import data_docs
+from churn_pipeline.orchestration.checks.edges import feeds_check, landing_quality_check
+from churn_pipeline.orchestration.keys import landing_key, weekly
 from churn_pipeline.quality import docs, site, suites
 from churn_pipeline.quality.candidates import CandidatesJudgement
 from churn_pipeline.quality.gx import judge
 from churn_pipeline.quality.landing import judge_landing
-from churn_pipeline.settings import REPOSITORY, Settings
-from churn_pipeline.warehouse import connect
 from tests.unit.contract.landing_helpers import ROWS, company, put, row
 from tests.unit.quality.conftest import MONDAY, tickets
 
@@ -142,7 +142,7 @@ def test_the_page_names_every_rule_of_the_contract_that_is_asked() -> None:
 
 
 def test_great_expectations_is_not_imported_before_it_judges() -> None:
-    code = "import sys, churn_pipeline.checks.edges, churn_pipeline.assets.quality, churn_pipeline.quality.docs; " \
+    code = "import sys, churn_pipeline.orchestration.checks.edges, churn_pipeline.orchestration.assets.data_docs, churn_pipeline.quality.docs; " \
         "sys.exit('great_expectations' in sys.modules)"  # fmt: skip
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
 

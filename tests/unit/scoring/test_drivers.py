@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from churn_pipeline.modeling.catalogue import Catalogue, Feature
+from churn_pipeline.features.catalogue import Catalogue, Feature
 from churn_pipeline.scoring.drivers import TOP, change_drivers, top_drivers
 
 

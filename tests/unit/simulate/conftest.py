@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from simulated import SHOCK_WEEKS, SMALL, UNTIL
 
 from churn_pipeline.simulate import Company, Shock, Simulation, simulate
+from tests.unit.simulate.simulated import SHOCK_WEEKS, SMALL, UNTIL
 
 
 @pytest.fixture(scope="session")

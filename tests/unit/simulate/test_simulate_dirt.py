@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from simulated import UNTIL, database
 
 from churn_pipeline.simulate import Company
+from tests.unit.simulate.simulated import UNTIL, database
 
 
 def counts(company: Company, queries: dict[str, str]) -> dict[str, int]:

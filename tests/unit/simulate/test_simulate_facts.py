@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from simulated import SHOCK_WEEKS, SMALL, UNTIL, database
 
 from churn_pipeline.simulate import Company, Shock, Simulation, behaviour, simulate, write
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.arrow import customer_ids
 from churn_pipeline.simulate.latent import NEVER, Paths, draw_paths
 from churn_pipeline.simulate.population import draw_population
+from tests.unit.simulate.simulated import SHOCK_WEEKS, SMALL, UNTIL, database
 
 FACT_DATES = {
     "usage_events": "timestamp",

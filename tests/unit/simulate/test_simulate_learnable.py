@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
-from simulated import UNTIL, database
 from sklearn.metrics import roc_auc_score
 
 from churn_pipeline.simulate import Company
+from tests.unit.simulate.simulated import UNTIL, database
 
 STATIC = ["tier", "industry", "mrr", "seats", "tenure"]
 # Windowed features of the kind that any pipeline would build; nothing here is tuned to the generator.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_pipeline.errors import InputError
+from churn_pipeline.core.errors import InputError
 from churn_pipeline.simulate import SHOCK_KINDS, Shock, Simulation, parse_shock
 
 MONDAY = date(2026, 11, 2)

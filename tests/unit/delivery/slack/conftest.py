@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 from slack_sdk.http_retry.jitter import RandomJitter
 
+from churn_pipeline.delivery.digest import Alert
 from churn_pipeline.delivery.slack.client import SlackConfig
-from churn_pipeline.delivery.slack.facts import Alert
 from churn_pipeline.delivery.slack.outbox import Outbox
 from tests.support.slack_server import CHANNEL, TOKEN, SlackServer
 

@@ -13,6 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from churn_pipeline.core.formatting import clean, mrkdwn, signed_usd, usd
+from churn_pipeline.delivery.digest import (
+    ALERT_KINDS,
+    Alert,
+    CustomerLine,
+    Digest,
+    ExpansionLine,
+    Link,
+    ModelHealth,
+    OwnerList,
+    TierCount,
+)
 from churn_pipeline.delivery.slack.blocks import (
     MAX_BLOCKS,
     MAX_FALLBACK,
@@ -27,18 +39,6 @@ from churn_pipeline.delivery.slack.blocks import (
     recovery_message,
     sample_digest,
 )
-from churn_pipeline.delivery.slack.facts import (
-    ALERT_KINDS,
-    Alert,
-    CustomerLine,
-    Digest,
-    ExpansionLine,
-    Link,
-    ModelHealth,
-    OwnerList,
-    TierCount,
-)
-from churn_pipeline.delivery.slack.text import clean, mrkdwn, signed_usd, usd
 from tests.support.slack_server import _refused
 
 MONDAY = date(2026, 11, 16)

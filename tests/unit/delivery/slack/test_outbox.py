@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.delivery.digest import Alert, Digest, OwnerList
 from churn_pipeline.delivery.slack.blocks import sample_digest
 from churn_pipeline.delivery.slack.client import SlackConfig
-from churn_pipeline.delivery.slack.facts import Alert, Digest, OwnerList
 from churn_pipeline.delivery.slack.notify import clear_alerts, post_digest, raise_alert, send_sample, send_waiting
 from churn_pipeline.delivery.slack.outbox import MAX_WAITING, Entry, Outbox
-from churn_pipeline.mondays import WEEK
-from churn_pipeline.settings import REPOSITORY
 from tests.support.slack_server import (
     CHANNEL,
     CHANNEL_NAME,

@@ -1,0 +1,516 @@
+"""The ``churn`` command. Every command reads its arguments, calls one function and prints; imports wait until they are needed,
+because looking up one customer must not pay for Dagster and MLflow."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from churn_pipeline.core.errors import ChurnError, InputError
+from churn_pipeline.core.operator import user
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from churn_pipeline.core.settings import Settings
+
+app = typer.Typer(
+    name="churn",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Scores every active customer each Monday: who is about to leave, why, what it costs and what to do.\n\n"
+    "All state lies in the home directory (--home, CHURN_HOME), as HOME/data and HOME/mlflow. Every other setting is an "
+    "environment variable CHURN_*; docs/settings.md lists them.\n\n"
+    "Exit codes: 0 good; 2 bad input or usage; 3 refused (no model for the week, or a gate was not passed); 1 anything else.",
+)
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Directory that holds all state.", show_default="CHURN_HOME")
+]
+WeekOption = Annotated[str | None, typer.Option("--week", metavar="MONDAY", help="A Monday, YYYY-MM-DD.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="churn_30d, churn_90d or expansion_90d.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.", show_default="required")]
+
+
+def main() -> None:
+    """Entry point: expected errors end as one line on stderr and an exit code."""
+    try:
+        app()
+    except ChurnError as error:
+        _complain(str(error))
+        _end(error.exit_code)
+    except SystemExit as done:
+        _end(done.code)
+
+
+def _end(code: object) -> NoReturn:
+    """Ends the process without Python's own clearing up.
+
+    A run leaves two million objects behind, and collecting them one last time takes 3 to 4 s of its 15. What has to be closed is closed by
+    then: every file, database and lock is held by a ``with``, and what libraries registered for the end is done here.
+    """
+    if not isinstance(code, int | None):
+        sys.exit(str(code))
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        # Whoever was reading has gone, as `churn show | head` does.
+        os._exit(code or 1)
+    os._exit(code or 0)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Directory to write raw/*.parquet and oracle.parquet into.")],
+    customers: Annotated[int, typer.Option(min=1, help="Customers that ever signed up.")] = 10_000,
+    weeks: Annotated[int, typer.Option(min=1, help="Weeks of history before --until.")] = 104,
+    until: Annotated[
+        str | None, typer.Option(metavar="MONDAY", help="Data ends before this Monday.", show_default="latest")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same company.")] = 7,
+    dirty: Annotated[bool, typer.Option("--dirty", help="Add the dirt that real exports have.")] = False,
+    shock: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND@WEEKS",
+            help="Something that happens so many weeks before the end; KIND is usage, tier, feed or score. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Write a simulated company: raw tables by the contract, and the true probabilities as oracle.parquet."""
+    from churn_pipeline.core.calendar import latest_monday, parse_monday
+    from churn_pipeline.simulate import Simulation, parse_shock, write
+    from churn_pipeline.simulate import simulate as simulate_company
+
+    settings = _settings(None)
+    monday = parse_monday(until) if until else latest_monday(settings.clock(), settings.timezone)
+    company = simulate_company(
+        Simulation(
+            customers=customers,
+            weeks=weeks,
+            until=monday,
+            seed=seed,
+            dirty=dirty,
+            shocks=tuple(parse_shock(text) for text in shock or ()),
+        ),
+        progress=_progress(),
+    )
+    for path in write(company, out):
+        typer.echo(path)
+
+
+@app.command()
+def run(
+    week: WeekOption = None,
+    raw: Annotated[
+        Path | None, typer.Option("--raw", help="Directory of raw tables.", show_default="HOME/data/raw")
+    ] = None,
+    home: HomeOption = None,
+    top: Annotated[int, typer.Option(min=0, help="How many customers to print.")] = 20,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Tell nobody in Slack.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score one Monday: land, build features, train when due, score, publish. Default: the latest Monday (live)."""
+    from churn_pipeline.cli import output
+    from churn_pipeline.orchestration.execute import run_mondays
+
+    settings = _settings(home, raw)
+    monday = _monday(settings, week)
+    if not settings.raw_dir.is_dir() or not any(settings.raw_dir.iterdir()):
+        raise InputError(
+            f"{settings.raw_dir} holds no raw tables: put yours there (docs/your-data.md), point --raw at them, or write a "
+            f"simulated company with 'churn simulate --out {settings.raw_dir.parent}'"
+        )
+    outcome = run_mondays(settings, monday, progress=_progress(), quiet=quiet)
+    if outcome.exit_code:
+        _fail(outcome.reason, outcome.exit_code)
+    summary = output.run_summary(settings, monday, top)
+    typer.echo(json.dumps(summary, default=str, indent=1)) if as_json else output.print_run(summary)
+
+
+@app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", metavar="MONDAY", help="First Monday, YYYY-MM-DD.")],
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="MONDAY", help="Last Monday.", show_default="latest")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Score with another model, into predictions_rescored, touching nothing else: champion (today's models), a version, or "
+            "TARGET=VERSION,...",
+            show_default="the model for each Monday",
+        ),
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option("--raw", help="Directory of raw tables.", show_default="HOME/data/raw")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score past Mondays as they would have been scored then, in one run; each Monday is judged by itself.
+
+    Each gets the model that was, or would have been, in force. Where that one was never trained, it is trained now, on what was known
+    then. A Monday that cannot be scored stays empty and is named; the others go on. The exit code is that of the worst Monday, or of
+    what else failed.
+    """
+    from churn_pipeline.cli import output
+    from churn_pipeline.orchestration.execute import rescore_mondays, run_mondays
+
+    settings = _settings(home, raw)
+    start, end = _monday(settings, first), _monday(settings, last)
+    if end < start:
+        raise InputError(f"--from {start} lies after --to {end}")
+    if model is not None:
+        outcome = rescore_mondays(settings, start, end, model, progress=_progress())
+        weeks = output.rescored_weeks(settings, outcome.run_id, outcome.mondays)
+    else:
+        outcome = run_mondays(settings, start, end, progress=_progress())
+        weeks = output.backfill_weeks(settings, outcome.mondays)
+    if weeks:
+        typer.echo(json.dumps(weeks, default=str, indent=1)) if as_json else output.print_weeks(weeks)
+    if outcome.exit_code:
+        _fail(outcome.reason, outcome.exit_code)
+
+
+@app.command(name="replay-report")
+def replay_report(
+    first: Annotated[str, typer.Option("--from", metavar="MONDAY", help="First Monday, YYYY-MM-DD.")],
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="MONDAY", help="Last Monday.", show_default="latest")
+    ] = None,
+    capacity: Annotated[int, typer.Option(min=1, help="Calls a week: how much of the list is judged.")] = 200,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the page.", show_default="HOME/data/published/replay")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what the lists of past Mondays were worth, with the truth known today: a table here, a page with plots as HTML.
+
+    Each Monday's list is compared with logistic regression, a rule and chance, all with as many calls. Mondays that are not in the table
+    ('churn backfill' fills them) and windows that are still open are shown as such.
+    """
+    from churn_pipeline.cli import output
+    from churn_pipeline.cli.run import report_replay
+
+    settings = _settings(home)
+    found, page = report_replay(
+        settings, _monday(settings, first), _monday(settings, last), capacity=capacity, folder=out, waiting=_complain
+    )
+    typer.echo(json.dumps(found.to_dict(), indent=1)) if as_json else output.print_replay(found, page)
+
+
+@app.command()
+def rollback(
+    target: TargetArgument,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="VERSION", help="Version to go back to.", show_default="the one before"),
+    ] = None,
+    reason: ReasonOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Put an earlier model back in force, from this Monday on. 'churn run' then scores this Monday again."""
+    _decide(target, to, "rollback", reason, home)
+
+
+@app.command()
+def promote(
+    target: TargetArgument,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="As 'churn models' lists it.")],
+    reason: ReasonOption = "",
+    home: HomeOption = None,
+) -> None:
+    """Put a registered model in force, from this Monday on, whatever its gate said."""
+    _decide(target, version, "promote", reason, home)
+
+
+@app.command()
+def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Train, judge and register a model for each target, as of the training Monday of a week."""
+    from churn_pipeline.cli import output
+    from churn_pipeline.orchestration.execute import train_monday
+
+    settings = _settings(home)
+    outcome, rows = train_monday(settings, _monday(settings, week), user(), progress=_progress())
+    if outcome.exit_code:
+        _fail(outcome.reason, outcome.exit_code)
+    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else output.print_models(rows)
+    problems = [f"{row['target']}: {row['reason']}" for row in rows if not row["promoted"]]
+    if problems:
+        _fail("; ".join(problems), 3)
+
+
+@app.command()
+def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List every registered model with its verdict, newest first."""
+    from churn_pipeline.cli import output
+
+    rows = output.model_rows(_settings(home))
+    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else output.print_models(rows)
+
+
+@app.command()
+def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Copy what is published to PostgreSQL for dashboards (CHURN_PUBLISH_URL): what it missed, and --week whatever it has."""
+    from dataclasses import asdict
+
+    from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
+
+    settings = _settings(home)
+    if settings.publish_url is None:
+        raise InputError("CHURN_PUBLISH_URL is not set, so there is nowhere to publish to; see docs/postgresql.md")
+    mondays = [_monday(settings, week)] if week else []
+    done = publish_to_postgres(settings.publish_url.get_secret_value(), settings, mondays, progress=_progress())
+    for notice in done.notices:
+        _complain(notice)
+    if as_json:
+        rows = {str(day): rows for day, rows in done.rows.items()}
+        typer.echo(json.dumps(asdict(done) | {"rows": rows}, default=str, indent=1))
+        return
+    for day, customers in done.rows.items():
+        typer.echo(f"{day}  {customers:,} customers" + ("  (had been missed)" if day in done.caught_up else ""))
+    typer.echo(
+        f"{done.server}: replaced {len(done.rows)} of {done.weeks} Mondays in schema churn, revision {done.revision}"
+        + ("" if done.rows else "; it had them all")
+    )
+
+
+@app.command()
+def show(
+    week: WeekOption = None,
+    top: Annotated[int, typer.Option(min=1, help="How many customers.")] = 20,
+    owner: Annotated[str | None, typer.Option(help="Only the customers of this customer success manager.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a published call list, first call first."""
+    from churn_pipeline.cli import output
+
+    settings = _settings(home)
+    found = output.call_list(settings, _published_monday(week), top, owner)
+    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else output.print_call_list(found)
+
+
+@app.command()
+def customer(
+    customer_id: Annotated[str, typer.Argument(metavar="ID", help="customer_id as in the raw data.")],
+    week: WeekOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what is published about one customer: probability, reasons, money, what to do."""
+    from churn_pipeline.cli import output
+
+    found = output.customer(_settings(home), customer_id, _published_monday(week))
+    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else output.print_customer(found)
+
+
+@app.command()
+def forget(
+    customer_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="customer_id as in the raw data.", show_default=False)
+    ] = None,
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; kept beside the hash of the id, so it may name nobody.")
+    ] = "erasure was asked for",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before erasing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be erased; change nothing.")] = False,
+    listing: Annotated[
+        bool, typer.Option("--list", help="List who was forgotten, as hashes: when, why, how much.")
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Erase everybody on the list who is back, as after a backup was restored."),
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a customer from every file, table, outbox and report of the home, and keep them out from now on.
+
+    First the customer goes on a list that holds only a keyed hash of the id; every landing drops the rows of whoever is on it.
+    Then everything about them is taken out, and the files are written anew so that not even deleted bytes remain. Models,
+    aggregates and the rows and ranks of other customers stay as they are. The raw files are yours and are not changed.
+
+    Interrupted, the same command finishes it. docs/privacy.md says what is kept where. Exit code 2: nobody knows such an id.
+    """
+    from churn_pipeline.cli import erasure
+    from churn_pipeline.privacy import erase as erasing
+
+    settings = _settings(home)
+    if sum((customer_id is not None, listing, again)) != 1 or (dry_run and customer_id is None):
+        raise InputError(
+            "give an ID, or --list, or --again; --dry-run goes with an ID. 'churn forget --help' explains them"
+        )
+    if listing:
+        rows = erasing.listed(settings)
+        typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else erasure.print_list(rows)
+        return
+    who = user()
+    if customer_id is None:
+        found = erasing.again(settings, who=who, say=_progress(), waiting=_complain)
+        if not as_json:
+            typer.echo(f"{found.customers:,} customer(s) on the list were back.")
+    elif dry_run:
+        found = erasing.preview(settings, customer_id)
+    else:
+        if not yes:
+            erasure.print_erasure(erasing.preview(settings, customer_id), done=False)
+            if not sys.stdin.isatty():
+                raise InputError("nothing was erased: nobody can be asked here, so add --yes")
+            typer.confirm("Erase all of this? It cannot be undone", abort=True)
+        found = erasing.forget(settings, customer_id, reason=reason, who=who, say=_progress(), waiting=_complain)
+    typer.echo(json.dumps(erasure.as_dict(found), indent=1)) if as_json else erasure.print_erasure(
+        found, done=not dry_run
+    )
+
+
+slack = typer.Typer(help="Try Slack out, and send what waits.", no_args_is_help=True)
+app.add_typer(slack, name="slack")
+
+
+@slack.command()
+def test(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Send a sample digest to Slack and say what came of it. Without Slack its Block Kit JSON is printed."""
+    from churn_pipeline.core.calendar import latest_monday
+    from churn_pipeline.delivery.announce import slack_config
+    from churn_pipeline.delivery.slack.notify import send_sample
+
+    settings = _settings(home)
+    config = slack_config(settings)
+    said, message = send_sample(config, latest_monday(settings.clock(), settings.timezone))
+    if as_json or config.way == "none":
+        typer.echo(message.builder_json())
+    _complain(str(said))
+    if said.state == "failed":
+        raise typer.Exit(1)
+
+
+@slack.command()
+def send(home: HomeOption = None) -> None:
+    """Send what waits in HOME/data/outbox."""
+    from churn_pipeline.delivery.announce import outbox_of, slack_config
+    from churn_pipeline.delivery.slack.notify import send_waiting
+
+    settings = _settings(home)
+    said = send_waiting(outbox_of(settings), slack_config(settings))
+    typer.echo(str(said))
+    if said.waiting:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port of the web page, on this machine only.")] = 3000,
+    home: HomeOption = None,
+) -> None:
+    """Open the Dagster UI on this home, with the schedule's daemon. Ends with Ctrl-C."""
+    import os
+
+    from churn_pipeline.core.settings import REPOSITORY
+    from churn_pipeline.orchestration.execute import prepare_home
+
+    settings = _settings(home)
+    prepare_home(settings)
+    os.environ.update(CHURN_HOME=str(settings.home), DAGSTER_HOME=str(settings.dagster_home))
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    os.execv(dagster, [dagster, "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-p", str(port)])
+
+
+def _decide(
+    target: str, version: str | None, decision: Literal["rollback", "promote"], reason: str, home: Path | None
+) -> None:
+    from churn_pipeline.cli.run import decide_model
+
+    row, notice = decide_model(
+        _settings(home),
+        target,
+        version,
+        decision=decision,
+        reason=reason,
+        who=user(),
+        waiting=_complain,
+    )
+    if notice:
+        _complain(notice)
+    before = row.metrics["instead_of"]
+    typer.echo(
+        f"{row.target}: version {row.version} is in force from {row.effective_from} on"
+        + (f", instead of version {before}" if before else "")
+        + ". Earlier Mondays keep their model. 'churn run' scores this Monday again."
+    )
+
+
+def _settings(home: Path | None, raw: Path | None = None) -> Settings:
+    from pydantic import ValidationError
+
+    from churn_pipeline.core.settings import Settings
+
+    given: dict[str, Any] = {name: value for name, value in (("home", home), ("raw", raw)) if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"CHURN_{'_'.join(str(part) for part in found['loc']).upper()}: {found['msg']}" for found in error.errors()
+        )
+        raise InputError(problems) from None
+
+
+def _monday(settings: Settings, week: str | None) -> date:
+    from churn_pipeline.core.calendar import latest_monday, parse_monday
+
+    latest = latest_monday(settings.clock(), settings.timezone)
+    if week is None:
+        return latest
+    monday = parse_monday(week)
+    if monday > latest:
+        raise InputError(f"{monday} has not begun; the latest Monday is {latest}")
+    if monday < settings.first_monday:
+        raise InputError(f"{monday} lies before CHURN_FIRST_MONDAY, {settings.first_monday}")
+    return monday
+
+
+def _published_monday(week: str | None) -> date | None:
+    from churn_pipeline.core.calendar import parse_monday
+
+    return parse_monday(week) if week else None
+
+
+def _progress() -> Callable[[str], None]:
+    """One line a stage on stderr, with the seconds since the start; standard output stays clean for the result."""
+    import time
+
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        typer.echo(f"{time.monotonic() - start:6.1f} s  {text}", err=True)
+
+    return say
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"churn: {text}", err=True)
+
+
+def _fail(text: str, exit_code: int) -> NoReturn:
+    _complain(text)
+    raise typer.Exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What ``churn forget`` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from churn_pipeline.privacy.erase import Erasure
+
+
+def as_dict(found: Erasure) -> dict[str, Any]:
+    """An erasure as JSON values."""
+    return {
+        "customers": found.customers,
+        "touched": [{"place": one.place, "what": one.what, "count": one.count} for one in found.touched],
+        "raw_rows": found.raw_rows,
+        "notes": list(found.notes),
+    }
+
+
+def print_erasure(found: Erasure, *, done: bool) -> None:
+    """Every place with how much there was, and what is left for a person to do.
+
+    Args:
+        found: what was found.
+        done: whether it has been erased, or would be.
+    """
+    console = _console()
+    if found.touched:
+        table = _table("place", "erased" if done else "would be erased")
+        for one in found.touched:
+            what = one.what.removesuffix("s") if one.count == 1 else one.what
+            table.add_row(escape(one.place), f"{one.count:,} {what}")
+        console.print(table)
+    else:
+        console.print("Nothing is left of them in this home." if done else "Nothing is there to be erased.")
+    if found.raw_rows:
+        rows = ", ".join(f"{table} ({count:,})" for table, count in found.raw_rows.items())
+        console.print(
+            f"The raw files still have rows of theirs: {rows}. They are not the pipeline's to change: erase the customer in the system "
+            f"that exports them. Until then landing {'keeps' if done else 'would keep'} these rows out.",
+            markup=False,
+        )
+    for note in found.notes:
+        console.print(f"- {note}", markup=False)
+
+
+def print_list(rows: list[dict[str, Any]]) -> None:
+    """The list of the forgotten: hashes, when, why, by whom and how much."""
+    if not rows:
+        _console().print("Nobody has been forgotten.")
+        return
+    table = _table("hash", "asked", "reason", "erased", "who", "places", "count")
+    for row in rows:
+        table.add_row(
+            row["digest"],
+            f"{row['forgotten_at']:%Y-%m-%d %H:%M}",
+            escape(row["reason"]),
+            f"{row['erased_at']:%Y-%m-%d %H:%M}" if row["erased_at"] else "interrupted: churn forget --again",
+            escape(row["who"] or ""),
+            f"{len(row['touched']):,}",
+            f"{sum(count for _, _, count in row['touched']):,}",
+        )
+    _console().print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _console() -> Console:
+    # Without a terminal the width is unknown; 80 columns would break every path. Names come from people: `:star:` in one is no picture.
+    console = Console(emoji=False, highlight=False)
+    return console if console.is_terminal else Console(width=180, emoji=False, highlight=False)

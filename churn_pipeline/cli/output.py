@@ -1,0 +1,503 @@
+"""What the command line prints, read from the published database alone, so that it never meets a run that is writing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from churn_pipeline.core.errors import InputError, RefusedError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.call_list import CUSTOMERS
+
+if TYPE_CHECKING:
+    from churn_pipeline.core.run_ledger import RunRow
+    from churn_pipeline.monitoring.replay import ReplayReport
+
+# What one line of the call list says.
+_CALL_LIST = f"""
+select priority_rank, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, churn_probability_30d,
+       churn_probability_90d, probability_change, mrr, revenue_at_risk, play, recommended_action, is_early_stage, history_weeks, reasons
+from ({CUSTOMERS})
+where is_called and ($owner::varchar is null or csm_owner = $owner)
+order by priority_rank
+limit $top
+"""
+
+
+def call_list(settings: Settings, monday: date | None, top: int, owner: str | None = None) -> dict[str, Any]:
+    """The first customers to call of a published Monday, without those who are snoozed or held out.
+
+    They keep their ``priority_rank``, so a number missing in the list is one of them.
+
+    Args:
+        settings: the home.
+        monday: which Monday; the newest published one unless given.
+        top: how many.
+        owner: only this customer success manager's, in the order of the whole list.
+
+    Raises:
+        InputError: nothing is published for it, or no customer has that owner; the message says what there is.
+    """
+    with _published(settings) as con:
+        monday = _published_week(con, monday)
+        if owner is not None:
+            owners = [
+                name
+                for (name,) in con.execute(
+                    "select distinct csm_owner from predictions where snapshot_date = ? and csm_owner is not null order by 1",
+                    [monday],
+                ).fetchall()
+            ]
+            if owner not in owners:
+                raise InputError(
+                    f"no customer of {monday} belongs to '{owner}'; owners are {', '.join(owners) or 'not given'}"
+                )
+        rows = _rows(
+            con,
+            _CALL_LIST,
+            {"monday": monday, "reasons": 2, "owner": owner, "top": top},
+        )
+        totals = _rows(
+            con,
+            """
+            select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
+                   count(*) filter (where risk_tier = 'CRITICAL') as critical, count(*) filter (where risk_tier = 'HIGH') as high,
+                   count(*) filter (where risk_tier = 'MEDIUM') as medium, count(*) filter (where risk_tier = 'LOW') as low,
+                   count(*) filter (where is_flagged) as flagged,
+                   count(snoozed_until) as snoozed, count(*) filter (where is_holdout) as held_out,
+                   count(*) filter (where is_expansion_candidate) as expansion_candidates,
+                   any_value(scoring_mode) as scoring_mode, any_value(policy_version) as policy_version,
+                   any_value(churn_30d_model_version) as churn_30d_model_version,
+                   any_value(churn_90d_model_version) as churn_90d_model_version,
+                   any_value(expansion_model_version) as expansion_model_version
+            from predictions where snapshot_date = ?
+            """,
+            [monday],
+        )[0]
+    return {"snapshot_date": monday, "owner": owner, **totals, "calls": rows}
+
+
+def customer(settings: Settings, customer_id: str, monday: date | None) -> dict[str, Any]:
+    """Everything published about one customer on one Monday.
+
+    Raises:
+        InputError: the customer is not in that Monday's table; the message says in which weeks there is a row.
+    """
+    with _published(settings) as con:
+        week = _published_week(con, monday)
+        rows = _rows(
+            con,
+            """
+            select predictions.*, customers.company_name from predictions left join customers using (customer_id)
+            where snapshot_date = ? and customer_id = ?
+            """,
+            [week, customer_id],
+        )
+        if not rows:
+            span = con.execute(
+                "select min(snapshot_date), max(snapshot_date) from predictions where customer_id = ?", [customer_id]
+            ).fetchone()
+            if span is None or span[0] is None:
+                raise InputError(f"no published week holds a customer '{customer_id}'")
+            raise InputError(f"'{customer_id}' was not active on {week}; published from {span[0]} to {span[1]}")
+        history = con.execute(
+            """
+            select snapshot_date, churn_probability_90d, risk_tier from predictions
+            where customer_id = ? and snapshot_date <= ? order by snapshot_date desc limit 12
+            """,
+            [customer_id, week],
+        ).fetchall()
+    return {
+        **rows[0],
+        "history": [
+            dict(zip(("snapshot_date", "churn_probability_90d", "risk_tier"), h, strict=True)) for h in history
+        ],
+    }
+
+
+def model_rows(settings: Settings) -> list[dict[str, Any]]:
+    """The ledger of models, newest first, with the figures they were judged by."""
+    with _published(settings) as con:
+        rows = _rows(con, "select * from promotions order by seq desc", [])
+    for row in rows:
+        row["metrics"] = json.loads(row["metrics"])
+    return rows
+
+
+def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
+    """What ``churn run`` prints: the call list, the models behind it, and where to look next."""
+    from churn_pipeline.delivery.report.write import page_of
+
+    found = call_list(settings, monday, top)
+    versions = {
+        "churn_30d": found["churn_30d_model_version"],
+        "churn_90d": found["churn_90d_model_version"],
+        "expansion_90d": found["expansion_model_version"],
+    }
+    found["models"] = [
+        row
+        for row in reversed(model_rows(settings))
+        if row["promoted"] and versions.get(row["target"]) == row["version"]
+    ]
+    found["database"] = str(settings.published_database)
+    page = page_of(settings, monday)
+    found["report"] = str(page) if page.is_file() else None
+    found["tracking_uri"] = settings.tracking_uri
+    return found
+
+
+def print_call_list(found: dict[str, Any]) -> None:
+    """The call list as a table."""
+    console = _console()
+    title = f"Monday {found['snapshot_date']}: whom to call first"
+    if found["owner"]:
+        title += f" ({escape(found['owner'])})"
+    console.print(f"\n[bold]{title}[/bold]")
+    console.print(
+        f"{found['customers']:,} active customers, ${found['revenue_at_risk']:,.0f} a year at risk; "
+        f"{found['critical']:,} CRITICAL, {found['high']:,} HIGH, {found['medium']:,} MEDIUM, {found['low']:,} LOW; "
+        f"{found['expansion_candidates'] or 0:,} expansion candidates"
+    )
+    if found["snoozed"] or found["held_out"]:
+        console.print(f"Not in the list: {found['snoozed']:,} snoozed, {found['held_out']:,} held out")
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    table.add_column("#", justify="right")
+    table.add_column("customer", overflow="fold", min_width=10)
+    table.add_column("plan")
+    table.add_column("at risk", justify="right", no_wrap=True)
+    table.add_column("90 days", justify="right", no_wrap=True)
+    table.add_column("change", justify="right", no_wrap=True)
+    table.add_column("tier")
+    table.add_column("why", overflow="fold", ratio=3)
+    table.add_column("play", overflow="fold", ratio=1)
+    for row in found["calls"]:
+        name = escape(row["company_name"] or row["customer_id"])
+        who = f"{name}\n[dim]{escape(row['customer_id'])}[/dim]" if row["company_name"] else name
+        table.add_row(
+            str(row["priority_rank"]),
+            who,
+            row["plan_tier"] or "unknown",
+            f"${row['revenue_at_risk']:,.0f}" if row["revenue_at_risk"] is not None else "unknown",
+            f"{row['churn_probability_90d']:.0%}",
+            f"{row['probability_change']:+.0%}" if row["probability_change"] is not None else "new",
+            row["risk_tier"],
+            "\n".join(escape(reason) for reason in row["reasons"]) or "nothing raises the risk",
+            row["play"],
+        )
+    console.print(table)
+
+
+def backfill_weeks(settings: Settings, mondays: Sequence[RunRow]) -> list[dict[str, Any]]:
+    """What became of the Mondays of a run: for each its status and reason, and the figures of those published."""
+    figures: dict[date, dict[str, Any]] = {}
+    if settings.published_database.exists() and mondays:
+        figures = _figures_of(
+            settings.published_database,
+            "predictions",
+            "snapshot_date between ? and ?",
+            [mondays[0].snapshot_date, mondays[-1].snapshot_date],
+        )
+    return [
+        {
+            "snapshot_date": row.snapshot_date,
+            "status": row.status,
+            "scoring_mode": row.scoring_mode,
+            **(figures.get(row.snapshot_date, {}) if row.status == "published" else {}),
+            "reason": row.reason,
+        }
+        for row in mondays
+    ]
+
+
+def rescored_weeks(settings: Settings, run_id: str, refused: Sequence[RunRow]) -> list[dict[str, Any]]:
+    """What became of the Mondays that a run was asked to score again: the figures of those it did, the reasons of the others."""
+    figures: dict[date, dict[str, Any]] = {}
+    if settings.rescored_database.exists():
+        figures = _figures_of(settings.rescored_database, "predictions_rescored", "run_id = ?", [run_id])
+    weeks = [
+        {"snapshot_date": day, "status": "rescored", "scoring_mode": "rescored", **row, "reason": ""}
+        for day, row in figures.items()
+    ]
+    weeks += [
+        {
+            "snapshot_date": row.snapshot_date,
+            "status": row.status,
+            "scoring_mode": row.scoring_mode,
+            "reason": row.reason,
+        }
+        for row in refused
+    ]
+    return sorted(weeks, key=lambda week: week["snapshot_date"])
+
+
+def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> dict[date, dict[str, Any]]:
+    with duckdb.connect(str(database), read_only=True) as con:
+        rows = _rows(
+            con,
+            f"""
+            select snapshot_date, count(*) as customers,
+                   count(*) filter (where risk_tier in ('CRITICAL', 'HIGH')) as high_or_critical,
+                   coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
+                   any_value(churn_30d_model_version) as churn_30d_model_version,
+                   any_value(churn_90d_model_version) as churn_90d_model_version
+            from {table} where {where} group by 1 order by 1
+            """,
+            values,
+        )
+    return {row.pop("snapshot_date"): row for row in rows}
+
+
+def print_weeks(weeks: list[dict[str, Any]]) -> None:
+    """What became of each Monday of a backfill; an empty one is there to be seen."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    for name, justify in (
+        ("Monday", "left"),
+        ("status", "left"),
+        ("mode", "left"),
+        ("customers", "right"),
+        ("HIGH or CRITICAL", "right"),
+        ("at risk", "right"),
+        ("models 30 d / 90 d", "right"),
+        ("reason", "left"),
+    ):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for week in weeks:
+        there = "customers" in week
+        table.add_row(
+            str(week["snapshot_date"]),
+            week["status"],
+            week["scoring_mode"],
+            f"{week['customers']:,}" if there else "",
+            f"{week['high_or_critical']:,}" if there else "",
+            f"${week['revenue_at_risk']:,.0f}" if there else "",
+            f"{week['churn_30d_model_version']} / {week['churn_90d_model_version']}" if there else "",
+            escape(week["reason"]),
+        )
+    console = _console()
+    console.print(table)
+    empty = sum("customers" not in week for week in weeks)
+    console.print(
+        f"{len(weeks) - empty} of {len(weeks)} Mondays are there" + (f", {empty} stay empty." if empty else ".")
+    )
+
+
+def print_replay(found: ReplayReport, page: Path) -> None:
+    """What past lists were worth, Monday by Monday, with the verdict above and the way to the page below."""
+    console = _console()
+    for sentence in (found.headline(), *found.findings()):
+        console.print(escape(sentence), soft_wrap=True)
+    table = Table(
+        box=SIMPLE,
+        pad_edge=False,
+        padding=(0, 1),
+        title=f"Customers who left within 90 days, among the first {found.capacity} of each list",
+        title_justify="left",
+    )
+    for name, justify in (
+        ("Monday", "left"),
+        ("mode", "left"),
+        ("left", "right"),
+        ("the list", "right"),
+        ("logistic regr.", "right"),
+        ("rule", "right"),
+        ("chance", "right"),
+        ("revenue captured", "right"),
+        ("flag precision", "right"),
+        ("flag recall", "right"),
+        ("ECE 90 d", "right"),
+        ("remark", "left"),
+    ):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for row in found.rows():
+        table.add_row(
+            str(row["snapshot_date"]),
+            row["scoring_mode"] or "",
+            _number(row["churners"], ",.0f"),
+            *(_number(row[f"{caller}_churners"], ",.0f") for caller in ("model", "logistic", "rule", "chance")),
+            _number(row["model_revenue_share"], ".0%"),
+            _number(row["precision"], ".0%"),
+            _number(row["recall"], ".1%"),
+            _number(row["ece_90d"], ".3f"),
+            escape(row["remark"]),
+        )
+    console.print(table)
+    for notice in found.notices:
+        console.print(escape(notice), soft_wrap=True)
+    console.print(f"Page with plots: {page}", markup=False, soft_wrap=True)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def print_run(found: dict[str, Any]) -> None:
+    """The call list, how good the models are, and where to look next."""
+    print_call_list(found)
+    console = _console()
+    table = Table(
+        box=SIMPLE,
+        pad_edge=False,
+        padding=(0, 1),
+        title="How good the models are, on weeks they had not seen",
+        title_justify="left",
+    )
+    for name, justify in (
+        ("model", "left"),
+        ("version", "right"),
+        ("AUC", "left"),
+        ("average precision", "left"),
+        ("no activity 14 d", "right"),
+        ("logistic regr.", "right"),
+        ("Brier skill", "right"),
+        ("ECE", "right"),
+        ("top 200 precision", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in found["models"]:
+        table.add_row(*_model_cells(row))
+    console.print(table)
+    console.print(f"Mode {found['scoring_mode']}; policy {found['policy_version']}.")
+    console.print("Look next:  churn customer ID   churn show --owner NAME   churn models   make ui", markup=False)
+    if found["report"]:
+        console.print(f"Open:       {found['report']}", markup=False, soft_wrap=True)
+    console.print(f"Query:      {found['database']}  (table predictions)", markup=False, soft_wrap=True)
+
+
+def print_models(rows: list[dict[str, Any]]) -> None:
+    """The ledger of models as a table."""
+    table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
+    for name in ("model", "version", "from", "promoted", "AUC", "AP", "reason", "who"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        metrics = row["metrics"].get("model", {})
+        table.add_row(
+            row["target"],
+            str(row["version"] or ""),
+            str(row["effective_from"]),
+            "yes" if row["promoted"] else "no",
+            _figure(metrics, "auc"),
+            _figure(metrics, "average_precision"),
+            escape(row["reason"] or ""),
+            escape(row["who"]),
+        )
+    _console().print(table)
+
+
+def print_customer(found: dict[str, Any]) -> None:
+    """One customer on one page."""
+    console = _console()
+    name = escape(found["company_name"] or found["customer_id"])
+    console.print(f"\n[bold]{name}[/bold]  {escape(found['customer_id'])}   Monday {found['snapshot_date']}")
+    money = f"${found['mrr']:,.0f} a month" if found["mrr"] is not None else "revenue unknown"
+    console.print(
+        f"{found['plan_tier'] or 'unknown'} plan, {money}, {escape(found['industry'] or 'industry unknown')}, customer for "
+        f"{found['tenure_days']:,} days, owner {escape(found['csm_owner'] or 'none')}"
+    )
+    change = (
+        f" ({found['probability_change']:+.1%} since last Monday)" if found["probability_change"] is not None else ""
+    )
+    at_risk = f"${found['revenue_at_risk']:,.0f}" if found["revenue_at_risk"] is not None else "unknown"
+    console.print(
+        f"\nChurn: [bold]{found['churn_probability_90d']:.1%}[/bold] within 90 days{change}, "
+        f"{found['churn_probability_30d']:.1%} within 30: {found['risk_tier']}, {at_risk} a year at risk, call number "
+        f"{found['priority_rank']:,}"
+    )
+    console.print(f"Risk score {found['risk_score']:.2f} ({found['risk_score_tier']}) from {found['risk_score_basis']}")
+    if found["expansion_propensity"] is not None:
+        console.print(
+            f"Expansion: {found['expansion_propensity']:.1%} to {found['target_tier']} within 90 days "
+            f"({found['expansion_readiness']}), expected ${found['expected_arr_uplift'] or 0:,.0f} a year"
+        )
+    console.print(f"\n[bold]{found['play']}[/bold]: {escape(found['recommended_action'])}")
+    if found["snoozed_until"] is not None:
+        console.print(f"Not in the call list: to be left alone until {found['snoozed_until']}")
+    if found["is_holdout"]:
+        console.print("Not in the call list: held out this quarter, to learn what calling is worth")
+    for title, column in (
+        ("Why", "churn_drivers"),
+        ("What changed", "change_drivers"),
+        ("Growth", "expansion_drivers"),
+    ):
+        if found[column]:
+            console.print(f"\n{title}")
+            for driver in found[column]:
+                console.print(f"  {driver['contribution']:+.2f}  {escape(driver['sentence'])}")
+    if found["history_weeks"] < 8:
+        console.print(f"\nOnly {found['history_weeks']} weeks of history: read the probability with care.")
+    if len(found["history"]) > 1:
+        console.print("\nBefore")
+        for row in found["history"][1:]:
+            console.print(f"  {row['snapshot_date']}  {row['churn_probability_90d']:.1%}  {row['risk_tier']}")
+
+
+def _model_cells(row: dict[str, Any]) -> list[str]:
+    metrics = row["metrics"]
+    model = metrics.get("model", {})
+    baselines = metrics.get("baselines", {})
+    return [
+        row["target"],
+        str(row["version"]),
+        _interval(model, "auc"),
+        _interval(model, "average_precision"),
+        _figure(baselines.get("rule", {}), "average_precision"),
+        _figure(baselines.get("logistic", {}), "average_precision"),
+        _figure(model, "brier_skill"),
+        _figure(model, "ece"),
+        _figure(model, "precision_top_200"),
+    ]
+
+
+def _figure(metrics: dict[str, Any], name: str) -> str:
+    value = metrics.get(name)
+    value = value.get("value") if isinstance(value, dict) else value
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(metrics: dict[str, Any], name: str) -> str:
+    found = metrics.get(name)
+    if not isinstance(found, dict) or found.get("low") is None:
+        return _figure(metrics, name)
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def _published(settings: Settings) -> duckdb.DuckDBPyConnection:
+    if not settings.published_database.exists():
+        raise RefusedError(
+            f"{settings.published_database} is not there: nothing has been published yet; start with 'churn run'"
+        )
+    return duckdb.connect(str(settings.published_database), read_only=True)
+
+
+def _published_week(con: duckdb.DuckDBPyConnection, monday: date | None) -> date:
+    weeks = [week for (week,) in con.execute("select distinct snapshot_date from predictions order by 1").fetchall()]
+    if not weeks:
+        raise RefusedError("no Monday is published yet; start with 'churn run'")
+    if monday is None:
+        return weeks[-1]
+    if monday not in weeks:
+        raise RefusedError(
+            f"{monday} is not published; the table holds {len(weeks)} Mondays from {weeks[0]} to {weeks[-1]}"
+        )
+    return monday
+
+
+def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | dict[str, Any]) -> list[dict[str, Any]]:
+    cursor = con.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _console() -> Console:
+    # Without a terminal the width is unknown; 80 columns would break every sentence.
+    # Names come from people: `:star:` in one is no picture.
+    console = Console(emoji=False)
+    return console if console.is_terminal else Console(width=180, emoji=False)

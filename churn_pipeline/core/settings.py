@@ -1,0 +1,243 @@
+"""Every threshold, path and secret, read from the environment (``CHURN_*``) and nowhere else.
+
+What decides about a *customer* (cut-offs, weights, plan ladder, playbook) is policy and lives in dbt seeds; what decides about the
+*pipeline* lives here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
+
+_HEAD = """\
+# Settings
+
+<!-- Generated from churn_pipeline/core/settings.py by `python -m churn_pipeline.core.settings`. Edit the descriptions there. -->
+
+Every threshold, path and secret of the pipeline is an environment variable, read at the start of a command; `--home` and `--raw` go
+before theirs. What decides about a customer (cut-offs, plan ladder, weights, playbook) is policy and lies in `dbt_project/seeds`.
+
+| variable | default | what it is |
+|---|---|---|
+"""
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """Settings of one home. Two homes never touch each other."""
+
+    model_config = SettingsConfigDict(
+        # What was given may be a secret, and an error would print it.
+        env_prefix="CHURN_",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    home: Path = Field(REPOSITORY, description="Directory that holds all state, as HOME/data and HOME/mlflow.")
+    raw: Path | None = Field(None, description="Directory of raw tables; HOME/data/raw unless set.")
+    timezone: str = Field("UTC", description="IANA zone of the partitions, of the schedule and of a snapshot's 00:00.")
+    schedule_cron: str = Field("0 8 * * 1", description="When the Monday run starts, in the zone above.")
+    now: datetime | None = Field(None, description="Stands in for the clock, for tests and demonstrations.")
+
+    first_monday: date = Field(date(2012, 1, 2), description="Oldest Monday that can be asked for.")
+    history_weeks: int = Field(
+        156, ge=60, description="Weekly snapshots kept in the feature marts, counted back from S."
+    )
+    freshness_days: int = Field(7, ge=1, description="Newest usage event older than this before S refuses the week.")
+    max_bad_share: float = Field(0.05, ge=0, le=1, description="Share of bad rows in a table over which a run stops.")
+    max_bad_rows: int = Field(20, ge=0, description="Bad rows that are always tolerated, whatever their share.")
+    trust_static_plan: bool = Field(False, description="Train on plan_tier and mrr although no plan history exists.")
+
+    training_cadence_weeks: int = Field(4, ge=1, description="Distance of training Mondays on the fixed grid.")
+    min_train_churners: int = Field(100, ge=1, description="Distinct positive customers needed in the training slice.")
+    min_test_churners: int = Field(30, ge=1, description="Distinct positive customers needed in the test slice.")
+    bootstrap_replicates: int = Field(400, ge=50, description="Customer-clustered resamples behind every interval.")
+    train_on_touched: bool = Field(
+        False, description="Train also on customers with an intervention in the label's window."
+    )
+    holdout_share: float = Field(
+        0,
+        ge=0,
+        le=0.5,
+        description="Share of HIGH and CRITICAL customers left out of the call list, to measure the calls.",
+    )
+    call_capacity: int = Field(
+        200, ge=1, description="Calls that the whole team makes in a week: the length of the call lists."
+    )
+    threads: int = Field(2, ge=1, description="Threads for DuckDB and XGBoost.")
+    seed: int = Field(7, description="Seed of training and resampling.")
+
+    lock_wait_seconds: float = Field(600, ge=0, description="How long a writer waits for another one on the same home.")
+    mlflow_tracking_uri: str | None = Field(None, description="MLflow server; SQLite under HOME/mlflow unless set.")
+
+    trigger_needed: int = Field(
+        3, ge=1, description="Mondays under the promised quality, of those below, that ask for an extra training."
+    )
+    trigger_look_back: int = Field(5, ge=1, le=52, description="The newest Mondays among which they are counted.")
+
+    slack_token: SecretStr | None = Field(None, description="Bot token (xoxb-...) with chat:write; see docs/slack.md.")
+    slack_webhook: SecretStr | None = Field(None, description="Incoming webhook, where there is no bot token.")
+    slack_channel: str | None = Field(None, description="Channel ID (C...) that a bot posts to.")
+    slack_channels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other channels by kind, as JSON: digest, run_failed, data_refused, model_refused, drift, deadline.",
+    )
+    slack_timeout_seconds: int = Field(10, ge=1, description="How long one request to Slack may stay silent.")
+    slack_api: str = Field("https://slack.com/api/", description="Base of Slack's Web API; GovSlack has its own.")
+    outbox_keep_weeks: int = Field(8, ge=1, description="How long sent messages are remembered in HOME/data/outbox.")
+    publish_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL for dashboards, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; see docs/postgresql.md.",
+    )
+    deadline: time = Field(
+        time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
+    )
+    dagster_url: str | None = Field(None, description="Address of the Dagster UI, for links in Slack.")
+    dagster_config: Path | None = Field(
+        None, description="A dagster.yaml to use in place of churn's own, such as docker/dagster.yaml with PostgreSQL."
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"'{value}' is no IANA time zone; write one such as Europe/Berlin") from None
+        return value
+
+    @field_validator("home", "raw", "dagster_config")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @field_validator("now")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+    @field_validator("publish_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_postgres_url(value.get_secret_value()):
+            raise ValueError(f"the address of PostgreSQL cannot be read; {HOW_TO_WRITE_ONE}")
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Self:
+        if self.trigger_needed > self.trigger_look_back:
+            raise ValueError(
+                f"CHURN_TRIGGER_NEEDED is {self.trigger_needed}, and CHURN_TRIGGER_LOOK_BACK only {self.trigger_look_back}"
+            )
+        return self
+
+    def clock(self) -> datetime:
+        """The current instant, aware."""
+        return self.now or datetime.now(UTC)
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def raw_dir(self) -> Path:
+        return self.raw or self.data / "raw"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.data / "published"
+
+    @property
+    def published_database(self) -> Path:
+        return self.published / "churn.duckdb"
+
+    @property
+    def rescored_database(self) -> Path:
+        return self.published / "rescored.duckdb"
+
+    @property
+    def monitoring_database(self) -> Path:
+        return self.published / "monitoring.duckdb"
+
+    @property
+    def outbox(self) -> Path:
+        return self.data / "outbox"
+
+    @property
+    def quality(self) -> Path:
+        """What Great Expectations found, as the Data Docs are made of it."""
+        return self.data / "quality"
+
+    @property
+    def models(self) -> Path:
+        return self.data / "models"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.data / "dagster"
+
+    @property
+    def dbt_target(self) -> Path:
+        return self.data / "dbt"
+
+    @property
+    def dbt_project(self) -> Path:
+        return REPOSITORY / "dbt_project"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.data / ".lock"
+
+    @property
+    def mlflow_home(self) -> Path:
+        return self.home / "mlflow"
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.mlflow_home / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.mlflow_home / "artifacts"
+
+    @cached_property
+    def tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_database}"
+
+
+def render_docs() -> str:
+    """The page docs/settings.md; a test compares the two. The default home is named, not printed: it differs by machine."""
+
+    def default(value: object) -> str:
+        if value is None:
+            return "not set"
+        return (
+            "the repository" if value == REPOSITORY else f"`{value:%H:%M}`" if isinstance(value, time) else f"`{value}`"
+        )
+
+    prefix = Settings.model_config["env_prefix"]
+    rows = (
+        f"| `{prefix}{name.upper()}` | {default(field.get_default(call_default_factory=True))} | {field.description} |\n"
+        for name, field in Settings.model_fields.items()
+    )
+    return _HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(render_docs())

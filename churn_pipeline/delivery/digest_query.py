@@ -1,0 +1,213 @@
+"""The digest of a Monday, read from the published database alone, so that it never meets a run that is writing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.delivery.call_list import CALLED, CUSTOMERS
+from churn_pipeline.delivery.digest import CustomerLine, Digest, ExpansionLine, Link, ModelHealth, OwnerList, TierCount
+
+TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+
+_LINES = f"""
+select customer_id, company_name, plan_tier, mrr, revenue_at_risk, churn_probability_90d, probability_change, risk_tier,
+       previous_risk_tier, reasons, play, csm_owner
+from ({CUSTOMERS})
+where is_called
+"""
+
+
+def digest_from(
+    con: duckdb.DuckDBPyConnection,
+    snapshot_date: date,
+    *,
+    top: int = 10,
+    per_owner: int = 15,
+    reasons: int = 2,
+    notes: Sequence[str] = (),
+    links: Sequence[Link] = (),
+) -> Digest:
+    """Reads what the digest says about a published Monday.
+
+    Args:
+        con: the published database, read only.
+        snapshot_date: which Monday; it is compared with the one a week before, where that is published.
+        top: customers to call first, customers that moved into CRITICAL, and (half of it) expansion candidates to name.
+        per_owner: customers in each owner's list.
+        reasons: sentences for each customer.
+        notes: what monitoring has to add.
+        links: where to look next.
+
+    Raises:
+        RefusedError: nothing is published for that Monday.
+    """
+    before = snapshot_date - WEEK
+    weeks = {
+        day
+        for (day,) in con.execute(
+            "select distinct snapshot_date from predictions where snapshot_date in (?, ?)", [snapshot_date, before]
+        ).fetchall()
+    }
+    if snapshot_date not in weeks:
+        raise RefusedError(f"{snapshot_date} is not published, so there is nothing to say about it")
+    compared_with = before if before in weeks else None
+    parameters = {"monday": snapshot_date, "reasons": reasons}
+    moved = "and risk_tier = 'CRITICAL' and previous_risk_tier <> 'CRITICAL'"
+    return Digest(
+        snapshot_date=snapshot_date,
+        compared_with=compared_with,
+        tiers=_tiers(con, snapshot_date, compared_with),
+        calls=_lines(con, "order by priority_rank limit $top", parameters | {"top": top}),
+        into_critical=_lines(con, f"{moved} order by priority_rank limit $top", parameters | {"top": top}),
+        **_moves(con, snapshot_date, compared_with),
+        **_growth(con, snapshot_date, (top + 1) // 2),
+        health=_health(con, snapshot_date),
+        owners=_owners(con, parameters | {"per_owner": per_owner}),
+        notes=tuple(notes),
+        links=tuple(links),
+    )
+
+
+def _lines(con: duckdb.DuckDBPyConnection, rest: str, parameters: dict[str, Any]) -> tuple[CustomerLine, ...]:
+    return tuple(_line(row) for row in con.execute(f"{_LINES} {rest}", parameters).fetchall())
+
+
+def _line(row: Sequence[Any]) -> CustomerLine:
+    values = list(row)
+    values[9] = tuple(values[9] or ())
+    return CustomerLine(*values)
+
+
+def _tiers(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) -> tuple[TierCount, ...]:
+    # Summed in one order, so that the same week reads the same to the last digit.
+    found = {
+        (day, tier): (customers, float(money))
+        for day, tier, customers, money in con.execute(
+            """
+            select snapshot_date, risk_tier, count(*), coalesce(sum(revenue_at_risk order by customer_id), 0)
+            from predictions where snapshot_date in (?, ?) group by all
+            """,
+            [monday, before],
+        ).fetchall()
+    }
+    rows = []
+    for tier in TIERS:
+        customers, money = found.get((monday, tier), (0, 0.0))
+        if before is None:
+            rows.append(TierCount(tier, customers, money, None, None))
+        else:
+            former, former_money = found.get((before, tier), (0, 0.0))
+            rows.append(TierCount(tier, customers, money, customers - former, money - former_money))
+    return tuple(rows)
+
+
+def _moves(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) -> dict[str, Any]:
+    """Who went into CRITICAL and out of it, and whether the model or the policy had a part in it."""
+    row = con.execute(
+        f"""
+        with earlier as (select * from predictions where snapshot_date = $before),
+        now as (select * from predictions where snapshot_date = $monday)
+        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL' and {CALLED.replace("snoozed_until", "now.snoozed_until").replace("is_holdout", "now.is_holdout")}),
+               count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.risk_tier <> 'CRITICAL'),
+               count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.customer_id is null),
+               coalesce(bool_or(now.model_changed), false),
+               coalesce(bool_or(now.policy_version <> earlier.policy_version), false)
+        from now full join earlier using (customer_id)
+        """,
+        {"monday": monday, "before": before},
+    ).fetchall()[0]
+    names = ("into_critical_count", "left_critical", "gone_critical", "model_changed", "policy_changed")
+    return dict(zip(names, row, strict=True))
+
+
+def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str, Any]:
+    def facts(row: Sequence[Any]) -> list[Any]:
+        return [*row[:-1], tuple(row[-1] or ())]
+
+    counts = con.execute(
+        f"""
+        select count(*), count(*) filter (where expansion_readiness = 'ready'),
+               coalesce(sum(expected_arr_uplift order by customer_id), 0)
+        from predictions where snapshot_date = ? and is_expansion_candidate and {CALLED}
+        """,
+        [monday],
+    ).fetchall()[0]
+    rows = con.execute(
+        f"""
+        select customer_id, company_name, plan_tier, target_tier, expansion_propensity, coalesce(expected_arr_uplift, 0),
+               predictions.csm_owner,
+               list_transform(
+                   list_filter(expansion_drivers, lambda driver: driver.contribution > 0)[:1], lambda driver: driver.sentence
+               )
+        from predictions left join customers using (customer_id)
+        where snapshot_date = ? and is_expansion_candidate and {CALLED}
+        order by expansion_rank limit ?
+        """,
+        [monday, top],
+    ).fetchall()
+    return {
+        "expansion": tuple(ExpansionLine(*facts(row)) for row in rows),
+        "expansion_candidates": counts[0],
+        "expansion_ready": counts[1],
+        "expansion_uplift": float(counts[2]),
+    }
+
+
+def _health(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[ModelHealth, ...]:
+    """The models that scored this Monday, with the figures they were promoted on, the 90-day model first."""
+    rows = con.execute(
+        """
+        with used as (
+            unpivot (
+                select any_value(churn_90d_model_version) as churn_90d, any_value(churn_30d_model_version) as churn_30d,
+                       any_value(expansion_model_version) as expansion_90d
+                from predictions where snapshot_date = ?
+            ) on churn_90d, churn_30d, expansion_90d into name target value version
+        )
+        select target, version, labels_closed_by,
+               (metrics ->> '$.model.auc.value')::double, (metrics ->> '$.model.ece.value')::double,
+               (metrics ->> '$.model.precision_top_200.value')::double
+        from used join promotions using (target, version)
+        -- A rollback names the same version again; its figures are those of its promotion.
+        where promoted
+        qualify row_number() over (partition by target order by metrics ->> '$.model.auc.value' is null, seq desc) = 1
+        order by target = 'churn_90d' desc, target
+        """,
+        [monday],
+    ).fetchall()
+    return tuple(ModelHealth(*row) for row in rows)
+
+
+def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> tuple[OwnerList, ...]:
+    """Every owner's list, the most money first, customers without an owner last; nothing where nobody has one."""
+    totals = con.execute(
+        """
+        select csm_owner, count(*), count(*) filter (where risk_tier in ('HIGH', 'CRITICAL')),
+               coalesce(sum(revenue_at_risk order by customer_id), 0)
+        from predictions where snapshot_date = ? group by 1 order by csm_owner is null, 4 desc, 1
+        """,
+        [parameters["monday"]],
+    ).fetchall()
+    if all(owner is None for owner, *_ in totals):
+        return ()
+    rows = con.execute(
+        f"""
+        {_LINES}
+        qualify row_number() over (partition by csm_owner order by priority_rank) <= $per_owner
+        order by priority_rank
+        """,
+        parameters,
+    ).fetchall()
+    calls: dict[str | None, list[CustomerLine]] = {}
+    for line in map(_line, rows):
+        calls.setdefault(line.csm_owner, []).append(line)
+    return tuple(
+        OwnerList(owner, customers, urgent, float(money), tuple(calls.get(owner, ())))
+        for owner, customers, urgent, money in totals
+    )

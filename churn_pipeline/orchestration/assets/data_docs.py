@@ -1,0 +1,33 @@
+"""The Data Docs: what was expected of the data, and what was found, as pages."""
+
+import dagster as dg
+
+from churn_pipeline.contract import TABLES
+from churn_pipeline.orchestration.home import Home, expected_errors
+from churn_pipeline.orchestration.keys import DATA_DOCS, LAST, ONE_RUN, landing_key
+from churn_pipeline.quality import site
+
+
+def data_docs(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that renders the site, when the checks of both edges are done."""
+
+    @dg.asset(
+        key=DATA_DOCS,
+        op_tags=LAST,
+        deps=[candidates, *(landing_key(name) for name in TABLES)],
+        group_name="delivery",
+        description="HOME/data/published/data_docs/index.html: Great Expectations' pages on the landed tables and on the candidates of "
+        "the last 13 Mondays, with samples of failing rows. Replaced as a whole.",
+        kinds={"html"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def data_docs_site(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        target = home.settings.published / "data_docs"
+        with expected_errors():
+            judgements = site.build(home.settings.quality, target)
+        return dg.MaterializeResult(
+            metadata={"judgements": judgements, "page": dg.MetadataValue.path(str(target / "index.html"))}
+        )
+
+    return data_docs_site

@@ -1,0 +1,153 @@
+"""The plan of what to build, and the dbt models up to the feature marts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
+
+from churn_pipeline.contract import TABLES
+from churn_pipeline.core.run_state import Note, assert_owner, claim
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.features.plan import code_version, write_plan
+from churn_pipeline.features.verdicts import create_tables
+from churn_pipeline.modeling import lifecycle
+from churn_pipeline.orchestration.assets.models import FORCE_TAG
+from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, root_run
+from churn_pipeline.orchestration.keys import (
+    DAYS_TO_BUILD,
+    HOLDOUT,
+    MONDAYS_TO_TEST,
+    ONE_RUN,
+    SNAPSHOTS_TO_BUILD,
+    landing_key,
+)
+from churn_pipeline.policy.holdout import write_holdout
+
+
+class Translator(DagsterDbtTranslator):
+    """dbt nodes as assets, grouped by the folder they lie in; seeds and staging models come after the plan.
+
+    A backfill of the asset graph starts a run with whatever has its parents at that moment. Without that edge it loaded the seeds while it
+    landed, and when landing was done first, it made what needs no seed in one run and what needs one in another, which goes on from no
+    plan of its own and is refused. With it, all that follows landing waits for the plan, and is one run with it.
+
+    Args:
+        groups: groups of nodes that do not go with their folder, by name.
+    """
+
+    def __init__(self, groups: Mapping[str, str] | None = None) -> None:
+        super().__init__(settings=DagsterDbtTranslatorSettings(enable_asset_checks=True))
+        self._groups = groups or {}
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        props = self.get_resource_props(manifest, unique_id)
+        first = props["resource_type"] == "seed" or (props["resource_type"], props["fqn"][1]) == ("model", "staging")
+        return spec.replace_attributes(deps=[*spec.deps, SNAPSHOTS_TO_BUILD]) if first else spec
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        if dbt_resource_props["resource_type"] == "seed":
+            return "policy_seeds"
+        if dbt_resource_props["name"] in self._groups:
+            return self._groups[dbt_resource_props["name"]]
+        return str(dbt_resource_props["fqn"][1])
+
+
+def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that decides what this run has to build."""
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[landing_key(name) for name in TABLES],
+                group_name="control",
+                description=description,
+                kinds={"duckdb"},
+                partitions_def=weekly,
+            )
+            for key, description in (
+                (SNAPSHOTS_TO_BUILD, "Snapshots whose features are missing or were built from other facts."),
+                (DAYS_TO_BUILD, "Days whose usage aggregate is missing or was built from other facts."),
+                (MONDAYS_TO_TEST, "Snapshots that this run's data tests look at."),
+                (HOLDOUT, "Whom to leave out of the call list, to measure what calls are worth (CHURN_HOLDOUT_SHARE)."),
+            )
+        ],
+        name="build_plan",
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def plan(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+        settings = home.settings
+        with expected_errors(), connect(settings) as con:
+            create_tables(con)
+            claim(con, "plan", root_run(context))
+            requested = partition_mondays(context)
+            live = [day for day in requested if home.scoring_mode(day) == "live"]
+            write_holdout(con, settings.holdout_share, live[0] if live else None)
+            found = write_plan(
+                con,
+                requested,
+                history_weeks=settings.history_weeks,
+                code=code_version(settings.dbt_project),
+                training=lifecycle.history_needed(con, settings, requested, forced=FORCE_TAG in context.run.tags),
+            )
+        if found.code_changed:
+            context.log.warning("The feature SQL changed since the marts were built: they are built from scratch.")
+        context.log.info(
+            f"{len(found.snapshots)} snapshots and {found.days} usage days to build, {found.kept} snapshots kept"
+        )
+        span = f"{found.snapshots[0]} to {found.snapshots[-1]}" if found.snapshots else "none"
+        yield dg.MaterializeResult(
+            asset_key=SNAPSHOTS_TO_BUILD,
+            metadata={
+                "snapshots": len(found.snapshots),
+                "kept": found.kept,
+                "range": span,
+                "code_changed": found.code_changed,
+            },
+        )
+        yield dg.MaterializeResult(asset_key=DAYS_TO_BUILD, metadata={"days": found.days})
+        yield dg.MaterializeResult(asset_key=MONDAYS_TO_TEST)
+        yield dg.MaterializeResult(asset_key=HOLDOUT, metadata={"share": settings.holdout_share})
+
+    return plan
+
+
+def dbt_stage(
+    name: str,
+    select: str,
+    manifest: Mapping[str, Any],
+    translator: Translator,
+    weekly: dg.PartitionsDefinition,
+    *,
+    goes_on_from: Note | None = None,
+) -> dg.AssetsDefinition:
+    """A part of the dbt project as assets, one a model. dbt runs in several parts because Python's work lies in between.
+
+    Args:
+        name: of the step.
+        select: dbt's selection.
+        manifest: the parsed project.
+        translator: makes assets of its nodes.
+        weekly: the partitions.
+        goes_on_from: the note that says on which Mondays the models work; it has to be this run's.
+    """
+
+    @dbt_assets(
+        name=name,
+        select=select,
+        manifest=manifest,
+        dagster_dbt_translator=translator,
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def stage(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        # Seeds are the same whatever is planned, so they can be loaded by themselves.
+        if goes_on_from is not None and any(key.path[0] != "seeds" for key in context.selected_asset_keys):
+            with expected_errors(), connect(home.settings) as con:
+                assert_owner(con, goes_on_from, root_run(context))
+        yield from home.dbt.build(context, translator)
+
+    return stage

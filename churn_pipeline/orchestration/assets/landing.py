@@ -1,0 +1,50 @@
+"""Raw files to typed tables, once a run, whichever Mondays the run is for."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from churn_pipeline.contract import TABLES, land, suppression
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.orchestration.home import Home, expected_errors
+from churn_pipeline.orchestration.keys import landing_key, raw_key
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            landing_key(name),
+            deps=[raw_key(name)],
+            group_name="landing",
+            description=f"{table.meaning} Typed, deduplicated, without what quarantine holds.",
+            kinds={"duckdb"},
+        )
+        for name, table in TABLES.items()
+    ],
+    name="landing",
+)
+def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+    """Lands what is new in the raw directory, in one transaction."""
+    settings = home.settings
+    with expected_errors(), connect(settings) as con:
+        report = land(
+            con,
+            settings.raw_dir,
+            now=settings.clock(),
+            timezone=settings.timezone,
+            run_id=context.run.run_id,
+            max_bad_share=settings.max_bad_share,
+            max_bad_rows=settings.max_bad_rows,
+            progress=context.log.info,
+            register=suppression.load(settings),
+        )
+    for notice in report.notices:
+        context.log.warning(notice)
+    for name, table in report.to_dict()["tables"].items():
+        yield dg.MaterializeResult(
+            asset_key=landing_key(name),
+            metadata={
+                "dagster/row_count": table.pop("rows_total"),
+                **{key: value for key, value in table.items() if value},
+            },
+        )

@@ -1,0 +1,152 @@
+"""Models: one asset a target, which trains whatever training Mondays the Mondays of a run depend on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from churn_pipeline.core.calendar import training_monday
+from churn_pipeline.core.errors import RefusedError, RegistryError, UnbuiltError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.delivery import announce
+from churn_pipeline.modeling import ledger, lifecycle, plots
+from churn_pipeline.modeling.fit import TrainingResult
+from churn_pipeline.modeling.ledger import LedgerRow
+from churn_pipeline.modeling.registry import shown
+from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, picture, table_metadata
+from churn_pipeline.orchestration.keys import ONE_RUN, model_key
+
+_PLOTS = {"calibration": plots.calibration, "precision and recall": plots.precision_recall}
+
+# Run tag: train although the training Monday already has a model.
+FORCE_TAG = "churn/train"
+TRAINED = "every_due_training_was_made"
+
+
+def model_assets(keys: Mapping[str, dg.AssetKey], weekly: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The model assets.
+
+    Args:
+        keys: asset keys of the dbt models, by name.
+        weekly: the partition.
+    """
+    return [_model_asset(target, keys[target.mart], weekly) for target in TARGETS.values()]
+
+
+def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    key = model_key(target.name)
+
+    @dg.asset(
+        key=key,
+        deps=[mart],
+        group_name="models",
+        description=f"The probability that a customer {target.question}. Trained on a fixed grid of Mondays, judged on weeks it "
+        "never saw, registered in MLflow, and used from then on if it passes its gate.",
+        kinds={"xgboost", "mlflow"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        check_specs=[
+            dg.AssetCheckSpec(
+                TRAINED,
+                asset=key,
+                description="Fails when a training that was due could not be made because MLflow is not there, or because the "
+                "marts do not hold all that it learns from, judged. This Monday is scored with the model in force, past ones that need it are "
+                "refused; the next run makes up for the training.",
+            )
+        ],
+    )
+    def model(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        settings = home.settings
+        forced = FORCE_TAG in context.run.tags
+        rows: list[tuple[Any, ...]] = []
+        seen: dict[str, Any] = {}
+        unmade: list[str] = []
+        with expected_errors(), connect(settings) as con:
+            ledger.create(con)
+            asked = partition_mondays(context)
+            for monday in _due(con, settings, target, asked, forced):
+                try:
+                    row, result = _train(context, con, settings, target, monday)
+                except (RegistryError, UnbuiltError) as error:
+                    if forced:
+                        raise
+                    # The list of this Monday does not depend on a new model.
+                    unmade.append(f"{target.name} could not be trained as of {monday}: {error}")
+                    context.log.warning(unmade[-1])
+                    if isinstance(error, RegistryError):
+                        # Neither can the others, and a server that is gone is not asked for each of them.
+                        break
+                    continue
+                rows.append((monday, row.version, row.promoted, row.reason))
+                if (told := announce.notifiable_monday(settings, context.run.tags)) is not None:
+                    said = announce.announce_training(
+                        settings, told, target.name, promoted=row.promoted, reason=row.reason, run_id=context.run.run_id
+                    )
+                    if said.state != "nothing":
+                        context.log.info(str(said))
+                seen = _figures(result) if result else seen
+            reigning = ledger.model_for(con, target.name, asked[-1])
+        yield dg.MaterializeResult(
+            metadata={
+                "in force": dg.MetadataValue.text(
+                    f"version {reigning.version}, from {reigning.effective_from}" if reigning else "none"
+                ),
+                "trained in this run": table_metadata(["training Monday", "version", "promoted", "reason"], rows),
+                "MLflow": dg.MetadataValue.text(shown(settings.tracking_uri)),
+                **seen,
+            }
+        )
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=TRAINED,
+            passed=not unmade,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(unmade) or None,
+        )
+
+    return model
+
+
+def _due(
+    con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, asked: Sequence[date], forced: bool
+) -> Iterator[date]:
+    """The training Mondays to train, one after the other: whether there is a next one can depend on the verdict on the last."""
+    if forced:
+        yield training_monday(asked[-1], settings.training_cadence_weeks)
+    last = None
+    for day in asked:
+        # What could not be made twice in a row is left for the next run.
+        while (monday := lifecycle.next_training(con, settings, target, day)) is not None and monday != last:
+            yield monday
+            last = monday
+
+
+def _train(
+    context: dg.AssetExecutionContext,
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    target: Target,
+    monday: date,
+) -> tuple[LedgerRow, TrainingResult | None]:
+    run_id, who = context.run.run_id, context.run.tags.get(FORCE_TAG, "schedule")
+    try:
+        trained = lifecycle.train(con, settings, target, monday, run_id=run_id, who=who, progress=context.log.info)
+    except RefusedError as refusal:
+        # No model is an answer, not a failure: scoring refuses the Mondays that need one, with this reason.
+        context.log.warning(f"{target.name} as of {monday}: {refusal}")
+        return lifecycle.note_refusal(con, settings, target, monday, str(refusal), run_id=run_id, who=who), None
+    return trained.row, trained.result
+
+
+def _figures(result: TrainingResult) -> dict[str, Any]:
+    return {
+        "figures": table_metadata(
+            ["figure", "value and 95 % interval"], [(name, str(found)) for name, found in result.metrics.items()]
+        ),
+        "notices": dg.MetadataValue.json(list(result.notices)),
+        **{name: picture(name, plot(result)) for name, plot in _PLOTS.items()},
+    }

@@ -1,0 +1,238 @@
+"""Monitoring: has what the models look at changed, what follows from it, and who is told.
+
+It reads what was scored and writes only tables of its own. A Monday is judged in a replay as it would have been; proposals and
+messages are for the Monday of today alone.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from churn_pipeline.core import calendar
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.delivery import announce
+from churn_pipeline.delivery.digest import Link
+from churn_pipeline.delivery.digest_query import digest_from
+from churn_pipeline.delivery.publish import publish_monitoring
+from churn_pipeline.modeling import ledger, lifecycle
+from churn_pipeline.modeling.reference_week import week_of
+from churn_pipeline.modeling.store import ModelStore
+from churn_pipeline.monitoring import store
+from churn_pipeline.monitoring.drift import DriftReport, assess, worst
+from churn_pipeline.monitoring.outcomes import quality_of
+from churn_pipeline.monitoring.plots import drift as drift_plot
+from churn_pipeline.monitoring.triggers import HealthAssessment, Training, judge, propose
+from churn_pipeline.orchestration.home import Home, expected_errors, picture, root_run, table_metadata
+from churn_pipeline.orchestration.keys import (
+    DIGEST,
+    DRIFT,
+    JUDGEMENT,
+    LAST,
+    MODEL_QUALITY,
+    ONE_RUN,
+    PUBLISHED,
+    SCORED_MONDAYS,
+)
+from churn_pipeline.scoring.store import scored_mondays
+
+NOT_DRIFTED = "no_model_has_drifted"
+
+
+def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that judges every scored Monday with the models that scored it."""
+
+    @dg.asset(
+        key=DRIFT,
+        deps=[SCORED_MONDAYS],
+        group_name="monitoring",
+        description="For each model: every feature and the prediction against its training weeks and against last week, and a verdict: "
+        "none, watch or act. Tables monitoring.drift and monitoring.drift_verdicts.",
+        kinds={"duckdb"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+        check_specs=[
+            dg.AssetCheckSpec(
+                NOT_DRIFTED,
+                asset=DRIFT,
+                description="Warns when drift says act for one of the models.",
+            )
+        ],
+    )
+    def drift(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        settings = home.settings
+        rows: list[tuple[Any, ...]] = []
+        newest: list[DriftReport] = []
+        with expected_errors(), connect(settings) as con:
+            models = ModelStore(settings)
+            for day in scored_mondays(con, root_run(context)):
+                found = _drift_of(con, settings, models, day, context.log.warning)
+                store.write_drift(con, day, found, context.run.run_id)
+                newest = [report for _, report in found]
+                for version, report in found:
+                    reason = report.reasons[0] if report.reasons else ""
+                    rows.append((day, report.target, version, report.verdict, f"{report.score:.3f}", reason))
+                level = worst([report.verdict for report in newest])
+                if level in ("watch", "act"):
+                    context.log.info(f"{day}: drift says {level}")
+        acting = [row for row in rows if row[3] == "act"]
+        yield dg.MaterializeResult(
+            metadata={
+                "verdicts": table_metadata(["Monday", "target", "version", "verdict", "score", "first reason"], rows),
+                **({"newest Monday": picture("drift", drift_plot(newest))} if newest else {}),
+            }
+        )
+        yield dg.AssetCheckResult(
+            asset_key=DRIFT,
+            check_name=NOT_DRIFTED,
+            passed=not acting,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(f"{row[0]} {row[1]}: {row[5]}" for row in acting) or None,
+        )
+
+    return drift
+
+
+def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that puts drift and truth into one judgement, and asks for an extra training when it is due."""
+
+    @dg.asset(
+        key=JUDGEMENT,
+        # Not of the publication, which says nothing when one of many Mondays is refused.
+        deps=[DRIFT, MODEL_QUALITY],
+        group_name="monitoring",
+        description="One judgement a Monday: drift, and models that were under their promise. On this Monday it may ask, in the ledger, "
+        "for one extra training on the next. Publishes HOME/data/published/monitoring.duckdb.",
+        kinds={"duckdb"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def judgement(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        settings = home.settings
+        rows = []
+        asked_for = None
+        with expected_errors(), connect(settings) as con:
+            for day in scored_mondays(con, root_run(context)):
+                found = judge(day, store.drift_verdicts(con, day), quality_of(con, day))
+                store.write_judgement(con, found, context.run.run_id)
+                rows.append((day, found.drift, "; ".join(f"{name}: {why}" for name, why in found.under.items())))
+                if home.scoring_mode(day) == "live":
+                    asked_for = _propose(con, home, found, context.run.run_id)
+            publish_monitoring(con, settings)
+        monday = announce.notifiable_monday(settings, context.run.tags)
+        if monday is not None and rows:
+            said = announce.announce_drift(settings, monday, found.drift, found.drift_reasons, context.run.run_id)
+            if said.state != "nothing":
+                context.log.info(str(said))
+        if asked_for:
+            context.log.info(asked_for)
+        return dg.MaterializeResult(
+            metadata={
+                "judgements": table_metadata(["Monday", "drift", "under the promise"], rows),
+                "extra training": dg.MetadataValue.text(asked_for or "not asked for"),
+                "database": dg.MetadataValue.path(settings.monitoring_database),
+            }
+        )
+
+    return judgement
+
+
+def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that tells people in Slack what this Monday came to."""
+
+    @dg.asset(
+        key=DIGEST,
+        # Not of the judgement: people get their list whatever becomes of monitoring. LAST lets it speak first.
+        deps=[PUBLISHED],
+        op_tags=LAST,
+        group_name="delivery",
+        description="The Monday digest in Slack, once a Monday, from what is published; nothing for a past Monday, a backfill or a run "
+        "tagged churn/quiet. What could not be sent waits in HOME/data/outbox; without Slack it lies there for the Block Kit Builder.",
+        kinds={"slack"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def slack_digest(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        settings = home.settings
+        monday = announce.notifiable_monday(settings, context.run.tags)
+        if monday is None:
+            return dg.MaterializeResult(metadata={"Slack": dg.MetadataValue.text("nothing is said about this run")})
+        with expected_errors():
+            with connect(settings) as con:
+                notes = _notes(con, monday)
+            with duckdb.connect(str(settings.published_database), read_only=True) as published:
+                digest = digest_from(
+                    published,
+                    monday,
+                    notes=notes,
+                    links=(*announce.run_links(settings, context.run.run_id), Link("list", "churn show")),
+                )
+        said = announce.announce_monday(settings, digest)
+        (context.log.warning if said.problems else context.log.info)(str(said))
+        return dg.MaterializeResult(metadata={"Slack": dg.MetadataValue.text(str(said))})
+
+    return slack_digest
+
+
+def _drift_of(
+    con: duckdb.DuckDBPyConnection, settings: Settings, models: ModelStore, day: date, warn: Any
+) -> list[tuple[str, DriftReport]]:
+    found = []
+    for row in lifecycle.models_for(con, settings, day).values():
+        model = models.load(row)
+        now = week_of(con, model, day)
+        if now is None:
+            continue
+        try:
+            reference = models.reference(row)
+        except InputError as error:
+            # The list is out; a lost reference is mended by the next training.
+            warn(f"drift of {row.target} is not judged: {error}")
+            continue
+        before = week_of(con, model, day - calendar.WEEK, explain=False)
+        found.append((str(row.version), assess(reference, now, before)))
+    return found
+
+
+def _propose(con: duckdb.DuckDBPyConnection, home: Home, found: HealthAssessment, run_id: str) -> str | None:
+    """Writes a proposal into the ledger, for every target; says what was done, or None."""
+    settings = home.settings
+    history = [row for target in TARGETS for row in ledger.history(con, target)]
+    proposal = propose(
+        store.judgements(con, found.monday, settings.trigger_look_back),
+        [Training(row.labels_closed_by, row.recorded_at) for row in history if row.is_training],
+        [row.recorded_at for row in history if row.is_proposal],
+        needed=settings.trigger_needed,
+        look_back=settings.trigger_look_back,
+    )
+    if proposal is None:
+        return None
+    if proposal.monday == calendar.training_monday(proposal.monday, settings.training_cadence_weeks):
+        return f"{proposal.reason}: the regular training of {proposal.monday} answers it"
+    lifecycle.note_proposal(con, settings, proposal.monday, proposal.kind, proposal.reason, run_id=run_id)
+    return f"an extra training as of {proposal.monday} is asked for: {proposal.reason}"
+
+
+def _notes(con: duckdb.DuckDBPyConnection, monday: date) -> list[str]:
+    """What monitoring has to add to the digest: nothing where all is as usual."""
+    notes = []
+    judged = store.judgements(con, monday, 1)
+    if not judged:
+        notes.append("Monitoring has not judged this Monday: see the run")
+    for found in judged:
+        if found.drift in ("watch", "act"):
+            notes.append(f"Drift: {found.drift}. {found.drift_reasons[0] if found.drift_reasons else ''}".strip())
+        notes += [f"{target} is under its promise: {why}" for target, why in sorted(found.under.items())]
+    notes += sorted(
+        {
+            f"An extra training as of {row.labels_closed_by} is asked for"
+            for row in ledger.history(con)
+            if row.is_proposal and row.labels_closed_by > monday
+        }
+    )
+    return notes

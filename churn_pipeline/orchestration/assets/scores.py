@@ -1,0 +1,221 @@
+"""Scoring: every active customer of every Monday of the run, with the model for that Monday."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+
+import dagster as dg
+import duckdb
+from pydantic import Field
+
+from churn_pipeline.core import run_ledger
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import ChurnError, InputError, RefusedError
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.features import verdicts
+from churn_pipeline.features.frames import scoring_frame
+from churn_pipeline.features.plan import code_version, unbuilt
+from churn_pipeline.modeling import lifecycle
+from churn_pipeline.modeling.ledger import LedgerRow
+from churn_pipeline.modeling.model import ScoringModel
+from churn_pipeline.modeling.store import ModelStore
+from churn_pipeline.orchestration.home import (
+    Home,
+    expected_errors,
+    failure_of,
+    partition_mondays,
+    root_run,
+    table_metadata,
+)
+from churn_pipeline.orchestration.keys import ONE_RUN, RESCORES, RESCORING, SCORED_MONDAYS, SCORES, model_key
+from churn_pipeline.policy.version import keep_seeds
+from churn_pipeline.scoring import store
+from churn_pipeline.scoring.score import ScoredMonday, score_monday
+
+
+def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that scores."""
+    deps = [*marts, *(model_key(name) for name in TARGETS)]
+
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec(
+                SCORES,
+                deps=deps,
+                group_name="scoring",
+                description="Calibrated probabilities and drivers, one row per active customer per Monday.",
+                kinds={"xgboost", "duckdb"},
+                partitions_def=weekly,
+            ),
+            dg.AssetSpec(
+                SCORED_MONDAYS,
+                deps=deps,
+                group_name="scoring",
+                description="The Mondays that this run scored, with model and policy versions.",
+                kinds={"duckdb"},
+                partitions_def=weekly,
+            ),
+        ],
+        name="score",
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def score(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+        models = ModelStore(home.settings)
+        rows, refused = [], []
+        with expected_errors(), connect(home.settings) as con:
+            store.begin_run(con, root_run(context))
+            version = keep_seeds(con, home.settings.dbt_project, home.now())
+            asked = partition_mondays(context)
+            unusable = _unusable(con, home, asked)
+            for day in asked:
+                try:
+                    if day in unusable:
+                        raise unusable[day]
+                    mode = home.scoring_mode(day)
+                    chosen = lifecycle.models_for(con, home.settings, day, replayed=mode == "as_of")
+                    scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, mode)
+                except ChurnError as error:
+                    context.log.warning(f"{day} is refused: {error}")
+                    refused.append(
+                        run_ledger.RunRow(
+                            context.run.run_id,
+                            day,
+                            home.scoring_mode(day),
+                            "refused",
+                            0,
+                            str(error),
+                            error.exit_code,
+                            home.now(),
+                        )
+                    )
+                    continue
+                store.write(con, scored, stamp)
+                for notice in scored.notices:
+                    context.log.warning(notice)
+                rows.append(
+                    (day, scored.scores.num_rows, f"{scored.adjusted_share:.2%}", stamp.churn_90d_model_version)
+                )
+                context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored")
+            run_ledger.record(con, refused)
+        for notice in models.notices:
+            context.log.warning(notice)
+        if not rows:
+            raise failure_of(refused)
+        yield dg.MaterializeResult(
+            asset_key=SCORES,
+            metadata={
+                "dagster/row_count": sum(row[1] for row in rows),
+                "Mondays": table_metadata(["Monday", "customers", "raised", "churn_90d version"], rows),
+            },
+        )
+        yield dg.MaterializeResult(
+            asset_key=SCORED_MONDAYS,
+            metadata={
+                "Mondays": len(rows),
+                "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
+                "policy version": version,
+                "models not read from MLflow": dg.MetadataValue.json(models.notices),
+            },
+        )
+
+    return score
+
+
+class Rescore(dg.Config):
+    """Which model scores the Mondays again."""
+
+    model: str = Field(
+        lifecycle.CHAMPION,
+        description="champion for today's models, a version for that version of every target, or TARGET=VERSION, separated by commas.",
+    )
+
+
+def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    """The asset that scores past Mondays with a model of somebody's choice, beside what is there."""
+
+    @dg.asset(
+        key=RESCORES,
+        deps=marts,
+        group_name=RESCORING,
+        description="The Mondays of a re-scoring run with a model other than the one in force: what would this model have said?",
+        kinds={"xgboost", "duckdb"},
+        partitions_def=weekly,
+        backfill_policy=ONE_RUN,
+    )
+    def rescore(
+        context: dg.AssetExecutionContext, config: Rescore, home: dg.ResourceParam[Home]
+    ) -> dg.MaterializeResult:
+        models = ModelStore(home.settings)
+        rows, refused = [], []
+        with expected_errors(), connect(home.settings) as con:
+            chosen = lifecycle.models_named(con, home.settings, config.model)
+            store.begin_run(con, root_run(context))
+            version = keep_seeds(con, home.settings.dbt_project, home.now())
+            asked = partition_mondays(context)
+            unusable = _unusable(con, home, asked)
+            for day in asked:
+                try:
+                    if day in unusable:
+                        raise unusable[day]
+                    scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, store.RESCORED)
+                except ChurnError as error:
+                    context.log.warning(f"{day} is refused: {error}")
+                    refused.append(run_ledger.Refusal(day, str(error), error.exit_code))
+                    continue
+                store.write(con, scored, stamp)
+                rows.append((day, scored.scores.num_rows, day < stamp.labels_closed_by))
+                context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored again")
+            store.refuse(con, refused)
+        for notice in models.notices:
+            context.log.warning(notice)
+        if not rows:
+            raise failure_of(refused)
+        return dg.MaterializeResult(
+            metadata={
+                "models": dg.MetadataValue.json({name: row.version for name, row in chosen.items()}),
+                "Mondays": table_metadata(["Monday", "customers", "the model had seen labels from after it"], rows),
+                "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
+            }
+        )
+
+    return rescore
+
+
+def _unusable(con: duckdb.DuckDBPyConnection, home: Home, asked: Sequence[date]) -> dict[date, ChurnError]:
+    """Why some Mondays cannot be scored by any model: they failed a check, or their features are not those of the landed data."""
+    found: dict[date, ChurnError] = {
+        day: RefusedError(f"the features of {day} are missing or out of date; run 'churn backfill' for it first")
+        for day in unbuilt(con, asked, code_version(home.settings.dbt_project))
+    }
+    failed = verdicts.stored_failures(con, "features", asked)
+    return found | {day: InputError(verdicts.reason(checks)) for day, checks in failed.items()}
+
+
+def _score(
+    con: duckdb.DuckDBPyConnection,
+    home: Home,
+    models: ModelStore,
+    chosen: Mapping[str, LedgerRow],
+    day: date,
+    policy_version: str,
+    run_id: str,
+    scoring_mode: str,
+) -> tuple[ScoredMonday, store.Stamp]:
+    loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
+    frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
+    before = scoring_frame(con, TARGETS["churn_90d"], day - WEEK)
+    scored = score_monday(day, loaded, frames, before)
+    versions = {name: str(row.version) for name, row in chosen.items()}
+    stamp = store.Stamp(
+        snapshot_date=day,
+        policy_version=policy_version,
+        scoring_mode=scoring_mode,
+        churn_30d_model_version=versions["churn_30d"],
+        churn_90d_model_version=versions["churn_90d"],
+        expansion_model_version=versions.get("expansion_90d"),
+        labels_closed_by=max(row.labels_closed_by for row in chosen.values()),
+        run_id=run_id,
+        scored_at=home.now(),
+    )
+    return scored, stamp

@@ -1,0 +1,131 @@
+"""The two edges judged by Great Expectations, and the weekly feeds."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import date
+
+import dagster as dg
+import duckdb
+
+from churn_pipeline.contract import TABLES
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.features.verdicts import MondayCheck
+from churn_pipeline.orchestration.home import Home, expected_errors, run_mondays, table_metadata
+from churn_pipeline.orchestration.keys import landing_key
+from churn_pipeline.quality import site
+from churn_pipeline.quality.candidates import judge_candidates
+from churn_pipeline.quality.feeds import find_changes, read_feeds
+from churn_pipeline.quality.gx import FailingRows
+from churn_pipeline.quality.landing import judge_landing
+from churn_pipeline.scoring.store import rescored
+
+
+def landing_quality_check() -> dg.AssetChecksDefinition:
+    """One check per landed table: the contract, the former landing and former weeks. It warns; row rules were enforced by landing."""
+
+    @dg.multi_asset_check(
+        name="landing_quality",
+        specs=[
+            dg.AssetCheckSpec(
+                "is_as_declared",
+                asset=landing_key(name),
+                description="Columns, rows, null shares, categories, ranges and keys, by expectations generated from the contract.",
+            )
+            for name in TABLES
+        ],
+    )
+    def landing_quality(
+        context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
+    ) -> Iterator[dg.AssetCheckResult]:
+        with expected_errors(), connect(home.settings) as con:
+            judged = judge_landing(
+                con, run_mondays(context, home.settings), timezone=home.settings.timezone, run_id=context.run.run_id
+            )
+        site.save(home.settings.quality, judged, now=home.now())
+        by_table = {one.table: one for one in judged}
+        for name in TABLES:
+            one = by_table.get(name)
+            failed = one.judgement.failed if one else []
+            yield dg.AssetCheckResult(
+                asset_key=landing_key(name),
+                check_name="is_as_declared",
+                passed=not failed,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=" ".join(f"{verdict.expected.sentence} {verdict.observed}" for verdict in failed)
+                or (None if one else "optional, and nothing was ever landed"),
+                metadata={
+                    "expectations": len(one.judgement.verdicts) if one else 0,
+                    "not met": table_metadata(
+                        ["expected", "found"], [(verdict.expected.sentence, verdict.observed) for verdict in failed]
+                    ),
+                    **_samples(one.failing if one else ()),
+                },
+            )
+
+    return landing_quality
+
+
+def feeds_check() -> dg.AssetChecksDefinition:
+    """Whether every feed came in as it usually does in the week before each Monday. It warns."""
+
+    @dg.asset_check(
+        asset=landing_key("usage_events"),
+        additional_deps=[landing_key(name) for name in TABLES if name != "usage_events"],
+        name="feeds_are_as_usual",
+        description="Names a feed that stopped, halved, doubled, lost an event type or a day, or is later than it ever was.",
+    )
+    def feeds_are_as_usual(context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
+        settings = home.settings
+        mondays = run_mondays(context, settings)
+        with expected_errors(), connect(settings) as con:
+            feeds = read_feeds(con, mondays, timezone=settings.timezone)
+        found = find_changes(feeds, mondays, freshness_days=settings.freshness_days)
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(finding.sentence for finding in found[:5]) or None,
+            metadata={
+                "findings": table_metadata(
+                    ["Monday", "source", "change", "what", "found", "usual"],
+                    [
+                        (one.snapshot_date, one.source, one.change, one.what, round(one.observed), round(one.usual))
+                        for one in found
+                    ],
+                ),
+                "rows of the week before": table_metadata(
+                    ["Monday", *(feed.source for feed in feeds)],
+                    [(day, *(feed.week(day, feed.days) for feed in feeds)) for day in mondays],
+                ),
+            },
+        )
+
+    return feeds_are_as_usual
+
+
+def candidate_results(
+    con: duckdb.DuckDBPyConnection, home: Home, mondays: Sequence[date]
+) -> tuple[list[MondayCheck], dict[str, dg.MarkdownMetadataValue]]:
+    """Judges the candidates for the blocking audit, and keeps the results for the Data Docs.
+
+    Returns:
+        One result per Monday and expectation, and samples of failing rows as metadata.
+    """
+    judged = judge_candidates(con, mondays)
+    # What another model than the one in force says of the past is not published, so it does not take the place of what was.
+    if not rescored(con):
+        # Pages about a list are not worth the list.
+        with suppress(OSError):
+            site.save(home.settings.quality, judged, now=home.now())
+    results = [check for one in judged for check in one.checks()]
+    return results, _samples([sample for one in judged for sample in one.failing()])
+
+
+def _samples(failing: Sequence[FailingRows]) -> dict[str, dg.MarkdownMetadataValue]:
+    """A table per broken expectation; those of several Mondays stand in one."""
+    tables: dict[str, list[FailingRows]] = {}
+    for sample in failing:
+        tables.setdefault(sample.rule, []).append(sample)
+    return {
+        f"failing rows: {rule}": table_metadata(list(samples[0].columns), [row for one in samples for row in one.rows])
+        for rule, samples in tables.items()
+    }

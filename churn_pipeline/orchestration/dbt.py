@@ -1,0 +1,181 @@
+"""dbt inside the run's own process.
+
+A dbt subprocess costs 2.6 s to start, needs the warehouse closed here, and outlives a run that is killed, still holding the
+warehouse. In process it dies with the run. The price is that its results have to be handed to Dagster by hand, so this module
+refuses to end quietly: a node that was selected and did not report is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from churn_pipeline.core.atomic import exclusive_lock
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.warehouse import connect
+
+if TYPE_CHECKING:
+    from dagster_dbt import DagsterDbtTranslator
+
+_SUCCESS = {"success", "pass", "warn"}
+_PARSED: dict[tuple[Path, float], tuple[Any, Mapping[str, Any]]] = {}
+
+
+class InProcessDbt:
+    """The dbt project of this package on one home's warehouse."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """The parsed project as plain values."""
+        return self._parsed[1]
+
+    @cached_property
+    def _parsed(self) -> tuple[Any, Mapping[str, Any]]:
+        """The parsed project, once a process and state of its files: parsing anew for each of a run's three parts would cost seconds,
+        and dbt does so whenever an environment variable of the profile changes."""
+        project = self._settings.dbt_project
+        key = (project, _newest_file(project))
+        if key not in _PARSED:
+            _PARSED.clear()
+            path = self._settings.dbt_target / "manifest.json"
+            # dbt rewrites its files in place, and whoever read meanwhile would get two halves.
+            with exclusive_lock(self._settings.dbt_target / "parse.lock"):
+                parsed = self._invoke(["parse"], manifest=None)
+                _PARSED[key] = (parsed, json.loads(path.read_text(encoding="utf-8")))
+        return _PARSED[key]
+
+    def build(
+        self, context: dg.AssetExecutionContext, translator: DagsterDbtTranslator
+    ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Builds and tests the selected models, in dependency order, and reports each to Dagster.
+
+        Raises:
+            dagster.Failure: a model or test failed, was skipped, or did not report; the description names it with dbt's message.
+        """
+        from dagster_dbt.asset_utils import get_asset_check_key_for_test
+
+        selected = [
+            props["name"]
+            for unique_id, props in self.manifest["nodes"].items()
+            if props["resource_type"] in ("model", "seed")
+            and translator.get_asset_spec(self.manifest, unique_id, None).key in context.selected_asset_keys
+        ]
+        results = self._invoke(
+            ["build", "--select", *selected, "--exclude-resource-types", "unit_test"], manifest=self._parsed[0]
+        )
+        missing_outputs = set(context.selected_asset_keys)
+        missing_checks = set(context.selected_asset_check_keys)
+        failures = []
+        rows = self._row_counts(result.node.unique_id for result in results.results if str(result.status) == "success")
+        for result in results.results:
+            unique_id = result.node.unique_id
+            props = self.manifest["nodes"][unique_id]
+            status = str(result.status)
+            if status not in _SUCCESS:
+                failures.append(f"{props['name']} ({status}): {result.message}")
+            if props["resource_type"] == "test":
+                check = get_asset_check_key_for_test(self.manifest, translator, unique_id, project=None)
+                if check is not None and check in missing_checks and status != "skipped":
+                    missing_checks.discard(check)
+                    yield dg.AssetCheckResult(
+                        asset_key=check.asset_key,
+                        check_name=check.name,
+                        passed=status == "pass",
+                        severity=dg.AssetCheckSeverity.WARN if status == "warn" else dg.AssetCheckSeverity.ERROR,
+                        metadata={"failures": result.failures or 0, "seconds": round(result.execution_time, 3)},
+                    )
+            elif status in _SUCCESS:
+                key = translator.get_asset_spec(self.manifest, unique_id, None).key
+                missing_outputs.discard(key)
+                yield dg.MaterializeResult(
+                    asset_key=key,
+                    metadata={
+                        "seconds": round(result.execution_time, 3),
+                        "relation": props["relation_name"] or "",
+                        **({"dagster/row_count": rows[unique_id]} if unique_id in rows else {}),
+                    },
+                )
+        if failures:
+            raise dg.Failure(description="dbt: " + "; ".join(failures))
+        if missing_outputs or missing_checks:
+            silent = [key.to_user_string() for key in missing_outputs] + [str(key) for key in missing_checks]
+            raise dg.Failure(description=f"dbt ended well and did not report {', '.join(sorted(silent))}")
+
+    def failure_relations(self, model: str) -> dict[str, str]:
+        """Relation that holds a test's failing rows, by test name, for the tests of one model that judge single Mondays."""
+        unique_id = f"model.churn.{model}"
+        return {
+            props["name"]: props["relation_name"]
+            for props in self.manifest["nodes"].values()
+            if props["resource_type"] == "test"
+            and props.get("attached_node") == unique_id
+            and props["config"].get("severity", "").lower() == "warn"
+        }
+
+    def _row_counts(self, unique_ids: Iterable[str]) -> dict[str, int]:
+        """Rows of the tables among these nodes; a view has none of its own, and counting it would compute it."""
+        counts = {}
+        with connect(self._settings) as con:
+            for unique_id in unique_ids:
+                props = self.manifest["nodes"][unique_id]
+                if props["config"].get("materialized") in ("table", "incremental", "seed"):
+                    relation = f'"{props["schema"]}"."{props["alias"]}"'
+                    counts[unique_id] = int(con.execute(f"select count(*) from {relation}").fetchall()[0][0])
+        return counts
+
+    def unit_tests(self) -> dict[str, str]:
+        """Runs dbt's unit tests on a warehouse that has been built; for each its message, empty where it passed."""
+        results = self._invoke(["test", "--select", "test_type:unit"], manifest=self._parsed[0])
+        return {
+            result.node.name: "" if str(result.status) == "pass" else str(result.message) for result in results.results
+        }
+
+    def _invoke(self, arguments: list[str], manifest: Any) -> Any:
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+        from dbt.cli.main import dbtRunner
+
+        settings = self._settings
+        settings.dbt_target.mkdir(parents=True, exist_ok=True)
+        flags = ["--no-use-colors", "--log-level", "none", "--log-path", str(settings.dbt_target / "logs")]
+        places = ["--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)]
+        with _environment(CHURN_WAREHOUSE=str(settings.warehouse), CHURN_THREADS=str(settings.threads)):
+            try:
+                outcome = dbtRunner(manifest=manifest).invoke(
+                    [*flags, *arguments, *places, "--target-path", str(settings.dbt_target)]
+                )
+            finally:
+                # The profile keeps the warehouse open from one model to the next, which saves an open and a checkpoint each; after the
+                # last one it has to be closed, or Python would meet dbt's handle.
+                DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+        if outcome.exception is not None:
+            raise dg.Failure(description=f"dbt {arguments[0]}: {outcome.exception}") from outcome.exception
+        return outcome.result
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _newest_file(folder: Path) -> float:
+    suffixes = (".sql", ".yml", ".csv")
+    return max(path.stat().st_mtime for path in folder.rglob("*") if path.suffix in suffixes)

@@ -1,0 +1,291 @@
+"""Runs the Monday job in this process, the same job that the schedule starts, and says in one object how it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from churn_pipeline.core import run_ledger
+from churn_pipeline.core.atomic import exclusive_lock, replace_bytes
+from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.warehouse import connect
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+# Dagster keeps its own state in the home too, tells nobody about it, and starts one run at a time. A run that never started is given
+# up after three minutes, or the queue would wait for it; for one that started and died see orchestration/liveness.py.
+_HEAD = "# Written by churn. Take this line out to keep changes of your own.\n"
+_DAGSTER_YAML = f"""\
+{_HEAD}telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 1
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 180
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        exit_code: 0 when every Monday asked for is published; 2 bad input, 3 refused, 1 anything else. Where Mondays were refused and
+            something else failed too, it is the code of that: somebody has to mend it.
+        reason: one sentence for each thing that went wrong; empty when nothing did.
+        mondays: what became of each Monday, as far as the run got; of a re-scoring only those that were refused.
+    """
+
+    run_id: str
+    exit_code: int
+    reason: str
+    mondays: tuple[run_ledger.RunRow, ...] = ()
+
+
+def prepare_home(settings: Settings) -> None:
+    """Creates the home's directories and Dagster's configuration in it, and takes in a home that was moved."""
+    from churn_pipeline.modeling.registry import follow_home
+
+    for folder in (settings.data, settings.mlflow_home, settings.dagster_home):
+        folder.mkdir(parents=True, exist_ok=True)
+    config = settings.dagster_home / "dagster.yaml"
+    if settings.dagster_config is not None:
+        content = _HEAD + _read_config(settings.dagster_config)
+    elif not config.exists() or config.read_text(encoding="utf-8").startswith(_HEAD):
+        content = _DAGSTER_YAML
+    else:
+        content = None
+    if content is not None:
+        # Dagster's other processes may be reading it, and would meet an empty one.
+        replace_bytes(config, content.encode())
+    if content == _DAGSTER_YAML:
+        _create_dagster_storage(settings.dagster_home)
+    if settings.mlflow_tracking_uri is None:
+        follow_home(settings.mlflow_database, settings.mlflow_artifacts)
+
+
+def _create_dagster_storage(dagster_home: Path) -> None:
+    """Dagster's programs create its SQLite files when they first look, and two that start together on a new home both do: it then has two
+    schema revisions, and no program opens it again."""
+    import dagster as dg
+
+    with exclusive_lock(dagster_home / "create.lock"):
+        if not (dagster_home / "history" / "runs.db").exists():
+            with dg.DagsterInstance.from_config(str(dagster_home)):
+                pass
+
+
+def _read_config(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"CHURN_DAGSTER_CONFIG: {path} cannot be read: {error}") from None
+
+
+def run_mondays(
+    settings: Settings,
+    first: date,
+    last: date | None = None,
+    progress: Callable[[str], None] | None = None,
+    *,
+    quiet: bool = False,
+    **overrides: Any,
+) -> Outcome:
+    """Runs the Monday job for one Monday, or for all from ``first`` to ``last`` as one run.
+
+    Args:
+        settings: the home.
+        first: a Monday.
+        last: the last Monday of a range; ``first`` unless given.
+        progress: called with a sentence as the run goes on.
+        quiet: tell nobody in Slack.
+        **overrides: resources for :func:`churn_pipeline.orchestration.definitions.build_defs`.
+    """
+    from churn_pipeline.delivery.announce import QUIET_TAG
+    from churn_pipeline.orchestration.definitions import JOB
+
+    tags = {QUIET_TAG: "true"} if quiet else {}
+    result = _execute(settings, JOB, first, last, tags, progress, overrides)
+    run_rows: list[run_ledger.RunRow] = []
+    if _got_the_lock(result):
+        with connect(settings) as con:
+            run_rows = run_ledger.of_run(con, result.run_id)
+    refused = [row for row in run_rows if row.status == "refused"]
+    return replace(_outcome(result, ["published"], refused), mondays=tuple(run_rows))
+
+
+def rescore_mondays(
+    settings: Settings,
+    first: date,
+    last: date,
+    model: str,
+    progress: Callable[[str], None] | None = None,
+) -> Outcome:
+    """Scores the Mondays from ``first`` to ``last`` again with a model of somebody's choice, into predictions_rescored.
+
+    Each is judged by itself. Those that were refused are in the outcome, and not in the ledger of runs.
+
+    Args:
+        settings: the home.
+        first: a Monday.
+        last: the last Monday.
+        model: as :func:`churn_pipeline.modeling.lifecycle.models_named` takes it.
+        progress: called with a sentence as the run goes on.
+    """
+    from churn_pipeline.core.run_state import is_own
+    from churn_pipeline.orchestration.definitions import RESCORING_JOB
+    from churn_pipeline.scoring import store
+
+    config = {"ops": {"scoring__rescores": {"config": {"model": model}}}}
+    result = _execute(settings, RESCORING_JOB, first, last, {}, progress, {}, config)
+    refused: list[run_ledger.RunRow] = []
+    if _got_the_lock(result):
+        with connect(settings) as con:
+            # A run that asked for a model that is not there has scored nothing.
+            if is_own(con, "scores", result.run_id):
+                now = settings.clock().astimezone(UTC).replace(tzinfo=None)
+                refused = [
+                    run_ledger.RunRow(
+                        result.run_id, row.snapshot_date, store.RESCORED, "refused", 0, row.reason, row.exit_code, now
+                    )
+                    for row in store.refusals(con, result.run_id)
+                ]
+    return replace(_outcome(result, ["published_rescored"]), mondays=tuple(refused))
+
+
+def train_monday(
+    settings: Settings, monday: date, who: str, progress: Callable[[str], None] | None = None
+) -> tuple[Outcome, list[dict[str, Any]]]:
+    """Trains every target as of the training Monday of ``monday``, whether or not it has a model already.
+
+    Args:
+        settings: the home.
+        monday: any Monday; its training Monday is the newest on the grid that is not after it.
+        who: on whose behalf, for the ledger.
+        progress: called with a sentence as the run goes on.
+
+    Returns:
+        How the run ended, and the ledger rows that it wrote.
+    """
+    from churn_pipeline.modeling import ledger
+    from churn_pipeline.orchestration.assets.models import FORCE_TAG
+    from churn_pipeline.orchestration.definitions import TRAINING_JOB
+
+    result = _execute(settings, TRAINING_JOB, monday, None, {FORCE_TAG: who}, progress, {})
+    with connect(settings) as con:
+        rows = [asdict(row) for row in ledger.history(con) if row.run_id == result.run_id]
+    return _outcome(result, []), rows
+
+
+def _execute(
+    settings: Settings,
+    job_name: str,
+    first: date,
+    last: date | None,
+    tags: dict[str, str],
+    progress: Callable[[str], None] | None,
+    overrides: dict[str, Any],
+    config: Mapping[str, Any] | None = None,
+) -> dg.ExecuteInProcessResult:
+    import dagster as dg
+
+    from churn_pipeline.delivery import announce
+    from churn_pipeline.orchestration.definitions import JOB, build_defs
+    from churn_pipeline.orchestration.failures import problems
+    from churn_pipeline.orchestration.liveness import close_dead_runs
+
+    prepare_home(settings)
+    where: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
+    if last is not None and last != first:
+        span = {"start": first.isoformat(), "end": last.isoformat()}
+        where = {"tags": tags | {f"dagster/asset_partition_range_{edge}": day for edge, day in span.items()}}
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        close_dead_runs(instance, settings)
+        job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(
+            job_name
+        )
+        result = job.execute_in_process(
+            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}, **(config or {})}, **where
+        )
+    monday = announce.notifiable_monday(settings, result.dagster_run.tags) if job_name == JOB else None
+    if monday is not None:
+        said = (
+            announce.announce_success(settings, monday)
+            if result.success
+            else announce.announce_failure(settings, monday, result.run_id, problems(result.all_events))
+        )
+        if progress is not None and said.state != "nothing":
+            progress(str(said))
+    return result
+
+
+def _got_the_lock(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a run has done anything. One that never got the home's lock has said nothing of any Monday, and asking the warehouse would
+    wait for the same holder again."""
+    return any(event.event_type_value == "STEP_START" for event in result.all_events)
+
+
+def _outcome(
+    result: dg.ExecuteInProcessResult, must_materialize: list[str], refused: Sequence[run_ledger.RunRow] = ()
+) -> Outcome:
+    """A run is good when it says so and what it is for was made: skipped steps leave a run green.
+
+    Refused Mondays are told first, then what else failed.
+    """
+    from churn_pipeline.delivery.announce import Problem
+    from churn_pipeline.orchestration.failures import problems
+
+    made = {
+        event.asset_key.to_user_string()
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
+    refusals = run_ledger.format_refusals(refused)
+    if result.success and not refused and made.issuperset(must_materialize):
+        return Outcome(result.run_id, 0, "")
+    # The step that fails for them says of the refusals what the ledger says.
+    found = [problem for problem in problems(result.all_events) if problem.what != refusals]
+    if not found and not refused:
+        found = [Problem(1, "run", "the run ended without publishing anything and without saying why")]
+    messages = dict.fromkeys([*([refusals] if refused else []), *(str(problem) for problem in found)])
+    exit_code = found[0].exit_code if found else max(row.exit_code for row in refused)
+    return Outcome(result.run_id, exit_code, "; ".join(messages))
+
+
+def _progress_logger(progress: Callable[[str], None] | None) -> dg.LoggerDefinition:
+    """Tells a person how the run goes, instead of every event of it: which step starts, and what the steps themselves say."""
+    import dagster as dg
+
+    class Relay(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if progress is None:
+                return
+            event = getattr(record, "dagster_event", None)
+            meta = getattr(record, "dagster_meta", {})
+            if event is not None:
+                if event.event_type_value == "STEP_START":
+                    progress(event.step_key.replace("__", " "))
+            # Dagster itself logs skipped steps as errors; what failed is said once, at the end.
+            elif logging.INFO <= record.levelno <= logging.WARNING:
+                progress(f"  {meta.get('orig_message', record.getMessage())}")
+
+    def create(_: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("churn_progress", logging.DEBUG)
+        logger.addHandler(Relay())
+        return logger
+
+    return dg.LoggerDefinition(create)

@@ -1,0 +1,59 @@
+"""How a run ended, read from Dagster's events: what failed, in words for a person, and which exit code that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from churn_pipeline.core.errors import ChurnError
+from churn_pipeline.delivery.announce import Problem
+from churn_pipeline.orchestration.home import EXIT_CODE
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+def problems(events: Iterable[dg.DagsterEvent]) -> list[Problem]:
+    """Everything that failed in a run, in the order in which it happened."""
+    found: list[Problem] = []
+    # Dagster says of a blocking check only that it failed; why stands in its evaluation.
+    reasons: dict[str | None, list[Problem]] = {}
+    for event in events:
+        if event.event_type_value == "ASSET_CHECK_EVALUATION":
+            check = event.asset_check_evaluation_data
+            if not check.passed and check.description:
+                code = check.metadata.get(EXIT_CODE)
+                problem = Problem(int(str(code.value)) if code is not None else 1, _step(event), check.description)
+                reasons.setdefault(event.step_key, []).append(problem)
+        elif event.is_step_failure:
+            data = event.step_failure_data
+            said = data.user_failure_data
+            if said is not None:
+                code = said.metadata.get(EXIT_CODE)
+                found.append(
+                    Problem(int(str(code.value)) if code is not None else 1, _step(event), said.description or "")
+                )
+            elif data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
+                found += reasons.get(event.step_key) or [Problem(1, _step(event), data.error.message.strip())]
+            elif data.error is not None:
+                found.append(Problem(1, _step(event), _root(data.error)))
+        # The job fails with the error of the step that failed; alone it speaks of what broke between steps, such as the lock.
+        elif not found and event.event_type_value == "PIPELINE_FAILURE":
+            # A run that was closed because its process is gone carries a message and no data.
+            failure = event.event_specific_data
+            error = getattr(failure, "error", None)
+            found.append(Problem(1, "run", _root(error) if error else event.message or "the run failed"))
+    return found
+
+
+def _step(event: dg.DagsterEvent) -> str:
+    return (event.step_key or "run").replace("__", " ")
+
+
+def _root(error: Any) -> str:
+    """What to tell a person: the first error of ours, which says what to do, else the one that the others come from."""
+    ours = {kind.__name__ for kind in (ChurnError, *ChurnError.__subclasses__())}
+    while error.cause is not None and error.cls_name not in ours:
+        error = error.cause
+    text = str(error.message).strip()
+    return text.partition(": ")[2] if error.cls_name in ours else text

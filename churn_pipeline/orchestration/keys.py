@@ -1,0 +1,146 @@
+"""What the assets share: the partition, the keys, the groups, and how Mondays are told apart in a run of many."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from churn_pipeline.contract import TABLES
+from churn_pipeline.core import run_ledger
+from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.home import partition_mondays
+
+# A backfill of many Mondays is one run: landing and the marts are built once for all of them, and DuckDB's one writer never
+# meets another.
+ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
+    """The one partition of the pipeline: Mondays. This Monday's exists from its first minute on, before anything of it is over,
+    because a snapshot is the state *before* that Monday."""
+    return dg.WeeklyPartitionsDefinition(
+        start_date=settings.first_monday.isoformat(), day_offset=1, end_offset=1, timezone=settings.timezone
+    )
+
+
+def accepted_mondays(context: dg.AssetExecutionContext, con: duckdb.DuckDBPyConnection) -> list[date]:
+    """The Mondays of this run without those that it refused, oldest first.
+
+    Of an asset that is materialized by itself the ledger knows no Monday, and none is left out.
+
+    Args:
+        context: of the asset.
+        con: the warehouse.
+    """
+    refused = {row.snapshot_date for row in run_ledger.refusals(con, context.run.run_id)}
+    return [day for day in partition_mondays(context) if day not in refused]
+
+
+def require_a_list(context: dg.AssetExecutionContext, asked: Sequence[date], published: Collection[date]) -> None:
+    """Fails what copies published Mondays when it is materialized by itself and has none. In a whole run ``published`` says so.
+
+    Args:
+        context: of the asset.
+        asked: :func:`not_refused`.
+        published: those of them that are published.
+
+    Raises:
+        RefusedError: none is, and nothing else in the run would say so.
+    """
+    selected = context.run.asset_selection
+    if asked and not published and selected is not None and PUBLISHED not in selected:
+        raise RefusedError(
+            f"there is no published list of {asked[0] if len(asked) == 1 else f'{asked[0]} to {asked[-1]}'}; "
+            "'churn run' or 'churn backfill' makes one"
+        )
+
+
+def monday_by_monday(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    done: Collection[date],
+    metadata: Mapping[str, Any],
+    rows: Mapping[date, int] | None = None,
+) -> Iterator[dg.MaterializeResult]:
+    """Materializes the Mondays that an asset has done and no other; the asset's output must not be required.
+
+    A result stands for every Monday of the run. Where one of them was not done, the others are reported one by one, and there is no
+    result. So are Mondays beyond those of the run.
+
+    Args:
+        context: of the asset.
+        key: the asset.
+        done: Mondays.
+        metadata: the same for each of them.
+        rows: customers of each.
+    """
+    asked = partition_mondays(context)
+    whole = all(day in done for day in asked)
+    for day in done:
+        if not whole or day not in asked:
+            context.log_event(
+                dg.AssetMaterialization(
+                    key, partition=day.isoformat(), metadata={**_row_count([day], rows), **metadata}
+                )
+            )
+    if whole:
+        yield dg.MaterializeResult(asset_key=key, metadata={**_row_count(asked, rows), **metadata})
+
+
+def _row_count(days: Collection[date], rows: Mapping[date, int] | None) -> dict[str, int]:
+    return {} if rows is None else {"dagster/row_count": sum(rows[day] for day in days)}
+
+
+def raw_key(table: str) -> dg.AssetKey:
+    return dg.AssetKey(["raw", table])
+
+
+def landing_key(table: str) -> dg.AssetKey:
+    return dg.AssetKey(["landing", table])
+
+
+RAW = [
+    dg.AssetSpec(
+        raw_key(name),
+        group_name="raw",
+        description=f"{table.meaning} As the source exports it; see docs/data-contract.md.",
+        kinds={"parquet"},
+    )
+    for name, table in TABLES.items()
+]
+
+SNAPSHOTS_TO_BUILD = dg.AssetKey(["control", "snapshots_to_build"])
+DAYS_TO_BUILD = dg.AssetKey(["control", "days_to_build"])
+MONDAYS_TO_TEST = dg.AssetKey(["control", "mondays_to_test"])
+HOLDOUT = dg.AssetKey(["control", "holdout"])
+SCORES = dg.AssetKey(["scoring", "scores"])
+SCORED_MONDAYS = dg.AssetKey(["scoring", "scored_mondays"])
+RESCORES = dg.AssetKey(["scoring", "rescores"])
+DRIFT = dg.AssetKey(["monitoring", "drift"])
+MODEL_QUALITY = dg.AssetKey(["monitoring", "model_quality"])
+JUDGEMENT = dg.AssetKey(["monitoring", "judgement"])
+DIGEST = dg.AssetKey("slack_digest")
+DATA_DOCS = dg.AssetKey("data_docs")
+WEEKLY_REPORT = dg.AssetKey("weekly_report")
+# The executor takes what is ready by priority: this is done when nothing else is left.
+LAST = {"dagster/priority": "-10"}
+# After publication and monitoring, and before people are told to look.
+BEFORE_LAST = {"dagster/priority": "-5"}
+
+PUBLISHED = dg.AssetKey("published")
+PUBLISHED_POSTGRES = dg.AssetKey("published_postgres")
+REPLAY_REPORT = dg.AssetKey("replay_report")
+RESCORED_COPY = dg.AssetKey("published_rescored")
+
+# Groups of what a Monday run does not make.
+RESCORING = "rescoring"
+REPLAY = "replay"
+
+
+def model_key(target: str) -> dg.AssetKey:
+    return dg.AssetKey(["models", target])

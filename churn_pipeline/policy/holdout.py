@@ -1,0 +1,46 @@
+"""The draw of the hold-out: who is left out of the call list, so that chance says what calls are worth."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import duckdb
+
+from churn_pipeline.core.calendar import WEEK
+
+# Of the draw. Not the seed of training, which may change without drawing the experiment anew.
+HOLDOUT_SEED = 7
+
+
+def starts_quarter(monday: date) -> bool:
+    """Whether it is the first Monday of its quarter: who is held out is drawn anew each quarter, which is as long as the window of the
+    90-day label, so only its first Monday's customers stay where they were drawn for nearly all of it."""
+    before = monday - WEEK
+    return (before.year, (before.month - 1) // 3) != (monday.year, (monday.month - 1) // 3)
+
+
+def write_holdout(con: duckdb.DuckDBPyConnection, share: float, monday: date | None, seed: int = HOLDOUT_SEED) -> None:
+    """Tells dbt whom to hold out, before it turns scores into candidates. A table and not a variable: see macros/features.
+
+    A change holds from its Monday on. Who was on the list of an earlier one is a fact, which no later setting may rewrite.
+
+    Args:
+        con: the warehouse.
+        share: of the customers at HIGH or above, 0 to 1; 0 holds out nobody.
+        monday: from which on, the Monday of today; None where a run is about the past, and then nothing changes.
+        seed: of the draw; another one holds out others.
+    """
+    con.execute("create schema if not exists control")
+    con.execute("create table if not exists control.holdout (effective_from date, share double, seed bigint)")
+    if monday is None:
+        return
+    held = con.execute(
+        "select share, seed from control.holdout where effective_from <= ? order by effective_from desc limit 1",
+        [monday],
+    ).fetchone()
+    if held == (share, seed) or (held is None and share == 0):
+        return
+    con.execute("begin")
+    con.execute("delete from control.holdout where effective_from = ?", [monday])
+    con.execute("insert into control.holdout values (?, ?, ?)", [monday, share, seed])
+    con.execute("commit")

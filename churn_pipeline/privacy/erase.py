@@ -1,0 +1,589 @@
+"""Forgetting a customer: the list first, then every place, the warehouse last; and what was touched.
+
+The order makes a kill harmless. From the first step on no landing takes the customer in again. The warehouse knows names, by which
+text elsewhere is searched, so it is the last to lose them, and what was done is noted in the very file that replaces it.
+Until then the same command does all of it again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from churn_pipeline.contract import TABLES, fingerprints, suppression
+from churn_pipeline.contract.digests import facts_sql
+from churn_pipeline.contract.files import discover, layout
+from churn_pipeline.contract.statements import customers_sql
+from churn_pipeline.contract.suppression import Register
+from churn_pipeline.core.errors import ChurnError, InputError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.sql import literal
+from churn_pipeline.core.warehouse import connect, has_table, home_lock
+from churn_pipeline.delivery.announce import outbox_of
+from churn_pipeline.features.plan import USAGE_DAYS
+from churn_pipeline.privacy import databases, files
+from churn_pipeline.privacy.matching import Traces, shared
+
+_ERASURES = """
+create schema if not exists ledger;
+create table if not exists ledger.erasures (
+    digest varchar, erased_at timestamp, who varchar, reason varchar, customers_at_once bigint, touched json
+)
+"""
+# Text that this project, Dagster, dbt and MLflow write.
+_TEXT = {
+    ".json",
+    ".jsonl",
+    ".md",
+    ".txt",
+    ".log",
+    ".out",
+    ".err",
+    ".yaml",
+    ".yml",
+    ".svg",
+    ".xml",
+    ".tsv",
+    ".unreadable",
+}
+# Never looked into: what models are made of (their files are known by checksums and hold no customer), dbt's own files, and the list.
+_LEFT = ("models", "dbt", "forgotten", "raw")
+
+type Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Something about the customers in one place.
+
+    Attributes:
+        place: a table or a file below the home.
+        what: rows, messages, pages, files or mentions.
+        count: how many.
+    """
+
+    place: str
+    what: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What an erasure did, or would do.
+
+    Attributes:
+        customers: how many were erased.
+        touched: every place, with how much there was.
+        raw_rows: rows that the raw files still hold, by table; they are not the pipeline's to change.
+        notes: what is left for a person to do.
+    """
+
+    customers: int
+    touched: tuple[Touched, ...]
+    raw_rows: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def preview(settings: Settings, customer_id: str) -> Erasure:
+    """What is known about a customer, and where. Nothing is changed, not even a lock.
+
+    Raises:
+        InputError: nothing is, and they are not on the list of the forgotten.
+    """
+    customer_id = _checked(customer_id)
+    traces = _traces(settings, [customer_id])
+    touched = _known(settings, traces)
+    notes = _notes(settings, traces)
+    if settings.publish_url is not None:
+        notes.append("PostgreSQL is asked when the customer is erased, and was not looked into")
+    return Erasure(1, tuple(touched), raw_rows(settings, [customer_id]), tuple(notes))
+
+
+def forget(
+    settings: Settings, customer_id: str, *, reason: str, who: str, say: Say | None = None, waiting: Say | None = None
+) -> Erasure:
+    """Erases a customer from the home and keeps them out of it; says what was touched.
+
+    Args:
+        settings: the home.
+        customer_id: as in the raw data.
+        reason: why, for the list; may not name the customer.
+        who: on whose behalf, for the ledger.
+        say: called with a sentence as each step begins.
+        waiting: called with a sentence when the home is in use.
+
+    Raises:
+        InputError: nothing is known about such a customer, or the reason names them.
+        LockedError: the home, or a file in it, is in use.
+        ChurnError: something was still found afterwards; the message says where.
+    """
+    customer_id = _checked(customer_id)
+    with home_lock(settings, "churn forget", waiting):
+        traces = _traces(settings, [customer_id])
+        _known(settings, traces)
+        if traces.in_page(reason):
+            raise InputError("--reason names the customer; the reason is kept, so it may name nobody")
+        return _erase(settings, traces, reason, who, say or (lambda _: None))
+
+
+def again(settings: Settings, *, who: str, say: Say | None = None, waiting: Say | None = None) -> Erasure:
+    """Erases everybody on the list who is back, as after a backup was restored, or whose erasure was interrupted."""
+    with home_lock(settings, "churn forget --again", waiting):
+        known = _whole_list(settings)
+        ids = _listed_ids(settings, known)
+        traces = _traces(settings, ids)
+        if not ids:
+            return Erasure(0, ())
+        return _erase(settings, traces, "", who, say or (lambda _: None))
+
+
+def listed(settings: Settings) -> list[dict[str, Any]]:
+    """Who is on the list, as hashes: when, why, and what was erased; ``erased_at`` is None where an erasure was interrupted."""
+    known = suppression.load(settings)
+    entries = {} if known is None else dict(known.entries)
+    done: dict[str, tuple[Any, ...]] = {}
+    if settings.warehouse.exists():
+        with databases.reading(settings.warehouse) as con:
+            entries = {entry.digest: entry for entry in suppression.remembered(con)} | entries
+            if has_table(con, "ledger", "erasures"):
+                rows = con.execute(
+                    "select digest, erased_at, who, touched from ledger.erasures order by erased_at"
+                ).fetchall()
+                done = {row[0]: row[1:] for row in rows}
+    found = []
+    for entry in sorted(entries.values(), key=lambda entry: (entry.forgotten_at, entry.digest)):
+        erased_at, who, touched = done.get(entry.digest, (None, None, "[]"))
+        found.append(
+            {
+                "digest": entry.digest,
+                "forgotten_at": entry.forgotten_at,
+                "reason": entry.reason,
+                "erased_at": erased_at,
+                "who": who,
+                "touched": json.loads(touched),
+            }
+        )
+    return found
+
+
+def raw_rows(settings: Settings, customer_ids: Collection[str]) -> dict[str, int]:
+    """Rows of customers in the raw files, by table; empty where there are no raw files."""
+    if not settings.raw_dir.is_dir() or not any(settings.raw_dir.iterdir()):
+        return {}
+    found = {}
+    with duckdb.connect() as con:
+        con.execute("set temp_directory = ''")
+        for name, parts in discover(settings.raw_dir).files.items():
+            groups: dict[Any, list[Any]] = {}
+            for part in parts:
+                groups.setdefault(layout(con, TABLES[name], part), []).append(part)
+            sql = f"select count(*) from ({customers_sql(TABLES[name], groups)}) where customer_id = any(?)"
+            if count := con.execute(sql, [list(customer_ids)]).fetchall()[0][0]:
+                found[name] = int(count)
+    return found
+
+
+def _known(settings: Settings, traces: Traces) -> list[Touched]:
+    """What there is about the one customer.
+
+    Raises:
+        InputError: nothing is, and they are not on the list of the forgotten.
+    """
+    touched = _look(settings, traces)
+    if not traces.telling and all(one.what != "rows" for one in touched):
+        # A word in a sentence is no customer.
+        touched = []
+    known = suppression.load(settings)
+    (customer_id,) = traces.customer_ids
+    if not touched and (known is None or known.digest(customer_id) not in known.entries):
+        raise InputError(
+            f"nothing in {settings.home} is about a customer {_shown(customer_id)}; ids are compared letter by letter, and "
+            "'churn customer ID' shows who is published"
+        )
+    return touched
+
+
+def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) -> Erasure:
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    say("the list of the forgotten")
+    _sweep(settings)
+    known = suppression.begin(settings)
+    with connect(settings) as con:
+        suppression.check(con, known)
+        known = suppression.add(settings, known, con, traces.customer_ids, reason, now)
+        con.execute("checkpoint")
+    notes = _notes(settings, traces)
+    touched = []
+    group = ""
+    for place, what, step in _steps(settings, traces, write=True):
+        if (now_in := "/".join(place.split("/")[:2])) != group:
+            say(group := now_in)
+        if count := step():
+            touched.append(Touched(place, what, count))
+    for path in _databases(settings):
+        place = _relative(settings, path)
+        say(place)
+        if databases.look(path, traces) or files.holds(path, traces):
+            touched += [Touched(f"{place}: {name}", "rows", n) for name, n in databases.rewrite(path, traces).items()]
+    say(_relative(settings, settings.warehouse))
+    touched += _erase_warehouse(settings, traces, known, who, now, touched)
+    _make_reports_again(settings)
+    # 'churn publish' takes no lock: beside this erasure it may have brought back what was still published.
+    if brought_back := _postgres(settings, traces):
+        touched.append(Touched("PostgreSQL", "rows brought back meanwhile", brought_back))
+    if left := _look(settings, traces):
+        places = ", ".join(f"{one.place} ({one.count:,} {one.what})" for one in left)
+        raise ChurnError(
+            f"still found after the erasure: {places}; something may have written meanwhile, so run the command again"
+        )
+    return Erasure(len(traces.customer_ids), tuple(touched), raw_rows(settings, traces.customer_ids), tuple(notes))
+
+
+def _look(settings: Settings, traces: Traces) -> list[Touched]:
+    """What there is, without changing anything."""
+    found = []
+    for place, what, step in _steps(settings, traces, write=False):
+        if count := step():
+            found.append(Touched(place, what, count))
+    for path in (*_databases(settings), settings.warehouse):
+        if path.exists():
+            place = _relative(settings, path)
+            found += [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
+    return found
+
+
+def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple[str, str, Callable[[], int]]]:
+    """Every place but DuckDB files, as place, what is counted there and how it is looked at or cleaned.
+
+    PostgreSQL comes first: when it cannot be reached nothing else has been touched. Judgements come before the pages made of them.
+    """
+    if write:
+        yield "PostgreSQL", "rows", lambda: _postgres(settings, traces)
+    if settings.outbox.is_dir():
+        for path in sorted(settings.outbox.glob("*.*")):
+            if path.suffix in (".json", ".unreadable") and not path.name.startswith("."):
+                yield _relative(settings, path), "messages", lambda path=path: _message(settings, path, traces, write)  # type: ignore[misc]
+    for path in sorted(settings.quality.glob("*.json")):
+        yield _relative(settings, path), "files", lambda path=path: files.json_file(path, traces, write)  # type: ignore[misc]
+    docs = settings.published / "data_docs"
+    if docs.is_dir():
+        yield _relative(settings, docs), "pages", lambda: _data_docs(settings, docs, traces, write)
+    for path in _files(settings):
+        place, what, handle = _relative(settings, path), "mentions", _handler(path)
+        if handle is not None:
+            what = {".parquet": "rows", ".csv": "rows", ".html": "pages", ".db": "values"}.get(path.suffix, "mentions")
+            yield place, what, lambda path=path, handle=handle: handle(path, traces, write)  # type: ignore[misc]
+
+
+def _handler(path: Path) -> Callable[[Path, Traces, bool], int] | None:
+    match path.suffix.lower():
+        case ".parquet":
+            return files.parquet
+        case ".csv":
+            return files.csv_rows
+        case ".html" | ".htm":
+            return files.page
+        case ".db" | ".sqlite":
+            return databases.sqlite
+        case suffix if suffix in _TEXT:
+            return files.other_text
+    return None
+
+
+def _files(settings: Settings) -> list[Path]:
+    """Files that may hold something, outside of the places with a handling of their own."""
+    own = (settings.outbox, settings.quality, settings.published / "data_docs", settings.raw_dir)
+    left = (*(settings.data / name for name in _LEFT), settings.mlflow_artifacts / "models", *own)
+    logs = settings.dbt_target / "logs"
+    return [
+        path
+        for root in (settings.data, settings.mlflow_home)
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and not path.is_symlink()
+        and (not any(path.is_relative_to(folder) for folder in left) or path.is_relative_to(logs))
+    ]
+
+
+def _databases(settings: Settings) -> list[Path]:
+    """Every DuckDB file of the home but the warehouse."""
+    return [path for path in sorted(settings.published.rglob("*.duckdb")) if not path.name.startswith(".")]
+
+
+def _message(settings: Settings, path: Path, traces: Traces, write: bool) -> int:
+    if not write:
+        return files.message(path, traces, write)[0] if path.exists() else 0
+    with outbox_of(settings).held():
+        # Sent and swept meanwhile.
+        return files.message(path, traces, write)[0] if path.exists() else 0
+
+
+def _data_docs(settings: Settings, docs: Path, traces: Traces, write: bool) -> int:
+    """Pages of Great Expectations that name a customer; all of them are made again from the judgements, which no longer do."""
+    named = sum(traces.in_text(page.read_text(encoding="utf-8")) for page in docs.rglob("*.html"))
+    if named and write:
+        from churn_pipeline.quality import site
+
+        site.build(settings.quality, docs)
+    return named
+
+
+def _make_reports_again(settings: Settings) -> None:
+    """Weekly reports, and their call lists, of published Mondays that have none: those that named a customer were removed, now or by an
+    erasure that was interrupted."""
+    from churn_pipeline.delivery.report.write import page_of, write_reports
+
+    if not (settings.published / "report").is_dir() or not settings.published_database.is_file():
+        return
+    with databases.reading(settings.published_database) as con:
+        days = [day for (day,) in con.execute("select distinct snapshot_date from predictions order by 1").fetchall()]
+    if missing := [day for day in days if not page_of(settings, day).is_file()]:
+        with connect(settings) as con:
+            write_reports(con, settings, missing)
+
+
+def _postgres(settings: Settings, traces: Traces) -> int:
+    """Rows taken out of PostgreSQL; none where nothing is published to one."""
+    if settings.publish_url is None:
+        return 0
+    # Here, so that a home that publishes to files only does not load the driver.
+    from churn_pipeline.delivery.postgres.forget import forget as forget_there
+
+    url = settings.publish_url.get_secret_value()
+    return sum(sum(forget_there(url, one).values()) for one in sorted(traces.customer_ids))
+
+
+def _erase_warehouse(
+    settings: Settings, traces: Traces, known: Register, who: str, now: datetime, touched: Sequence[Touched]
+) -> list[Touched]:
+    """The warehouse anew, with what was done in its ledger; nothing when there is nothing to do and it has been noted before."""
+    path, place = settings.warehouse, _relative(settings, settings.warehouse)
+    found = [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
+    digests = [known.digest(one) for one in sorted(traces.customer_ids)]
+    with databases.reading(path) as con:
+        noted = has_table(con, "ledger", "erasures") and len(
+            con.execute("select distinct digest from ledger.erasures where digest = any(?)", [digests]).fetchall()
+        ) == len(digests)
+    if noted and not found and not touched and not files.holds(path, traces):
+        return []
+    # A place never names anybody, a file called like a customer does.
+    lines = json.dumps(
+        [[traces.erase(one.place), one.what, one.count] for one in (*touched, *found)], ensure_ascii=False
+    )
+
+    def finish(con: duckdb.DuckDBPyConnection, old: str) -> None:
+        _keep_fingerprints(con, old, traces)
+        con.execute(_ERASURES)
+        for digest in digests:
+            reason = known.entries[digest].reason
+            con.execute(
+                "insert into ledger.erasures values (?, ?, ?, ?, ?, ?)", [digest, now, who, reason, len(digests), lines]
+            )
+
+    databases.rewrite(path, traces, finish)
+    return found
+
+
+def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces) -> None:
+    """Takes the customers' facts out of the day digests, and moves what was built from the old ones to the new ones.
+
+    What was current stays current and is neither built nor judged again: rows of other customers are left as they were known. The few
+    features that compare with peers are averages in which the customer was counted; built anew for another reason they come out without
+    them. What was stale stays stale.
+    """
+    if not has_table(con, "landing", "fact_digests"):
+        return
+    new = con.execute("select current_database()").fetchall()[0][0]
+    con.execute(
+        "create or replace temp table digests_gone (source varchar, fact_date date, fact_rows bigint, digest hugeint)"
+    )
+    for table in TABLES.values():
+        if not has_table(con, "landing", table.name):
+            continue
+        con.execute(
+            f"create or replace temp table rows_gone as select * from {old}.landing.{table.name} "
+            "where list_contains(getvariable('erased_ids'), customer_id)"
+        )
+        # A customer's first facts depend on their plan changes, which only the old file has.
+        con.execute(f"use {old}")
+        con.execute(
+            f"insert into temp.digests_gone select {literal(table.name)}, * from ({facts_sql(table, 'temp.rows_gone')})"
+        )
+        con.execute(f'use "{new}"')
+    con.execute("delete from landing.fact_digests")
+    con.execute(
+        f"""
+        insert into landing.fact_digests
+        select source, fact_date, sum(fact_rows)::bigint, sum(digest)::hugeint
+        from (
+            select source, fact_date, fact_rows, digest from {old}.landing.fact_digests
+            union all
+            select source, fact_date, -fact_rows, -digest from temp.digests_gone
+        )
+        group by source, fact_date
+        having sum(fact_rows) > 0
+        """
+    )
+    if not has_table(con, "control", "built"):
+        return
+    built = con.execute(f"select model, key_date, fingerprint from {old}.control.built").fetchall()
+    days = sorted({day for model, day, _ in built if model != USAGE_DAYS})
+    con.execute(f"use {old}")
+    before, usage_before = fingerprints(con, days), _usage(con)
+    con.execute(f'use "{new}"')
+    after, usage_after = fingerprints(con, days), _usage(con)
+    moved = []
+    for model, day, fingerprint in built:
+        if model == USAGE_DAYS:
+            was = usage_before.get(day)
+            if was is not None and fingerprint.startswith(was):
+                then = usage_after.get(day)
+                # Empty is how a day that vanished is noted.
+                fingerprint = then + fingerprint.removeprefix(was) if then is not None else ""
+        else:
+            code, _, value = fingerprint.rpartition(":")
+            if value == before[day]:
+                fingerprint = f"{code}:{after[day]}"
+        moved.append((model, day, fingerprint))
+    con.execute("delete from control.built")
+    if moved:
+        con.execute(
+            "insert into control.built select unnest(?::varchar[]), unnest(?::date[]), unnest(?::varchar[])",
+            [list(values) for values in zip(*moved, strict=True)],
+        )
+    con.execute("drop table temp.digests_gone")
+    con.execute("drop table temp.rows_gone")
+
+
+def _usage(con: duckdb.DuckDBPyConnection) -> dict[Any, str]:
+    """The beginning of the fingerprint of each usage day, as features.plan writes it."""
+    return dict(
+        con.execute(
+            "select fact_date, digest::varchar || ':' || fact_rows || ':' from landing.fact_digests where source = 'usage_events'"
+        ).fetchall()
+    )
+
+
+def _traces(settings: Settings, customer_ids: Collection[str]) -> Traces:
+    own: set[str] = set()
+    others: set[str] = set()
+    for path in (settings.warehouse, *_databases(settings)):
+        if path.exists():
+            theirs, everybody = databases.names(path, customer_ids)
+            own |= theirs
+            others |= everybody
+    return Traces(customer_ids, own - shared(own, others))
+
+
+def _whole_list(settings: Settings) -> Register:
+    known = suppression.load(settings)
+    with connect(settings) as con:
+        suppression.check(con, known)
+        return suppression.add(
+            settings, suppression.begin(settings), con, (), "", datetime.now(UTC).replace(tzinfo=None)
+        )
+
+
+def _listed_ids(settings: Settings, known: Register) -> list[str]:
+    """The ids of everybody on the list who is in a table of the home."""
+    found: set[str] = set()
+    digests = list(known.entries)
+    hashed = known.digest_sql("customer_id")
+    for path in (settings.warehouse, *_databases(settings)):
+        for _, table in list(databases.customers(path)):
+            with databases.reading(path) as con:
+                found |= _on_list(con, table, hashed, digests)
+    with duckdb.connect() as con:
+        for path in sorted(settings.published.rglob("*.parquet")):
+            source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+            if any(name == "customer_id" for name, *_ in con.execute(f"describe select * from {source}").fetchall()):
+                found |= _on_list(con, source, hashed, digests)
+    return sorted(found)
+
+
+def _on_list(con: duckdb.DuckDBPyConnection, relation: str, hashed: str, digests: list[str]) -> set[str]:
+    rows = con.execute(
+        f"select customer_id from (select distinct customer_id from {relation} where customer_id is not null) where {hashed} = any(?)",
+        [digests],
+    ).fetchall()
+    return {customer_id for (customer_id,) in rows}
+
+
+def _notes(settings: Settings, traces: Traces) -> list[str]:
+    """What a person has to do besides, told before anything is gone."""
+    notes = []
+    sent = set()
+    for path in sorted(settings.outbox.glob("*.json")) if settings.outbox.is_dir() else ():
+        count, message = files.message(path, traces, False)
+        if count and message.get("state") in ("sent", "sending"):
+            sent.add(
+                (
+                    message.get("snapshot_date"),
+                    message.get("channel") or "the webhook's channel",
+                    message.get("ts") or "?",
+                )
+            )
+    notes += [
+        f"Slack has the message of {day} in {channel} (ts {ts}): delete it there"
+        for day, channel, ts in sorted(sent, key=str)
+    ]
+    for path in _files(settings):
+        if (
+            path.suffix in (".html", ".htm")
+            and not path.is_relative_to(settings.published / "report")
+            and files.page(path, traces, False)
+        ):
+            notes.append(f"{_relative(settings, path)} names the customer and is removed; {_how_back(path)}")
+    if not traces.telling:
+        notes.append(
+            "the id is too short to be told from other words and numbers in Dagster's own records, which were not searched"
+        )
+    return notes
+
+
+def _how_back(path: Path) -> str:
+    days = re.findall(r"\d{4}-\d\d-\d\d", str(path.relative_to(path.parents[1])))
+    if path.name.startswith("replay_") and len(days) == 2:
+        return f"'churn replay-report --from {days[0]} --to {days[1]}' makes it again without them"
+    return (
+        f"'churn run --week {days[-1]}' makes it again without them"
+        if days
+        else "the next run makes it again without them"
+    )
+
+
+def _sweep(settings: Settings) -> None:
+    """Removes what killed processes left half-written. The home's lock is held, so no living one owns any of it."""
+    for folder in (settings.data, settings.published, settings.quality, suppression.folder(settings)):
+        pattern = ".*.tmp*"
+        found = folder.rglob(pattern) if folder == settings.published else folder.glob(pattern)
+        for leftover in list(found):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    # Where DuckDB spills what memory does not hold.
+    for spilled in (settings.warehouse.with_name(settings.warehouse.name + ".tmp"),):
+        shutil.rmtree(spilled, ignore_errors=True)
+
+
+def _checked(customer_id: str) -> str:
+    # Landing cuts off surrounding blanks too.
+    trimmed = customer_id.strip(" ")
+    if not trimmed:
+        raise InputError("the customer_id is empty")
+    return trimmed
+
+
+def _shown(customer_id: str) -> str:
+    """An id on a terminal: nothing in it moves the cursor or begins a line."""
+    return repr(customer_id if len(customer_id) <= 80 else customer_id[:80] + "…")
+
+
+def _relative(settings: Settings, path: Path) -> str:
+    return path.relative_to(settings.home).as_posix()

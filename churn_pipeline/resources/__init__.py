@@ -1,1 +1,0 @@
-"""What assets are handed: the home with its lock, and dbt. No domain logic belongs here."""

@@ -1,0 +1,71 @@
+"""Whom the call list names, and whom it leaves out."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.cli import output
+from churn_pipeline.core.settings import Settings
+
+MONDAY = date(2026, 3, 16)
+COLUMNS = """
+    snapshot_date date, customer_id varchar, priority_rank bigint, is_holdout boolean, snoozed_until date, plan_tier varchar,
+    csm_owner varchar, risk_tier varchar, previous_risk_tier varchar, churn_probability_30d double, churn_probability_90d double,
+    probability_change double, mrr double, revenue_at_risk double, play varchar, recommended_action varchar,
+    is_early_stage boolean, history_weeks bigint, is_flagged boolean, is_expansion_candidate boolean, scoring_mode varchar,
+    policy_version varchar, churn_30d_model_version varchar, churn_90d_model_version varchar, expansion_model_version varchar,
+    churn_drivers struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Five customers, in the order of their names; the second is snoozed, the third held out, the fifth from before there was either."""
+    settings = Settings(home=tmp_path)
+    settings.published.mkdir(parents=True)
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute(f"create table predictions ({COLUMNS})")
+        con.execute("create table customers (customer_id varchar, company_name varchar)")
+        for rank, (customer, held_out, until) in enumerate(
+            [
+                ("a", False, None),
+                ("b", False, date(2026, 3, 17)),
+                ("c", True, None),
+                ("d", False, None),
+                ("e", None, None),
+            ],
+            start=1,
+        ):
+            con.execute(
+                """
+                insert into predictions by name
+                select ? as snapshot_date, ? as customer_id, ? as priority_rank, ?::boolean as is_holdout, ?::date as snoozed_until,
+                       'CRITICAL' as risk_tier, 0.8 as churn_probability_90d, 'Ana' as csm_owner, 'Retention Priority' as play,
+                       100 as revenue_at_risk
+                """,
+                [MONDAY, customer, rank, held_out, until],
+            )
+    return settings
+
+
+@pytest.mark.parametrize("owner", [None, "Ana"])
+def test_the_snoozed_and_the_held_out_are_not_called_and_the_others_keep_their_rank(
+    settings: Settings, owner: str | None
+) -> None:
+    found = output.call_list(settings, MONDAY, 3, owner)
+    assert [(call["customer_id"], call["priority_rank"]) for call in found["calls"]] == [("a", 1), ("d", 4), ("e", 5)]
+    assert (found["customers"], found["snoozed"], found["held_out"]) == (5, 1, 1)
+
+
+def test_the_list_says_how_many_it_leaves_out(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    found = output.call_list(settings, MONDAY, 3)
+    for call in found["calls"]:
+        call["reasons"] = []
+    output.print_call_list(found)
+    assert "Not in the list: 1 snoozed, 1 held out" in capsys.readouterr().out
+    output.print_call_list(found | {"snoozed": 0, "held_out": 0})
+    assert "Not in the list" not in capsys.readouterr().out

@@ -1,0 +1,150 @@
+"""The digest of a published Monday, from a real database with the published schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.delivery.digest_query import digest_from
+from churn_pipeline.delivery.slack.blocks import digest_message
+from tests.unit.delivery.slack.conftest import MONDAY
+
+DRIVER = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as con:
+        con.execute(
+            f"""
+            create table predictions (
+                snapshot_date date, customer_id varchar, plan_tier varchar, mrr double, csm_owner varchar,
+                churn_probability_90d double, risk_tier varchar, previous_risk_tier varchar, probability_change double,
+                revenue_at_risk double, priority_rank bigint, churn_drivers {DRIVER}, expansion_propensity double,
+                expansion_readiness varchar, expansion_drivers {DRIVER}, target_tier varchar, expected_arr_uplift double,
+                is_expansion_candidate boolean, expansion_rank bigint, play varchar, model_changed boolean, policy_version varchar,
+                churn_30d_model_version varchar, churn_90d_model_version varchar, expansion_model_version varchar, snoozed_until date,
+                is_holdout boolean
+            );
+            create table customers (customer_id varchar, company_name varchar, csm_owner varchar);
+            create table promotions (seq bigint, target varchar, version varchar, promoted boolean, labels_closed_by date, metrics json);
+            insert into customers values ('A', 'Alpha & Co', 'Zoe'), ('B', null, 'Yan'), ('C', 'Gamma', null);
+            insert into promotions values
+                (1, 'churn_90d', '1', true, '2026-10-26',
+                 '{{"model": {{"auc": {{"value": 0.8}}, "ece": {{"value": 0.01}}, "precision_top_200": {{"value": 0.5}}}}}}'),
+                (2, 'churn_90d', '2', true, '2026-11-02', '{{}}'),
+                (3, 'churn_90d', '1', true, '2026-10-26', '{{"rollback": true}}');
+            """
+        )
+        why = (
+            "[{'feature': 'f', 'label': 'l', 'value': 'v', 'contribution': -9.0, 'sentence': 'lowers'}, "
+            "{'feature': 'f', 'label': 'l', 'value': 'v', 'contribution': 1.0, 'sentence': 'raises'}]"
+        )
+        # customer, owner, p, tier, previous, change, at risk, rank, propensity, uplift, candidate
+        weeks = {
+            MONDAY - WEEK: [
+                ("A", "Zoe", 0.6, "HIGH", None, None, 600.0, 1, 0.1, 10.0, False),
+                ("B", "Yan", 0.9, "CRITICAL", None, None, 90.0, 2, 0.4, 40.0, True),
+                ("D", "Yan", 0.9, "CRITICAL", None, None, 50.0, 3, 0.1, 1.0, False),
+            ],
+            MONDAY: [
+                ("A", "Zoe", 0.8, "CRITICAL", "HIGH", 0.2, 800.0, 1, 0.1, 10.0, False),
+                ("B", "Yan", 0.3, "MEDIUM", "CRITICAL", -0.6, 30.0, 2, 0.4, 40.0, True),
+                ("C", None, 0.1, "LOW", None, None, None, 3, None, None, False),
+            ],
+        }
+        for day, rows in weeks.items():
+            for customer, owner, p, tier, previous, change, at_risk, rank, propensity, uplift, candidate in rows:
+                con.execute(
+                    f"""insert into predictions values (?, ?, 'growth', 1, ?, ?, ?, ?, ?, ?, ?, {why}, ?, 'ready', {why},
+                    'enterprise', ?, ?, 1, 'Stable Base', false, ?, null, '1', null, null, false)""",
+                    [
+                        day,
+                        customer,
+                        owner,
+                        p,
+                        tier,
+                        previous,
+                        change,
+                        at_risk,
+                        rank,
+                        propensity,
+                        uplift,
+                        candidate,
+                        str(day)[:7],
+                    ],
+                )
+        yield con
+
+
+def test_tiers_are_compared_with_the_monday_before(con: duckdb.DuckDBPyConnection) -> None:
+    digest = digest_from(con, MONDAY)
+    assert digest.compared_with == MONDAY - WEEK
+    rows = {
+        row.risk_tier: (row.customers, row.revenue_at_risk, row.customers_change, row.revenue_change)
+        for row in digest.tiers
+    }
+    assert rows == {
+        "CRITICAL": (1, 800, -1, 660),
+        "HIGH": (0, 0, -1, -600),
+        "MEDIUM": (1, 30, 1, 30),
+        "LOW": (1, 0, 1, 0),
+    }
+    assert (digest.into_critical_count, digest.left_critical, digest.gone_critical) == (1, 1, 1)
+    assert [line.company_name for line in digest.into_critical] == ["Alpha & Co"]
+    assert digest.expansion_candidates == digest.expansion_ready == 1 and digest.expansion_uplift == 40
+    assert [line.customer_id for line in digest.expansion] == ["B"]
+
+
+def test_the_first_monday_is_compared_with_nothing(con: duckdb.DuckDBPyConnection) -> None:
+    digest = digest_from(con, MONDAY - WEEK)
+    assert digest.compared_with is None and digest.into_critical == ()
+    assert all(row.customers_change is None and row.revenue_change is None for row in digest.tiers)
+
+
+def test_only_what_raises_the_risk_is_a_reason(con: duckdb.DuckDBPyConnection) -> None:
+    assert {line.reasons for line in digest_from(con, MONDAY).calls} == {("raises",)}
+
+
+def test_owners_come_with_the_most_money_first_and_customers_without_one_last(con: duckdb.DuckDBPyConnection) -> None:
+    owners = digest_from(con, MONDAY).owners
+    assert [(row.owner, row.customers, row.urgent, row.revenue_at_risk) for row in owners] == [
+        ("Zoe", 1, 1, 800),
+        ("Yan", 1, 0, 30),
+        (None, 1, 0, 0),
+    ]
+    assert [line.customer_id for row in owners for line in row.calls] == ["A", "B", "C"]
+    con.execute("update predictions set csm_owner = null")
+    assert digest_from(con, MONDAY).owners == ()
+
+
+def test_the_figures_of_a_model_are_those_of_its_promotion_even_after_a_rollback(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    (health,) = digest_from(con, MONDAY).health
+    assert (health.target, health.version, health.auc, health.ece, health.precision_top_200) == (
+        "churn_90d",
+        "1",
+        0.8,
+        0.01,
+        0.5,
+    )
+
+
+def test_a_changed_policy_or_model_is_noticed(con: duckdb.DuckDBPyConnection) -> None:
+    assert not digest_from(con, MONDAY).policy_changed and not digest_from(con, MONDAY).model_changed
+    con.execute("update predictions set policy_version = 'new', model_changed = true where snapshot_date = ?", [MONDAY])
+    assert digest_from(con, MONDAY).policy_changed and digest_from(con, MONDAY).model_changed
+
+
+def test_the_same_week_gives_the_same_message_to_the_letter(con: duckdb.DuckDBPyConnection) -> None:
+    assert digest_message(digest_from(con, MONDAY), True) == digest_message(digest_from(con, MONDAY), True)
+
+
+def test_a_monday_that_is_not_published_is_refused(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(RefusedError, match="2026-11-23 is not published"):
+        digest_from(con, MONDAY + WEEK)

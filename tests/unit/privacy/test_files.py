@@ -1,0 +1,85 @@
+"""Files that are no database, without a customer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.privacy import files
+from churn_pipeline.privacy.matching import Traces
+
+HOSTILE = "a'\"b,\n%../c"
+
+
+def test_a_call_list_loses_the_customers_line_and_keeps_every_other_byte(tmp_path: Path) -> None:
+    path = tmp_path / "ada.csv"
+    text = io.StringIO()
+    writer = csv.writer(text)
+    rows = [["1", "C2", 'says "hello"\r\nand more'], ["2", HOSTILE, "secret"], ["3", "C3", "\x85 odd \u2028 breaks"]]
+    writer.writerows([["rank", "customer_id", "why"], *rows])
+    path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
+    expected = io.StringIO()
+    csv.writer(expected).writerows([["rank", "customer_id", "why"], rows[0], rows[2]])
+    assert files.csv_rows(path, Traces([HOSTILE]), False) == 1
+    assert files.csv_rows(path, Traces([HOSTILE]), True) == 1
+    assert path.read_bytes() == b"\xef\xbb\xbf" + expected.getvalue().encode()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ada.csv"]
+
+
+def test_an_id_that_was_guarded_against_spreadsheets_is_the_customers_too(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("customer_id,why\n'=1+1,x\nC2,y\n")
+    assert files.csv_rows(path, Traces(["=1+1"]), True) == 1
+    assert path.read_text() == "customer_id,why\nC2,y\n"
+
+
+def test_a_parquet_file_loses_the_rows_and_keeps_the_others_in_their_order_and_types(tmp_path: Path) -> None:
+    path = tmp_path / "p[1].parquet"
+    with duckdb.connect() as con:
+        con.execute(
+            "copy (select * from (values (1, 'C1', [{'f': 'a', 'c': 0.1}]), (2, ?, []), (3, null, null), (4, 'C0', null)) "
+            f"t(rank, customer_id, drivers)) to '{path}' (format parquet)",
+            [HOSTILE],
+        )
+        before = con.execute(f"describe from read_parquet('{tmp_path}/p[[]1].parquet')").fetchall()
+        assert files.parquet(path, Traces([HOSTILE]), True) == 1
+        assert con.execute(f"describe from read_parquet('{tmp_path}/p[[]1].parquet')").fetchall() == before
+        rows = con.execute(f"select rank, customer_id from read_parquet('{tmp_path}/p[[]1].parquet')").fetchall()
+        assert rows == [(1, "C1"), (3, None), (4, "C0")]
+
+
+def test_a_message_without_its_last_line_is_still_one_that_slack_takes(tmp_path: Path) -> None:
+    line = {"type": "rich_text_section", "elements": [{"type": "text", "text": "C0001 · $4K"}]}
+    heading = {"type": "rich_text_section", "elements": [{"type": "text", "text": "Call first"}]}
+    lines = {"type": "rich_text_list", "style": "bullet", "elements": [line]}
+    path = tmp_path / "digest.json"
+    entry = {
+        "key": "digest/2026-06-01/owner/C0001",
+        "text": "1 call",
+        "blocks": [{"type": "rich_text", "elements": [heading, lines]}],
+    }
+    path.write_text(json.dumps(entry))
+    assert files.message(path, Traces(["C0001"]), True)[0] == 1
+    assert json.loads(path.read_text()) == entry | {"blocks": [{"type": "rich_text", "elements": [heading]}]}
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_a_page_that_names_the_customer_is_removed_and_another_one_stays(tmp_path: Path, dry: bool) -> None:
+    named, other = tmp_path / "week.html", tmp_path / "other.html"
+    named.write_text("<td>Blue &amp; Sons</td>")
+    other.write_text("<td>Bluer &amp; Sons</td>")
+    for path in (named, other):
+        files.page(path, Traces(["C1"], ["Blue & Sons"]), not dry)
+    assert (named.exists(), other.exists()) == (dry, True)
+
+
+def test_bytes_are_found_across_the_edges_of_what_is_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(b"\0" * ((1 << 22) - 3) + b"C0000001" + b"\0" * 10)
+    assert files.holds(path, Traces(["C0000001"]))
+    assert not files.holds(path, Traces(["C0000002"]))

@@ -1,0 +1,115 @@
+"""The house: which room may know which, as docs/architecture.md draws it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from churn_pipeline.core.settings import REPOSITORY
+
+PACKAGE = REPOSITORY / "churn_pipeline"
+
+# Floor by floor, from the ground up. A room may use what lies below it, never what lies beside or above it.
+FLOORS: tuple[frozenset[str], ...] = tuple(
+    frozenset(floor.split())
+    for floor in (
+        "core",
+        "contract simulate",
+        "features",
+        "modeling",
+        "policy scoring",
+        "quality",
+        "monitoring",
+        "delivery",
+        "privacy",
+        "orchestration",
+        "cli definitions",
+    )
+)
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+
+# What changes a database. A table that a monitoring module writes begins with its own schema.
+_WRITES = re.compile(
+    r"\b(?:insert\s+into|delete\s+from|update|truncate(?:\s+table)?|merge\s+into|copy"
+    r"|(?:create|alter|drop)\s+(?:or\s+replace\s+)?(?:table|view|schema|sequence)(?:\s+if\s+(?:not\s+)?exists)?)\s+([a-z_]+)",
+    re.IGNORECASE,
+)
+
+
+def modules(*parts: str) -> list[Path]:
+    return sorted(PACKAGE.joinpath(*parts).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Every module that a file imports, at its top or within a function, with the line."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            assert node.module is not None
+            yield node.lineno, node.module
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def arrows() -> dict[tuple[str, str], list[str]]:
+    """Every pair of rooms of which the first imports the second, with the places."""
+    places: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in modules():
+        for line, name in imported(path):
+            parts = name.split(".")
+            if parts[0] == "churn_pipeline" and len(parts) > 1 and parts[1] in FLOOR_OF and parts[1] != room_of(path):
+                places[room_of(path), parts[1]].append(f"{path.relative_to(REPOSITORY)}:{line}")
+    return places
+
+
+def test_every_module_lies_in_a_room() -> None:
+    assert {room_of(path) for path in modules()} - {"__init__"} == FLOOR_OF.keys()
+
+
+def test_no_room_imports_one_beside_or_above_it() -> None:
+    upwards = {pair: places for pair, places in arrows().items() if FLOOR_OF[pair[1]] >= FLOOR_OF[pair[0]]}
+    assert not upwards
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [
+        ("dagster", "orchestration"),
+        ("dagster_dbt", "orchestration"),
+        ("dbt", "orchestration"),
+        ("psycopg", "delivery/postgres"),
+    ],
+)
+def test_a_library_with_a_room_of_its_own_is_imported_nowhere_else(library: str, home: str) -> None:
+    elsewhere = [
+        f"{path.relative_to(REPOSITORY)}:{line}"
+        for path in modules()
+        if not path.is_relative_to(PACKAGE / home)
+        for line, name in imported(path)
+        if name.split(".")[0] == library
+    ]
+    assert not elsewhere
+
+
+def test_monitoring_writes_in_its_own_schema_only() -> None:
+    written = {
+        match[1].lower()
+        for path in modules("monitoring")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for match in _WRITES.finditer(node.value)
+        # Prose says "update" too; a statement names a table of a schema.
+        if re.match(r"\s*(?:\.|$)", node.value[match.end() :])
+        or match[0].lower().startswith(("create", "drop", "alter"))
+    }
+    assert written == {"monitoring"}
