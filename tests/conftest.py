@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from churn_pipeline.core.settings import REPOSITORY, Settings
@@ -20,6 +21,10 @@ from tests.support.truncation import truncate
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+# A test that waits for a core is no slower code: examples have no deadline of their own, pytest-timeout has one for all.
+hypothesis.settings.register_profile("churn", deadline=None)
+hypothesis.settings.load_profile("churn")
 
 # A Monday with 90 weeks of data before it and 14 after, so that every label of it is known and the truncation test has
 # something to cut off. It is a training Monday of the grid.

@@ -80,7 +80,7 @@ def is_postgres_url(url: str) -> bool:
     if match is None or _BROKEN_ESCAPE.search(url):
         return False
     options = dict(part.partition("=")[::2] for part in (match["options"] or "").split("&") if part)
-    database = unquote(options.get("dbname", match["database"] or ""))
+    database = unquote(options.get("dbname") or match["database"] or "")
     hosts = match["hosts"].split(",")
     return (
         options.keys() <= _OPTIONS

@@ -46,10 +46,10 @@ STAGES = {
 # A run that dies once dbt has built and tested the marts, in the place of writing down what the tests found.
 UNJUDGED = """
 import os, signal
-from churn_pipeline import cli
-from churn_pipeline.features import quality
-quality.store = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-cli.main()
+from churn_pipeline.cli.commands import main
+from churn_pipeline.features import verdicts
+verdicts.store = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+main()
 """
 # Fifty take half an hour on two cores, the stages ten minutes.
 MOMENTS = int(os.environ.get("CHURN_TEST_KILLS", "50"))
@@ -96,9 +96,9 @@ def test_killed_in_a_stage_the_next_run_completes_and_gives_what_an_undisturbed_
 # The command, killed when the predictions are in the warehouse and nothing of them is published.
 KILLED_BEFORE_PUBLISHING = """
 import os
-from churn_pipeline.assets import published
+from churn_pipeline.orchestration.assets import publish as published
 published.approved_mondays = lambda *_: os.kill(os.getpid(), 9)
-from churn_pipeline.cli import app
+from churn_pipeline.cli.commands import app
 app()
 """
 

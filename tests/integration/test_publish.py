@@ -198,7 +198,7 @@ def test_killed_before_the_database_is_replaced_the_old_one_is_whole_and_the_nex
         replace(temporary, final)
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "into_place", die_at_the_database)
+        patch.setattr(publishing, "commit_file", die_at_the_database)
         with pytest.raises(KeyboardInterrupt):
             publishing.publish(warehouse, settings, [MONDAY])
     # Parquet went first, so it is new already; the database is the old one, and what was half made has a name nobody reads.

@@ -312,7 +312,7 @@ _PART = st.sampled_from(sorted(_GENERATED)).flatmap(
 
 
 @given(parts=st.lists(_PART, min_size=2, max_size=8), days=st.lists(st.integers(0, 2), min_size=4, max_size=4))
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
 def test_landing_piece_by_piece_equals_landing_at_once(
     parts: list[tuple[str, list[dict[str, str]], int]], days: list[int]
 ) -> None:

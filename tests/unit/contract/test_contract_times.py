@@ -139,7 +139,7 @@ def test_never_written_as_the_last_day_of_the_calendar_is_a_future_date(
 
 @pytest.mark.parametrize("zone", ["UTC", NEW_YORK, "America/Santiago", "America/Havana", "Asia/Kathmandu"])
 @given(day=st.dates(date(1990, 1, 1), date(2037, 12, 31)))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_local_midnight_lies_on_its_own_date_whatever_the_clock_does(
     con: duckdb.DuckDBPyConnection, zone: str, day: date
 ) -> None:

@@ -52,7 +52,7 @@ def rows(found: pd.DataFrame) -> set[tuple[date, str]]:
     return {(day.date(), customer) for day, customer in zip(found["snapshot_date"], found["customer_id"], strict=True)}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(touches=st.lists(TOUCH, max_size=6))
 def test_training_leaves_out_exactly_the_rows_with_an_intervention_in_their_window(
     touches: list[tuple[str, int, int]],
@@ -70,7 +70,7 @@ def test_training_leaves_out_exactly_the_rows_with_an_intervention_in_their_wind
     assert rows(frame(con)) == rows(everybody) - touched
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(touches=st.lists(TOUCH, max_size=4), later=st.lists(TOUCH, min_size=1, max_size=4))
 def test_what_was_known_from_the_training_monday_on_changes_nothing(
     touches: list[tuple[str, int, int]], later: list[tuple[str, int, int]]

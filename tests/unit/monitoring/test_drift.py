@@ -248,7 +248,7 @@ def test_the_same_monday_gives_the_same_report_and_so_does_the_stored_reference(
 
 
 @given(st.permutations(range(ROWS)))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_order_of_the_customers_does_not_matter(order: list[int]) -> None:
     now = week(CALM)
     mixed = replace(now, frame=now.frame.iloc[order], prediction=now.prediction[order])

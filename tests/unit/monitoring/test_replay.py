@@ -327,7 +327,7 @@ def test_money_is_written_as_a_person_says_it() -> None:
     ]  # fmt: skip
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(0, 9)), min_size=1, max_size=25),
     capacity=st.integers(1, 12),
@@ -367,7 +367,7 @@ customers = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=25)
 @given(people=customers, capacity=st.integers(1, 15), weeks_known=st.integers(1, 16), later=st.integers(0, 400))
 def test_what_happened_after_the_last_known_monday_changes_nothing(
     people: list[Customer], capacity: int, weeks_known: int, later: int

@@ -22,7 +22,7 @@ from tests.support.processes import environment
 
 HOLDER = """
 import sys, time
-from churn_pipeline.resources.liveness import alive
+from churn_pipeline.orchestration.liveness import alive
 from churn_pipeline.core.settings import Settings
 with alive(Settings(), "run"):
     print("alive", flush=True)
@@ -33,7 +33,7 @@ with alive(Settings(), "run"):
 LOOKER = """
 import os, sys
 from datetime import datetime
-from churn_pipeline.resources.liveness import is_dead
+from churn_pipeline.orchestration.liveness import is_dead
 from churn_pipeline.core.settings import Settings
 settings, dead = Settings(), 0
 for number in range(int(sys.argv[1])):

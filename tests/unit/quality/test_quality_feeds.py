@@ -111,7 +111,7 @@ def test_too_few_rows_or_weeks_say_nothing() -> None:
 
 
 @given(st.lists(st.integers(0, 500), min_size=7, max_size=28), st.integers(0, 6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_nothing_after_a_monday_changes_what_was_found_on_it(later: list[int], back: int) -> None:
     monday = S - back * WEEK
     one = feed(newest_week(0.48))

@@ -77,7 +77,7 @@ def test_no_fact_lies_before_signup_after_leaving_or_after_the_end(small: Compan
     assert set(impossible_facts(small).values()) == {0}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
     customers=st.integers(1, 60),
     weeks=st.integers(1, 10),

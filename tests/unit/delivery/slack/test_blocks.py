@@ -95,14 +95,14 @@ alerts = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(digests, st.booleans())
 def test_whatever_a_digest_holds_slack_takes_it_and_reads_no_markup_in_it(digest: Digest, threaded: bool) -> None:
     for message in (digest_message(digest, threaded), *(message for _, message in owner_messages(digest))):
         assert_safe(message)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(alerts)
 def test_whatever_an_alert_holds_slack_takes_it_and_reads_no_markup_in_it(alert: Alert) -> None:
     assert_safe(alert_message(alert))

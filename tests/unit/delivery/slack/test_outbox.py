@@ -363,7 +363,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from churn_pipeline.delivery.slack.blocks import sample_digest
 from churn_pipeline.delivery.slack.client import SlackConfig
-from churn_pipeline.delivery.slack.facts import OwnerList
+from churn_pipeline.delivery.digest import OwnerList
 from churn_pipeline.delivery.slack.notify import post_digest
 from churn_pipeline.delivery.slack.outbox import Outbox
 
