@@ -209,10 +209,10 @@ def replay_report(
     from churn_pipeline.cli.run import report_replay
 
     settings = _settings(home)
-    found, page = report_replay(
+    replay, page = report_replay(
         settings, _monday(settings, first), _monday(settings, last), capacity=capacity, folder=out, waiting=_complain
     )
-    typer.echo(json.dumps(found.to_dict(), indent=1)) if as_json else output.print_replay(found, page)
+    typer.echo(json.dumps(replay.to_dict(), indent=1)) if as_json else output.print_replay(replay, page)
 
 
 @app.command()
@@ -303,8 +303,8 @@ def show(
     from churn_pipeline.cli import output
 
     settings = _settings(home)
-    found = output.call_list(settings, _published_monday(week), top, owner)
-    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else output.print_call_list(found)
+    listing = output.call_list(settings, _published_monday(week), top, owner)
+    typer.echo(json.dumps(listing, default=str, indent=1)) if as_json else output.print_call_list(listing)
 
 
 @app.command()
@@ -317,8 +317,8 @@ def customer(
     """Print what is published about one customer: probability, reasons, money, what to do."""
     from churn_pipeline.cli import output
 
-    found = output.customer(_settings(home), customer_id, _published_monday(week))
-    typer.echo(json.dumps(found, default=str, indent=1)) if as_json else output.print_customer(found)
+    profile = output.customer(_settings(home), customer_id, _published_monday(week))
+    typer.echo(json.dumps(profile, default=str, indent=1)) if as_json else output.print_customer(profile)
 
 
 @app.command()
@@ -363,20 +363,20 @@ def forget(
         return
     who = user()
     if customer_id is None:
-        found = erasing.again(settings, who=who, say=_progress(), waiting=_complain)
+        summary = erasing.again(settings, who=who, say=_progress(), waiting=_complain)
         if not as_json:
-            typer.echo(f"{found.customers:,} customer(s) on the list were back.")
+            typer.echo(f"{summary.customers:,} customer(s) on the list were back.")
     elif dry_run:
-        found = erasing.preview(settings, customer_id)
+        summary = erasing.preview(settings, customer_id)
     else:
         if not yes:
             erasure.print_erasure(erasing.preview(settings, customer_id), done=False)
             if not sys.stdin.isatty():
                 raise InputError("nothing was erased: nobody can be asked here, so add --yes")
             typer.confirm("Erase all of this? It cannot be undone", abort=True)
-        found = erasing.forget(settings, customer_id, reason=reason, who=who, say=_progress(), waiting=_complain)
-    typer.echo(json.dumps(erasure.as_dict(found), indent=1)) if as_json else erasure.print_erasure(
-        found, done=not dry_run
+        summary = erasing.forget(settings, customer_id, reason=reason, who=who, say=_progress(), waiting=_complain)
+    typer.echo(json.dumps(erasure.as_dict(summary), indent=1)) if as_json else erasure.print_erasure(
+        summary, done=not dry_run
     )
 
 
@@ -393,11 +393,11 @@ def test(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     settings = _settings(home)
     config = slack_config(settings)
-    said, message = send_sample(config, latest_monday(settings.clock(), settings.timezone))
+    delivery, message = send_sample(config, latest_monday(settings.clock(), settings.timezone))
     if as_json or config.way == "none":
         typer.echo(message.builder_json())
-    _complain(str(said))
-    if said.state == "failed":
+    _complain(str(delivery))
+    if delivery.state == "failed":
         raise typer.Exit(1)
 
 
@@ -408,9 +408,9 @@ def send(home: HomeOption = None) -> None:
     from churn_pipeline.delivery.slack.notify import send_waiting
 
     settings = _settings(home)
-    said = send_waiting(outbox_of(settings), slack_config(settings))
-    typer.echo(str(said))
-    if said.waiting:
+    flushed = send_waiting(outbox_of(settings), slack_config(settings))
+    typer.echo(str(flushed))
+    if flushed.waiting:
         raise typer.Exit(1)
 
 
@@ -466,7 +466,8 @@ def _settings(home: Path | None, raw: Path | None = None) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         problems = "; ".join(
-            f"CHURN_{'_'.join(str(part) for part in found['loc']).upper()}: {found['msg']}" for found in error.errors()
+            f"CHURN_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors()
         )
         raise InputError(problems) from None
 

@@ -12,40 +12,42 @@ from rich.table import Table
 from churn_pipeline.privacy.erase import Erasure
 
 
-def as_dict(found: Erasure) -> dict[str, Any]:
+def as_dict(erasure: Erasure) -> dict[str, Any]:
     """An erasure as JSON values."""
     return {
-        "customers": found.customers,
-        "touched": [{"place": one.place, "what": one.what, "count": one.count} for one in found.touched],
-        "raw_rows": found.raw_rows,
-        "notes": list(found.notes),
+        "customers": erasure.customers,
+        "touched": [
+            {"place": finding.place, "what": finding.what, "count": finding.count} for finding in erasure.touched
+        ],
+        "raw_rows": erasure.raw_rows,
+        "notes": list(erasure.notes),
     }
 
 
-def print_erasure(found: Erasure, *, done: bool) -> None:
+def print_erasure(erasure: Erasure, *, done: bool) -> None:
     """Every place with how much there was, and what is left for a person to do.
 
     Args:
-        found: what was found.
+        erasure: what there was, by place.
         done: whether it has been erased, or would be.
     """
     console = _console()
-    if found.touched:
+    if erasure.touched:
         table = _table("place", "erased" if done else "would be erased")
-        for one in found.touched:
-            what = one.what.removesuffix("s") if one.count == 1 else one.what
-            table.add_row(escape(one.place), f"{one.count:,} {what}")
+        for finding in erasure.touched:
+            what = finding.what.removesuffix("s") if finding.count == 1 else finding.what
+            table.add_row(escape(finding.place), f"{finding.count:,} {what}")
         console.print(table)
     else:
         console.print("Nothing is left of them in this home." if done else "Nothing is there to be erased.")
-    if found.raw_rows:
-        rows = ", ".join(f"{table} ({count:,})" for table, count in found.raw_rows.items())
+    if erasure.raw_rows:
+        rows = ", ".join(f"{table} ({count:,})" for table, count in erasure.raw_rows.items())
         console.print(
             f"The raw files still have rows of theirs: {rows}. They are not the pipeline's to change: erase the customer in the system "
             f"that exports them. Until then landing {'keeps' if done else 'would keep'} these rows out.",
             markup=False,
         )
-    for note in found.notes:
+    for note in erasure.notes:
         console.print(f"- {note}", markup=False)
 
 

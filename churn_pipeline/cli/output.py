@@ -137,38 +137,38 @@ def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
     """What ``churn run`` prints: the call list, the models behind it, and where to look next."""
     from churn_pipeline.delivery.report.write import page_of
 
-    found = call_list(settings, monday, top)
+    summary = call_list(settings, monday, top)
     versions = {
-        "churn_30d": found["churn_30d_model_version"],
-        "churn_90d": found["churn_90d_model_version"],
-        "expansion_90d": found["expansion_model_version"],
+        "churn_30d": summary["churn_30d_model_version"],
+        "churn_90d": summary["churn_90d_model_version"],
+        "expansion_90d": summary["expansion_model_version"],
     }
-    found["models"] = [
+    summary["models"] = [
         row
         for row in reversed(model_rows(settings))
         if row["promoted"] and versions.get(row["target"]) == row["version"]
     ]
-    found["database"] = str(settings.published_database)
+    summary["database"] = str(settings.published_database)
     page = page_of(settings, monday)
-    found["report"] = str(page) if page.is_file() else None
-    found["tracking_uri"] = settings.tracking_uri
-    return found
+    summary["report"] = str(page) if page.is_file() else None
+    summary["tracking_uri"] = settings.tracking_uri
+    return summary
 
 
-def print_call_list(found: dict[str, Any]) -> None:
+def print_call_list(listing: dict[str, Any]) -> None:
     """The call list as a table."""
     console = _console()
-    title = f"Monday {found['snapshot_date']}: whom to call first"
-    if found["owner"]:
-        title += f" ({escape(found['owner'])})"
+    title = f"Monday {listing['snapshot_date']}: whom to call first"
+    if listing["owner"]:
+        title += f" ({escape(listing['owner'])})"
     console.print(f"\n[bold]{title}[/bold]")
     console.print(
-        f"{found['customers']:,} active customers, ${found['revenue_at_risk']:,.0f} a year at risk; "
-        f"{found['critical']:,} CRITICAL, {found['high']:,} HIGH, {found['medium']:,} MEDIUM, {found['low']:,} LOW; "
-        f"{found['expansion_candidates'] or 0:,} expansion candidates"
+        f"{listing['customers']:,} active customers, ${listing['revenue_at_risk']:,.0f} a year at risk; "
+        f"{listing['critical']:,} CRITICAL, {listing['high']:,} HIGH, {listing['medium']:,} MEDIUM, {listing['low']:,} LOW; "
+        f"{listing['expansion_candidates'] or 0:,} expansion candidates"
     )
-    if found["snoozed"] or found["held_out"]:
-        console.print(f"Not in the list: {found['snoozed']:,} snoozed, {found['held_out']:,} held out")
+    if listing["snoozed"] or listing["held_out"]:
+        console.print(f"Not in the list: {listing['snoozed']:,} snoozed, {listing['held_out']:,} held out")
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
     table.add_column("#", justify="right")
     table.add_column("customer", overflow="fold", min_width=10)
@@ -179,7 +179,7 @@ def print_call_list(found: dict[str, Any]) -> None:
     table.add_column("tier")
     table.add_column("why", overflow="fold", ratio=3)
     table.add_column("play", overflow="fold", ratio=1)
-    for row in found["calls"]:
+    for row in listing["calls"]:
         name = escape(row["company_name"] or row["customer_id"])
         who = f"{name}\n[dim]{escape(row['customer_id'])}[/dim]" if row["company_name"] else name
         table.add_row(
@@ -290,16 +290,16 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
     )
 
 
-def print_replay(found: ReplayReport, page: Path) -> None:
+def print_replay(replay: ReplayReport, page: Path) -> None:
     """What past lists were worth, Monday by Monday, with the verdict above and the way to the page below."""
     console = _console()
-    for sentence in (found.headline(), *found.findings()):
+    for sentence in (replay.headline(), *replay.findings()):
         console.print(escape(sentence), soft_wrap=True)
     table = Table(
         box=SIMPLE,
         pad_edge=False,
         padding=(0, 1),
-        title=f"Customers who left within 90 days, among the first {found.capacity} of each list",
+        title=f"Customers who left within 90 days, among the first {replay.capacity} of each list",
         title_justify="left",
     )
     for name, justify in (
@@ -317,7 +317,7 @@ def print_replay(found: ReplayReport, page: Path) -> None:
         ("remark", "left"),
     ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for row in found.rows():
+    for row in replay.rows():
         table.add_row(
             str(row["snapshot_date"]),
             row["scoring_mode"] or "",
@@ -330,7 +330,7 @@ def print_replay(found: ReplayReport, page: Path) -> None:
             escape(row["remark"]),
         )
     console.print(table)
-    for notice in found.notices:
+    for notice in replay.notices:
         console.print(escape(notice), soft_wrap=True)
     console.print(f"Page with plots: {page}", markup=False, soft_wrap=True)
 
@@ -339,9 +339,9 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def print_run(found: dict[str, Any]) -> None:
+def print_run(summary: dict[str, Any]) -> None:
     """The call list, how good the models are, and where to look next."""
-    print_call_list(found)
+    print_call_list(summary)
     console = _console()
     table = Table(
         box=SIMPLE,
@@ -362,14 +362,14 @@ def print_run(found: dict[str, Any]) -> None:
         ("top 200 precision", "right"),
     ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for row in found["models"]:
+    for row in summary["models"]:
         table.add_row(*_model_cells(row))
     console.print(table)
-    console.print(f"Mode {found['scoring_mode']}; policy {found['policy_version']}.")
+    console.print(f"Mode {summary['scoring_mode']}; policy {summary['policy_version']}.")
     console.print("Look next:  churn customer ID   churn show --owner NAME   churn models   make ui", markup=False)
-    if found["report"]:
-        console.print(f"Open:       {found['report']}", markup=False, soft_wrap=True)
-    console.print(f"Query:      {found['database']}  (table predictions)", markup=False, soft_wrap=True)
+    if summary["report"]:
+        console.print(f"Open:       {summary['report']}", markup=False, soft_wrap=True)
+    console.print(f"Query:      {summary['database']}  (table predictions)", markup=False, soft_wrap=True)
 
 
 def print_models(rows: list[dict[str, Any]]) -> None:
@@ -392,50 +392,54 @@ def print_models(rows: list[dict[str, Any]]) -> None:
     _console().print(table)
 
 
-def print_customer(found: dict[str, Any]) -> None:
+def print_customer(profile: dict[str, Any]) -> None:
     """One customer on one page."""
     console = _console()
-    name = escape(found["company_name"] or found["customer_id"])
-    console.print(f"\n[bold]{name}[/bold]  {escape(found['customer_id'])}   Monday {found['snapshot_date']}")
-    money = f"${found['mrr']:,.0f} a month" if found["mrr"] is not None else "revenue unknown"
+    name = escape(profile["company_name"] or profile["customer_id"])
+    console.print(f"\n[bold]{name}[/bold]  {escape(profile['customer_id'])}   Monday {profile['snapshot_date']}")
+    money = f"${profile['mrr']:,.0f} a month" if profile["mrr"] is not None else "revenue unknown"
     console.print(
-        f"{found['plan_tier'] or 'unknown'} plan, {money}, {escape(found['industry'] or 'industry unknown')}, customer for "
-        f"{found['tenure_days']:,} days, owner {escape(found['csm_owner'] or 'none')}"
+        f"{profile['plan_tier'] or 'unknown'} plan, {money}, {escape(profile['industry'] or 'industry unknown')}, customer for "
+        f"{profile['tenure_days']:,} days, owner {escape(profile['csm_owner'] or 'none')}"
     )
     change = (
-        f" ({found['probability_change']:+.1%} since last Monday)" if found["probability_change"] is not None else ""
+        f" ({profile['probability_change']:+.1%} since last Monday)"
+        if profile["probability_change"] is not None
+        else ""
     )
-    at_risk = f"${found['revenue_at_risk']:,.0f}" if found["revenue_at_risk"] is not None else "unknown"
+    at_risk = f"${profile['revenue_at_risk']:,.0f}" if profile["revenue_at_risk"] is not None else "unknown"
     console.print(
-        f"\nChurn: [bold]{found['churn_probability_90d']:.1%}[/bold] within 90 days{change}, "
-        f"{found['churn_probability_30d']:.1%} within 30: {found['risk_tier']}, {at_risk} a year at risk, call number "
-        f"{found['priority_rank']:,}"
+        f"\nChurn: [bold]{profile['churn_probability_90d']:.1%}[/bold] within 90 days{change}, "
+        f"{profile['churn_probability_30d']:.1%} within 30: {profile['risk_tier']}, {at_risk} a year at risk, call number "
+        f"{profile['priority_rank']:,}"
     )
-    console.print(f"Risk score {found['risk_score']:.2f} ({found['risk_score_tier']}) from {found['risk_score_basis']}")
-    if found["expansion_propensity"] is not None:
+    console.print(
+        f"Risk score {profile['risk_score']:.2f} ({profile['risk_score_tier']}) from {profile['risk_score_basis']}"
+    )
+    if profile["expansion_propensity"] is not None:
         console.print(
-            f"Expansion: {found['expansion_propensity']:.1%} to {found['target_tier']} within 90 days "
-            f"({found['expansion_readiness']}), expected ${found['expected_arr_uplift'] or 0:,.0f} a year"
+            f"Expansion: {profile['expansion_propensity']:.1%} to {profile['target_tier']} within 90 days "
+            f"({profile['expansion_readiness']}), expected ${profile['expected_arr_uplift'] or 0:,.0f} a year"
         )
-    console.print(f"\n[bold]{found['play']}[/bold]: {escape(found['recommended_action'])}")
-    if found["snoozed_until"] is not None:
-        console.print(f"Not in the call list: to be left alone until {found['snoozed_until']}")
-    if found["is_holdout"]:
+    console.print(f"\n[bold]{profile['play']}[/bold]: {escape(profile['recommended_action'])}")
+    if profile["snoozed_until"] is not None:
+        console.print(f"Not in the call list: to be left alone until {profile['snoozed_until']}")
+    if profile["is_holdout"]:
         console.print("Not in the call list: held out this quarter, to learn what calling is worth")
     for title, column in (
         ("Why", "churn_drivers"),
         ("What changed", "change_drivers"),
         ("Growth", "expansion_drivers"),
     ):
-        if found[column]:
+        if profile[column]:
             console.print(f"\n{title}")
-            for driver in found[column]:
+            for driver in profile[column]:
                 console.print(f"  {driver['contribution']:+.2f}  {escape(driver['sentence'])}")
-    if found["history_weeks"] < 8:
-        console.print(f"\nOnly {found['history_weeks']} weeks of history: read the probability with care.")
-    if len(found["history"]) > 1:
+    if profile["history_weeks"] < 8:
+        console.print(f"\nOnly {profile['history_weeks']} weeks of history: read the probability with care.")
+    if len(profile["history"]) > 1:
         console.print("\nBefore")
-        for row in found["history"][1:]:
+        for row in profile["history"][1:]:
             console.print(f"  {row['snapshot_date']}  {row['churn_probability_90d']:.1%}  {row['risk_tier']}")
 
 
@@ -463,10 +467,10 @@ def _figure(metrics: dict[str, Any], name: str) -> str:
 
 
 def _interval(metrics: dict[str, Any], name: str) -> str:
-    found = metrics.get(name)
-    if not isinstance(found, dict) or found.get("low") is None:
+    metric = metrics.get(name)
+    if not isinstance(metric, dict) or metric.get("low") is None:
         return _figure(metrics, name)
-    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+    return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
 
 
 def _published(settings: Settings) -> duckdb.DuckDBPyConnection:

@@ -40,8 +40,8 @@ def decide_model(
             publish_promotions(con, settings)
         except (duckdb.Error, OSError) as error:
             # The decision stands in the warehouse, and the next run publishes it.
-            said = f"it is not in {settings.published_database} yet: {error}"
-            notice = f"{notice}; {said}" if notice else said
+            problem = f"it is not in {settings.published_database} yet: {error}"
+            notice = f"{notice}; {problem}" if notice else problem
     return row, notice
 
 
@@ -69,5 +69,5 @@ def report_replay(
 
     latest = latest_monday(settings.clock(), settings.timezone)
     with home_lock(settings, "churn replay-report", waiting), connect(settings) as con:
-        found = replay_report(con, settings, first, last, latest=latest, capacity=capacity)
-    return found, write_replay_report(found, settings, folder)
+        replay = replay_report(con, settings, first, last, latest=latest, capacity=capacity)
+    return replay, write_replay_report(replay, settings, folder)

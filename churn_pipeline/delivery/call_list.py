@@ -119,12 +119,12 @@ def file_names(owners: Iterable[str | None]) -> dict[str | None, str]:
     """
     slugs = {owner: _slug(owner) for owner in owners}
     taken = Counter(slugs.values())
-    found: dict[str | None, str] = {}
+    names: dict[str | None, str] = {}
     for owner, slug in slugs.items():
         if owner is not None and (taken[slug] > 1 or slug in (ALL, UNASSIGNED, "") or _DEVICE.fullmatch(slug)):
             slug = f"{slug or 'owner'}-{hashlib.sha256(owner.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-        found[owner] = f"{slug}.csv"
-    return found
+        names[owner] = f"{slug}.csv"
+    return names
 
 
 def neutral(text: str) -> str:

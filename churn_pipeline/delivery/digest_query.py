@@ -86,7 +86,7 @@ def _line(row: Sequence[Any]) -> CustomerLine:
 
 def _tiers(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) -> tuple[TierCount, ...]:
     # Summed in one order, so that the same week reads the same to the last digit.
-    found = {
+    totals = {
         (day, tier): (customers, float(money))
         for day, tier, customers, money in con.execute(
             """
@@ -98,11 +98,11 @@ def _tiers(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) ->
     }
     rows = []
     for tier in TIERS:
-        customers, money = found.get((monday, tier), (0, 0.0))
+        customers, money = totals.get((monday, tier), (0, 0.0))
         if before is None:
             rows.append(TierCount(tier, customers, money, None, None))
         else:
-            former, former_money = found.get((before, tier), (0, 0.0))
+            former, former_money = totals.get((before, tier), (0, 0.0))
             rows.append(TierCount(tier, customers, money, customers - former, money - former_money))
     return tuple(rows)
 

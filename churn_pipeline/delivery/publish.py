@@ -157,7 +157,7 @@ def _copied(settings: Settings, days: Iterable[date]) -> dict[date, WeekVersion]
     """Those of some Mondays that are published, in a file and in the database alike."""
     if not settings.published_database.is_file():
         return {}
-    found = {}
+    versions = {}
     with duckdb.connect() as reader:
         for day in days:
             # A damaged file is none, and is written again.
@@ -166,15 +166,15 @@ def _copied(settings: Settings, days: Iterable[date]) -> dict[date, WeekVersion]
                     f"select any_value(run_id), any_value(scoring_mode), count(*) from {_quoted(_parquet(settings, day))}"
                 ).fetchone()
                 assert row is not None
-                found[day] = WeekVersion(*row)
+                versions[day] = WeekVersion(*row)
     try:
         with duckdb.connect(str(settings.published_database), read_only=True) as published:
             there = _weeks(published, "main")
     except duckdb.Error:
         # Damaged, or held by a tool that opened it to write in it. A publication replaces it and waits for nobody, so the files alone
         # say what was published.
-        return found
-    return {day: week for day, week in found.items() if there.get(day) == week}
+        return versions
+    return {day: week for day, week in versions.items() if there.get(day) == week}
 
 
 def _weeks(con: duckdb.DuckDBPyConnection, schema: str) -> dict[date, WeekVersion]:

@@ -165,7 +165,7 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
         recent = [day - weeks * calendar.WEEK for weeks in range(calendar.CATCH_UP, -1, -1)]
         # Dagster itself makes up for one tick only, the newest.
         missed = calendar.missed(day, newest_published(settings), asked_for(context.instance, recent))
-        return [monday_request(one) for one in (*missed, day)]
+        return [monday_request(monday) for monday in (*missed, day)]
 
     return tick
 

@@ -223,13 +223,13 @@ def _execute(
         )
     monday = announce.notifiable_monday(settings, result.dagster_run.tags) if job_name == JOB else None
     if monday is not None:
-        said = (
+        delivery = (
             announce.announce_success(settings, monday)
             if result.success
             else announce.announce_failure(settings, monday, result.run_id, problems(result.all_events))
         )
-        if progress is not None and said.state != "nothing":
-            progress(str(said))
+        if progress is not None and delivery.state != "nothing":
+            progress(str(delivery))
     return result
 
 
@@ -258,11 +258,11 @@ def _outcome(
     if result.success and not refused and made.issuperset(must_materialize):
         return Outcome(result.run_id, 0, "")
     # The step that fails for them says of the refusals what the ledger says.
-    found = [problem for problem in problems(result.all_events) if problem.what != refusals]
-    if not found and not refused:
-        found = [Problem(1, "run", "the run ended without publishing anything and without saying why")]
-    messages = dict.fromkeys([*([refusals] if refused else []), *(str(problem) for problem in found)])
-    exit_code = found[0].exit_code if found else max(row.exit_code for row in refused)
+    other_problems = [problem for problem in problems(result.all_events) if problem.what != refusals]
+    if not other_problems and not refused:
+        other_problems = [Problem(1, "run", "the run ended without publishing anything and without saying why")]
+    messages = dict.fromkeys([*([refusals] if refused else []), *(str(problem) for problem in other_problems)])
+    exit_code = other_problems[0].exit_code if other_problems else max(row.exit_code for row in refused)
     return Outcome(result.run_id, exit_code, "; ".join(messages))
 
 

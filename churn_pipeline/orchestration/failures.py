@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def problems(events: Iterable[dg.DagsterEvent]) -> list[Problem]:
     """Everything that failed in a run, in the order in which it happened."""
-    found: list[Problem] = []
+    all_problems: list[Problem] = []
     # Dagster says of a blocking check only that it failed; why stands in its evaluation.
     reasons: dict[str | None, list[Problem]] = {}
     for event in events:
@@ -27,23 +27,25 @@ def problems(events: Iterable[dg.DagsterEvent]) -> list[Problem]:
                 reasons.setdefault(event.step_key, []).append(problem)
         elif event.is_step_failure:
             data = event.step_failure_data
-            said = data.user_failure_data
-            if said is not None:
-                code = said.metadata.get(EXIT_CODE)
-                found.append(
-                    Problem(int(str(code.value)) if code is not None else 1, _step(event), said.description or "")
+            user_failure = data.user_failure_data
+            if user_failure is not None:
+                code = user_failure.metadata.get(EXIT_CODE)
+                all_problems.append(
+                    Problem(
+                        int(str(code.value)) if code is not None else 1, _step(event), user_failure.description or ""
+                    )
                 )
             elif data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
-                found += reasons.get(event.step_key) or [Problem(1, _step(event), data.error.message.strip())]
+                all_problems += reasons.get(event.step_key) or [Problem(1, _step(event), data.error.message.strip())]
             elif data.error is not None:
-                found.append(Problem(1, _step(event), _root(data.error)))
+                all_problems.append(Problem(1, _step(event), _root(data.error)))
         # The job fails with the error of the step that failed; alone it speaks of what broke between steps, such as the lock.
-        elif not found and event.event_type_value == "PIPELINE_FAILURE":
+        elif not all_problems and event.event_type_value == "PIPELINE_FAILURE":
             # A run that was closed because its process is gone carries a message and no data.
             failure = event.event_specific_data
             error = getattr(failure, "error", None)
-            found.append(Problem(1, "run", _root(error) if error else event.message or "the run failed"))
-    return found
+            all_problems.append(Problem(1, "run", _root(error) if error else event.message or "the run failed"))
+    return all_problems
 
 
 def _step(event: dg.DagsterEvent) -> str:

@@ -41,21 +41,21 @@ def accepted_mondays(context: dg.AssetExecutionContext, con: duckdb.DuckDBPyConn
     return [day for day in partition_mondays(context) if day not in refused]
 
 
-def require_a_list(context: dg.AssetExecutionContext, asked: Sequence[date], published: Collection[date]) -> None:
+def require_a_list(context: dg.AssetExecutionContext, requested: Sequence[date], published: Collection[date]) -> None:
     """Fails what copies published Mondays when it is materialized by itself and has none. In a whole run ``published`` says so.
 
     Args:
         context: of the asset.
-        asked: :func:`not_refused`.
+        requested: :func:`not_refused`.
         published: those of them that are published.
 
     Raises:
         RefusedError: none is, and nothing else in the run would say so.
     """
     selected = context.run.asset_selection
-    if asked and not published and selected is not None and PUBLISHED not in selected:
+    if requested and not published and selected is not None and PUBLISHED not in selected:
         raise RefusedError(
-            f"there is no published list of {asked[0] if len(asked) == 1 else f'{asked[0]} to {asked[-1]}'}; "
+            f"there is no published list of {requested[0] if len(requested) == 1 else f'{requested[0]} to {requested[-1]}'}; "
             "'churn run' or 'churn backfill' makes one"
         )
 
@@ -79,17 +79,17 @@ def monday_by_monday(
         metadata: the same for each of them.
         rows: customers of each.
     """
-    asked = partition_mondays(context)
-    whole = all(day in done for day in asked)
+    requested = partition_mondays(context)
+    whole = all(day in done for day in requested)
     for day in done:
-        if not whole or day not in asked:
+        if not whole or day not in requested:
             context.log_event(
                 dg.AssetMaterialization(
                     key, partition=day.isoformat(), metadata={**_row_count([day], rows), **metadata}
                 )
             )
     if whole:
-        yield dg.MaterializeResult(asset_key=key, metadata={**_row_count(asked, rows), **metadata})
+        yield dg.MaterializeResult(asset_key=key, metadata={**_row_count(requested, rows), **metadata})
 
 
 def _row_count(days: Collection[date], rows: Mapping[date, int] | None) -> dict[str, int]:

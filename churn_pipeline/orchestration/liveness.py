@@ -73,14 +73,14 @@ def close_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg
     def without_process() -> list[dg.DagsterRun]:
         # The instance's own clock, because that is what its records are dated with.
         now = datetime.now().astimezone()
-        found = []
+        dead_runs = []
         for record in instance.get_run_records(going_on):
             began = (
                 datetime.fromtimestamp(record.start_time, now.tzinfo) if record.start_time else record.create_timestamp
             )
             if is_dead(settings, record.dagster_run.run_id, began, now):
-                found.append(record.dagster_run)
-        return found
+                dead_runs.append(record.dagster_run)
+        return dead_runs
 
     suspects = {run.run_id for run in without_process()}
     if not suspects:

@@ -103,8 +103,8 @@ def deadline(settings: Settings) -> dg.SensorDefinition:
         description="An alert in Slack when this Monday's predictions are not published by the deadline (CHURN_DEADLINE).",
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        said = announce.announce_deadline(settings)
-        return dg.SkipReason(str(said) if said else "in time, or not due yet")
+        delivery = announce.announce_deadline(settings)
+        return dg.SkipReason(str(delivery) if delivery else "in time, or not due yet")
 
     return watch
 

@@ -84,7 +84,7 @@ def customers(path: Path) -> Iterator[tuple[str, str]]:
 
 def look(path: Path, traces: Traces) -> dict[str, int]:
     """Rows of the customers in a DuckDB file, and sentences that name them, by table."""
-    found = {}
+    counts = {}
     with reading(path) as con:
         _set_ids(con, traces)
         for schema, table, columns in _tables(con):
@@ -94,8 +94,8 @@ def look(path: Path, traces: Traces) -> dict[str, int]:
             else:
                 count = len(_sentences(con, relation, columns, traces))
             if count:
-                found[f"{schema}.{table}"] = int(count)
-    return found
+                counts[f"{schema}.{table}"] = int(count)
+    return counts
 
 
 def rewrite(path: Path, traces: Traces, finish: Catalogs | None = None) -> dict[str, int]:
@@ -244,15 +244,15 @@ def sqlite(path: Path, traces: Traces, write: bool) -> int:
     address = path.as_uri() + ("" if write else "?mode=ro&immutable=1")
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=_SQLITE_WAIT_SECONDS, isolation_level=None)) as con:
-            found = _changes(con, traces)
-            if write and (found or (traces.telling and holds(path, traces))):
+            changes = _changes(con, traces)
+            if write and (changes or (traces.telling and holds(path, traces))):
                 con.execute("begin immediate")
-                for table, column, rowid, value in found:
+                for table, column, rowid, value in changes:
                     con.execute(f"update {quoted(table)} set {quoted(column)} = ? where rowid = ?", [value, rowid])
                 con.execute("commit")
                 con.execute("vacuum")
                 con.execute("pragma wal_checkpoint(truncate)")
-            return len(found)
+            return len(changes)
     except sqlite3.OperationalError as error:
         if "locked" not in str(error) and "busy" not in str(error):
             raise
@@ -261,7 +261,7 @@ def sqlite(path: Path, traces: Traces, write: bool) -> int:
 
 def _changes(con: sqlite3.Connection, traces: Traces) -> list[tuple[str, str, int, str]]:
     """Table, column, rowid and new value of every text that names one of them."""
-    found = []
+    changes = []
     tables = con.execute(
         "select name from sqlite_master where type = 'table' and name not like 'sqlite_%' and sql not like '%without rowid%'"
     ).fetchall()
@@ -275,5 +275,5 @@ def _changes(con: sqlite3.Connection, traces: Traces) -> list[tuple[str, str, in
             ).fetchall():
                 cleaned = traces.erase_json(value)
                 if cleaned != value:
-                    found.append((table, column, rowid, cleaned))
-    return found
+                    changes.append((table, column, rowid, cleaned))
+    return changes

@@ -158,10 +158,10 @@ def listed(settings: Settings) -> list[dict[str, Any]]:
                     "select digest, erased_at, who, touched from ledger.erasures order by erased_at"
                 ).fetchall()
                 done = {row[0]: row[1:] for row in rows}
-    found = []
+    erasures = []
     for entry in sorted(entries.values(), key=lambda entry: (entry.forgotten_at, entry.digest)):
         erased_at, who, touched = done.get(entry.digest, (None, None, "[]"))
-        found.append(
+        erasures.append(
             {
                 "digest": entry.digest,
                 "forgotten_at": entry.forgotten_at,
@@ -171,14 +171,14 @@ def listed(settings: Settings) -> list[dict[str, Any]]:
                 "touched": json.loads(touched),
             }
         )
-    return found
+    return erasures
 
 
 def raw_rows(settings: Settings, customer_ids: Collection[str]) -> dict[str, int]:
     """Rows of customers in the raw files, by table; empty where there are no raw files."""
     if not settings.raw_dir.is_dir() or not any(settings.raw_dir.iterdir()):
         return {}
-    found = {}
+    counts = {}
     with duckdb.connect() as con:
         con.execute("set temp_directory = ''")
         for name, parts in discover(settings.raw_dir).files.items():
@@ -187,8 +187,8 @@ def raw_rows(settings: Settings, customer_ids: Collection[str]) -> dict[str, int
                 groups.setdefault(layout(con, TABLES[name], part), []).append(part)
             sql = f"select count(*) from ({customers_sql(TABLES[name], groups)}) where customer_id = any(?)"
             if count := con.execute(sql, [list(customer_ids)]).fetchall()[0][0]:
-                found[name] = int(count)
-    return found
+                counts[name] = int(count)
+    return counts
 
 
 def _known(settings: Settings, traces: Traces) -> list[Touched]:
@@ -198,7 +198,7 @@ def _known(settings: Settings, traces: Traces) -> list[Touched]:
         InputError: nothing is, and they are not on the list of the forgotten.
     """
     touched = _look(settings, traces)
-    if not traces.telling and all(one.what != "rows" for one in touched):
+    if not traces.telling and all(finding.what != "rows" for finding in touched):
         # A word in a sentence is no customer.
         touched = []
     known = suppression.load(settings)
@@ -239,8 +239,8 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
     # 'churn publish' takes no lock: beside this erasure it may have brought back what was still published.
     if brought_back := _postgres(settings, traces):
         touched.append(Touched("PostgreSQL", "rows brought back meanwhile", brought_back))
-    if left := _look(settings, traces):
-        places = ", ".join(f"{one.place} ({one.count:,} {one.what})" for one in left)
+    if remaining := _look(settings, traces):
+        places = ", ".join(f"{finding.place} ({finding.count:,} {finding.what})" for finding in remaining)
         raise ChurnError(
             f"still found after the erasure: {places}; something may have written meanwhile, so run the command again"
         )
@@ -249,15 +249,15 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
 
 def _look(settings: Settings, traces: Traces) -> list[Touched]:
     """What there is, without changing anything."""
-    found = []
+    findings = []
     for place, what, step in _steps(settings, traces, write=False):
         if count := step():
-            found.append(Touched(place, what, count))
+            findings.append(Touched(place, what, count))
     for path in (*_databases(settings), settings.warehouse):
         if path.exists():
             place = _relative(settings, path)
-            found += [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
-    return found
+            findings += [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
+    return findings
 
 
 def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple[str, str, Callable[[], int]]]:
@@ -301,7 +301,7 @@ def _handler(path: Path) -> Callable[[Path, Traces, bool], int] | None:
 def _files(settings: Settings) -> list[Path]:
     """Files that may hold something, outside of the places with a handling of their own."""
     own = (settings.outbox, settings.quality, settings.published / "data_docs", settings.raw_dir)
-    left = (*(settings.data / name for name in _LEFT), settings.mlflow_artifacts / "models", *own)
+    excluded = (*(settings.data / name for name in _LEFT), settings.mlflow_artifacts / "models", *own)
     logs = settings.dbt_target / "logs"
     return [
         path
@@ -309,7 +309,7 @@ def _files(settings: Settings) -> list[Path]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
         and not path.is_symlink()
-        and (not any(path.is_relative_to(folder) for folder in left) or path.is_relative_to(logs))
+        and (not any(path.is_relative_to(folder) for folder in excluded) or path.is_relative_to(logs))
     ]
 
 
@@ -358,7 +358,7 @@ def _postgres(settings: Settings, traces: Traces) -> int:
     from churn_pipeline.delivery.postgres.forget import forget as forget_there
 
     url = settings.publish_url.get_secret_value()
-    return sum(sum(forget_there(url, one).values()) for one in sorted(traces.customer_ids))
+    return sum(sum(forget_there(url, customer_id).values()) for customer_id in sorted(traces.customer_ids))
 
 
 def _erase_warehouse(
@@ -366,17 +366,18 @@ def _erase_warehouse(
 ) -> list[Touched]:
     """The warehouse anew, with what was done in its ledger; nothing when there is nothing to do and it has been noted before."""
     path, place = settings.warehouse, _relative(settings, settings.warehouse)
-    found = [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
-    digests = [known.digest(one) for one in sorted(traces.customer_ids)]
+    in_warehouse = [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
+    digests = [known.digest(customer_id) for customer_id in sorted(traces.customer_ids)]
     with databases.reading(path) as con:
         noted = has_table(con, "ledger", "erasures") and len(
             con.execute("select distinct digest from ledger.erasures where digest = any(?)", [digests]).fetchall()
         ) == len(digests)
-    if noted and not found and not touched and not files.holds(path, traces):
+    if noted and not in_warehouse and not touched and not files.holds(path, traces):
         return []
     # A place never names anybody, a file called like a customer does.
     lines = json.dumps(
-        [[traces.erase(one.place), one.what, one.count] for one in (*touched, *found)], ensure_ascii=False
+        [[traces.erase(finding.place), finding.what, finding.count] for finding in (*touched, *in_warehouse)],
+        ensure_ascii=False,
     )
 
     def finish(con: duckdb.DuckDBPyConnection, old: str) -> None:
@@ -389,7 +390,7 @@ def _erase_warehouse(
             )
 
     databases.rewrite(path, traces, finish)
-    return found
+    return in_warehouse
 
 
 def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces) -> None:
@@ -494,19 +495,19 @@ def _whole_list(settings: Settings) -> Register:
 
 def _listed_ids(settings: Settings, known: Register) -> list[str]:
     """The ids of everybody on the list who is in a table of the home."""
-    found: set[str] = set()
+    customer_ids: set[str] = set()
     digests = list(known.entries)
     hashed = known.digest_sql("customer_id")
     for path in (settings.warehouse, *_databases(settings)):
         for _, table in list(databases.customers(path)):
             with databases.reading(path) as con:
-                found |= _on_list(con, table, hashed, digests)
+                customer_ids |= _on_list(con, table, hashed, digests)
     with duckdb.connect() as con:
         for path in sorted(settings.published.rglob("*.parquet")):
             source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
             if any(name == "customer_id" for name, *_ in con.execute(f"describe select * from {source}").fetchall()):
-                found |= _on_list(con, source, hashed, digests)
-    return sorted(found)
+                customer_ids |= _on_list(con, source, hashed, digests)
+    return sorted(customer_ids)
 
 
 def _on_list(con: duckdb.DuckDBPyConnection, relation: str, hashed: str, digests: list[str]) -> set[str]:
@@ -564,8 +565,8 @@ def _sweep(settings: Settings) -> None:
     """Removes what killed processes left half-written. The home's lock is held, so no living one owns any of it."""
     for folder in (settings.data, settings.published, settings.quality, suppression.folder(settings)):
         pattern = ".*.tmp*"
-        found = folder.rglob(pattern) if folder == settings.published else folder.glob(pattern)
-        for leftover in list(found):
+        leftovers = folder.rglob(pattern) if folder == settings.published else folder.glob(pattern)
+        for leftover in list(leftovers):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
     # Where DuckDB spills what memory does not hold.
     for spilled in (settings.warehouse.with_name(settings.warehouse.name + ".tmp"),):

@@ -29,7 +29,7 @@ _ID_COLUMNS = ("customer_id",)
 # Base64 of the two bytes that every gzip begins with, of its method, and of a flag byte of zero.
 _PACKED = re.compile(r"H4sIA[A-Za-z0-9+/]{20,}={0,2}")
 # The parts of a message that are words.
-_SAID = ("text", "blocks", "title", "reason")
+_TEXT_PARTS = ("text", "blocks", "title", "reason")
 
 
 def parquet(path: Path, traces: Traces, write: bool) -> int:
@@ -55,14 +55,14 @@ def parquet(path: Path, traces: Traces, write: bool) -> int:
 def csv_rows(path: Path, traces: Traces, write: bool) -> int:
     """Rows of a CSV file with a customer_id; the other lines stay as they are, to the byte."""
     text = path.read_bytes().decode("utf-8", "surrogateescape")
-    wanted = traces.customer_ids | {_GUARD + one for one in traces.customer_ids}
+    wanted = traces.customer_ids | {_GUARD + customer_id for customer_id in traces.customer_ids}
     kept: list[str] = []
     position: int | None = None
     rows = 0
     for number, (line, cells) in enumerate(_records(text)):
         if number == 0:
             header = [cell.strip().lower() for cell in cells]
-            header[:1] = [one.lstrip("\ufeff") for one in header[:1]]
+            header[:1] = [cell.lstrip("\ufeff") for cell in header[:1]]
             position = next((header.index(name) for name in _ID_COLUMNS if name in header), None)
         elif _is_theirs(cells, position, wanted, traces):
             rows += 1
@@ -115,9 +115,9 @@ def message(path: Path, traces: Traces, write: bool) -> tuple[int, dict[str, Any
     if not isinstance(before, dict):
         return other_text(path, traces, write), {}
     # Not its key nor its cause, by which the outbox knows what was said already.
-    said = {part: before[part] for part in _SAID if part in before}
-    erased = traces.erase_json(said)
-    if erased == said:
+    texts = {part: before[part] for part in _TEXT_PARTS if part in before}
+    erased = traces.erase_json(texts)
+    if erased == texts:
         return 0, before
     after = before | _without_empty(erased)
     if write:
@@ -129,12 +129,14 @@ def _without_empty(value: Any) -> Any:
     """Without lists and blocks that lost all they had: Slack refuses a message with an empty element."""
     match value:
         case list():
-            cleaned = [_without_empty(one) for one in value]
+            cleaned = [_without_empty(element) for element in value]
             return [
-                one for one in cleaned if not (isinstance(one, dict) and "type" in one and one.get("elements") == [])
+                element
+                for element in cleaned
+                if not (isinstance(element, dict) and "type" in element and element.get("elements") == [])
             ]
         case dict():
-            return {key: _without_empty(one) for key, one in value.items()}
+            return {key: _without_empty(element) for key, element in value.items()}
     return value
 
 
@@ -164,9 +166,9 @@ def page(path: Path, traces: Traces, write: bool) -> int:
 
 def unpacked(text: str) -> Iterator[str]:
     """What a page carries as gzip in base64, as the weekly report carries its list."""
-    for found in _PACKED.finditer(text):
+    for match in _PACKED.finditer(text):
         try:
-            yield gzip.decompress(base64.b64decode(found[0])).decode("utf-8", "replace")
+            yield gzip.decompress(base64.b64decode(match[0])).decode("utf-8", "replace")
         except (ValueError, OSError, EOFError, zlib.error):
             # Something else that begins alike.
             continue
@@ -198,7 +200,7 @@ def holds(path: Path, traces: Traces) -> bool:
 
 
 def _unglobbed(path: Path) -> str:
-    return "".join(f"[{one}]" if one in "*?[" else one for one in str(path))
+    return "".join(f"[{character}]" if character in "*?[" else character for character in str(path))
 
 
 def _list(ids: list[str]) -> str:

@@ -42,14 +42,14 @@ class Traces:
     def telling(self) -> bool:
         """Whether the ids can be told from ordinary words and numbers, wherever they stand."""
         return all(
-            len(one) >= (_TELLING_NUMBER if one.isdigit() else _TELLING) and not one.isalpha()
-            for one in self.customer_ids
+            len(customer_id) >= (_TELLING_NUMBER if customer_id.isdigit() else _TELLING) and not customer_id.isalpha()
+            for customer_id in self.customer_ids
         )
 
     @cached_property
     def _text(self) -> re.Pattern[str]:
         if self._in_cells:
-            forms = sorted({form for one in self.customer_ids for form in _forms(one)})
+            forms = sorted({form for customer_id in self.customer_ids for form in _forms(customer_id)})
             return re.compile(rf"(?<=\| )(?:{'|'.join(map(re.escape, forms))})(?= \|)")
         return _pattern([*self.customer_ids, *(name for name in self.names if len(name.split()) > 1)])
 
@@ -89,9 +89,9 @@ class Traces:
             case str():
                 return self._erase_string(value)
             case list():
-                return [self.erase_json(one) for one in value if not self._is_about(one)]
+                return [self.erase_json(item) for item in value if not self._is_about(item)]
             case dict():
-                return {key: self.erase_json(one) for key, one in value.items()}
+                return {key: self.erase_json(item) for key, item in value.items()}
         return value
 
     def _erase_string(self, text: str) -> str:
@@ -112,7 +112,11 @@ class Traces:
             case list():
                 return any(isinstance(cell, str) and cell in self.customer_ids for cell in item)
             case {"type": "rich_text_section", "elements": [*elements]}:
-                texts = [one["text"] for one in elements if isinstance(one, dict) and isinstance(one.get("text"), str)]
+                texts = [
+                    element["text"]
+                    for element in elements
+                    if isinstance(element, dict) and isinstance(element.get("text"), str)
+                ]
                 return any(self.in_text(text) for text in texts)
         return False
 
@@ -145,16 +149,24 @@ def _forms(term: str) -> set[str]:
     # As orchestration/home.py writes a cell of a table for the Dagster UI.
     plain.add(term.replace("|", "\\|").replace("<", "&lt;").replace("\n", " "))
     forms = set(plain)
-    for one in plain:
-        for escaped in (html.escape(one), html.escape(one, quote=False), html.escape(one).replace("&#x27;", "&#39;")):
+    for spelling in plain:
+        for escaped in (
+            html.escape(spelling),
+            html.escape(spelling, quote=False),
+            html.escape(spelling).replace("&#x27;", "&#39;"),
+        ):
             forms |= {escaped, escaped.replace("&quot;", "&#34;")}
         for ascii_only in (True, False):
-            written = json.dumps(one, ensure_ascii=ascii_only)[1:-1]
+            written = json.dumps(spelling, ensure_ascii=ascii_only)[1:-1]
             in_script = written
             for character in "<>&":
                 in_script = in_script.replace(character, f"\\u{ord(character):04x}")
             # Jinja's tojson hides the apostrophe as well.
             forms |= {in_script, in_script.replace("'", "\\u0027")}
             forms |= {written, html.escape(written), json.dumps(written, ensure_ascii=ascii_only)[1:-1]}
-        forms |= {one.replace('"', '""'), quote(one, errors="replace"), quote(one, safe="", errors="replace")}
+        forms |= {
+            spelling.replace('"', '""'),
+            quote(spelling, errors="replace"),
+            quote(spelling, safe="", errors="replace"),
+        }
     return {form for form in forms if form.strip()}

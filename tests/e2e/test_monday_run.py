@@ -100,9 +100,9 @@ def test_a_sentence_states_the_value_that_the_driver_holds(scored_home: Settings
 def test_running_a_monday_again_gives_the_same_rows(copied_home: Settings, scored_home: Settings) -> None:
     outcome = run_mondays(copied_home, MONDAY)
     assert outcome.exit_code == 0, outcome.reason
-    found = differences(scored_home.warehouse, copied_home.warehouse, "policy.predictions", without=PER_RUN)
-    assert found["rows"] > 0
-    assert (found["only_left"], found["only_right"]) == (0, 0)
+    comparison = differences(scored_home.warehouse, copied_home.warehouse, "policy.predictions", without=PER_RUN)
+    assert comparison["rows"] > 0
+    assert (comparison["only_left"], comparison["only_right"]) == (0, 0)
     assert published(copied_home, "select distinct run_id from predictions") == [(outcome.run_id,)]
 
 
@@ -120,9 +120,9 @@ def test_a_home_built_from_nothing_gives_the_same_rows_as_one_built_week_by_week
         "marts.mart_customer_expansion_features",
         "policy.predictions",
     ):
-        found = differences(copied_home.warehouse, fresh.warehouse, relation, without=PER_RUN)
-        assert found["rows"] > 0
-        assert (found["only_left"], found["only_right"]) == (0, 0), relation
+        comparison = differences(copied_home.warehouse, fresh.warehouse, relation, without=PER_RUN)
+        assert comparison["rows"] > 0
+        assert (comparison["only_left"], comparison["only_right"]) == (0, 0), relation
 
 
 def test_the_change_since_last_monday_is_read_from_last_mondays_row(copied_home: Settings) -> None:

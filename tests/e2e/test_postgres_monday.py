@@ -32,14 +32,14 @@ def in_postgres(database: Database) -> list[tuple]:
 
 def said(instance: dg.DagsterInstance, run_id: str) -> dict[str, dg.MetadataValue]:
     """The metadata of published_postgres in a run."""
-    (found,) = [
+    (metadata,) = [
         entry.dagster_event.step_materialization_data.materialization.metadata
         for entry in instance.all_logs(run_id)
         if entry.dagster_event is not None
         and entry.dagster_event.is_step_materialization
         and entry.dagster_event.asset_key == PUBLISHED_POSTGRES
     ]
-    return dict(found)
+    return dict(metadata)
 
 
 @pytest.mark.long

@@ -58,13 +58,13 @@ def test_models_come_close_to_the_oracle_and_mean_what_they_say(
     home_at: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """Mean of three companies: (AUC - 0.5) at least 85 % of the oracle's, ECE and slope at most so far from the oracle's own."""
-    found: dict[str, list[dict[str, float]]] = {"churn_30d": [], "churn_90d": []}
+    rows_by_target: dict[str, list[dict[str, float]]] = {"churn_30d": [], "churn_90d": []}
     for seed in SEEDS:
         out = tmp_path / str(seed)
         write(simulate(Simulation(until=UNTIL, seed=seed)), out)
         settings = home_at(out / "raw", UNTIL)
         build_and_train(settings, UNTIL)
-        for target, rows in found.items():
+        for target, rows in rows_by_target.items():
             with connect(settings) as con:
                 declared = TARGETS[target]
                 first = frames.first_snapshot(con, declared)
@@ -94,10 +94,10 @@ def test_models_come_close_to_the_oracle_and_mean_what_they_say(
                     "ap_logistic": result.baselines["logistic"]["average_precision"].value,
                 }
             )
-    for target, rows in found.items():
+    for target, rows in rows_by_target.items():
         print(f"\n{target}\n{pd.DataFrame(rows).round(4).to_string(index=False)}")
     for target, ece in (("churn_30d", 0.01), ("churn_90d", 0.02)):
-        mean = pd.DataFrame(found[target]).mean()
+        mean = pd.DataFrame(rows_by_target[target]).mean()
         assert mean["share"] >= 0.85
         assert mean["ece_excess"] <= ece
         assert 0.8 <= mean["slope"] <= 1.25

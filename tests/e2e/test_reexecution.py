@@ -51,19 +51,19 @@ def test_a_run_reexecuted_from_failure_finishes_its_mondays_and_after_another_ru
     other = run_mondays(settings, TINY_BEFORE)
     assert other.exit_code == 0, other.reason
     before = weeks(settings)
-    success, said, done = reexecuted(settings, died.run_id)
+    success, messages, done = reexecuted(settings, died.run_id)
     assert not success
-    assert f"what was scored last is of run {other.run_id} and not of this one" in said
-    assert "Run the Monday again from the start" in said
+    assert f"what was scored last is of run {other.run_id} and not of this one" in messages
+    assert "Run the Monday again from the start" in messages
     assert not done & {"dbt_predictions", "published", "dbt_outcomes"}
     assert weeks(settings) == before
 
     died = run_that_dies_at_the_predictions(settings)
-    success, said, done = reexecuted(settings, died.run_id)
-    assert success, said
+    success, messages, done = reexecuted(settings, died.run_id)
+    assert success, messages
     assert "score" not in done
-    for found in weeks(settings):
-        assert [(day, first, last) for day, _, first, last in found] == [
+    for rows in weeks(settings):
+        assert [(day, first, last) for day, _, first, last in rows] == [
             (TINY_BEFORE, other.run_id, other.run_id),
             (TINY_MONDAY, died.run_id, died.run_id),
         ]
@@ -88,9 +88,9 @@ def test_a_run_reexecuted_from_the_features_after_another_run_neither_trains_nor
     assert other.exit_code == 0, other.reason
     models = query(settings.warehouse, "from ledger.promotions order by seq")
     before = weeks(settings)
-    success, said, done = reexecuted(settings, died.run_id)
+    success, messages, done = reexecuted(settings, died.run_id)
     assert not success
-    assert f"what is planned to be built is of run {other.run_id} and not of this one" in said
+    assert f"what is planned to be built is of run {other.run_id} and not of this one" in messages
     assert not done
     assert query(settings.warehouse, "from ledger.promotions order by seq") == models
     assert weeks(settings) == before

@@ -80,9 +80,9 @@ def test_overlapping_replays_in_any_order_give_the_same_rows_from_the_same_model
     forwards = replayed(home_at, tiny_company, early, late)
     backwards = replayed(home_at, tiny_company, late, early)
     for relation in ("policy.predictions", "marts.mart_customer_churn_features"):
-        found = differences(forwards.warehouse, backwards.warehouse, relation, without=(*PER_RUN, *VERSIONS))
-        assert found["rows"] > 500
-        assert (found["only_left"], found["only_right"]) == (0, 0), relation
+        comparison = differences(forwards.warehouse, backwards.warehouse, relation, without=(*PER_RUN, *VERSIONS))
+        assert comparison["rows"] > 500
+        assert (comparison["only_left"], comparison["only_right"]) == (0, 0), relation
     assert trained_on(forwards) == trained_on(backwards)
     ours, theirs = stored_gate_verdicts(forwards), stored_gate_verdicts(backwards)
     both = ours.keys() & theirs.keys()
@@ -120,17 +120,17 @@ def test_a_week_before_any_possible_model_stays_empty_and_says_why_while_the_oth
 ) -> None:
     first = first_possible(tiny_company)
     settings = home_at(tiny_company.raw, tiny_company.until, **TINY)
-    asked = [first + n * WEEK for n in range(-1, 9)]
-    outcome = run_mondays(settings, asked[0], asked[-1])
+    mondays = [first + n * WEEK for n in range(-1, 9)]
+    outcome = run_mondays(settings, mondays[0], mondays[-1])
     assert outcome.exit_code == 3
     refused = {row.snapshot_date: row.reason for row in outcome.mondays if row.status == "refused"}
-    assert f"there could be one from {first}" in refused[asked[0]]
+    assert f"there could be one from {first}" in refused[mondays[0]]
     for day, reason in refused.items():
         assert f"for {day}: " in reason and "there is no model churn_" in reason
         assert f"{day}: {reason}" in outcome.reason
     there = {day for (day,) in query(settings.published_database, "select distinct snapshot_date from predictions")}
-    assert sorted(refused) + sorted(there) == asked
-    assert asked[-1] in there
+    assert sorted(refused) + sorted(there) == mondays
+    assert mondays[-1] in there
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         assert instance.get_materialized_partitions(PUBLISHED) == {day.isoformat() for day in there}
 
@@ -204,8 +204,8 @@ def test_scoring_again_with_another_model_goes_beside_and_touches_nothing_else(
     assert rows == [(TINY_BEFORE, True, "2", "1", "rescored", True), (TINY_MONDAY, True, "2", "1", "rescored", False)]
     # The next run of the Monday gives the same rows as if nothing had happened.
     assert run_mondays(settings, TINY_MONDAY).exit_code == 0
-    found = differences(replayed_home.warehouse, settings.warehouse, "policy.predictions", without=PER_RUN)
-    assert (found["only_left"], found["only_right"]) == (0, 0)
+    comparison = differences(replayed_home.warehouse, settings.warehouse, "policy.predictions", without=PER_RUN)
+    assert (comparison["only_left"], comparison["only_right"]) == (0, 0)
 
 
 def test_scoring_again_with_a_model_or_a_week_that_is_not_there_is_refused_by_name(replayed_home: Settings) -> None:
@@ -338,8 +338,8 @@ def test_a_rollback_is_used_by_the_next_run_and_leaves_earlier_weeks_as_they_wer
     # And forwards again.
     decide_model(settings, "churn_30d", "2", decision="promote", reason="it was the feed", who="ana")
     assert run_mondays(settings, TINY_MONDAY).exit_code == 0
-    found = differences(replayed_home.warehouse, settings.warehouse, "policy.predictions", without=PER_RUN)
-    assert (found["only_left"], found["only_right"]) == (0, 0)
+    comparison = differences(replayed_home.warehouse, settings.warehouse, "policy.predictions", without=PER_RUN)
+    assert (comparison["only_left"], comparison["only_right"]) == (0, 0)
 
 
 @pytest.fixture(scope="module")
@@ -360,15 +360,17 @@ def test_on_a_training_monday_a_decision_stands_whether_it_is_made_before_the_ru
 ) -> None:
     home, older = two_models
     before, after = (copy_of(home, tmp_path / name) for name in ("before", "after"))
-    said: list[str] = []
+    messages: list[str] = []
     assert run_mondays(after, TINY_MONDAY).exit_code == 0
     for settings in (before, after):
         decide_model(settings, "churn_30d", older, decision="rollback", reason="too many alarms", who="ana")
-        assert run_mondays(settings, TINY_MONDAY, progress=said.append).exit_code == 0
+        assert run_mondays(settings, TINY_MONDAY, progress=messages.append).exit_code == 0
         assert in_force(settings, TINY_MONDAY)[0] == older
-    assert f"version {older} is in force from {TINY_MONDAY} on nevertheless, because ana decided so" in "".join(said)
-    found = differences(before.warehouse, after.warehouse, "policy.predictions", without=PER_RUN)
-    assert (found["only_left"], found["only_right"]) == (0, 0)
+    assert f"version {older} is in force from {TINY_MONDAY} on nevertheless, because ana decided so" in "".join(
+        messages
+    )
+    comparison = differences(before.warehouse, after.warehouse, "policy.predictions", without=PER_RUN)
+    assert (comparison["only_left"], comparison["only_right"]) == (0, 0)
     # The training was made and judged against the same model.
     ours, theirs = stored_gate_verdicts(before), stored_gate_verdicts(after)
     assert ours == theirs
@@ -397,12 +399,12 @@ def test_where_many_trainings_are_refused_a_fresh_home_comes_to_the_verdicts_of_
     write(simulate(Simulation(customers=400, weeks=76, until=TINY_UNTIL, seed=5)), tmp_path)
     weekly = TINY | {"training_cadence_weeks": 1, "min_train_churners": 10_000}
     old, fresh = (home_at(tmp_path / "raw", TINY_UNTIL, **weekly) for _ in range(2))
-    asked = TINY_UNTIL - WEEK
-    assert run_mondays(old, asked - 12 * WEEK).exit_code == 3
-    assert run_mondays(old, asked).exit_code == 3
-    assert run_mondays(fresh, asked).exit_code == 3
+    monday = TINY_UNTIL - WEEK
+    assert run_mondays(old, monday - 12 * WEEK).exit_code == 3
+    assert run_mondays(old, monday).exit_code == 3
+    assert run_mondays(fresh, monday).exit_code == 3
     assert stored_gate_verdicts(fresh) == stored_gate_verdicts(old)
-    assert min(day for _, day in stored_gate_verdicts(fresh)) < asked - 12 * WEEK
+    assert min(day for _, day in stored_gate_verdicts(fresh)) < monday - 12 * WEEK
 
 
 def test_a_training_that_is_made_again_after_the_features_changed_learns_from_the_same_weeks(
@@ -435,11 +437,11 @@ def test_a_decision_about_a_model_needs_a_reason_a_version_and_something_to_chan
 
 
 def test_the_replay_report_judges_what_is_closed_and_names_what_is_not(replayed_home: Settings, tmp_path: Path) -> None:
-    found, page = report_replay(replayed_home, TINY_BEFORE - WEEK, TINY_MONDAY, capacity=50, folder=tmp_path)
-    assert [week.snapshot_date for week in found.weeks] == [TINY_BEFORE - WEEK, TINY_BEFORE, TINY_MONDAY]
-    assert found.judged == ()
-    assert "not scored" in found.rows()[0]["remark"]
-    assert "open until" in found.rows()[1]["remark"]
+    report, page = report_replay(replayed_home, TINY_BEFORE - WEEK, TINY_MONDAY, capacity=50, folder=tmp_path)
+    assert [week.snapshot_date for week in report.weeks] == [TINY_BEFORE - WEEK, TINY_BEFORE, TINY_MONDAY]
+    assert report.judged == ()
+    assert "not scored" in report.rows()[0]["remark"]
+    assert "open until" in report.rows()[1]["remark"]
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

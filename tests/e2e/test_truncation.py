@@ -20,12 +20,12 @@ def assert_no_future(full: Settings, truncated: Settings, monday: date) -> dict[
     """Compares every column of every mart and of the predictions, and says how much was compared."""
     compared = {}
     for relation in [f"marts.{mart}" for mart in MARTS] + ["policy.predictions", "monitoring.drift"]:
-        found = differences(
+        comparison = differences(
             full.warehouse, truncated.warehouse, relation, f"snapshot_date <= date '{monday}'", without=PER_RUN
         )
-        assert found["rows"] > 0
-        assert (found["only_left"], found["only_right"]) == (0, 0), (relation, found)
-        compared[relation] = (found["rows"], found["columns"])
+        assert comparison["rows"] > 0
+        assert (comparison["only_left"], comparison["only_right"]) == (0, 0), (relation, comparison)
+        compared[relation] = (comparison["rows"], comparison["columns"])
     return compared
 
 

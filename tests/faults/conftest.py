@@ -66,21 +66,21 @@ def assert_same(
     """
     for relation, (at_least, per_run) in HELD.items():
         without = (*per_run, *(besides or {}).get(relation, ()))
-        found = differences(undisturbed.warehouse, settings.warehouse, relation, without=without)
-        assert found["rows"] >= at_least, relation
-        assert (found["only_left"], found["only_right"]) == (0, 0), relation
+        comparison = differences(undisturbed.warehouse, settings.warehouse, relation, without=without)
+        assert comparison["rows"] >= at_least, relation
+        assert (comparison["only_left"], comparison["only_right"]) == (0, 0), relation
         if relation.startswith("monitoring."):
-            found = differences(
+            comparison = differences(
                 undisturbed.monitoring_database,
                 settings.monitoring_database,
                 relation.removeprefix("monitoring."),
                 without=without,
             )
-            assert (found["only_left"], found["only_right"]) == (0, 0), f"published {relation}"
-    found = differences(
+            assert (comparison["only_left"], comparison["only_right"]) == (0, 0), f"published {relation}"
+    comparison = differences(
         undisturbed.published_database, settings.published_database, "predictions", without=(*PER_RUN, *VERSIONS)
     )
-    assert (found["only_left"], found["only_right"]) == (0, 0), "published"
+    assert (comparison["only_left"], comparison["only_right"]) == (0, 0), "published"
     per_week = query(
         settings.published_database,
         "select snapshot_date, count(*) = count(distinct customer_id), count(distinct run_id) from predictions group by 1",
@@ -88,14 +88,14 @@ def assert_same(
     assert [(unique, runs) for _, unique, runs in per_week] == [(True, 1)] * 2
     # A run that was killed once it had published is in the ledger too, as it should be, and says the same. One that could not publish
     # is there as failed.
-    said = "select distinct snapshot_date, status, customers, reason, exit_code from ledger.runs where status <> 'failed' order by all"
-    assert query(settings.warehouse, said) == query(undisturbed.warehouse, said)
+    statuses = "select distinct snapshot_date, status, customers, reason, exit_code from ledger.runs where status <> 'failed' order by all"
+    assert query(settings.warehouse, statuses) == query(undisturbed.warehouse, statuses)
     assert query(
         settings.warehouse, "select count(*) > 1, count(*) = count(distinct (run_id, snapshot_date)) from ledger.runs"
     ) == [(True, True)]
     files = f"read_parquet('{settings.published}/predictions/*/predictions.parquet', hive_partitioning = false)"
-    for left, right in ((files, "predictions"), ("predictions", files)):
-        only_left = query(settings.published_database, f"from {left} except all from {right}")
+    for left_source, right_source in ((files, "predictions"), ("predictions", files)):
+        only_left = query(settings.published_database, f"from {left_source} except all from {right_source}")
         assert only_left == [], "the published files are not the published table"
     assert list(leftovers(settings.home)) == []
 

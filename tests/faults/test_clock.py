@@ -32,17 +32,17 @@ def test_an_hour_fast_or_slow_the_monday_run_gives_the_same_rows(tiny_home: Sett
         assert run_mondays(settings, TINY_MONDAY).exit_code == 0
         homes.append(settings)
     for other in (homes[0], homes[2]):
-        found = differences(homes[1].warehouse, other.warehouse, "policy.predictions", without=PER_RUN)
-        assert found["rows"] > 500
-        assert (found["only_left"], found["only_right"]) == (0, 0)
+        comparison = differences(homes[1].warehouse, other.warehouse, "policy.predictions", without=PER_RUN)
+        assert comparison["rows"] > 500
+        assert (comparison["only_left"], comparison["only_right"]) == (0, 0)
 
 
 def test_a_clock_that_still_says_sunday_refuses_a_monday_that_has_begun_elsewhere(tiny_copy: Settings) -> None:
     midnight = EIGHT - 8 * HOUR
     slow = at(tiny_copy, midnight + HOUR / 2 - HOUR)
-    found = churn(slow, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 2
-    assert f"{TINY_MONDAY} has not begun" in found.stderr
+    completed = churn(slow, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 2
+    assert f"{TINY_MONDAY} has not begun" in completed.stderr
 
 
 def test_a_clock_that_says_monday_on_sunday_evening_makes_a_list_that_the_next_run_makes_whole(
@@ -61,13 +61,13 @@ def test_a_clock_that_says_monday_on_sunday_evening_makes_a_list_that_the_next_r
         con.execute(f"copy kept to '{events}' (format parquet)")
     assert missing > 0
     fast = at(tiny_copy, midnight + HOUR / 2, raw=export)
-    found = churn(fast, "run", "--json")
-    assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout)["snapshot_date"] == str(TINY_MONDAY)
+    completed = churn(fast, "run", "--json")
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout)["snapshot_date"] == str(TINY_MONDAY)
     features = "marts.mart_customer_churn_features"
     assert differences(reference.warehouse, fast.warehouse, features)["only_right"] > 0
-    found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 0, found.stderr
+    completed = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr
     # The trainings of the first run stay, on labels that had closed months before, and name the hour and the data of then.
     assert_same(reference, tiny_copy, {"ledger.promotions": ("metrics", "recorded_at")})
 
@@ -82,17 +82,17 @@ def test_what_a_slow_clock_took_for_the_future_is_landed_once_the_clock_is_right
     slow, right = (at(tiny_copy, newest + offset) for offset in (-HOUR, HOUR))
     week = date.fromisoformat(str(newest.date() - timedelta(days=newest.weekday())))
     run_mondays(slow, week)
-    (held, landed) = query(
+    (held_back, landed) = query(
         slow.warehouse,
         "select (select count(*) from landing.quarantine where source = 'usage_events'), (select count(*) from landing.usage_events)",
     )[0]
-    assert held > 0
+    assert held_back > 0
     run_mondays(right, week)
     (held_now, landed_now) = query(
         right.warehouse,
         "select (select count(*) from landing.quarantine where source = 'usage_events'), (select count(*) from landing.usage_events)",
     )[0]
-    assert (held_now, landed_now) == (0, landed + held)
+    assert (held_now, landed_now) == (0, landed + held_back)
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])

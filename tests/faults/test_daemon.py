@@ -78,9 +78,9 @@ class Stack:
         return answer["backfillId"]
 
     def status(self, backfill: str) -> str:
-        found = self.server.ask(STATUS, id=backfill)["partitionBackfillOrError"]
-        assert found.get("error") is None, found
-        return found["status"]
+        answer = self.server.ask(STATUS, id=backfill)["partitionBackfillOrError"]
+        assert answer.get("error") is None, answer
+        return answer["status"]
 
     def assets(self) -> list[dict]:
         """What the Monday job makes, with the newest materialization and the checks of it."""
@@ -115,8 +115,8 @@ def running(settings: Settings) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(tiny_copy: Settings) -> Iterator[Stack]:
-    with running(tiny_copy) as found:
-        yield found
+    with running(tiny_copy) as running_stack:
+        yield running_stack
 
 
 def job_partitions(first: date, last: date) -> dict[str, object]:
@@ -130,9 +130,9 @@ def job_partitions(first: date, last: date) -> dict[str, object]:
 def test_a_backfill_through_the_api_is_one_run_through_the_queue_and_every_partition_is_made_and_checked(
     stack: Stack, tiny_home: Settings, tmp_path: Path
 ) -> None:
-    asked = [TINY_MONDAY - n * WEEK for n in range(3, -1, -1)]
-    before, told = stack.runs(), said(stack.settings)
-    backfill = stack.backfill(**job_partitions(asked[0], asked[-1]))
+    mondays = [TINY_MONDAY - n * WEEK for n in range(3, -1, -1)]
+    before, messages = stack.runs(), said(stack.settings)
+    backfill = stack.backfill(**job_partitions(mondays[0], mondays[-1]))
     wait_for(lambda: stack.status(backfill).startswith("COMPLETED"), 300, "the backfill")
     assert stack.status(backfill) == "COMPLETED_SUCCESS"
     (run,) = stack.runs()[len(before) :]
@@ -146,28 +146,30 @@ def test_a_backfill_through_the_api_is_one_run_through_the_queue_and_every_parti
             key = dg.AssetKey(asset["assetKey"]["path"])
             assert [made["runId"] for made in asset["assetMaterializations"]] == [run.run_id], key
             if asset["isPartitioned"]:
-                assert dagster.get_materialized_partitions(key) >= {day.isoformat() for day in asked}, key
+                assert dagster.get_materialized_partitions(key) >= {day.isoformat() for day in mondays}, key
     checks = {
         (*asset["assetKey"]["path"], check["name"]): check["executionForLatestMaterialization"]
         for asset in assets
         for check in asset["assetChecksOrError"]["checks"]
     }
     assert len(checks) > 50
-    assert [name for name, found in checks.items() if not found or found["runId"] != run.run_id] == []
+    assert [name for name, execution in checks.items() if not execution or execution["runId"] != run.run_id] == []
     # A share of 500 customers that is to stay under 2 % is a matter of luck.
-    assert {name for name, found in checks.items() if found["status"] != "SUCCEEDED"} <= {(*SCORES.path, RARELY_RAISED)}
-    assert said(stack.settings) == told
+    assert {name for name, execution in checks.items() if execution["status"] != "SUCCEEDED"} <= {
+        (*SCORES.path, RARELY_RAISED)
+    }
+    assert said(stack.settings) == messages
     # The same as from the shell.
     shell = copy_of(tiny_home, tmp_path / "shell")
-    assert run_mondays(shell, asked[0], asked[-1]).exit_code == 0
-    found = differences(shell.warehouse, stack.settings.warehouse, "policy.predictions", without=PER_RUN)
-    assert found["rows"] > 1500
-    assert (found["only_left"], found["only_right"]) == (0, 0)
+    assert run_mondays(shell, mondays[0], mondays[-1]).exit_code == 0
+    comparison = differences(shell.warehouse, stack.settings.warehouse, "policy.predictions", without=PER_RUN)
+    assert comparison["rows"] > 1500
+    assert (comparison["only_left"], comparison["only_right"]) == (0, 0)
     weeks = query(
         stack.settings.published_database,
         "select snapshot_date, count(distinct run_id) from predictions group by 1 order by 1",
     )
-    assert weeks == [(day, 1) for day in asked]
+    assert weeks == [(day, 1) for day in mondays]
 
 
 def test_a_bad_week_of_a_backfill_through_the_api_stays_empty_and_the_others_are_made(
@@ -176,7 +178,7 @@ def test_a_bad_week_of_a_backfill_through_the_api_stays_empty_and_the_others_are
     good, bad, last = (TINY_MONDAY - n * WEEK for n in (3, 2, 0))
     raw = with_a_feed_that_stood_still(tiny_company.raw, tmp_path / "raw", bad)
     settings = with_settings(tiny_copy, raw=raw)
-    told = said(settings)
+    messages = said(settings)
     with running(settings) as stack:
         before = stack.runs()
         backfill = stack.backfill(**job_partitions(good, last))
@@ -196,7 +198,7 @@ def test_a_bad_week_of_a_backfill_through_the_api_stays_empty_and_the_others_are
     )
     assert [(day, status) for day, status, _ in words] == [(bad, "refused")]
     assert "usage_events" in words[0][2]
-    assert said(settings) == told
+    assert said(settings) == messages
 
 
 def test_a_backfill_of_the_assets_themselves_lands_first_and_then_makes_all_mondays_in_one_run(stack: Stack) -> None:
@@ -334,20 +336,20 @@ def ticked(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> dic
         homes.append(Settings(**given))
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(ZONES)))
-        return {found.zone.name: found for found in pool.map(ticks, ZONES, homes)}
+        return {ticked_zone.zone.name: ticked_zone for ticked_zone in pool.map(ticks, ZONES, homes)}
 
 
 @pytest.mark.parametrize("zone", [zone.name for zone in ZONES])
 def test_at_eight_on_monday_the_schedule_starts_the_run_of_that_monday_on_both_sides_of_a_dst_change(
     zone: str, ticked: dict[str, Ticked]
 ) -> None:
-    found = ticked[zone]
-    first, second = str(found.zone.first), str(found.zone.second)
-    assert found.after[0] == [(first, f"{JOB}:{first}")]
-    assert found.after[1] == [(first, f"{JOB}:{first}"), (second, f"{JOB}:{second}")]
-    with instance(found.settings) as dagster:
+    ticked_zone = ticked[zone]
+    first, second = str(ticked_zone.zone.first), str(ticked_zone.zone.second)
+    assert ticked_zone.after[0] == [(first, f"{JOB}:{first}")]
+    assert ticked_zone.after[1] == [(first, f"{JOB}:{first}"), (second, f"{JOB}:{second}")]
+    with instance(ticked_zone.settings) as dagster:
         state = dagster.all_instigator_state()
-        origin = next(one for one in state if one.name == SCHEDULE)
+        origin = next(instigator for instigator in state if instigator.name == SCHEDULE)
         scheduled = sorted(
             datetime.fromtimestamp(tick.timestamp, ZoneInfo(zone))
             for tick in dagster.get_ticks(origin.instigator_origin_id, origin.selector_id)
@@ -359,23 +361,26 @@ def test_at_eight_on_monday_the_schedule_starts_the_run_of_that_monday_on_both_s
 def test_the_mondays_on_which_the_machine_was_off_are_run_when_it_is_back_oldest_first_and_only_once(
     zone: str, ticked: dict[str, Ticked]
 ) -> None:
-    found = ticked[zone]
-    assert found.after[2] == [*found.after[1], *((str(day), f"{JOB}:{day}") for day in found.zone.missed)]
-    assert found.after[3] == found.after[2]
+    ticked_zone = ticked[zone]
+    assert ticked_zone.after[2] == [
+        *ticked_zone.after[1],
+        *((str(day), f"{JOB}:{day}") for day in ticked_zone.zone.missed),
+    ]
+    assert ticked_zone.after[3] == ticked_zone.after[2]
 
 
 def test_the_missed_mondays_are_scored_and_published_and_only_the_latest_is_spoken_of(
     ticked: dict[str, Ticked],
 ) -> None:
-    zone, found = ticked["UTC"].zone, ticked["UTC"].settings
+    zone, settings = ticked["UTC"].zone, ticked["UTC"].settings
     older, latest = zone.missed
-    assert [run.status for run in runs_of(found, 3)] == [dg.DagsterRunStatus.SUCCESS] * 2
+    assert [run.status for run in runs_of(settings, 3)] == [dg.DagsterRunStatus.SUCCESS] * 2
     assert query(
-        found.published_database,
+        settings.published_database,
         f"""
         select snapshot_date, count(*) > 500, count(distinct run_id), any_value(scoring_mode) from predictions
         where snapshot_date >= '{older}' group by 1 order by 1
         """,
     ) == [(older, True, 1, "as_of"), (latest, True, 1, "live")]
-    notifiable_monday = {entry.snapshot_date for entry in outbox_of(found).entries()}
+    notifiable_monday = {entry.snapshot_date for entry in outbox_of(settings).entries()}
     assert latest in notifiable_monday and older not in notifiable_monday

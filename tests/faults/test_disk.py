@@ -19,7 +19,7 @@ def test_a_disk_that_is_full_while_publishing_leaves_the_old_copy_whole_and_the_
 ) -> None:
     published = tiny_copy.published
     # A file system of its own, with room for what is there and hardly more; its content is brought back out as it was left.
-    found = in_namespace(
+    completed = in_namespace(
         f"""
         cp -a {published} {tiny_copy.home}/before && size=$(du -sk {published} | cut -f1)
         mount -t tmpfs -o size=$((size + 200))k tmpfs {published} || exit 77
@@ -29,9 +29,9 @@ def test_a_disk_that_is_full_while_publishing_leaves_the_old_copy_whole_and_the_
         """,
         tiny_copy,
     )
-    assert "exit 1" in found.stdout, found.stderr
-    assert "No space left on device" in found.stderr
-    assert "Traceback" not in found.stderr
+    assert "exit 1" in completed.stdout, completed.stderr
+    assert "No space left on device" in completed.stderr
+    assert "Traceback" not in completed.stderr
     after = tiny_copy.home / "after"
     assert query(after / "churn.duckdb", "from predictions order by all") == query(
         tiny_copy.home / "before" / "churn.duckdb", "from predictions order by all"
@@ -43,11 +43,11 @@ def test_a_disk_that_is_full_while_publishing_leaves_the_old_copy_whole_and_the_
     shutil.rmtree(published)
     after.rename(published)
     # A publication that fails makes room for the ledger; what monitoring half wrote waits for the next run.
-    left = [path.name for path in leftovers(tiny_copy.home)]
-    assert left
-    assert not [name for name in left if "churn.duckdb" in name or "predictions" in name]
+    leftover_names = [path.name for path in leftovers(tiny_copy.home)]
+    assert leftover_names
+    assert not [name for name in leftover_names if "churn.duckdb" in name or "predictions" in name]
     assert query(tiny_copy.warehouse, NEWEST_WORD) == [(TINY_MONDAY, "failed")]
-    found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 0, found.stderr
+    completed = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr
     same_as_undisturbed(tiny_copy)
     assert list(leftovers(tiny_copy.home)) == []

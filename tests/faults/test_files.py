@@ -28,11 +28,11 @@ def exported(tiny_copy: Settings, tmp_path: Path) -> Settings:
 
 def refused(settings: Settings, *words: str) -> None:
     before = query(settings.published_database, "from predictions order by all")
-    found = churn(settings, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 2, found.stderr
+    completed = churn(settings, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 2, completed.stderr
     for word in words:
-        assert word in found.stderr
-    assert "Traceback" not in found.stderr
+        assert word in completed.stderr
+    assert "Traceback" not in completed.stderr
     assert query(settings.published_database, "from predictions order by all") == before
 
 
@@ -59,5 +59,5 @@ def test_a_half_written_csv_is_refused_by_name_wherever_it_was_cut(where: str, e
 
 
 def test_the_same_files_whole_are_taken(exported: Settings) -> None:
-    found = churn(exported, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 0, found.stderr
+    completed = churn(exported, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr

@@ -48,9 +48,9 @@ def test_a_bi_tool_that_holds_the_published_database_neither_waits_nor_is_waited
 ) -> None:
     sql = "select snapshot_date::varchar, count(*) from predictions group by 1 order by 1"
     with bi_tool(tiny_copy.published_database, sql, opened) as (tool, before):
-        found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
-        assert found.returncode == 0, found.stderr
-        assert "Waiting" not in found.stderr
+        completed = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
+        assert completed.returncode == 0, completed.stderr
+        assert "Waiting" not in completed.stderr
         again, _ = tool.communicate("\n", timeout=20)
     assert again == before, "an open reader keeps what it opened"
     assert str(TINY_BEFORE) in before and str(TINY_MONDAY) not in before
@@ -60,12 +60,12 @@ def test_a_bi_tool_that_holds_the_published_database_neither_waits_nor_is_waited
 def test_a_bi_tool_that_holds_the_warehouse_is_waited_for_and_then_named(tiny_copy: Settings) -> None:
     before = query(tiny_copy.published_database, "from predictions order by all")
     with bi_tool(tiny_copy.warehouse, "select count(*) from policy.predictions") as (tool, _):
-        found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY), CHURN_LOCK_WAIT_SECONDS="2")
-    assert found.returncode == 1
-    assert f"PID {tool.pid}" in found.stderr
-    assert "warehouse.duckdb is held by another process for over 2 s" in found.stderr
-    assert str(tiny_copy.published_database) in found.stderr
-    assert "Traceback" not in found.stderr
+        completed = churn(tiny_copy, "run", "--week", str(TINY_MONDAY), CHURN_LOCK_WAIT_SECONDS="2")
+    assert completed.returncode == 1
+    assert f"PID {tool.pid}" in completed.stderr
+    assert "warehouse.duckdb is held by another process for over 2 s" in completed.stderr
+    assert str(tiny_copy.published_database) in completed.stderr
+    assert "Traceback" not in completed.stderr
     assert query(tiny_copy.published_database, "from predictions order by all") == before
 
 
@@ -79,8 +79,8 @@ def test_a_bi_tool_that_lets_go_of_the_warehouse_in_time_only_delays_the_run(
             raise AssertionError("it did not wait")
         except subprocess.TimeoutExpired:
             tool.communicate("\n", timeout=20)
-        _, said = run.communicate(timeout=200)
-    assert run.returncode == 0, said
+        _, messages = run.communicate(timeout=200)
+    assert run.returncode == 0, messages
     same_as_undisturbed(tiny_copy)
 
 
@@ -89,9 +89,9 @@ def test_two_runs_started_at_once_go_one_after_the_other_and_both_end_right(
 ) -> None:
     wait = {"CHURN_LOCK_WAIT_SECONDS": "200"}
     runs = [start(tiny_copy, "run", "--week", str(TINY_MONDAY), **wait) for _ in range(2)]
-    said = [run.communicate(timeout=280)[1] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
-    assert sum("Waiting for process" in text for text in said) == 1
+    messages = [run.communicate(timeout=280)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], messages
+    assert sum("Waiting for process" in text for text in messages) == 1
     same_as_undisturbed(tiny_copy)
 
 

@@ -71,9 +71,9 @@ def killed_at(settings: Settings, words: str, after: float) -> bool:
 def complete(settings: Settings) -> float:
     """The next run, to its end; how long it took."""
     began = time.monotonic()
-    found = churn(settings, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 0, found.stderr
-    assert "Waiting for" not in found.stderr
+    completed = churn(settings, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr
+    assert "Waiting for" not in completed.stderr
     return time.monotonic() - began
 
 
@@ -113,22 +113,26 @@ def test_a_monday_killed_before_it_was_published_is_caught_up_by_the_run_of_anot
     ((_, killed),) = query(tiny_copy.warehouse, written.format("policy."))
     assert query(tiny_copy.published_database, written.format("")) == []
 
-    found = churn(tiny_copy, "run", "--week", str(other))
-    assert found.returncode == 0, found.stderr
-    assert f"{TINY_MONDAY}: caught up: run {killed} wrote it" in found.stderr
+    completed = churn(tiny_copy, "run", "--week", str(other))
+    assert completed.returncode == 0, completed.stderr
+    assert f"{TINY_MONDAY}: caught up: run {killed} wrote it" in completed.stderr
     assert query(tiny_copy.published_database, written.format("")) == [(TINY_MONDAY, killed)]
     with duckdb.connect() as con:
         con.execute(f"attach '{tiny_copy.published_database}' as copy (read_only)")
         con.execute(f"create view files as from '{tiny_copy.published}/predictions/*/predictions.parquet'")
         weeks = con.execute("select distinct snapshot_date from files order by 1").fetchall()
         assert weeks == [(other,), (TINY_BEFORE,), (TINY_MONDAY,)]
-        for one, two in (("files", "copy.predictions"), ("copy.predictions", "files")):
-            assert con.execute(f"select count(*) from (from {one} except all from {two})").fetchone() == (0,)
-    said = query(
+        for left_source, right_source in (("files", "copy.predictions"), ("copy.predictions", "files")):
+            assert con.execute(
+                f"select count(*) from (from {left_source} except all from {right_source})"
+            ).fetchone() == (0,)
+    ledger_rows = query(
         tiny_copy.published_database,
         f"select status, scoring_mode, customers > 100, reason from runs where snapshot_date = '{TINY_MONDAY}'",
     )
-    assert said == [("published", "live", True, f"caught up: run {killed} wrote it, and it was not wholly published")]
+    assert ledger_rows == [
+        ("published", "live", True, f"caught up: run {killed} wrote it, and it was not wholly published")
+    ]
     assert page_of(tiny_copy, TINY_MONDAY).is_file()
     with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
         assert instance.get_materialized_partitions(PUBLISHED) == {str(other), str(TINY_BEFORE), str(TINY_MONDAY)}
@@ -160,14 +164,14 @@ def test_killed_before_the_features_are_judged_the_next_run_judges_them_before_i
     assert query(killed.warehouse, failed) == []
 
     process = start(killed, "-c", UNJUDGED, "run", "--week", str(TINY_MONDAY), program="python")
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == -signal.SIGKILL, said
-    asked, built = query(
+    _, messages = process.communicate(timeout=240)
+    assert process.returncode == -signal.SIGKILL, messages
+    to_build, built = query(
         killed.warehouse,
         "select count(*), count(*) filter ((snapshot_date, fingerprint) in (select (key_date, fingerprint) from control.built)) "
         "from control.snapshots_to_build",
     )[0]
-    assert asked == built > 15, "the marts were not built before the kill"
+    assert to_build == built > 15, "the marts were not built before the kill"
 
     complete(killed)
     assert query(killed.warehouse, "select count(*) from control.snapshots_to_build") == [(0,)], "it built them again"
@@ -232,9 +236,9 @@ def test_a_run_whose_process_is_gone_is_closed_by_whoever_comes_next_and_holds_u
     with dg.DagsterInstance.from_config(str(tiny_copy.dagster_home)) as instance:
         run = instance.get_run_by_id(stale_run)
         assert run is not None and run.status == dg.DagsterRunStatus.FAILURE
-        said = [
+        messages = [
             record.event_log_entry.message or record.event_log_entry.user_message
             for record in instance.get_records_for_run(stale_run).records
         ]
-    assert any("The process of this run is gone" in text for text in said)
+    assert any("The process of this run is gone" in text for text in messages)
     same_as_undisturbed(tiny_copy)

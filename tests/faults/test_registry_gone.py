@@ -38,10 +38,10 @@ def published(settings: Settings, week: object) -> list[tuple]:
 def test_without_its_store_a_monday_is_scored_from_the_copies_and_says_so(tiny_copy: Settings) -> None:
     before = published(tiny_copy, TINY_BEFORE)
     shutil.rmtree(tiny_copy.mlflow_home)
-    found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE))
-    assert found.returncode == 0, found.stderr
-    assert "churn_90d version 1 comes from the copy in" in found.stderr
-    assert "mlflow.db is not there" in found.stderr
+    completed = churn(tiny_copy, "run", "--week", str(TINY_BEFORE))
+    assert completed.returncode == 0, completed.stderr
+    assert "churn_90d version 1 comes from the copy in" in completed.stderr
+    assert "mlflow.db is not there" in completed.stderr
     assert published(tiny_copy, TINY_BEFORE) == before
     assert not tiny_copy.mlflow_database.exists(), "an empty store would be taken for the real one"
 
@@ -51,9 +51,9 @@ def test_on_a_training_monday_without_the_store_the_list_comes_out_and_the_train
 ) -> None:
     shutil.move(tiny_copy.mlflow_home, tiny_copy.home / "elsewhere")
     before = trainings(tiny_copy)
-    found = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 0, found.stderr
-    assert f"churn_90d could not be trained as of {TINY_MONDAY}: MLflow at sqlite" in found.stderr
+    completed = churn(tiny_copy, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr
+    assert f"churn_90d could not be trained as of {TINY_MONDAY}: MLflow at sqlite" in completed.stderr
     assert trainings(tiny_copy) == before
     assert {row[3] for row in published(tiny_copy, TINY_MONDAY)} == {"1"}
     # It is back: the next run makes up for the training.
@@ -71,11 +71,11 @@ def test_without_the_store_a_past_monday_whose_training_is_missing_is_refused_an
     later = at_noon_of(tiny_copy, this_monday)
     before, known = published(later, TINY_BEFORE), trainings(later)
     shutil.move(later.mlflow_home, later.home / "elsewhere")
-    found = churn(later, "backfill", "--from", str(TINY_BEFORE), "--to", str(this_monday))
-    assert found.returncode == 3, found.stderr
+    completed = churn(later, "backfill", "--from", str(TINY_BEFORE), "--to", str(this_monday))
+    assert completed.returncode == 3, completed.stderr
     missing = f"its training as of {TINY_MONDAY} was not made"
-    assert f"{TINY_MONDAY}: there is no model churn_30d for {TINY_MONDAY}: {missing}" in found.stderr
-    assert "churn_90d version 1 comes from the copy in" in found.stderr
+    assert f"{TINY_MONDAY}: there is no model churn_30d for {TINY_MONDAY}: {missing}" in completed.stderr
+    assert "churn_90d version 1 comes from the copy in" in completed.stderr
     assert trainings(later) == known
     assert published(later, TINY_BEFORE) == before
     assert published(later, TINY_MONDAY) == []
@@ -123,9 +123,9 @@ def test_an_empty_store_in_place_of_the_lost_one_is_not_taken_for_it(tiny_copy: 
     assert outcome.exit_code == 1
     assert "not found" in outcome.reason
     assert rows == []
-    found = churn(other, "run", "--week", str(TINY_BEFORE))
-    assert found.returncode == 0, found.stderr
-    assert "comes from the copy in" in found.stderr
+    completed = churn(other, "run", "--week", str(TINY_BEFORE))
+    assert completed.returncode == 0, completed.stderr
+    assert "comes from the copy in" in completed.stderr
 
 
 @pytest.fixture
@@ -141,23 +141,23 @@ def settled(tiny_copy: Settings, tiny_home: Settings) -> Settings:
 def test_a_read_only_store_is_read_as_ever_and_a_training_fails_clearly(settled: Settings) -> None:
     """A real read-only mount where that is allowed; root would write to files that are merely marked so."""
     before, known = published(settled, TINY_BEFORE), trainings(settled)
-    said = {name: settled.home / f"{name}.txt" for name in ("scored", "due", "asked")}
+    logs = {name: settled.home / f"{name}.txt" for name in ("scored", "due", "asked")}
     script = f"""
         mount --bind {settled.mlflow_home} {settled.mlflow_home} && mount -o remount,ro,bind {settled.mlflow_home} || exit 77
-        {BIN}/churn run --week {TINY_BEFORE} >/dev/null 2>{said["scored"]}; echo "scored $?"
-        {BIN}/churn run --week {TINY_MONDAY} >/dev/null 2>{said["due"]}; echo "due $?"
-        {BIN}/churn train --week {TINY_MONDAY} >/dev/null 2>{said["asked"]}; echo "asked $?"
+        {BIN}/churn run --week {TINY_BEFORE} >/dev/null 2>{logs["scored"]}; echo "scored $?"
+        {BIN}/churn run --week {TINY_MONDAY} >/dev/null 2>{logs["due"]}; echo "due $?"
+        {BIN}/churn train --week {TINY_MONDAY} >/dev/null 2>{logs["asked"]}; echo "asked $?"
     """
-    found = in_namespace(script, settled)
-    scored, due, asked = (path.read_text(encoding="utf-8") for path in said.values())
-    assert found.stdout.split("\n") == ["scored 0", "due 0", "asked 1", ""], scored + due + asked
+    completed = in_namespace(script, settled)
+    scored, due, by_hand = (path.read_text(encoding="utf-8") for path in logs.values())
+    assert completed.stdout.split("\n") == ["scored 0", "due 0", "asked 1", ""], scored + due + by_hand
     # Its files are there and are the models that the ledger names, so the copies are not needed.
     assert "comes from the copy" not in scored + due
     assert published(settled, TINY_BEFORE) == before
     assert {row[3] for row in published(settled, TINY_MONDAY)} == {"1"}
     assert f"churn_90d could not be trained as of {TINY_MONDAY}: MLflow at sqlite" in due
-    assert "MLflow at sqlite" in asked
-    for text in (due, asked):
+    assert "MLflow at sqlite" in by_hand
+    for text in (due, by_hand):
         assert "readonly" in text or "read-only" in text.lower()
         assert "Traceback" not in text
     assert trainings(settled) == known
@@ -174,14 +174,14 @@ def test_a_server_that_does_not_answer_is_given_up_after_seconds(tiny_copy: Sett
             server.listen(100)
         nobody = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
-        found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE), CHURN_MLFLOW_TRACKING_URI=nobody)
+        completed = churn(tiny_copy, "run", "--week", str(TINY_BEFORE), CHURN_MLFLOW_TRACKING_URI=nobody)
         seconds = time.monotonic() - began
-    assert found.returncode == 0, found.stderr
+    assert completed.returncode == 0, completed.stderr
     for target in ("churn_30d", "churn_90d", "expansion_90d"):
-        assert f"{target} version 1 comes from the copy in" in found.stderr
-    assert ("Read timed out" if listening else "Connection refused") in found.stderr
+        assert f"{target} version 1 comes from the copy in" in completed.stderr
+    assert ("Read timed out" if listening else "Connection refused") in completed.stderr
     assert published(tiny_copy, TINY_BEFORE) == before
-    assert "secret" not in found.stderr + found.stdout
+    assert "secret" not in completed.stderr + completed.stdout
     assert seconds < 90
 
 
@@ -199,15 +199,15 @@ def damaged(tiny_copy: Settings) -> Iterator[Settings]:
 
 def test_a_damaged_model_is_never_scored_with(damaged: Settings, tiny_home: Settings) -> None:
     expected = published(tiny_home, TINY_BEFORE)
-    found = churn(damaged, "run", "--week", str(TINY_BEFORE))
-    assert found.returncode == 0, found.stderr
-    assert "model.ubj is damaged: its SHA-256 is not the one it was saved with" in found.stderr
+    completed = churn(damaged, "run", "--week", str(TINY_BEFORE))
+    assert completed.returncode == 0, completed.stderr
+    assert "model.ubj is damaged: its SHA-256 is not the one it was saved with" in completed.stderr
     assert published(damaged, TINY_BEFORE) == expected
     shutil.rmtree(damaged.models)
-    found = churn(damaged, "run", "--week", str(TINY_BEFORE))
-    assert found.returncode == 2
-    assert "model.ubj is damaged" in found.stderr
-    assert "Traceback" not in found.stderr
+    completed = churn(damaged, "run", "--week", str(TINY_BEFORE))
+    assert completed.returncode == 2
+    assert "model.ubj is damaged" in completed.stderr
+    assert "Traceback" not in completed.stderr
     assert published(damaged, TINY_BEFORE) == expected
 
 
@@ -217,9 +217,9 @@ def test_a_model_swapped_for_another_whole_one_is_found_out(tiny_copy: Settings)
     shutil.rmtree(first)
     shutil.copytree(second, first)
     shutil.rmtree(tiny_copy.mlflow_home)
-    found = churn(tiny_copy, "run", "--week", str(TINY_BEFORE))
-    assert found.returncode == 2
-    assert "not the model that the ledger names" in found.stderr
+    completed = churn(tiny_copy, "run", "--week", str(TINY_BEFORE))
+    assert completed.returncode == 2
+    assert "not the model that the ledger names" in completed.stderr
 
 
 def test_a_home_that_is_moved_takes_its_models_along_and_leaves_the_original_alone(
@@ -231,6 +231,6 @@ def test_a_home_that_is_moved_takes_its_models_along_and_leaves_the_original_alo
     assert {path: path.stat().st_mtime_ns for path in tiny_copy.mlflow_home.rglob("*")} == untouched
     shutil.rmtree(tiny_copy.home)
     shutil.rmtree(moved.models)
-    found = churn(moved, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 0, found.stderr
-    assert "comes from the copy" not in found.stderr
+    completed = churn(moved, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr
+    assert "comes from the copy" not in completed.stderr

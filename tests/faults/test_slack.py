@@ -71,11 +71,11 @@ def test_a_run_does_not_fail_because_slack_does_and_what_was_to_be_said_is_said_
     settings: Settings, slack: SlackServer
 ) -> None:
     away = settings.model_copy(update={"slack_api": "http://127.0.0.1:9/api/"})
-    found = churn(away, "run", "--week", str(TINY_MONDAY))
-    assert found.returncode == 0, found.stderr
-    assert "waiting" in found.stderr
-    assert "Traceback" not in found.stderr
-    assert TOKEN not in found.stderr + found.stdout
+    completed = churn(away, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr
+    assert "waiting" in completed.stderr
+    assert "Traceback" not in completed.stderr
+    assert TOKEN not in completed.stderr + completed.stdout
     assert said(slack) == []
     assert send_waiting(outbox_of(settings), slack_config(settings)).waiting == 0
     assert len([text for text in said(slack) if "a year at risk" in text]) == 1

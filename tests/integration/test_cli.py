@@ -25,7 +25,7 @@ COMMANDS = sorted(command.name or command.callback.__name__ for command in app.r
 def churn(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the command with no setting but those given. Wide enough that no help text is cut."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHURN_")}
-    found = subprocess.run(
+    completed = subprocess.run(
         [CHURN, *map(str, arguments)],
         env={**inherited, "COLUMNS": "160", **environment},
         capture_output=True,
@@ -33,15 +33,15 @@ def churn(*arguments: object, **environment: str) -> subprocess.CompletedProcess
         timeout=120,
         check=False,
     )
-    assert "Traceback" not in found.stderr + found.stdout
-    return found
+    assert "Traceback" not in completed.stderr + completed.stdout
+    return completed
 
 
-def refused(found: subprocess.CompletedProcess[str], exit_code: int, *words: object) -> None:
-    assert found.returncode == exit_code, found.stderr
-    assert found.stdout == ""
+def refused(completed: subprocess.CompletedProcess[str], exit_code: int, *words: object) -> None:
+    assert completed.returncode == exit_code, completed.stderr
+    assert completed.stdout == ""
     for word in words:
-        assert str(word) in found.stderr
+        assert str(word) in completed.stderr
 
 
 def customers(settings: Settings, sql: str) -> list[tuple]:
@@ -49,8 +49,8 @@ def customers(settings: Settings, sql: str) -> list[tuple]:
 
 
 def test_every_command_is_known_by_the_help_of_the_whole() -> None:
-    found = churn("--help")
-    assert found.returncode == 0
+    completed = churn("--help")
+    assert completed.returncode == 0
     assert COMMANDS == [
         "backfill",
         "customer",
@@ -67,23 +67,23 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
         "ui",
     ]
     for command in COMMANDS:
-        assert command in found.stdout
+        assert command in completed.stdout
     for word in ("CHURN_HOME", "Exit codes", "2 bad input", "3 refused"):
-        assert word in found.stdout
+        assert word in completed.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_says_what_it_does_and_what_each_option_is(command: str) -> None:
-    found = churn(command, "--help")
-    assert found.returncode == 0
-    assert found.stderr == ""
+    completed = churn(command, "--help")
+    assert completed.returncode == 0
+    assert completed.stderr == ""
     described = {
         registered.name or registered.callback.__name__: registered.callback.__doc__
         for registered in app.registered_commands
     }
     first_sentence = described[command].split(".")[0]
-    assert " ".join(first_sentence.split()) in " ".join(found.stdout.split())
-    options = [line for line in found.stdout.splitlines() if line.strip(" │").startswith("--")]
+    assert " ".join(first_sentence.split()) in " ".join(completed.stdout.split())
+    options = [line for line in completed.stdout.splitlines() if line.strip(" │").startswith("--")]
     assert options
     assert all(len(line.strip(" │").split()) >= 3 for line in options), options
 
@@ -92,8 +92,8 @@ def test_the_clock_of_a_home_can_be_set_and_a_day_that_is_no_monday_is_refused_w
     tmp_path: Path,
 ) -> None:
     for command in (("run",), ("train",), ("show",), ("customer", "C1")):
-        found = churn(*command, "--week", "2026-03-18", "--home", tmp_path, CHURN_NOW="2026-06-30")
-        refused(found, 2, "Wednesday", "2026-03-16", "2026-03-23")
+        completed = churn(*command, "--week", "2026-03-18", "--home", tmp_path, CHURN_NOW="2026-06-30")
+        refused(completed, 2, "Wednesday", "2026-03-16", "2026-03-23")
 
 
 def test_a_monday_that_has_not_begun_is_refused_with_the_latest(tmp_path: Path) -> None:
@@ -128,23 +128,23 @@ def test_before_the_first_run_there_is_nothing_to_show_and_it_says_how_to_start(
 
 
 def test_the_call_list_starts_with_the_first_call(scored_home: Settings) -> None:
-    found = churn("show", "--home", scored_home.home, "--top", 3)
-    assert found.returncode == 0, found.stderr
+    completed = churn("show", "--home", scored_home.home, "--top", 3)
+    assert completed.returncode == 0, completed.stderr
     names = customers(
         scored_home,
         "select company_name from predictions inner join customers using (customer_id) order by priority_rank limit 4",
     )
-    first, second, third, fourth = (found.stdout.find(name) for (name,) in names)
+    first, second, third, fourth = (completed.stdout.find(name) for (name,) in names)
     assert 0 < first < second < third
     assert fourth == -1
-    assert str(MONDAY) in found.stdout
+    assert str(MONDAY) in completed.stdout
 
 
 def test_the_call_list_of_an_owner_has_only_theirs_in_the_order_of_the_whole(scored_home: Settings) -> None:
     ((owner,),) = customers(scored_home, "select csm_owner from predictions where csm_owner is not null limit 1")
-    found = churn("show", "--home", scored_home.home, "--owner", owner, "--top", 10_000, "--json")
-    assert found.returncode == 0, found.stderr
-    calls = json.loads(found.stdout)["calls"]
+    completed = churn("show", "--home", scored_home.home, "--owner", owner, "--top", 10_000, "--json")
+    assert completed.returncode == 0, completed.stderr
+    calls = json.loads(completed.stdout)["calls"]
     expected = customers(
         scored_home, f"select customer_id from predictions where csm_owner = '{owner}' order by priority_rank"
     )
@@ -154,8 +154,8 @@ def test_the_call_list_of_an_owner_has_only_theirs_in_the_order_of_the_whole(sco
 
 def test_an_owner_nobody_knows_is_refused_with_those_there_are(scored_home: Settings) -> None:
     owners = customers(scored_home, "select distinct csm_owner from predictions where csm_owner is not null")
-    found = churn("show", "--home", scored_home.home, "--owner", "Nobody")
-    refused(found, 2, "'Nobody'", *(owner for (owner,) in owners))
+    completed = churn("show", "--home", scored_home.home, "--owner", "Nobody")
+    refused(completed, 2, "'Nobody'", *(owner for (owner,) in owners))
 
 
 def test_a_monday_that_is_not_published_is_refused_with_those_that_are(scored_home: Settings) -> None:
@@ -163,10 +163,10 @@ def test_a_monday_that_is_not_published_is_refused_with_those_that_are(scored_ho
 
 
 def test_the_models_are_listed_with_their_verdict(scored_home: Settings) -> None:
-    found = churn("models", "--home", scored_home.home)
-    assert found.returncode == 0, found.stderr
+    completed = churn("models", "--home", scored_home.home)
+    assert completed.returncode == 0, completed.stderr
     for target in ("churn_30d", "churn_90d", "expansion_90d"):
-        assert target in found.stdout
+        assert target in completed.stdout
     rows = json.loads(churn("models", "--home", scored_home.home, "--json").stdout)
     assert [row["seq"] for row in rows] == sorted((row["seq"] for row in rows), reverse=True)
     assert all(row["metrics"]["model"] for row in rows if row["promoted"])
@@ -180,13 +180,13 @@ def test_a_customer_is_shown_with_probability_reasons_and_what_to_do(scored_home
         from predictions inner join customers using (customer_id) where priority_rank = 1
         """,
     )[0]
-    found = churn("customer", row[0], "--home", scored_home.home)
-    assert found.returncode == 0, found.stderr
-    page = " ".join(found.stdout.split())
+    completed = churn("customer", row[0], "--home", scored_home.home)
+    assert completed.returncode == 0, completed.stderr
+    page = " ".join(completed.stdout.split())
     for text in row:
         assert text in page
-    told = json.loads(churn("customer", row[0], "--home", scored_home.home, "--json").stdout)
-    assert (told["customer_id"], told["priority_rank"], told["snapshot_date"]) == (row[0], 1, str(MONDAY))
+    profile = json.loads(churn("customer", row[0], "--home", scored_home.home, "--json").stdout)
+    assert (profile["customer_id"], profile["priority_rank"], profile["snapshot_date"]) == (row[0], 1, str(MONDAY))
 
 
 def test_a_customer_nobody_knows_is_refused_by_name(scored_home: Settings) -> None:
@@ -202,14 +202,14 @@ def test_a_customer_is_answered_without_loading_what_a_run_needs(scored_home: Se
         "print(*sorted(name for name in sys.modules if '.' not in name), file=sys.stderr)"
     )
     for command in (["customer", customer_id], ["show"], ["models"]):
-        found = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-c", code, *command, "--home", str(scored_home.home)],
             capture_output=True,
             text=True,
             check=True,
             timeout=60,
         )
-        loaded = set(found.stderr.split())
+        loaded = set(completed.stderr.split())
         assert "duckdb" in loaded
         heavy = {"dagster", "dbt", "mlflow", "numpy", "pandas", "pyarrow", "shap", "sklearn", "xgboost"}
         assert not heavy & loaded, command
@@ -226,18 +226,18 @@ def test_names_are_printed_as_they_are_whatever_they_look_like(scored_home: Sett
         (customer_id,) = con.execute("select customer_id from predictions where priority_rank = 1").fetchone()
     shown = churn("show", "--home", tmp_path, "--owner", owner, "--top", 1)
     assert shown.returncode == 0, shown.stderr
-    one = churn("customer", customer_id, "--home", tmp_path)
-    assert one.returncode == 0, one.stderr
-    for text in (shown.stdout, one.stdout):
+    customer_shown = churn("customer", customer_id, "--home", tmp_path)
+    assert customer_shown.returncode == 0, customer_shown.stderr
+    for text in (shown.stdout, customer_shown.stdout):
         assert name in " ".join(text.split())
         assert owner in text
-    assert "[link=x]y" in one.stdout
+    assert "[link=x]y" in customer_shown.stdout
 
 
 def test_a_simulated_company_is_written_with_its_oracle(tmp_path: Path) -> None:
-    found = churn("simulate", "--out", tmp_path, "--customers", 200, "--weeks", 20, "--until", "2026-03-16")
-    assert found.returncode == 0, found.stderr
-    written = {Path(line) for line in found.stdout.splitlines()}
+    completed = churn("simulate", "--out", tmp_path, "--customers", 200, "--weeks", 20, "--until", "2026-03-16")
+    assert completed.returncode == 0, completed.stderr
+    written = {Path(line) for line in completed.stdout.splitlines()}
     assert tmp_path / "oracle.parquet" in written
     assert {path.name for path in written} >= {"customers.parquet", "usage_events.parquet", "plan_changes.parquet"}
     assert all(path.is_file() for path in written)
@@ -264,6 +264,6 @@ def test_a_simulated_company_is_written_with_its_oracle(tmp_path: Path) -> None:
 )
 def test_a_shock_that_makes_no_sense_is_refused_and_nothing_is_written(tmp_path: Path, shock: str, named: str) -> None:
     out = tmp_path / "company"
-    found = churn("simulate", "--out", out, "--customers", 200, "--weeks", 20, "--shock", shock)
-    refused(found, 2, named)
+    completed = churn("simulate", "--out", out, "--customers", 200, "--weeks", 20, "--shock", shock)
+    refused(completed, 2, named)
     assert not out.exists()

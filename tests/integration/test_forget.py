@@ -58,31 +58,32 @@ def customer(tiny_home: Settings) -> Customer:
 
 def fill(settings: Settings, customer: Customer) -> None:
     """Puts the customer wherever a customer can get to: what goes wrong, what people ask for, what other parts publish."""
-    one, name = customer.customer_id, customer.name
+    customer_id, name = customer.customer_id, customer.name
     with connect(settings) as con:
         con.execute(
             "insert into landing.quarantine values ('usage_events', 'EX', 'cell', 'timestamp', 'never', 'r', 'run', 'f', null, ?), "
             "('contracts', ?, 'row', 'end_date', '1999', 'r', 'run', 'f', null, null), "
             "('usage_events', 'EZ', 'row', 'customer_id', ?, 'known customer', 'run', 'f', null, null), "
             "('usage_events', 'EW', 'row', 'customer_id', 'somebody else', 'known customer', 'run', 'f', null, 'somebody else')",
-            [one, f"{one}|2020-01-01", one],
+            [customer_id, f"{customer_id}|2020-01-01", customer_id],
         )
         con.execute("insert into ledger.runs select run_id, snapshot_date, scoring_mode, 'refused', 0, ?, 2, recorded_at from ledger.runs",
-                    [f"usage_events: 30 rows are bad, such as {one}|x"])  # fmt: skip
+                    [f"usage_events: 30 rows are bad, such as {customer_id}|x"])  # fmt: skip
         con.execute(
             "insert into control.monday_checks values ('2026-06-01', 'scores', 'c', false, ?, 'run', null)",
-            [f"Found {one}."],
+            [f"Found {customer_id}."],
         )
-        con.execute("insert into failures.unique_stg_customers_customer_id values (?, 2)", [one])
+        con.execute("insert into failures.unique_stg_customers_customer_id values (?, 2)", [customer_id])
         con.execute(f"copy (from policy.predictions) to '{settings.published}/other.parquet' (format parquet)")
     with duckdb.connect(str(settings.rescored_database)) as con:
         con.execute(
-            "create table predictions_rescored as select ? as customer_id, 0.5 as p union all select 'C0', 0.1", [one]
+            "create table predictions_rescored as select ? as customer_id, 0.5 as p union all select 'C0', 0.1",
+            [customer_id],
         )
     lists = settings.published / "call_lists" / "2025-06-02"
     lists.mkdir(parents=True)
-    (lists / "ada.csv").write_text(f"rank,customer_id,company\n1,C0,Other\n2,{one},{name}\n")
-    assert one in packed(settings.published / "report" / "2026-06-01.html")
+    (lists / "ada.csv").write_text(f"rank,customer_id,company\n1,C0,Other\n2,{customer_id},{name}\n")
+    assert customer_id in packed(settings.published / "report" / "2026-06-01.html")
     saved = sorted((settings.data / "quality").glob("candidates_*.json"))[0]
     judged = json.loads(saved.read_text())
     judged["failing"].append(
@@ -90,24 +91,26 @@ def fill(settings: Settings, customer: Customer) -> None:
             "rule": "a score",
             "total": 2,
             "columns": ["snapshot_date", "customer_id"],
-            "rows": [["2026-06-01", one], ["2026-06-01", "C0"]],
+            "rows": [["2026-06-01", customer_id], ["2026-06-01", "C0"]],
         }
     )
-    judged["verdicts"][0] |= {"passed": False, "observed": f"Found {one} and C0."}
+    judged["verdicts"][0] |= {"passed": False, "observed": f"Found {customer_id} and C0."}
     saved.write_text(json.dumps(judged))
     # As a site built from this judgement would.
     with (settings.published / "data_docs" / "index.html").open("a") as index_page:
-        index_page.write(f"<!-- {one} -->")
+        index_page.write(f"<!-- {customer_id} -->")
     for message in settings.outbox.glob("digest*.json"):
         if not message.name.endswith(".blocks.json"):
             message.write_text(
                 json.dumps(json.loads(message.read_text()) | {"state": "sent", "channel": "C0CHANNEL", "ts": "17.5"})
             )
-    (settings.outbox / "odd.unreadable").write_text(f"{{half a message on {one}")
-    (settings.dagster_home / "compute.err").write_text(f"KeyError: '{one}'\n")
+    (settings.outbox / "odd.unreadable").write_text(f"{{half a message on {customer_id}")
+    (settings.dagster_home / "compute.err").write_text(f"KeyError: '{customer_id}'\n")
     index = next((settings.dagster_home / "history").rglob("index.db"))
     with sqlite3.connect(index) as con:
-        event = json.dumps({"message": f"too many bad rows, such as {one}", "json": json.dumps({"a": one}), "count": 7})
+        event = json.dumps(
+            {"message": f"too many bad rows, such as {customer_id}", "json": json.dumps({"a": customer_id}), "count": 7}
+        )
         con.execute("update event_logs set event = ? where id = (select min(id) from event_logs)", [event])
     con.close()
 
@@ -119,13 +122,13 @@ def packed(page: Path) -> str:
 
 def named(home: Path, *words: str) -> list[str]:
     """Files whose bytes hold one of the words."""
-    found = subprocess.run(
+    grep = subprocess.run(
         ["grep", "-raFl", *(part for word in words for part in ("-e", word)), str(home)],
         capture_output=True,
         text=True,
         check=False,
     )
-    return sorted(Path(line).relative_to(home).as_posix() for line in found.stdout.splitlines())
+    return sorted(Path(line).relative_to(home).as_posix() for line in grep.stdout.splitlines())
 
 
 def digest(home: Path) -> str:
@@ -151,25 +154,27 @@ def tables_of(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
     return dict(rows)
 
 
-def changed(before: Path, after: Path, one: str) -> dict[str, tuple[int, int]]:
+def changed(before: Path, after: Path, customer_id: str) -> dict[str, tuple[int, int]]:
     """By table, rows that only one of two databases has, those of the customer not counted."""
-    found = {}
+    differing = {}
     assert set(tables(before)) - set(tables(after)) == set()
     for table, columns in tables(before).items():
-        theirs = "customer_id is distinct from $one" if "customer_id" in columns else "$one = $one"
+        theirs = (
+            "customer_id is distinct from $customer_id" if "customer_id" in columns else "$customer_id = $customer_id"
+        )
         with duckdb.connect() as con:
             con.execute(f"attach '{before}' as b (read_only)")
             con.execute(f"attach '{after}' as a (read_only)")
             text = f"select columns(*)::varchar from {{}}.{table} where {theirs}"
             sides = [
                 con.execute(
-                    f"select count(*) from ({text.format(x)} except all {text.format(y)})", {"one": one}
+                    f"select count(*) from ({text.format(x)} except all {text.format(y)})", {"customer_id": customer_id}
                 ).fetchall()[0][0]
                 for x, y in (("b", "a"), ("a", "b"))
             ]
         if any(sides):
-            found[table] = tuple(sides)
-    return found
+            differing[table] = tuple(sides)
+    return differing
 
 
 def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is_told(
@@ -178,10 +183,10 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
     fill(tiny_copy, customer)
     before = named(tiny_copy.home, customer.customer_id, customer.name)
     assert len(before) > 12
-    found = churn(tiny_copy, "forget", customer.customer_id, "--yes", "--reason", "request 2026-114")
-    assert found.returncode == 0, found.stderr
+    completed = churn(tiny_copy, "forget", customer.customer_id, "--yes", "--reason", "request 2026-114")
+    assert completed.returncode == 0, completed.stderr
     assert named(tiny_copy.home, customer.customer_id, customer.name) == []
-    assert customer.customer_id not in found.stdout + found.stderr
+    assert customer.customer_id not in completed.stdout + completed.stderr
     for place in (
         "data/warehouse.duckdb: landing.usage_events",
         "data/warehouse.duckdb: landing.quarantine",
@@ -197,9 +202,9 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
         "data/dagster/history/runs/index.db",
         "data/dagster/compute.err",
     ):
-        assert place in found.stdout
-    assert "Slack has the message of 2026-06-01 in C0CHANNEL (ts 17.5): delete it there" in found.stdout
-    assert "The raw files still have rows of theirs: customers (1)" in found.stdout
+        assert place in completed.stdout
+    assert "Slack has the message of 2026-06-01 in C0CHANNEL (ts 17.5): delete it there" in completed.stdout
+    assert "The raw files still have rows of theirs: customers (1)" in completed.stdout
     listed = churn(tiny_copy, "forget", "--list")
     assert "request 2026-114" in listed.stdout
     assert customer.customer_id not in listed.stdout
@@ -232,16 +237,16 @@ def test_every_table_keeps_every_row_of_everybody_else_to_the_bit(
     before = copy_of(tiny_copy, tmp_path / "before")
     parquet = "data/published/predictions/snapshot_date=2026-06-01/predictions.parquet"
     erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
-    found = changed(before.warehouse, tiny_copy.warehouse, customer.customer_id)
+    differing = changed(before.warehouse, tiny_copy.warehouse, customer.customer_id)
     # Digests and fingerprints are sums over everybody; three rows named the customer in words or by key, and their table has no customer_id.
-    assert set(found) - {'landing."fact_digests"', 'control."built"'} == {
+    assert set(differing) - {'landing."fact_digests"', 'control."built"'} == {
         'landing."quarantine"',
         'ledger."runs"',
         'control."monday_checks"',
         'failures."unique_stg_customers_customer_id"',
     }
-    assert found['landing."quarantine"'] == (2, 0)
-    assert found['ledger."runs"'] == found['control."monday_checks"'] == (1, 1)
+    assert differing['landing."quarantine"'] == (2, 0)
+    assert differing['ledger."runs"'] == differing['control."monday_checks"'] == (1, 1)
     assert query(tiny_copy.warehouse, "select customer_id from landing.quarantine") == [("somebody else",)]
     assert changed(before.published_database, tiny_copy.published_database, customer.customer_id) == {}
     assert changed(before.monitoring_database, tiny_copy.monitoring_database, customer.customer_id) == {}
@@ -311,18 +316,18 @@ def test_killed_while_the_warehouse_is_written_anew_the_old_one_is_whole_and_the
     assert run_mondays(tiny_copy, TINY_MONDAY).exit_code == 0
     published = f"select count(*) from predictions where snapshot_date = '{TINY_MONDAY}' and customer_id = '{customer.customer_id}'"
     assert query(tiny_copy.published_database, published) == [(0,)]
-    found = churn(tiny_copy, "forget", "--again")
-    assert found.returncode == 0, found.stderr
+    completed = churn(tiny_copy, "forget", "--again")
+    assert completed.returncode == 0, completed.stderr
     assert named(tiny_copy.home, customer.customer_id) == []
 
 
 def test_a_dry_run_tells_the_places_and_changes_not_a_byte(tiny_copy: Settings, customer: Customer) -> None:
     fill(tiny_copy, customer)
     before = digest(tiny_copy.home)
-    found = churn(tiny_copy, "forget", customer.customer_id, "--dry-run")
-    assert found.returncode == 0, found.stderr
-    assert "would be erased" in found.stdout
-    assert "data/warehouse.duckdb: landing.usage_events" in found.stdout
+    completed = churn(tiny_copy, "forget", customer.customer_id, "--dry-run")
+    assert completed.returncode == 0, completed.stderr
+    assert "would be erased" in completed.stdout
+    assert "data/warehouse.duckdb: landing.usage_events" in completed.stdout
     plain = json.loads(churn(tiny_copy, "forget", customer.customer_id, "--dry-run", "--json").stdout)
     assert plain["customers"] == 1
     assert digest(tiny_copy.home) == before
@@ -344,10 +349,10 @@ def test_what_nobody_knows_or_means_is_refused_and_leaves_no_trace(
     tiny_home: Settings, arguments: tuple[str, ...], words: str
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in tiny_home.home.rglob("*.duckdb")}
-    found = churn(tiny_home, "forget", *arguments)
-    assert found.returncode == 2, found.stderr
-    assert words in found.stderr
-    assert found.stderr.count("\n") == 1
+    completed = churn(tiny_home, "forget", *arguments)
+    assert completed.returncode == 2, completed.stderr
+    assert words in completed.stderr
+    assert completed.stderr.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in tiny_home.home.rglob("*.duckdb")} == before
     assert not suppression.folder(tiny_home).exists()
 
@@ -355,8 +360,8 @@ def test_what_nobody_knows_or_means_is_refused_and_leaves_no_trace(
 def test_nobody_is_erased_without_being_asked_or_with_their_name_for_a_reason(
     tiny_home: Settings, customer: Customer
 ) -> None:
-    found = churn(tiny_home, "forget", customer.customer_id)
-    assert (found.returncode, "--yes" in found.stderr) == (2, True)
+    completed = churn(tiny_home, "forget", customer.customer_id)
+    assert (completed.returncode, "--yes" in completed.stderr) == (2, True)
     for reason in (f"for {customer.customer_id}", f"{customer.name} asked"):
         with pytest.raises(InputError, match="names the customer"):
             erasing.forget(tiny_home, customer.customer_id, reason=reason, who="tester")
@@ -380,9 +385,9 @@ def test_after_an_old_backup_was_put_back_again_erases_whoever_is_on_the_list(
         shutil.rmtree(now) if now.is_dir() else now.unlink()
         shutil.copytree(old, now) if old.is_dir() else shutil.copy2(old, now)
     assert named(tiny_copy.home, customer.customer_id)
-    found = churn(tiny_copy, "forget", "--again")
-    assert found.returncode == 0, found.stderr
-    assert "1 customer(s)" in found.stdout
+    completed = churn(tiny_copy, "forget", "--again")
+    assert completed.returncode == 0, completed.stderr
+    assert "1 customer(s)" in completed.stdout
     assert named(tiny_copy.home, customer.customer_id, customer.name) == []
     assert churn(tiny_copy, "forget", "--again").stdout.startswith("0 customer(s)")
 
@@ -410,8 +415,8 @@ def test_an_id_with_quotes_line_breaks_and_path_characters_is_erased_like_any_ot
         message.write_text(message.read_text().replace(customer.customer_id, written))
     (before,) = query(tiny_copy.published_database, "select count(*) from predictions")[0]
     assert len(named(tiny_copy.home, "drop table landing.customers")) > 4
-    found = churn(tiny_copy, "forget", HOSTILE, "--yes")
-    assert found.returncode == 0, found.stderr
+    completed = churn(tiny_copy, "forget", HOSTILE, "--yes")
+    assert completed.returncode == 0, completed.stderr
     assert query(tiny_copy.published_database, "select count(*) from predictions") == [(before - 1,)]
     assert named(tiny_copy.home, "drop table landing.customers", customer.name) == []
     assert query(tiny_copy.warehouse, "select count(*) > 800 from landing.customers") == [(True,)]
@@ -456,9 +461,9 @@ def test_forgotten_in_postgresql_too_even_where_a_publication_beside_it_brings_t
             publish(database.url, publishing_copy)
             published = sum(in_postgres(database, customer).values())
 
-    found = erasing.forget(publishing_copy, customer.customer_id, reason="asked", who="tester", say=publish_once)
+    erasure = erasing.forget(publishing_copy, customer.customer_id, reason="asked", who="tester", say=publish_once)
     assert published == sum(before.values())
-    assert [one for one in found.touched if one.place == "PostgreSQL"] == [
+    assert [finding for finding in erasure.touched if finding.place == "PostgreSQL"] == [
         erasing.Touched("PostgreSQL", "rows", published),
         erasing.Touched("PostgreSQL", "rows brought back meanwhile", published),
     ]
@@ -478,8 +483,8 @@ def test_a_database_that_cannot_be_reached_stops_it_before_anything_but_the_list
     finally:
         postgres.start()
     assert named(publishing_copy.home, customer.customer_id) == before
-    found = erasing.forget(publishing_copy, customer.customer_id, reason="asked", who="tester")
-    assert found.touched[0].place == "PostgreSQL"
+    erasure = erasing.forget(publishing_copy, customer.customer_id, reason="asked", who="tester")
+    assert erasure.touched[0].place == "PostgreSQL"
     assert set(in_postgres(database, customer).values()) == {0}
 
 

@@ -91,9 +91,9 @@ class Reader:
 
     def options(self, variable: dict[str, Any]) -> list[str]:
         """The values that a variable offers: its second column where it has one for the text and one for the value."""
-        found = self.ask(grafana.expand(variable["query"], SINCE, UNTIL))
-        place = list(found.columns).index("__value") if "__value" in found.columns else 0
-        return [row[place] for row in found.rows]
+        answer = self.ask(grafana.expand(variable["query"], SINCE, UNTIL))
+        place = list(answer.columns).index("__value") if "__value" in answer.columns else 0
+        return [row[place] for row in answer.rows]
 
     def values(self, board: str, **chosen: grafana.Value) -> dict[str, grafana.Value]:
         """What stands in the variables of a dashboard when it is opened, except for those that are chosen."""
@@ -265,15 +265,15 @@ def test_there_is_a_dashboard_for_customer_success_for_the_vp_and_for_the_engine
 
 @pytest.mark.parametrize("name", BOARDS)
 def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
-    found = list(grafana.panels(BOARDS[name]))
-    assert len({panel["id"] for panel in found}) == len(found)
-    assert len({panel["title"] for panel in found}) == len(found)
-    for panel in found:
+    panels = list(grafana.panels(BOARDS[name]))
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert len({panel["title"] for panel in panels}) == len(panels)
+    for panel in panels:
         place = panel["gridPos"]
         assert min(place["x"], place["y"]) >= 0
         assert min(place["w"], place["h"]) > 0
         assert place["x"] + place["w"] <= 24
-    for a, b in combinations((panel["gridPos"] for panel in found), 2):
+    for a, b in combinations((panel["gridPos"] for panel in panels), 2):
         apart = a["x"] + a["w"] <= b["x"] or b["x"] + b["w"] <= a["x"]
         above = a["y"] + a["h"] <= b["y"] or b["y"] + b["h"] <= a["y"]
         assert apart or above, (a, b)
@@ -352,17 +352,19 @@ def test_the_series_of_models_are_those_of_the_pipeline() -> None:
 # --- on a real server ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "variable"), VARIABLES, ids=[f"{name}-{one['name']}" for name, one in VARIABLES])
+@pytest.mark.parametrize(
+    ("name", "variable"), VARIABLES, ids=[f"{name}-{variable['name']}" for name, variable in VARIABLES]
+)
 def test_a_variable_offers_something_to_choose(name: str, variable: dict[str, Any], published: Reader) -> None:
     if variable["type"] == "textbox":
         assert variable["query"] == variable["current"]["value"] == ""
         return
-    found = published.options(variable)
-    assert found
-    assert len(set(found)) == len(found)
-    assert all(isinstance(value, str) for value in found)
+    choices = published.options(variable)
+    assert choices
+    assert len(set(choices)) == len(choices)
+    assert all(isinstance(value, str) for value in choices)
     if not variable["multi"]:
-        assert variable["current"]["value"] in found
+        assert variable["current"]["value"] in choices
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS, ids=[f"{name}-{panel['title']}" for name, panel in PANELS])
@@ -370,11 +372,11 @@ def test_a_panel_gets_its_columns_and_rows_from_two_published_mondays(
     name: str, panel: dict[str, Any], published: Reader
 ) -> None:
     customer = column(published.titled("customer_success.json", "Every customer"), "customer_id")[0]
-    found = published.panel(name, panel, customer=customer)
-    fits(panel, found)
+    answer = published.panel(name, panel, customer=customer)
+    fits(panel, answer)
     if panel["title"] not in LATER | MAYBE:
-        assert found.rows
-        assert any(value is not None for row in found.rows for value in row)
+        assert answer.rows
+        assert any(value is not None for row in answer.rows for value in row)
 
 
 def test_every_panel_gets_rows_once_windows_have_closed_and_the_result_can_be_read(
@@ -384,12 +386,12 @@ def test_every_panel_gets_rows_once_windows_have_closed_and_the_result_can_be_re
     customer = column(reader.titled("customer_success.json", "Whom to call"), "customer_id")[0]
     lines, bare = [], []
     for name, panel in PANELS:
-        found = reader.panel(name, panel, customer=customer)
-        fits(panel, found)
-        if not found.rows or all(value is None for row in found.rows for value in row):
+        answer = reader.panel(name, panel, customer=customer)
+        fits(panel, answer)
+        if not answer.rows or all(value is None for row in answer.rows for value in row):
             bare.append(panel["title"])
         lines.append(
-            f"{name:<22}{panel['title']:<46}{panel['type']:<11}{len(found.rows):>5}{len(found.columns):>5}{found.milliseconds:>8.1f}"
+            f"{name:<22}{panel['title']:<46}{panel['type']:<11}{len(answer.rows):>5}{len(answer.columns):>5}{answer.milliseconds:>8.1f}"
         )
     with capsys.disabled():
         print(f"\n{'dashboard':<22}{'panel':<46}{'kind':<11}{'rows':>5}{'cols':>5}{'ms':>8}", *lines, sep="\n")
@@ -478,7 +480,7 @@ def test_an_owner_and_a_company_with_quotes_are_found_whichever_way_grafana_writ
     backslash: bool, later: tuple[Reader, Database]
 ) -> None:
     reader, _ = later
-    (panel,) = (one for _, one in PANELS if one["title"] == "Every customer")
+    (panel,) = (panel for _, panel in PANELS if panel["title"] == "Every customer")
     board = "customer_success.json"
     (awkward,) = reader.ask(
         f"select customer_id from churn.predictions where snapshot_date = date '{TINY_MONDAY}' and csm_owner like 'Jo %'"
@@ -490,18 +492,18 @@ def test_an_owner_and_a_company_with_quotes_are_found_whichever_way_grafana_writ
         for value in reader.options(variable)
         if value.startswith("Jo ")
     )
-    found = reader.panel(board, panel, backslash, owner=[owner])
-    assert column(found, "customer_id") == [awkward[0]]
+    answer = reader.panel(board, panel, backslash, owner=[owner])
+    assert column(answer, "customer_id") == [awkward[0]]
     for text in ('"größe"', "100% ", " & söhne", "o'neill \\ sons", f"  {awkward[0].lower()} "):
-        found = reader.panel(board, panel, backslash, search=text)
-        assert column(found, "customer_id") == [awkward[0]], text
+        answer = reader.panel(board, panel, backslash, search=text)
+        assert column(answer, "customer_id") == [awkward[0]], text
 
 
 def test_the_call_list_is_the_view_in_its_order(published: Reader) -> None:
-    found = published.titled("customer_success.json", "Whom to call")
+    call_list = published.titled("customer_success.json", "Whom to call")
     expected = published.ask("select customer_id from churn.at_risk order by priority_rank").rows
     assert expected
-    assert column(found, "customer_id") == [row[0] for row in expected]
+    assert column(call_list, "customer_id") == [row[0] for row in expected]
     assert one(published.titled("customer_success.json", "To call")) == len(expected)
 
 
@@ -509,11 +511,11 @@ def test_without_filters_the_vps_tiers_are_those_of_the_view(published: Reader) 
     history = published.ask("select snapshot_date, risk_tier, customers, revenue_at_risk from churn.tier_history").rows
     assert len(history) == 8
     for title, place in (("Customers by tier", 2), ("Revenue at risk by tier", 3)):
-        found = published.titled("vp.json", title)
-        assert len(found.rows) == 2
+        answer = published.titled("vp.json", title)
+        assert len(answer.rows) == 2
         for monday, tier, *figures in history:
-            (row,) = (row for row in found.rows if row[0].date() == monday)
-            assert row[list(found.columns).index(tier)] == pytest.approx(figures[place - 2])
+            (row,) = (row for row in answer.rows if row[0].date() == monday)
+            assert row[list(answer.columns).index(tier)] == pytest.approx(figures[place - 2])
     now, before = (sum(row[3] for row in history if row[0] == monday) for monday in (TINY_MONDAY, TINY_BEFORE))
     assert one(published.titled("vp.json", "Revenue at risk")) == pytest.approx(now)
     assert one(published.titled("vp.json", "Change since the Monday before")) == pytest.approx(now - before)
@@ -538,7 +540,7 @@ def test_movements_and_comings_and_goings_add_up(published: Reader) -> None:
 
 
 def test_a_series_holds_the_mondays_of_the_time_range_and_no_other(published: Reader) -> None:
-    (panel,) = (one for _, one in PANELS if one["title"] == "Customers scored by Monday")
+    (panel,) = (panel for _, panel in PANELS if panel["title"] == "Customers scored by Monday")
     query = panel["targets"][0]["rawSql"]
     # From the evening of the first Monday on: the day counts as a whole, whatever the hour.
     evening = datetime(TINY_BEFORE.year, TINY_BEFORE.month, TINY_BEFORE.day, 23, tzinfo=UTC)
@@ -547,8 +549,8 @@ def test_a_series_holds_the_mondays_of_the_time_range_and_no_other(published: Re
         (evening + timedelta(days=1), UNTIL, [TINY_MONDAY]),
         (SINCE, UNTIL, [TINY_BEFORE, TINY_MONDAY]),
     ):
-        found = published.ask(grafana.expand(query, since, until))
-        assert [row[0].date() for row in found.rows] == days
+        answer = published.ask(grafana.expand(query, since, until))
+        assert [row[0].date() for row in answer.rows] == days
 
 
 def test_the_engineer_sees_a_refusal_a_broken_promise_and_a_feature_that_went_missing(

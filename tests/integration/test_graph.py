@@ -87,14 +87,14 @@ def lines(graph: dg.AssetGraph) -> Iterator[str]:
 
 def ancestors(graph: dg.AssetGraph, key: dg.AssetKey, without: frozenset[str] = frozenset()) -> set[dg.AssetKey]:
     """Everything that a key is made from, not counting what is reached through a group of ``without`` alone."""
-    found: set[dg.AssetKey] = set()
+    reached: set[dg.AssetKey] = set()
     waiting = [key]
     while waiting:
-        for parent in graph.get(waiting.pop()).parent_keys - found:
+        for parent in graph.get(waiting.pop()).parent_keys - reached:
             if graph.get(parent).group_name not in without:
-                found.add(parent)
+                reached.add(parent)
                 waiting.append(parent)
-    return found
+    return reached
 
 
 def test_the_graph_is_the_one_that_was_looked_at(graph: dg.AssetGraph) -> None:
@@ -178,7 +178,7 @@ def test_every_check_but_those_of_dbt_runs_for_the_mondays_of_its_run(defs: dg.D
 
 def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -> None:
     """Dagster's own loading of workspace.yaml, in an environment that holds a PATH and where to write, and nothing else."""
-    found = subprocess.run(
+    completed = subprocess.run(
         [
             str(Path(sys.executable).with_name("dagster")),
             "definitions",
@@ -198,8 +198,8 @@ def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -
         timeout=240,
         check=False,
     )
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert "All code locations passed validation" in found.stdout + found.stderr
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert "All code locations passed validation" in completed.stdout + completed.stderr
 
 
 @pytest.mark.parametrize("name", [JOB, TRAINING_JOB])

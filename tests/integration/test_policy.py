@@ -32,10 +32,10 @@ def rows(scored_home: Settings) -> list[Row]:
             """
         )
         names = [column[0] for column in cursor.description]
-        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        assert con.execute("select count(*) from policy.predictions").fetchone() == (len(found),)
-    assert len(found) > 1_000
-    return found
+        predictions = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        assert con.execute("select count(*) from policy.predictions").fetchone() == (len(predictions),)
+    assert len(predictions) > 1_000
+    return predictions
 
 
 def tier(value: float) -> str:
@@ -180,15 +180,15 @@ def test_play_and_action_follow_the_two_probabilities_and_the_tier(rows: list[Ro
 
 
 def analyst_relations(scored_home: Settings) -> list[tuple[str, str, str, str]]:
-    found = query(
+    relations = query(
         scored_home.warehouse,
         """
         select table_schema, table_name, column_name, data_type from information_schema.columns
         where table_schema in ('staging', 'intermediate', 'marts', 'scoring', 'policy')
         """,
     )
-    assert {name for _, name, *_ in found} >= {*MARTS, "predictions", "prediction_candidates", "scores"}
-    return found
+    assert {name for _, name, *_ in relations} >= {*MARTS, "predictions", "prediction_candidates", "scores"}
+    return relations
 
 
 def test_no_personal_column_of_the_contract_goes_beyond_landing(scored_home: Settings) -> None:
@@ -203,16 +203,16 @@ def test_no_personal_value_goes_beyond_landing_under_another_name(scored_home: S
         for schema, name, other, kind in analyst_relations(scored_home):
             if kind == "VARCHAR":
                 condition = f"{other} in (select {column} from landing.{table} where {column} is not null)"
-                found = query(scored_home.warehouse, f"select count(*) from {schema}.{name} where {condition}")
-                assert found == [(0,)], (schema, name, other)
-        found = query(
+                matches = query(scored_home.warehouse, f"select count(*) from {schema}.{name} where {condition}")
+                assert matches == [(0,)], (schema, name, other)
+        matches = query(
             scored_home.warehouse,
             f"""
             select count(*) from policy.predictions inner join landing.{table} using (customer_id)
             where contains(predictions::varchar, {table}.{column})
             """,
         )
-        assert found == [(0,)]
+        assert matches == [(0,)]
 
 
 def test_no_model_was_trained_on_a_personal_column(scored_home: Settings) -> None:

@@ -114,10 +114,10 @@ def weeks(database: Database) -> dict[date, tuple[int, str]]:
 
 def published_weeks(settings: Settings) -> dict[date, tuple[int, str]]:
     with duckdb.connect(str(settings.published_database), read_only=True) as con:
-        found = con.execute(
+        per_week = con.execute(
             "select snapshot_date, count(*), string_agg(distinct run_id, ',') from predictions group by 1"
         ).fetchall()
-    return {day: (rows, run) for day, rows, run in found}
+    return {day: (rows, run) for day, rows, run in per_week}
 
 
 def exactly(value: Any) -> Any:
@@ -134,7 +134,7 @@ def exactly(value: Any) -> Any:
 
 def same_rows(settings: Settings, database: Database, table: str) -> int:
     """Compares every value of every column of a table on both sides, and says how many."""
-    source = next(found for found in TABLES if found.name == table)
+    source = next(known for known in TABLES if known.name == table)
     file = settings.published_database if source.database == "published" else settings.monitoring_database
     with duckdb.connect(str(file), read_only=True) as con:
         columns = [(name, kind) for name, kind, *_ in con.execute(f'describe "{table}"').fetchall()]
@@ -200,11 +200,11 @@ def test_the_drivers_view_gives_what_the_published_view_gives(home: Settings, da
 
 def test_the_schema_has_every_published_column_and_no_other(home: Settings, database: Database) -> None:
     publishing.publish(database.url, home)
-    found: dict[str, set[tuple[str, str]]] = {}
+    published_columns: dict[str, set[tuple[str, str]]] = {}
     for file in (home.published_database, home.monitoring_database):
         with duckdb.connect(str(file), read_only=True) as con:
             for (table,) in con.execute("select table_name from duckdb_tables()").fetchall():
-                found[table] = {
+                published_columns[table] = {
                     (name, str(postgres_type(kind))) for name, kind, *_ in con.execute(f'describe "{table}"').fetchall()
                 }
     there: dict[str, set[tuple[str, str]]] = {}
@@ -215,7 +215,7 @@ def test_the_schema_has_every_published_column_and_no_other(home: Settings, data
     ):
         there.setdefault(table, set()).add((column, kind))
     own = {"contents", "publications", "schema_version"}
-    assert found == {table: columns for table, columns in there.items() if table not in own}, (
+    assert published_columns == {table: columns for table, columns in there.items() if table not in own}, (
         "a column was added to what is published: add a revision in delivery/postgres/migrations"
     )
 
@@ -304,13 +304,13 @@ def test_when_the_server_goes_down_half_way_the_error_is_one_line_and_the_old_we
     try:
         with monkeypatch.context() as patch:
             patch.setattr(publishing, "_note", crash)
-            with pytest.raises(PostgresError) as told:
+            with pytest.raises(PostgresError) as raised:
                 publishing.publish(database.url, home)
     finally:
         postgres.start()
-    assert f"PostgreSQL at 127.0.0.1:{postgres.port}/{database.name}: " in str(told.value)
-    assert "\n" not in str(told.value)
-    assert database.password not in str(told.value)
+    assert f"PostgreSQL at 127.0.0.1:{postgres.port}/{database.name}: " in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert database.password not in str(raised.value)
     assert weeks(database) == before
     publishing.publish(database.url, home)
     assert weeks(database) == published_weeks(home)
@@ -472,10 +472,10 @@ def test_two_that_migrate_at_once_both_succeed(database: Database) -> None:
         )
         for _ in range(3)
     ]
-    said = [process.communicate(timeout=60)[0].strip() for process in running]
+    printed = [process.communicate(timeout=60)[0].strip() for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     # One made the schema, the others found it.
-    assert sorted(said) == ["0001", "0001", "None"]
+    assert sorted(printed) == ["0001", "0001", "None"]
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(database: Database) -> None:
@@ -646,7 +646,7 @@ def test_what_cannot_be_reached_is_one_clear_line_without_the_password(
     home: Settings, postgres: Cluster, database: Database
 ) -> None:
     server = f"127.0.0.1:{postgres.port}/{database.name}"
-    for url, said in (
+    for url, message in (
         (
             f"postgresql://{database.owner}:{SECRET}@{server}",
             f"PostgreSQL at {server}: .*password authentication failed",
@@ -655,10 +655,10 @@ def test_what_cannot_be_reached_is_one_clear_line_without_the_password(
         (f"postgresql://churn:{SECRET}@no-such-host.invalid/db", "PostgreSQL at no-such-host.invalid:5432/db: "),
         (f"postgresql://churn:{SECRET}@127.0.0.1:{postgres.port}/db?sslmode=require", "SSL"),
     ):
-        with pytest.raises(PostgresError, match=said) as told:
+        with pytest.raises(PostgresError, match=message) as raised:
             publishing.publish(url, home)
-        assert SECRET not in str(told.value)
-        assert "\n" not in str(told.value)
+        assert SECRET not in str(raised.value)
+        assert "\n" not in str(raised.value)
     done = churn(home, "publish", url=f"postgresql://{database.owner}:{SECRET}@{server}")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(rf"churn: PostgreSQL at {server}: .*authentication failed.*", done.stderr.strip())
@@ -678,29 +678,29 @@ def test_what_cannot_be_reached_is_one_clear_line_without_the_password(
     ],
 )
 def test_an_address_that_cannot_be_read_is_refused_with_how_to_write_one_and_without_any_part_of_it(url: str) -> None:
-    with pytest.raises(ValueError, match="%40 %3A %2F %25") as told:
+    with pytest.raises(ValueError, match="%40 %3A %2F %25") as raised:
         Settings(publish_url=url.format(secret=SECRET))
-    assert SECRET not in str(told.value) + repr(told.value)
+    assert SECRET not in str(raised.value) + repr(raised.value)
 
 
 def test_no_form_of_the_password_is_in_the_settings_or_their_errors(database: Database) -> None:
     settings = Settings(publish_url=database.url)
     assert database.password not in repr(settings) + str(settings.model_dump())
-    with pytest.raises(ValueError, match="cannot be read") as told:
+    with pytest.raises(ValueError, match="cannot be read") as raised:
         Settings(publish_url=f"postgres:/x:{SECRET}@host/db")
-    assert SECRET not in str(told.value) + repr(told.value)
+    assert SECRET not in str(raised.value) + repr(raised.value)
 
 
 def test_an_error_of_the_server_that_repeats_the_password_is_told_without_it(database: Database) -> None:
-    with pytest.raises(ChurnError) as told, connect(database.url) as con:
+    with pytest.raises(ChurnError) as raised, connect(database.url) as con:
         con.execute(
             sql.SQL("do $$ begin raise exception {}; end $$").format(
                 sql.Literal(f"no {database.password}".replace("%", "%%"))
             )
         )
-    assert str(told.value).endswith("no ***")
-    assert told.value.__cause__ is None
-    assert told.value.__suppress_context__
+    assert str(raised.value).endswith("no ***")
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
 
 
 def test_churn_publish_says_what_it_did_and_without_a_url_what_is_missing(home: Settings, database: Database) -> None:
@@ -710,8 +710,8 @@ def test_churn_publish_says_what_it_did_and_without_a_url_what_is_missing(home: 
     assert re.search(rf"^2026-06-01  {rows} customers  \(had been missed\)$", done.stdout, re.MULTILINE)
     assert "replaced 1 of 1 Mondays in schema churn, revision 0001" in done.stdout
     assert "it had them all" in churn(home, "publish", url=database.url).stdout
-    told = json.loads(churn(home, "publish", "--week", str(TINY_BEFORE), "--json", url=database.url).stdout)
-    assert told["rows"] == {str(TINY_BEFORE): rows}
+    publication = json.loads(churn(home, "publish", "--week", str(TINY_BEFORE), "--json", url=database.url).stdout)
+    assert publication["rows"] == {str(TINY_BEFORE): rows}
     wrong = churn(home, "publish", url=f"postgresql://churn:a/{SECRET}@127.0.0.1/db")
     assert (wrong.returncode, wrong.stdout, len(wrong.stderr.splitlines())) == (2, "", 1)
     assert wrong.stderr.startswith("churn: CHURN_PUBLISH_URL: ")
@@ -749,11 +749,11 @@ def test_a_customer_is_erased_from_every_table_and_the_next_publication_writes_n
             "select relname from pg_class where relnamespace = 'churn'::regnamespace and relkind in ('r', 'v')"
         ).fetchall():
             relation = sql.Identifier("churn", table)
-            (left,) = con.execute(
+            (remaining,) = con.execute(
                 sql.SQL("select count(*) from {} as t where t::text like '%%' || %s || '%%'").format(relation),
                 [customer],
             ).fetchone()
-            assert left == 0, table
+            assert remaining == 0, table
         assert con.execute("select count(*) from churn.customers where customer_id = %s", [other]).fetchone() == (1,)
     # The home forgets as well.
     change(

@@ -23,17 +23,17 @@ from tests.support.processes import churn
 WEEK = timedelta(days=7)
 
 
-def refused(found: subprocess.CompletedProcess[str], exit_code: int, *words: object) -> None:
-    assert found.returncode == exit_code, found.stderr
-    assert found.stdout == ""
-    assert "Traceback" not in found.stderr
+def refused(completed: subprocess.CompletedProcess[str], exit_code: int, *words: object) -> None:
+    assert completed.returncode == exit_code, completed.stderr
+    assert completed.stdout == ""
+    assert "Traceback" not in completed.stderr
     for word in words:
-        assert str(word) in found.stderr
+        assert str(word) in completed.stderr
 
 
-def good(found: subprocess.CompletedProcess[str]) -> str:
-    assert found.returncode == 0, found.stderr
-    return found.stdout
+def good(completed: subprocess.CompletedProcess[str]) -> str:
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 def ledger(settings: Settings) -> list[tuple]:
@@ -53,24 +53,24 @@ def test_a_backfill_of_a_range_that_makes_no_sense_is_refused_before_anything_is
     tiny_home: Settings, arguments: tuple[date, date], words: list[object]
 ) -> None:
     first, last = map(str, arguments)
-    found = churn(tiny_home, "backfill", "--from", first, "--to", last)
-    refused(found, 2, *words)
-    assert len(found.stderr.splitlines()) == 1
+    completed = churn(tiny_home, "backfill", "--from", first, "--to", last)
+    refused(completed, 2, *words)
+    assert len(completed.stderr.splitlines()) == 1
 
 
 def test_a_backfill_of_weeks_that_can_have_no_model_names_every_one_and_publishes_nothing(tiny_copy: Settings) -> None:
-    asked = [date(2025, 9, 1), date(2025, 9, 8)]
+    mondays = [date(2025, 9, 1), date(2025, 9, 8)]
     before = tiny_copy.published_database.read_bytes()
-    found = churn(tiny_copy, "backfill", "--from", str(asked[0]), "--to", str(asked[-1]), "--json")
-    assert found.returncode == 3, found.stderr
-    weeks = json.loads(found.stdout)
-    assert [(week["snapshot_date"], week["status"]) for week in weeks] == [(str(day), "refused") for day in asked]
-    said = found.stderr.splitlines()[-1]
+    completed = churn(tiny_copy, "backfill", "--from", str(mondays[0]), "--to", str(mondays[-1]), "--json")
+    assert completed.returncode == 3, completed.stderr
+    weeks = json.loads(completed.stdout)
+    assert [(week["snapshot_date"], week["status"]) for week in weeks] == [(str(day), "refused") for day in mondays]
+    last_line = completed.stderr.splitlines()[-1]
     for week in weeks:
         assert (
             f"there is no model churn_90d for {week['snapshot_date']}: its labels need time to close" in week["reason"]
         )
-        assert f"{week['snapshot_date']}: {week['reason']}" in said
+        assert f"{week['snapshot_date']}: {week['reason']}" in last_line
     assert tiny_copy.published_database.read_bytes() == before
     weeks_there = {path.name for path in (tiny_copy.published / "predictions").iterdir()}
     assert weeks_there == {f"snapshot_date={TINY_BEFORE}"}
@@ -108,8 +108,8 @@ def test_a_rollback_and_a_promotion_say_what_is_in_force_and_are_listed_at_once(
             name: row[name] for name in ("target", "version", "promoted", "effective_from", "reason")
         } | {"decision": row["metrics"]["decision"]}  # fmt: skip
 
-    said = good(churn(two_versions, "rollback", "churn_30d", "--reason", "too many alarms"))
-    assert f"churn_30d: version 1 is in force from {TINY_MONDAY} on, instead of version 2" in said
+    printed = good(churn(two_versions, "rollback", "churn_30d", "--reason", "too many alarms"))
+    assert f"churn_30d: version 1 is in force from {TINY_MONDAY} on, instead of version 2" in printed
     decided = {"target": "churn_30d", "promoted": True, "effective_from": str(TINY_MONDAY)}
     assert newest() == decided | {"version": "1", "reason": "too many alarms", "decision": "rollback"}
     assert "too many alarms" in good(churn(two_versions, "models"))
@@ -117,8 +117,8 @@ def test_a_rollback_and_a_promotion_say_what_is_in_force_and_are_listed_at_once(
     again = churn(two_versions, "rollback", "churn_30d", "--to", "1", "--reason", "too many alarms")
     refused(again, 3, "churn_30d version 1 is in force already")
 
-    said = good(churn(two_versions, "promote", "churn_30d", "2", "--reason", "it was the feed"))
-    assert f"churn_30d: version 2 is in force from {TINY_MONDAY} on, instead of version 1" in said
+    printed = good(churn(two_versions, "promote", "churn_30d", "2", "--reason", "it was the feed"))
+    assert f"churn_30d: version 2 is in force from {TINY_MONDAY} on, instead of version 1" in printed
     assert newest() == decided | {"version": "2", "reason": "it was the feed", "decision": "promote"}
 
 
@@ -126,10 +126,10 @@ def test_a_rollback_and_a_promotion_say_what_is_in_force_and_are_listed_at_once(
 def test_a_decision_that_could_not_be_published_stands_and_says_so(two_versions: Settings, tmp_path: Path) -> None:
     settings = copy_of(two_versions, tmp_path / "home")
     settings.published_database.write_text("no database", encoding="utf-8")
-    found = churn(settings, "rollback", "churn_30d", "--to", "1", "--reason", "too many alarms")
-    assert found.returncode == 0, found.stderr
-    assert f"it is not in {settings.published_database} yet" in found.stderr
-    assert "churn_30d: version 1 is in force" in found.stdout
+    completed = churn(settings, "rollback", "churn_30d", "--to", "1", "--reason", "too many alarms")
+    assert completed.returncode == 0, completed.stderr
+    assert f"it is not in {settings.published_database} yet" in completed.stderr
+    assert "churn_30d: version 1 is in force" in completed.stdout
     assert query(settings.warehouse, "select target, version from ledger.promotions order by seq desc limit 1") == [
         ("churn_30d", "1")
     ]
@@ -142,14 +142,14 @@ def test_a_decision_that_could_not_be_published_stands_and_says_so(two_versions:
 
 def test_a_replay_report_writes_its_page_and_its_json_says_the_same(tiny_home: Settings, tmp_path: Path) -> None:
     first, last = str(TINY_BEFORE - WEEK), str(TINY_MONDAY)
-    asked = ("replay-report", "--from", first, "--to", last, "--out", str(tmp_path))
-    printed = good(churn(tiny_home, *asked))
+    command = ("replay-report", "--from", first, "--to", last, "--out", str(tmp_path))
+    printed = good(churn(tiny_home, *command))
     page = tmp_path / f"replay_{first}_{last}.html"
     assert f"Page with plots: {page}" in printed
     html = page.read_text(encoding="utf-8")
-    found = json.loads(good(churn(tiny_home, *asked, "--json")))
-    assert [week["snapshot_date"] for week in found["weeks"]] == [first, str(TINY_BEFORE), last]
-    for week in found["weeks"]:
+    report = json.loads(good(churn(tiny_home, *command, "--json")))
+    assert [week["snapshot_date"] for week in report["weeks"]] == [first, str(TINY_BEFORE), last]
+    for week in report["weeks"]:
         assert week["snapshot_date"] in printed and week["snapshot_date"] in html
     refused(churn(tiny_home, "replay-report", "--from", last, "--to", first), 2, first, last)
 
@@ -170,8 +170,8 @@ def test_the_report_is_an_asset_that_writes_the_page_of_the_mondays_selected_and
             .execute_in_process(instance=instance, tags=span)
         )
     made = result.asset_materializations_for_node(REPLAY_REPORT.to_python_identifier())
-    assert [one.partition for one in made] == [str(first), str(MONDAY)]
-    metadata = {name: found.value for name, found in made[0].metadata.items()}
+    assert [event.partition for event in made] == [str(first), str(MONDAY)]
+    metadata = {name: entry.value for name, entry in made[0].metadata.items()}
     page = settings.published / "replay" / f"replay_{first}_{MONDAY}.html"
     assert metadata["page"] == str(page)
     html = page.read_text(encoding="utf-8")

@@ -193,9 +193,9 @@ def test_a_header_sorts_both_ways_and_says_so(
                 f"select priority_rank, {column} from predictions where snapshot_date = '{TINY_BEFORE}'",
             )
         )
-        found = [values[rank] for rank in listed(desk.page)]
-        known = [value if isinstance(value, str) else round(value, 4) for value in found if value is not None]
-        assert found[len(known) :] == [None] * (len(found) - len(known)), "nothing goes last"
+        cells = [values[rank] for rank in listed(desk.page)]
+        known = [value if isinstance(value, str) else round(value, 4) for value in cells if value is not None]
+        assert cells[len(known) :] == [None] * (len(cells) - len(known)), "nothing goes last"
         if column != "csm_owner":
             assert known == sorted(known, reverse=direction == "descending")
         else:

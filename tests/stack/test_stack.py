@@ -54,8 +54,8 @@ class Stack:
 
     def runs(self) -> list[dict[str, Any]]:
         """Oldest first."""
-        found: list[dict[str, Any]] = self.dagster.ask(RUNS)["runsOrError"]["results"]
-        return list(reversed(found))
+        runs: list[dict[str, Any]] = self.dagster.ask(RUNS)["runsOrError"]["results"]
+        return list(reversed(runs))
 
     def mlflow(self, path: str, host: str | None = None) -> Any:
         request = urllib.request.Request(
@@ -66,8 +66,8 @@ class Stack:
 
     def versions(self) -> dict[str, list[str]]:
         """The registered versions by model, as MLflow's API gives them."""
-        found = self.mlflow("api/2.0/mlflow/model-versions/search?max_results=100")["model_versions"]
-        return {name: sorted(one["version"] for one in found if one["name"] == name) for name in TARGETS}
+        versions = self.mlflow("api/2.0/mlflow/model-versions/search?max_results=100")["model_versions"]
+        return {name: sorted(version["version"] for version in versions if version["name"] == name) for name in TARGETS}
 
     def password(self, user: str) -> str:
         key = {"churn_reader": "CHURN_READER_PASSWORD", "postgres": "POSTGRES_PASSWORD"}.get(user)
@@ -107,7 +107,7 @@ def test_every_service_comes_up_in_the_order_of_the_file_and_its_own_health_chec
     assert list(stack.native.running) == ["postgres", "mlflow", "code", "webserver", "daemon"]
     assert all(stack.native.healthy(name) for name in stack.native.running)
     daemons = stack.dagster.ask(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
-    assert {one["healthy"] for one in daemons if one["required"]} == {True}
+    assert {daemon["healthy"] for daemon in daemons if daemon["required"]} == {True}
 
 
 def test_each_database_is_open_to_its_own_login_and_the_reader_cannot_write(stack: Stack) -> None:
@@ -186,7 +186,7 @@ def test_the_churn_command_beside_the_code_server_works_on_the_same_dagster_and_
 
 def test_no_password_is_said_by_any_service(stack: Stack) -> None:
     hidden = [value for name, value in stack.native.variables.items() if name.endswith("_PASSWORD")]
-    said = "".join(path.read_text(encoding="utf-8", errors="replace") for path in stack.native.root.glob("*.log"))
+    logs = "".join(path.read_text(encoding="utf-8", errors="replace") for path in stack.native.root.glob("*.log"))
     shown = {
         folder.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         for pid in stack.native.left()
@@ -194,7 +194,7 @@ def test_no_password_is_said_by_any_service(stack: Stack) -> None:
     }
     assert len(hidden) == 6
     for value in hidden:
-        assert value not in said
+        assert value not in logs
         assert not any(value in command for command in shown)
 
 

@@ -16,8 +16,8 @@ from churn_pipeline.core.settings import REPOSITORY
 
 def chromium() -> str:
     """Where Chromium is; `scripts/chromium.sh` knows, and installs it where it may."""
-    found = subprocess.run([REPOSITORY / "scripts" / "chromium.sh"], check=True, stdout=subprocess.PIPE, text=True)
-    return found.stdout.split()[0]
+    completed = subprocess.run([REPOSITORY / "scripts" / "chromium.sh"], check=True, stdout=subprocess.PIPE, text=True)
+    return completed.stdout.split()[0]
 
 
 @contextmanager

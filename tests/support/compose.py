@@ -48,10 +48,10 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
         KeyError: one that is required, or has no default, is not there.
     """
 
-    def value(found: re.Match[str]) -> str:
-        if found["escaped"]:
+    def value(match: re.Match[str]) -> str:
+        if match["escaped"]:
             return "$"
-        name, how, rest = found["name"] or found["bare"], found["how"] or "", found["rest"] or ""
+        name, how, rest = match["name"] or match["bare"], match["how"] or "", match["rest"] or ""
         given = variables.get(name)
         if given or (given is not None and not how.startswith(":")):
             return given
@@ -64,7 +64,7 @@ def interpolated(text: str, variables: Mapping[str, str]) -> str:
 
 def variables_in(text: str) -> set[str]:
     """The names of the variables that a text asks for."""
-    return {found["name"] or found["bare"] for found in _VARIABLE.finditer(text) if not found["escaped"]}
+    return {match["name"] or match["bare"] for match in _VARIABLE.finditer(text) if not match["escaped"]}
 
 
 def compose_file() -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Service:
 
 def services(variables: Mapping[str, str]) -> dict[str, Service]:
     """Every service of the file, in an order in which they can be started."""
-    found = {}
+    by_name = {}
     for name, given in compose_file()["services"].items():
         environment = {}
         for key, value in given.get("environment", {}).items():
@@ -99,7 +99,7 @@ def services(variables: Mapping[str, str]) -> dict[str, Service]:
                 environment[key] = variables[key]
         test = [interpolated(word, variables) for word in given["healthcheck"]["test"]]
         assert test[0] == "CMD", f"{name}: a health check without a shell works in every image"
-        found[name] = Service(
+        by_name[name] = Service(
             name,
             [interpolated(word, variables) for word in given.get("command", [])],
             environment,
@@ -110,10 +110,12 @@ def services(variables: Mapping[str, str]) -> dict[str, Service]:
             given.get("working_dir", "/"),
         )
     ordered: dict[str, Service] = {}
-    while len(ordered) < len(found):
-        ready = [one for name, one in found.items() if name not in ordered and set(one.after) <= set(ordered)]
+    while len(ordered) < len(by_name):
+        ready = [
+            service for name, service in by_name.items() if name not in ordered and set(service.after) <= set(ordered)
+        ]
         assert ready, "the services wait for each other in a circle"
-        ordered |= {one.name: one for one in ready}
+        ordered |= {service.name: service for service in ready}
     return ordered
 
 
@@ -160,7 +162,7 @@ class Native:
         """Reads the file again, with another .env."""
         self.variables = variables
         # Grafana is not on this machine; tests of its files stand in tests/unit/test_compose.py.
-        self.services = {name: one for name, one in services(variables).items() if name != "grafana"}
+        self.services = {name: service for name, service in services(variables).items() if name != "grafana"}
 
     def port(self, service: str, inside: int) -> int:
         """The free port that stands for a port of a container."""
@@ -221,13 +223,13 @@ class Native:
         Raises:
             AssertionError: it failed.
         """
-        with (into or Path(os.devnull)).open("rb") as given, (out or Path(os.devnull)).open("wb") as said:
+        with (into or Path(os.devnull)).open("rb") as given, (out or Path(os.devnull)).open("wb") as output:
             done = subprocess.run(
                 self.command(service, list(words)),
                 env=self.environment(service) | self._socket(service),
                 cwd=self.root,
                 stdin=given,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.PIPE,
                 timeout=300,
                 check=False,
@@ -374,12 +376,12 @@ class Native:
 
     def _translated(self, service: str, text: str) -> str:
         names = "|".join(self.services)
-        text = re.sub(rf"\b({names}):(\d+)", lambda found: f"127.0.0.1:{self.port(found[1], int(found[2]))}", text)
+        text = re.sub(rf"\b({names}):(\d+)", lambda match: f"127.0.0.1:{self.port(match[1], int(match[2]))}", text)
         # Loopback inside a container is the container itself.
         text = re.sub(
             r"(?<=//)127\.0\.0\.1:(\d{4})(?=/)",
-            lambda found: (
-                f"127.0.0.1:{self.port(service, int(found[1]))}" if self._is_own(service, found[1]) else found[0]
+            lambda match: (
+                f"127.0.0.1:{self.port(service, int(match[1]))}" if self._is_own(service, match[1]) else match[0]
             ),
             text,
         )
@@ -390,9 +392,9 @@ class Native:
 
 
 def _seconds(duration: str) -> float:
-    found = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s)?", duration)
-    assert found, duration
-    return 60 * int(found[1] or 0) + int(found[2] or 0)
+    match = re.fullmatch(r"(?:(\d+)m)?(?:(\d+)s)?", duration)
+    assert match, duration
+    return 60 * int(match[1] or 0) + int(match[2] or 0)
 
 
 def _marked(mark: bytes) -> Iterator[int]:

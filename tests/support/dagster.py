@@ -41,12 +41,12 @@ def process(settings: Settings, *command: str, at: datetime | None = None, **mor
         **more: further variables of its environment.
     """
     prepare_home(settings)
-    said = settings.home / f"{command[0]}.log"
+    log_path = settings.home / f"{command[0]}.log"
     if at is not None:
         offset = (at - datetime.now(UTC)).total_seconds()
         path = os.pathsep.join(filter(None, (str(CLOCK), os.environ.get("PYTHONPATH"))))
         more |= {"PYTHONPATH": path, "TEST_DAGSTER_CLOCK_OFFSET": str(offset), "CHURN_NOW": at.isoformat()}
-    with said.open("a", encoding="utf-8") as log:
+    with log_path.open("a", encoding="utf-8") as log:
         running = subprocess.Popen(
             [str(BIN / command[0]), *command[1:], "-w", WORKSPACE],
             env=environment(settings, **more),
@@ -56,7 +56,7 @@ def process(settings: Settings, *command: str, at: datetime | None = None, **mor
             start_new_session=True,
         )
     try:
-        yield said
+        yield log_path
     finally:
         kill(running)
         _kill_what_it_started(settings)
@@ -93,11 +93,11 @@ class WebServer:
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                found = json.load(answer)
+                body = json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
-        assert "errors" not in found, found
-        return found["data"]
+        assert "errors" not in body, body
+        return body["data"]
 
 
 @contextmanager
@@ -105,14 +105,14 @@ def web_server(settings: Settings) -> Iterator[WebServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with process(settings, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as said:
+    with process(settings, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as log_path:
         deadline = time.monotonic() + 120
         while True:
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=5).close()
                 break
             except OSError:
-                assert time.monotonic() < deadline, said.read_text(encoding="utf-8")
+                assert time.monotonic() < deadline, log_path.read_text(encoding="utf-8")
                 time.sleep(0.5)
         yield WebServer(port)
 
@@ -139,10 +139,10 @@ def build_and_train(settings: Settings, monday: date, *targets: str) -> None:
 def reexecute(settings: Settings, run_id: str) -> tuple[dg.DagsterRun, list[dg.DagsterEvent]]:
     """Re-executes a run from its failure, in a process of its own as the UI does; the new run and what happened in it."""
     done = start(settings, "-m", __name__, run_id, program="python")
-    _, said = done.communicate(timeout=600)
+    _, messages = done.communicate(timeout=600)
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         run = instance.get_runs(limit=1)[0]
-        assert run.parent_run_id == run_id, said
+        assert run.parent_run_id == run_id, messages
         return run, [entry.dagster_event for entry in instance.all_logs(run.run_id) if entry.dagster_event]
 
 

@@ -62,8 +62,8 @@ def sql_string(value: Value, backslash: bool = True) -> str:
         backslash: writes a double quote as newer versions do.
     """
     values = [value] if isinstance(value, str) else list(value)
-    quoted = [one.replace("'", "''").replace('"', '\\"' if backslash else '"') for one in values]
-    return ",".join(f"'{one}'" for one in quoted)
+    quoted = [text.replace("'", "''").replace('"', '\\"' if backslash else '"') for text in values]
+    return ",".join(f"'{text}'" for text in quoted)
 
 
 def interpolate(sql: str, values: Mapping[str, Value], backslash: bool = True) -> str:

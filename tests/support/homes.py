@@ -20,7 +20,7 @@ def query(database: Path, sql: str) -> list[tuple]:
 
 
 def differences(
-    left: Path, right: Path, relation: str, where: str = "true", without: tuple[str, ...] = ()
+    left_file: Path, right_file: Path, relation: str, where: str = "true", without: tuple[str, ...] = ()
 ) -> dict[str, int]:
     """Rows and columns in which a relation differs between two databases, bit for bit.
 
@@ -31,8 +31,8 @@ def differences(
         ``rows`` and ``columns`` compared, and the rows ``only_left`` and ``only_right``.
     """
     with duckdb.connect() as con:
-        con.execute(f"attach '{left}' as l (read_only)")
-        con.execute(f"attach '{right}' as r (read_only)")
+        con.execute(f"attach '{left_file}' as l (read_only)")
+        con.execute(f"attach '{right_file}' as r (read_only)")
         columns = [row[0] for row in con.execute(f"describe l.{relation}").fetchall()]
         assert columns == [row[0] for row in con.execute(f"describe r.{relation}").fetchall()]
         compared = [f"{column}::varchar" for column in columns if column not in without]

@@ -43,10 +43,10 @@ def server_programs() -> Path:
     Raises:
         RuntimeError: there is none; ``make postgres`` says how to get one.
     """
-    found = subprocess.run([REPOSITORY / "scripts" / "postgres.sh"], capture_output=True, text=True, check=False)
-    if found.returncode:
-        raise RuntimeError(found.stderr.strip())
-    return Path(found.stdout.strip())
+    completed = subprocess.run([REPOSITORY / "scripts" / "postgres.sh"], capture_output=True, text=True, check=False)
+    if completed.returncode:
+        raise RuntimeError(completed.stderr.strip())
+    return Path(completed.stdout.strip())
 
 
 @dataclass(frozen=True)

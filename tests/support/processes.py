@@ -68,15 +68,15 @@ def kill(process: subprocess.Popen[str]) -> None:
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
     """Asks twice a second until the condition gives something true, and returns that."""
     deadline = clock.monotonic() + seconds
-    while not (found := condition()):
+    while not (outcome := condition()):
         assert clock.monotonic() < deadline, f"{what}: not within {seconds} s"
         clock.sleep(0.5)
-    return found
+    return outcome
 
 
 def in_namespace(script: str, settings: Settings) -> subprocess.CompletedProcess[str]:
     """Runs a shell script in a mount namespace of its own; the test is skipped, saying so, where that is not allowed."""
-    found = subprocess.run(
+    completed = subprocess.run(
         ["unshare", "--map-root-user", "--mount", "bash", "-c", script]
         if os.geteuid()
         else ["unshare", "--mount", "bash", "-c", script],
@@ -86,6 +86,10 @@ def in_namespace(script: str, settings: Settings) -> subprocess.CompletedProcess
         timeout=240,
         check=False,
     )
-    if found.returncode == 77 or "unshare failed" in found.stderr or "Operation not permitted" in found.stderr:
-        pytest.skip(f"this machine lets nobody mount anything: {found.stderr.strip()[:200]}")
-    return found
+    if (
+        completed.returncode == 77
+        or "unshare failed" in completed.stderr
+        or "Operation not permitted" in completed.stderr
+    ):
+        pytest.skip(f"this machine lets nobody mount anything: {completed.stderr.strip()[:200]}")
+    return completed

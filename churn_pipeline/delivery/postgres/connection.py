@@ -112,9 +112,9 @@ def said_plainly(url: str) -> Iterator[None]:
 
 def where(url: str) -> str:
     """Host, port and database of a URL, for people."""
-    found = parameters(url)
-    host = found.get("host") or found.get("hostaddr") or "the local socket"
-    return f"{host}:{found.get('port') or 5432}/{found.get('dbname') or found.get('user') or ''}"
+    parts = parameters(url)
+    host = parts.get("host") or parts.get("hostaddr") or "the local socket"
+    return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or parts.get('user') or ''}"
 
 
 def without_secrets(text: str, url: str) -> str:

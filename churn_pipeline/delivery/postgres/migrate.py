@@ -95,8 +95,8 @@ def current_revision(con: psycopg.Connection[Any]) -> str | None:
     """The schema's revision; None where there is no schema yet."""
     if con.execute("select to_regclass(%s)", [f"{SCHEMA}.{VERSION_TABLE}"]).fetchone() == (None,):
         return None
-    found = con.execute(f"select version_num from {SCHEMA}.{VERSION_TABLE}").fetchone()
-    return str(found[0]) if found else None
+    row = con.execute(f"select version_num from {SCHEMA}.{VERSION_TABLE}").fetchone()
+    return str(row[0]) if row else None
 
 
 def _let_readers_in(con: psycopg.Connection[Any]) -> list[str]:

@@ -99,8 +99,8 @@ def publish(
             published = work.published(_PREDICTIONS)
             if missing := [str(day) for day in mondays if day not in published]:
                 raise InputError(f"not published in this home: {', '.join(missing)}; 'churn run' makes them")
-            held = work.held(_PREDICTIONS)
-            stale = {day for day, found in published.items() if held.get(day) != found}
+            copied = work.held(_PREDICTIONS)
+            stale = {day for day, version in published.items() if copied.get(day) != version}
             touched = {*stale, *mondays}
             touched |= {day + WEEK for day in touched} & published.keys()
             rows: dict[date, int] = {}
@@ -166,17 +166,17 @@ class _Work:
 
     def published(self, table: Table) -> dict[date, tuple[int, str]]:
         """Rows and digest of every Monday in the home."""
-        found = self._reader.execute(
+        contents = self._reader.execute(
             f"select {table.day}, count(*), {table.digest} from {table.source} as source group by 1"
         ).fetchall()
-        return {day: (rows, f"{self._revision} {digest}") for day, rows, digest in found}
+        return {day: (rows, f"{self._revision} {digest}") for day, rows, digest in contents}
 
     def held(self, table: Table) -> dict[date, tuple[int, str]]:
         """Rows and digest of every Monday in PostgreSQL."""
-        found = self._con.execute(
+        contents = self._con.execute(
             f"select day, rows, digest from {SCHEMA}.contents where table_name = %s", [table.name]
         ).fetchall()
-        return {day: (rows, digest) for day, rows, digest in found}
+        return {day: (rows, digest) for day, rows, digest in contents}
 
     def replace(self, table: Table, day: date, content: tuple[int, str] | None) -> int:
         """Replaces one Monday; with nothing, where there is no content."""
@@ -195,8 +195,10 @@ class _Work:
 
     def replace_what_differs(self, table: Table, known: Iterable[date]) -> int:
         """Replaces the Mondays that differ; one that this home knows and has nothing for is emptied."""
-        published, held = self.published(table), self.held(table)
-        differ = {day for day in published.keys() | (held.keys() & set(known)) if published.get(day) != held.get(day)}
+        published, copied = self.published(table), self.held(table)
+        differ = {
+            day for day in published.keys() | (copied.keys() & set(known)) if published.get(day) != copied.get(day)
+        }
         return sum(self.replace(table, day, published.get(day)) for day in sorted(differ))
 
     def replace_whole(self, table: Table) -> int:
@@ -208,12 +210,12 @@ class _Work:
 
     def notices(self) -> list[str]:
         """What was not copied as it is."""
-        found = []
+        notices = []
         if left_out := sorted(name for columns in self._columns.values() for name in columns.left_out):
-            found.append(f"Schema {SCHEMA} does not know {', '.join(left_out)}: left out.")
+            notices.append(f"Schema {SCHEMA} does not know {', '.join(left_out)}: left out.")
         if self._without_nul:
-            found.append(f"{self._without_nul} values held NUL, which PostgreSQL cannot: written as U+FFFD instead.")
-        return found
+            notices.append(f"{self._without_nul} values held NUL, which PostgreSQL cannot: written as U+FFFD instead.")
+        return notices
 
     def _copy(self, table: Table, condition: str) -> int:
         from psycopg import sql

@@ -229,27 +229,27 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
                 [monday],
             ).fetchall()
         }
-    found = [log_odds.get(customer, (None, None)) for customer in everybody["customer_id"].to_pylist()]
+    pairs = [log_odds.get(customer, (None, None)) for customer in everybody["customer_id"].to_pylist()]
     for position, name in enumerate(("bias", "log_odds")):
-        everybody = everybody.append_column(name, pa.array([pair[position] for pair in found], pa.float64()))
+        everybody = everybody.append_column(name, pa.array([pair[position] for pair in pairs], pa.float64()))
     return everybody
 
 
 def _probabilities(
     published: duckdb.DuckDBPyConnection, customers: pa.Table, mondays: Sequence[date]
 ) -> NDArray[np.int64]:
-    found = published.sql(
+    probabilities = published.sql(
         """
         select customer_id, (snapshot_date - $first) // 7 as week, round(1000 * churn_probability_90d)::bigint as value
         from predictions where snapshot_date between $first and $last
         """,
         params={"first": mondays[0], "last": mondays[-1]},
     ).to_arrow_table()
-    return _matrix(customers, found, NOTHING)
+    return _matrix(customers, probabilities, NOTHING)
 
 
 def _usage(warehouse: duckdb.DuckDBPyConnection, customers: pa.Table, monday: date) -> NDArray[np.int64]:
-    found = warehouse.sql(
+    usage = warehouse.sql(
         """
         select customer_id, $weeks - 1 - ($monday - 1 - event_date) // 7 as week, sum(events)::bigint as value
         from intermediate.int_customer_days
@@ -258,19 +258,19 @@ def _usage(warehouse: duckdb.DuckDBPyConnection, customers: pa.Table, monday: da
         """,
         params={"monday": monday, "weeks": WEEKS},
     ).to_arrow_table()
-    return _matrix(customers, found, 0 if found.num_rows else NOTHING)
+    return _matrix(customers, usage, 0 if usage.num_rows else NOTHING)
 
 
-def _matrix(customers: pa.Table, found: pa.Table, empty: int) -> NDArray[np.int64]:
+def _matrix(customers: pa.Table, cells: pa.Table, empty: int) -> NDArray[np.int64]:
     """Spreads (customer_id, week, value) over one row per customer and one column per week."""
     import numpy as np
     import pyarrow.compute as pc
 
-    rows = pc.index_in(found["customer_id"], value_set=customers["customer_id"].combine_chunks())
+    rows = pc.index_in(cells["customer_id"], value_set=customers["customer_id"].combine_chunks())
     known = pc.is_valid(rows).to_numpy()
     matrix = np.full((customers.num_rows, WEEKS), empty, dtype=np.int64)
     rows, columns, values = (
-        column.to_numpy()[known] for column in (pc.fill_null(rows, 0), found["week"], found["value"])
+        column.to_numpy()[known] for column in (pc.fill_null(rows, 0), cells["week"], cells["value"])
     )
     matrix[rows, columns] = values
     return matrix
@@ -281,7 +281,7 @@ def _tickets(
 ) -> list[tuple[int, int, str | None, str | None, bool, float | None]]:
     """Tickets of the last `TICKET_DAYS`, newest first; one that was resolved later is open."""
     rows = {customer: row for row, customer in enumerate(customers["customer_id"].to_pylist())}
-    found = warehouse.execute(
+    tickets = warehouse.execute(
         """
         select customer_id, $monday - created_date, priority, topic, is_resolved,
                case when is_resolved then resolution_seconds / 3600.0 end
@@ -294,7 +294,7 @@ def _tickets(
         {"monday": monday, "days": TICKET_DAYS},
     ).fetchall()
     return sorted(
-        ((rows[customer], *rest) for customer, *rest in found if customer in rows), key=lambda ticket: ticket[0]
+        ((rows[customer], *rest) for customer, *rest in tickets if customer in rows), key=lambda ticket: ticket[0]
     )
 
 
@@ -303,12 +303,12 @@ def _cutoffs(published: duckdb.DuckDBPyConnection, policy_version: str) -> dict[
     import csv
     import io
 
-    found = published.execute(
+    contents = published.execute(
         "select content from policy_seeds where policy_version = ? and seed = 'risk_tiers'", [policy_version]
     ).fetchall()
     return {
         row["risk_tier"]: float(row["lower_bound"])
-        for (content,) in found
+        for (content,) in contents
         for row in csv.DictReader(io.StringIO(content))
     }
 

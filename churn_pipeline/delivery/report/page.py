@@ -245,7 +245,7 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "riskBasis": _coded(customers["risk_score_basis"]),
         "action": _coded(customers["recommended_action"]),
         "snoozed": _coded(customers["snoozed_until"].cast("string")),
-        "heldOut": [int(bool(held)) for held in customers["is_holdout"].to_pylist()],
+        "heldOut": [int(bool(is_holdout)) for is_holdout in customers["is_holdout"].to_pylist()],
         "propensity": _scaled(customers["expansion_propensity"], 10_000),
         "readiness": _coded(customers["expansion_readiness"]),
         "targetTier": _coded(customers["target_tier"]),
@@ -310,11 +310,11 @@ def _expansion(customers: pa.Table) -> list[dict[str, Any]]:
     rows = candidates.sort_by("expansion_rank").slice(0, EXPANSION_ROWS)
     names = ("customer_id", "company_name", "csm_owner", "plan_tier", "target_tier", "expansion_propensity",
              "expected_arr_uplift", "expansion_readiness", "is_high_value_target", "expansion_drivers")  # fmt: skip
-    found = rows.select(names).to_pylist()
-    for row in found:
-        raising = [one["sentence"] for one in row.pop("expansion_drivers") or () if one["contribution"] > 0]
+    listed = rows.select(names).to_pylist()
+    for row in listed:
+        raising = [driver["sentence"] for driver in row.pop("expansion_drivers") or () if driver["contribution"] > 0]
         row["reason"] = raising[0] if raising else ""
-    return found
+    return listed
 
 
 def _chart_rows(report: WeekReport) -> dict[str, list[dict[str, Any]]]:
@@ -335,15 +335,15 @@ def _chart_rows(report: WeekReport) -> dict[str, list[dict[str, Any]]]:
     for target in _TARGETS:
         rows[f"quality-{target}"] = [
             {
-                "week": str(one.predicted_on),
-                "basis": one.basis,
-                "value": one.value,
-                "low": one.low,
-                "high": one.high,
-                "promised": one.promised,
+                "week": str(outcome.predicted_on),
+                "basis": outcome.basis,
+                "value": outcome.value,
+                "low": outcome.low,
+                "high": outcome.high,
+                "promised": outcome.promised,
             }
-            for one in report.outcomes
-            if one.target == target and one.figure == "auc" and one.value is not None
+            for outcome in report.outcomes
+            if outcome.target == target and outcome.figure == "auc" and outcome.value is not None
         ]
     for verdict in _drift(report):
         rows[f"drift-{verdict['target']}"] = [
@@ -356,13 +356,13 @@ def _chart_rows(report: WeekReport) -> dict[str, list[dict[str, Any]]]:
 
 def _health(report: WeekReport) -> list[dict[str, Any]]:
     """For each target the newest realised figures and the expected ones, beside what was promised."""
-    found = []
+    targets = []
     versions = {model.target: model for model in report.digest.health}
     for target in _TARGETS:
-        of_target = [one for one in report.outcomes if one.target == target]
+        of_target = [outcome for outcome in report.outcomes if outcome.target == target]
         if not of_target and target not in versions:
             continue
-        realised_on = max((one.predicted_on for one in of_target if one.basis == "realised"), default=None)
+        realised_on = max((outcome.predicted_on for outcome in of_target if outcome.basis == "realised"), default=None)
         figures = []
         for figure, label in FIGURES.items():
             realised = _one(of_target, figure, "realised", realised_on)
@@ -372,54 +372,64 @@ def _health(report: WeekReport) -> list[dict[str, Any]]:
                     "label": label,
                     "realised": realised,
                     "expected": expected,
-                    "promised": next((one.promised for one in (expected, realised) if one is not None), None),
+                    "promised": next(
+                        (outcome.promised for outcome in (expected, realised) if outcome is not None), None
+                    ),
                 }
             )
-        found.append(
+        targets.append(
             {
                 "target": target,
                 "model": versions.get(target),
                 "realised_on": realised_on,
                 "figures": figures,
-                "has_chart": any(one.figure == "auc" and one.value is not None for one in of_target),
-                "history": [one for one in of_target if one.figure == "auc"],
+                "has_chart": any(outcome.figure == "auc" and outcome.value is not None for outcome in of_target),
+                "history": [outcome for outcome in of_target if outcome.figure == "auc"],
                 "due": report.snapshot_date + TARGETS[target].horizon_weeks * WEEK,
             }
         )
-    return found
+    return targets
 
 
 def _one(outcomes: Sequence[Outcome], figure: str, basis: str, predicted_on: date | None) -> Outcome | None:
     return next(
-        (one for one in outcomes if (one.figure, one.basis, one.predicted_on) == (figure, basis, predicted_on)), None
+        (
+            outcome
+            for outcome in outcomes
+            if (outcome.figure, outcome.basis, outcome.predicted_on) == (figure, basis, predicted_on)
+        ),
+        None,
     )
 
 
 def _drift(report: WeekReport) -> list[dict[str, Any]]:
     """For each model its verdict, how many features stand at each level, and the farthest of them."""
-    found = []
+    models = []
     for verdict in report.drift:
-        features = [one for one in report.features if one.target == verdict.target]
+        features = [feature for feature in report.features if feature.target == verdict.target]
         labels = _labels(TARGETS[verdict.target].mart)
-        levels = {level: sum(one.verdict == level for one in features) for level in ("act", "watch", "none", "unknown")}
-        found.append(
+        levels = {
+            level: sum(feature.verdict == level for feature in features)
+            for level in ("act", "watch", "none", "unknown")
+        }
+        models.append(
             {
                 "target": verdict.target,
                 "verdict": verdict,
                 "levels": {level: number for level, number in levels.items() if number},
                 "features": [
                     {
-                        "feature": labels.get(one.feature, one.feature.replace("_", " ").capitalize()),
-                        "verdict": one.verdict,
-                        "limits": round(one.limits, 3),
-                        "share": one.share,
-                        "votes": one.votes,
+                        "feature": labels.get(feature.feature, feature.feature.replace("_", " ").capitalize()),
+                        "verdict": feature.verdict,
+                        "limits": round(feature.limits, 3),
+                        "share": feature.share,
+                        "votes": feature.votes,
                     }
-                    for one in features[:DRIFT_ROWS]
+                    for feature in features[:DRIFT_ROWS]
                 ],
             }
         )
-    return found
+    return models
 
 
 @cache

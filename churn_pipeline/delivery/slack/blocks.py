@@ -142,9 +142,9 @@ def alert_message(alert: Alert) -> Message:
 
 def recovery_message(title: str, raised_at: datetime, cleared_at: datetime) -> Message:
     """The note that an alert is over. It repeats the title, because without a thread it stands alone."""
-    said = f"Recovered after {_duration(cleared_at - raised_at)}: {clean(title, 200)}"
-    block = _rich(_section({"type": "emoji", "name": "white_check_mark"}, _text(f" {said}")))
-    return _message(said, [block])
+    text = f"Recovered after {_duration(cleared_at - raised_at)}: {clean(title, 200)}"
+    block = _rich(_section({"type": "emoji", "name": "white_check_mark"}, _text(f" {text}")))
+    return _message(text, [block])
 
 
 def alert_title(alert: Alert) -> str:
@@ -245,11 +245,11 @@ def _table(digest: Digest) -> Block:
 
 def _call(row: CustomerLine, compared_with: date | None) -> Block:
     at_risk = f"{usd(row.revenue_at_risk)} at risk" if row.revenue_at_risk is not None else "revenue unknown"
-    told = [at_risk, _probability(row, compared_with), clean(row.play, 40)]
+    parts = [at_risk, _probability(row, compared_with), clean(row.play, 40)]
     if row.csm_owner:
-        told.append(clean(row.csm_owner, 40))
+        parts.append(clean(row.csm_owner, 40))
     why = "; ".join(clean(reason, _REASON) for reason in row.reasons[:3]) or "nothing raises the risk"
-    return _section(*_who(row.customer_id, row.company_name), _text(f" · {' · '.join(told)}\n{why}"))
+    return _section(*_who(row.customer_id, row.company_name), _text(f" · {' · '.join(parts)}\n{why}"))
 
 
 def _probability(row: CustomerLine, compared_with: date | None) -> str:
@@ -267,13 +267,13 @@ def _probability(row: CustomerLine, compared_with: date | None) -> str:
 def _critical(digest: Digest) -> list[Block]:
     if digest.compared_with is None:
         return []
-    left = []
+    departures = []
     if digest.left_critical:
-        left.append(f"{counted(digest.left_critical, 'customer')} left CRITICAL for a lower tier")
+        departures.append(f"{counted(digest.left_critical, 'customer')} left CRITICAL for a lower tier")
     if digest.gone_critical:
-        left.append(f"{counted(digest.gone_critical, 'customer')} from CRITICAL no longer active")
+        departures.append(f"{counted(digest.gone_critical, 'customer')} from CRITICAL no longer active")
     if not digest.into_critical_count:
-        text = f"Nobody moved into CRITICAL; {', '.join(left)}." if left else "Nobody moved into CRITICAL."
+        text = f"Nobody moved into CRITICAL; {', '.join(departures)}." if departures else "Nobody moved into CRITICAL."
         return [_rich(_section(_text(text)))]
     items = [
         _section(
@@ -284,7 +284,7 @@ def _critical(digest: Digest) -> list[Block]:
     ]
     title = f"Moved into CRITICAL: {digest.into_critical_count:,}"
     return _list_block(
-        title, items, digest.into_critical_count, _CRITICAL, False, f" ({', '.join(left)})" if left else ""
+        title, items, digest.into_critical_count, _CRITICAL, False, f" ({', '.join(departures)})" if departures else ""
     )
 
 
@@ -319,10 +319,10 @@ def _health(models: Sequence[ModelHealth], monday: date) -> str:
     if first.ece is not None:
         figures.append(f"calibrated within {100 * first.ece:.1f} points")
     weeks = max((monday - model.labels_closed_by).days // 7 for model in models)
-    told = f"Model health: {_version(first)}, trained {counted(weeks, 'week')} ago, on weeks it had not seen: "
-    told += ", ".join(figures) or "no figures"
+    sentence = f"Model health: {_version(first)}, trained {counted(weeks, 'week')} ago, on weeks it had not seen: "
+    sentence += ", ".join(figures) or "no figures"
     aucs = [f"{_version(model)} {model.auc:.2f}" for model in others[:3] if model.auc is not None]
-    return told + (f" (AUC of {', '.join(aucs)})." if aucs else ".")
+    return sentence + (f" (AUC of {', '.join(aucs)})." if aucs else ".")
 
 
 def _version(model: ModelHealth) -> str:
@@ -330,16 +330,16 @@ def _version(model: ModelHealth) -> str:
 
 
 def _caveats(digest: Digest) -> tuple[str, ...]:
-    told = []
+    caveats = []
     if digest.compared_with is None:
-        told.append("No earlier Monday is published, so nothing is compared with last week.")
+        caveats.append("No earlier Monday is published, so nothing is compared with last week.")
     if digest.model_changed:
-        told.append(
+        caveats.append(
             "The model changed since last week: part of the changes above comes from it, not from the customers."
         )
     if digest.policy_changed:
-        told.append("The policy (cut-offs, weights or texts) changed since last week: tiers moved with it.")
-    return (*told, *(clean(note, 160) for note in digest.notes[:3]))
+        caveats.append("The policy (cut-offs, weights or texts) changed since last week: tiers moved with it.")
+    return (*caveats, *(clean(note, 160) for note in digest.notes[:3]))
 
 
 def _links(digest: Digest, threaded: bool) -> Block:
@@ -356,16 +356,16 @@ def _links(digest: Digest, threaded: bool) -> Block:
 
 def _owner(row: OwnerList, digest: Digest) -> Message:
     name = clean(row.owner, _NAME) if row.owner else "Customers without an owner"
-    told = f"{counted(row.customers, 'customer')}, {usd(row.revenue_at_risk)} a year at risk, {row.urgent:,} HIGH or CRITICAL"
+    summary = f"{counted(row.customers, 'customer')}, {usd(row.revenue_at_risk)} a year at risk, {row.urgent:,} HIGH or CRITICAL"
     items = [_owner_call(line, digest.compared_with) for line in row.calls]
     # The name is in quotes on the command line, and a quote in it would end them.
     owner = f' --owner "{name}"' if row.owner and '"' not in name else ""
     command = f"churn show --week {digest.snapshot_date}{owner} --top {min(row.customers, 200)}"
     blocks = [
-        *_list_block(name, items, len(items), _OWNER, True, f": {told}"),
+        *_list_block(name, items, len(items), _OWNER, True, f": {summary}"),
         _rich(_section(_text("All of them: "), _code(command))),
     ]
-    return _message(f"{name}: {told}", blocks)
+    return _message(f"{name}: {summary}", blocks)
 
 
 def _owner_call(row: CustomerLine, compared_with: date | None) -> Block:

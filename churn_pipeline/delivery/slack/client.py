@@ -228,31 +228,33 @@ def check(config: SlackConfig, seconds: float = 30) -> tuple[bool, tuple[str, ..
             return True, (
                 "a webhook: lists per owner are left out, and a message whose answer got lost may come twice",
             )
-    said: dict[str, Any] = {}
+    identity: dict[str, Any] = {}
 
     def ask() -> Answer:
         response = _web_client(config, seconds).auth_test()
         headers = {str(name).lower(): value for name, value in response.headers.items()}
-        said.update(team=response.get("team"), user=response.get("user"), scopes=str(headers.get("x-oauth-scopes", "")))
+        identity.update(
+            team=response.get("team"), user=response.get("user"), scopes=str(headers.get("x-oauth-scopes", ""))
+        )
         return Answer("delivered")
 
     answer = _answered(config, seconds, ask)
     if answer.outcome != "delivered":
         return False, (answer.reason,)
-    told = [f"bot {said['user']} of workspace {said['team']}"]
-    scopes = {scope.strip() for scope in said["scopes"].split(",")}
+    notes = [f"bot {identity['user']} of workspace {identity['team']}"]
+    scopes = {scope.strip() for scope in identity["scopes"].split(",")}
     if not scopes & {"channels:history", "groups:history"}:
-        told.append(
+        notes.append(
             "without the scope channels:history (groups:history), a message whose answer got lost may come twice"
         )
     named = sorted({name for name in (config.channel, *config.channels.values()) if name and not is_channel_id(name)})
     if named:
-        told.append(
+        notes.append(
             f"given by name, so not searched before the first message: {', '.join(named)}; an ID (C...) is better"
         )
     if "chat:write" not in scopes and any(scopes):
-        return False, (*told, _ADVICE["missing_scope"])
-    return config.channel is not None, (*told, *(() if config.channel else ("set CHURN_SLACK_CHANNEL",)))
+        return False, (*notes, _ADVICE["missing_scope"])
+    return config.channel is not None, (*notes, *(() if config.channel else ("set CHURN_SLACK_CHANNEL",)))
 
 
 def is_channel_id(channel: str) -> bool:
@@ -294,12 +296,12 @@ def _post_to_webhook(config: SlackConfig, text: str, blocks: Sequence[Mapping[st
     )
     body: dict[str, Any] = {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
     response = client.send_dict(body | ({"blocks": [dict(block) for block in blocks]} if blocks else {}))
-    said = response.body.strip()
+    reply = response.body.strip()
     if response.status_code == 200:
-        if said == "ok":
+        if reply == "ok":
             return Answer("delivered")
         return Answer("misconfigured", "what answers at CHURN_SLACK_WEBHOOK is not a webhook of Slack")
-    return _judged(said, response.status_code, response.headers)
+    return _judged(reply, response.status_code, response.headers)
 
 
 def _search(
@@ -360,8 +362,10 @@ def _retry_handlers(seconds: float) -> list[RetryHandler]:
         """Waits as Slack asks, unless that is longer than anybody waits here; slack-sdk's own would sleep for an hour."""
 
         def _can_retry(self, *, response: Any = None, **rest: Any) -> bool:
-            asked = _retry_after(response.headers) if response is not None else None
-            return super()._can_retry(response=response, **rest) and asked is not None and asked < seconds / 2
+            retry_after = _retry_after(response.headers) if response is not None else None
+            return (
+                super()._can_retry(response=response, **rest) and retry_after is not None and retry_after < seconds / 2
+            )
 
     return [
         PatientWithin(max_retry_count=_RETRIES),

@@ -160,11 +160,11 @@ def send_sample(config: SlackConfig, monday: date, *, seconds: float = 30) -> tu
         What came of it, with what `check` has to say, and the message, whose JSON can be pasted into the Block Kit Builder.
     """
     message = digest_message(sample_digest(monday), threaded=config.way != "webhook")
-    accepted, told = check(config, seconds)
+    accepted, notes = check(config, seconds)
     if config.way == "none":
-        return Delivery("recorded", told), message
+        return Delivery("recorded", notes), message
     if not accepted:
-        return Delivery("failed", told), message
+        return Delivery("failed", notes), message
     answer = post(
         config,
         channel=config.channel_for(DIGEST),
@@ -174,8 +174,8 @@ def send_sample(config: SlackConfig, monday: date, *, seconds: float = 30) -> tu
         seconds=seconds,
     )
     if answer.outcome == "delivered":
-        return Delivery("sent", told), message
-    return Delivery("failed", (answer.reason, *told)), message
+        return Delivery("sent", notes), message
+    return Delivery("failed", (answer.reason, *notes)), message
 
 
 def _entry(outbox: Outbox, key: str, kind: str, message: Message, snapshot_date: date | None) -> Entry:

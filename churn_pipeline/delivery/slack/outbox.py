@@ -151,12 +151,12 @@ class Outbox:
 
     def entries(self) -> list[Entry]:
         """Everything in the outbox, oldest first. A file that cannot be read is set aside, so that it stops nothing else."""
-        found = []
+        entries = []
         for path in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else ():
             if path.name.endswith(".blocks.json"):
                 continue
             try:
-                found.append(Entry.from_json(path.read_text(encoding="utf-8")))
+                entries.append(Entry.from_json(path.read_text(encoding="utf-8")))
             except FileNotFoundError:
                 # Swept by another process since the folder was listed.
                 continue
@@ -164,7 +164,7 @@ class Outbox:
                 aside = path.with_suffix(".unreadable")
                 path.replace(aside)
                 log.error("Slack: %s is no message of the outbox (%s); set aside as %s", path, error, aside.name)
-        return sorted(found, key=lambda entry: (entry.created_at, entry.order, entry.key))
+        return sorted(entries, key=lambda entry: (entry.created_at, entry.order, entry.key))
 
     def put(self, entries: Sequence[Entry], *, configured: bool) -> bool:
         """Takes a message, and what belongs into its thread, unless it is there already.
@@ -221,8 +221,8 @@ class Outbox:
             limit: most messages sent.
         """
         deadline = time.monotonic() + seconds
-        with self._lock("sending", wait=min(seconds / 2, 10)) as held:
-            if not held:
+        with self._lock("sending", wait=min(seconds / 2, 10)) as locked:
+            if not locked:
                 waiting = sum(entry.waits for entry in self.entries())
                 return Flushed(waiting=waiting, problems=("another process is sending what waits",) if waiting else ())
             self._sweep()
@@ -242,12 +242,12 @@ class Outbox:
             channel = config.channel_for(waiting.kind)
             if entry is None or channel in blocked or (entry.not_before and entry.not_before > self.now()):
                 continue
-            left = deadline - time.monotonic()
-            if left < 1 or requests >= limit:
+            remaining = deadline - time.monotonic()
+            if remaining < 1 or requests >= limit:
                 problems.setdefault("more waits than could be sent now; the rest follows next time")
                 break
             requests += 1
-            answer = self._send(entry, channel, config, left)
+            answer = self._send(entry, channel, config, remaining)
             if answer.outcome == "rejected":
                 requests += 1
                 answer = self._send(entry, channel, config, max(1.0, deadline - time.monotonic()))
@@ -457,8 +457,8 @@ class Outbox:
         Raises:
             TimeoutError: somebody has held them for ten seconds.
         """
-        with self._lock("files") as held:
-            if not held:
+        with self._lock("files") as locked:
+            if not locked:
                 raise TimeoutError(f"another process holds {self.folder} and does not let go")
             yield
 

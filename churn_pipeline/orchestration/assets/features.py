@@ -86,29 +86,29 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             requested = partition_mondays(context)
             live = [day for day in requested if home.scoring_mode(day) == "live"]
             write_holdout(con, settings.holdout_share, live[0] if live else None)
-            found = write_plan(
+            build_plan = write_plan(
                 con,
                 requested,
                 history_weeks=settings.history_weeks,
                 code=code_version(settings.dbt_project),
                 training=lifecycle.history_needed(con, settings, requested, forced=FORCE_TAG in context.run.tags),
             )
-        if found.code_changed:
+        if build_plan.code_changed:
             context.log.warning("The feature SQL changed since the marts were built: they are built from scratch.")
         context.log.info(
-            f"{len(found.snapshots)} snapshots and {found.days} usage days to build, {found.kept} snapshots kept"
+            f"{len(build_plan.snapshots)} snapshots and {build_plan.days} usage days to build, {build_plan.kept} snapshots kept"
         )
-        span = f"{found.snapshots[0]} to {found.snapshots[-1]}" if found.snapshots else "none"
+        span = f"{build_plan.snapshots[0]} to {build_plan.snapshots[-1]}" if build_plan.snapshots else "none"
         yield dg.MaterializeResult(
             asset_key=SNAPSHOTS_TO_BUILD,
             metadata={
-                "snapshots": len(found.snapshots),
-                "kept": found.kept,
+                "snapshots": len(build_plan.snapshots),
+                "kept": build_plan.kept,
                 "range": span,
-                "code_changed": found.code_changed,
+                "code_changed": build_plan.code_changed,
             },
         )
-        yield dg.MaterializeResult(asset_key=DAYS_TO_BUILD, metadata={"days": found.days})
+        yield dg.MaterializeResult(asset_key=DAYS_TO_BUILD, metadata={"days": build_plan.days})
         yield dg.MaterializeResult(asset_key=MONDAYS_TO_TEST)
         yield dg.MaterializeResult(asset_key=HOLDOUT, metadata={"share": settings.holdout_share})
 

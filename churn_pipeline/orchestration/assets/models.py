@@ -67,8 +67,8 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
         unmade: list[str] = []
         with expected_errors(), connect(settings) as con:
             ledger.create(con)
-            asked = partition_mondays(context)
-            for monday in _due(con, settings, target, asked, forced):
+            requested = partition_mondays(context)
+            for monday in _due(con, settings, target, requested, forced):
                 try:
                     row, result = _train(context, con, settings, target, monday)
                 except (RegistryError, UnbuiltError) as error:
@@ -82,14 +82,19 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                         break
                     continue
                 rows.append((monday, row.version, row.promoted, row.reason))
-                if (told := announce.notifiable_monday(settings, context.run.tags)) is not None:
-                    said = announce.announce_training(
-                        settings, told, target.name, promoted=row.promoted, reason=row.reason, run_id=context.run.run_id
+                if (notified_monday := announce.notifiable_monday(settings, context.run.tags)) is not None:
+                    delivery = announce.announce_training(
+                        settings,
+                        notified_monday,
+                        target.name,
+                        promoted=row.promoted,
+                        reason=row.reason,
+                        run_id=context.run.run_id,
                     )
-                    if said.state != "nothing":
-                        context.log.info(str(said))
+                    if delivery.state != "nothing":
+                        context.log.info(str(delivery))
                 seen = _figures(result) if result else seen
-            reigning = ledger.model_for(con, target.name, asked[-1])
+            reigning = ledger.model_for(con, target.name, requested[-1])
         yield dg.MaterializeResult(
             metadata={
                 "in force": dg.MetadataValue.text(
@@ -112,13 +117,13 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
 
 
 def _due(
-    con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, asked: Sequence[date], forced: bool
+    con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, requested: Sequence[date], forced: bool
 ) -> Iterator[date]:
     """The training Mondays to train, one after the other: whether there is a next one can depend on the verdict on the last."""
     if forced:
-        yield training_monday(asked[-1], settings.training_cadence_weeks)
+        yield training_monday(requested[-1], settings.training_cadence_weeks)
     last = None
-    for day in asked:
+    for day in requested:
         # What could not be made twice in a row is left for the next run.
         while (monday := lifecycle.next_training(con, settings, target, day)) is not None and monday != last:
             yield monday
@@ -145,7 +150,7 @@ def _train(
 def _figures(result: TrainingResult) -> dict[str, Any]:
     return {
         "figures": table_metadata(
-            ["figure", "value and 95 % interval"], [(name, str(found)) for name, found in result.metrics.items()]
+            ["figure", "value and 95 % interval"], [(name, str(estimate)) for name, estimate in result.metrics.items()]
         ),
         "notices": dg.MetadataValue.json(list(result.notices)),
         **{name: picture(name, plot(result)) for name, plot in _PLOTS.items()},

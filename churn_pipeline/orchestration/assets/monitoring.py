@@ -71,10 +71,10 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         with expected_errors(), connect(settings) as con:
             models = ModelStore(settings)
             for day in scored_mondays(con, root_run(context)):
-                found = _drift_of(con, settings, models, day, context.log.warning)
-                store.write_drift(con, day, found, context.run.run_id)
-                newest = [report for _, report in found]
-                for version, report in found:
+                reports = _drift_of(con, settings, models, day, context.log.warning)
+                store.write_drift(con, day, reports, context.run.run_id)
+                newest = [report for _, report in reports]
+                for version, report in reports:
                     reason = report.reasons[0] if report.reasons else ""
                     rows.append((day, report.target, version, report.verdict, f"{report.score:.3f}", reason))
                 level = worst([report.verdict for report in newest])
@@ -118,17 +118,21 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         asked_for = None
         with expected_errors(), connect(settings) as con:
             for day in scored_mondays(con, root_run(context)):
-                found = judge(day, store.drift_verdicts(con, day), quality_of(con, day))
-                store.write_judgement(con, found, context.run.run_id)
-                rows.append((day, found.drift, "; ".join(f"{name}: {why}" for name, why in found.under.items())))
+                assessment = judge(day, store.drift_verdicts(con, day), quality_of(con, day))
+                store.write_judgement(con, assessment, context.run.run_id)
+                rows.append(
+                    (day, assessment.drift, "; ".join(f"{name}: {why}" for name, why in assessment.under.items()))
+                )
                 if home.scoring_mode(day) == "live":
-                    asked_for = _propose(con, home, found, context.run.run_id)
+                    asked_for = _propose(con, home, assessment, context.run.run_id)
             publish_monitoring(con, settings)
         monday = announce.notifiable_monday(settings, context.run.tags)
         if monday is not None and rows:
-            said = announce.announce_drift(settings, monday, found.drift, found.drift_reasons, context.run.run_id)
-            if said.state != "nothing":
-                context.log.info(str(said))
+            delivery = announce.announce_drift(
+                settings, monday, assessment.drift, assessment.drift_reasons, context.run.run_id
+            )
+            if delivery.state != "nothing":
+                context.log.info(str(delivery))
         if asked_for:
             context.log.info(asked_for)
         return dg.MaterializeResult(
@@ -172,9 +176,9 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                     notes=notes,
                     links=(*announce.run_links(settings, context.run.run_id), Link("list", "churn show")),
                 )
-        said = announce.announce_monday(settings, digest)
-        (context.log.warning if said.problems else context.log.info)(str(said))
-        return dg.MaterializeResult(metadata={"Slack": dg.MetadataValue.text(str(said))})
+        delivery = announce.announce_monday(settings, digest)
+        (context.log.warning if delivery.problems else context.log.info)(str(delivery))
+        return dg.MaterializeResult(metadata={"Slack": dg.MetadataValue.text(str(delivery))})
 
     return slack_digest
 
@@ -182,7 +186,7 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 def _drift_of(
     con: duckdb.DuckDBPyConnection, settings: Settings, models: ModelStore, day: date, warn: Any
 ) -> list[tuple[str, DriftReport]]:
-    found = []
+    reports = []
     for row in lifecycle.models_for(con, settings, day).values():
         model = models.load(row)
         now = week_of(con, model, day)
@@ -195,16 +199,16 @@ def _drift_of(
             warn(f"drift of {row.target} is not judged: {error}")
             continue
         before = week_of(con, model, day - calendar.WEEK, explain=False)
-        found.append((str(row.version), assess(reference, now, before)))
-    return found
+        reports.append((str(row.version), assess(reference, now, before)))
+    return reports
 
 
-def _propose(con: duckdb.DuckDBPyConnection, home: Home, found: HealthAssessment, run_id: str) -> str | None:
+def _propose(con: duckdb.DuckDBPyConnection, home: Home, assessment: HealthAssessment, run_id: str) -> str | None:
     """Writes a proposal into the ledger, for every target; says what was done, or None."""
     settings = home.settings
     history = [row for target in TARGETS for row in ledger.history(con, target)]
     proposal = propose(
-        store.judgements(con, found.monday, settings.trigger_look_back),
+        store.judgements(con, assessment.monday, settings.trigger_look_back),
         [Training(row.labels_closed_by, row.recorded_at) for row in history if row.is_training],
         [row.recorded_at for row in history if row.is_proposal],
         needed=settings.trigger_needed,
@@ -224,10 +228,12 @@ def _notes(con: duckdb.DuckDBPyConnection, monday: date) -> list[str]:
     judged = store.judgements(con, monday, 1)
     if not judged:
         notes.append("Monitoring has not judged this Monday: see the run")
-    for found in judged:
-        if found.drift in ("watch", "act"):
-            notes.append(f"Drift: {found.drift}. {found.drift_reasons[0] if found.drift_reasons else ''}".strip())
-        notes += [f"{target} is under its promise: {why}" for target, why in sorted(found.under.items())]
+    for assessment in judged:
+        if assessment.drift in ("watch", "act"):
+            notes.append(
+                f"Drift: {assessment.drift}. {assessment.drift_reasons[0] if assessment.drift_reasons else ''}".strip()
+            )
+        notes += [f"{target} is under its promise: {why}" for target, why in sorted(assessment.under.items())]
     notes += sorted(
         {
             f"An extra training as of {row.labels_closed_by} is asked for"

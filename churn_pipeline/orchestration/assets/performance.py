@@ -32,9 +32,9 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         with expected_errors(), connect(home.settings) as con:
             findings = []
             for day in outcomes.mondays_to_judge(con, partition_mondays(context)):
-                found = outcomes.find(con, day)
-                findings.append(found)
-                for quality in found.quality:
+                of_monday = outcomes.find(con, day)
+                findings.append(of_monday)
+                for quality in of_monday.quality:
                     if quality.under and quality.plan_tier == "all" and quality.customers == "all":
                         context.log.warning(
                             f"{day}: {quality.target} of {quality.predicted_on} was under its promise: {', '.join(quality.under)}"
@@ -45,7 +45,7 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         files = write_chart(figure, home.settings)
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": sum(len(found.quality) * len(FIGURES) for found in findings),
+                "dagster/row_count": sum(len(of_monday.quality) * len(FIGURES) for of_monday in findings),
                 "realised": _figures(findings, "realised"),
                 "expected": _figures(findings[-1:], "expected"),
                 "what expected means": ASSUMPTION,
@@ -64,14 +64,14 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
 def _figures(findings: Sequence[outcomes.Findings], basis: str) -> dg.MarkdownMetadataValue:
     """Figures of whole books; the untouched get a row of their own where somebody was touched."""
     rows: list[tuple[Any, ...]] = []
-    for found in findings:
+    for of_monday in findings:
         shown: set[tuple[str, int]] = set()
-        for quality in found.quality:
+        for quality in of_monday.quality:
             if quality.plan_tier == "all" and quality.basis == basis and (quality.target, quality.rows) not in shown:
                 shown.add((quality.target, quality.rows))
                 figures = [_short(quality, name) for name in FIGURES]
                 rows.append(
-                    (found.monday, quality.target, quality.predicted_on, quality.customers, quality.rows, *figures)
+                    (of_monday.monday, quality.target, quality.predicted_on, quality.customers, quality.rows, *figures)
                 )
     return table_metadata(
         ["Monday", "target", "predicted on", "customers", "n", *(f"{name} (promised)" for name in FIGURES)], rows
@@ -83,15 +83,15 @@ def _saves(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
         ["predicted on", "touched", "expected to stay", "95 %", "stayed", "left the book"],
         [
             (
-                found.predicted_on,
-                found.touched,
-                f"{found.expected_to_stay:.1f}",
-                f"{found.expected_low:.1f} to {found.expected_high:.1f}",
-                found.stayed,
-                found.left_the_book,
+                saves.predicted_on,
+                saves.touched,
+                f"{saves.expected_to_stay:.1f}",
+                f"{saves.expected_low:.1f} to {saves.expected_high:.1f}",
+                saves.stayed,
+                saves.left_the_book,
             )
-            for found in (each.saves for each in findings)
-            if found is not None
+            for saves in (each.saves for each in findings)
+            if saves is not None
         ],
     )
 
@@ -101,23 +101,23 @@ def _lifts(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
         ["predicted on", "held out", "churned", "others", "churned", "lift", "95 %"],
         [
             (
-                found.predicted_on,
-                found.held_out,
-                f"{found.held_out_rate:.1%}",
-                found.others,
-                f"{found.others_rate:.1%}",
-                f"{found.lift:+.1%}",
-                f"{found.low:+.1%} to {found.high:+.1%}",
+                lift.predicted_on,
+                lift.held_out,
+                f"{lift.held_out_rate:.1%}",
+                lift.others,
+                f"{lift.others_rate:.1%}",
+                f"{lift.lift:+.1%}",
+                f"{lift.low:+.1%} to {lift.high:+.1%}",
             )
-            for found in (each.lift for each in findings)
-            if found is not None
+            for lift in (each.lift for each in findings)
+            if lift is not None
         ],
     )
 
 
 def _short(quality: Quality, name: str) -> str:
-    found, promised = quality.figures.get(name), quality.promised.get(name)
-    if found is None or not found.defined:
+    figure, promised = quality.figures.get(name), quality.promised.get(name)
+    if figure is None or not figure.defined:
         return ""
-    text = f"{found.value:.3f}" + (f" ({promised.value:.3f})" if promised is not None and promised.defined else "")
+    text = f"{figure.value:.3f}" + (f" ({promised.value:.3f})" if promised is not None and promised.defined else "")
     return f"{text} under" if name in quality.under else text

@@ -43,13 +43,13 @@ def published_postgres(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition
     ) -> Iterator[dg.MaterializeResult]:
         settings = home.settings
         with expected_errors(), connect(settings) as con:
-            mondays = asked = accepted_mondays(context, con)
+            mondays = accepted = accepted_mondays(context, con)
             if settings.publish_url is not None:
-                mondays = published_among(con, settings, asked)
-                require_a_list(context, asked, mondays)
+                mondays = published_among(con, settings, accepted)
+                require_a_list(context, accepted, mondays)
         if settings.publish_url is None:
-            said = dg.MetadataValue.text("not configured: CHURN_PUBLISH_URL is not set")
-            yield from monday_by_monday(context, PUBLISHED_POSTGRES, mondays, {"PostgreSQL": said})
+            note = dg.MetadataValue.text("not configured: CHURN_PUBLISH_URL is not set")
+            yield from monday_by_monday(context, PUBLISHED_POSTGRES, mondays, {"PostgreSQL": note})
             return
         if not settings.published_database.is_file():
             context.log.info("nothing is published yet")

@@ -58,47 +58,47 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
     )
     def publish_mondays(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
         run_id = context.run.run_id
-        asked = partition_mondays(context)
+        requested = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
             approved = approved_mondays(con, root_run(context))
             run_ledger.carry_over(con, run_id, [context.run.parent_run_id, context.run.root_run_id])
-            behind = {day: week for day, week in unpublished(con, home.settings).items() if day not in approved}
+            stale_weeks = {day: week for day, week in unpublished(con, home.settings).items() if day not in approved}
             refused_before = {row.snapshot_date for row in run_ledger.refusals(con, run_id)}
             # Recorded before the copy is made, so that the copy can say of itself which run it is from.
-            said = [
+            run_rows = [
                 run_ledger.RunRow(run_id, day, home.scoring_mode(day), "published", customers, "", 0, home.now())
                 for day, customers in approved.items()
             ]
-            said += [
+            run_rows += [
                 run_ledger.RunRow(
                     run_id, day, week.scoring_mode, "published", week.customers, _caught_up(week), 0, home.now()
                 )
-                for day, week in behind.items()
+                for day, week in stale_weeks.items()
                 # What a run refuses it does not call published, even where a killed one had passed it.
                 if day not in refused_before
             ]
-            run_ledger.record(con, said)
-            out = {row.snapshot_date: row.customers for row in said}
+            run_ledger.record(con, run_rows)
+            out = {row.snapshot_date: row.customers for row in run_rows}
             run_ledger.record(
                 con,
                 [
                     run_ledger.RunRow(
                         run_id, day, home.scoring_mode(day), "refused", 0, "nothing was scored for it", 1, home.now()
                     )
-                    for day in asked
+                    for day in requested
                     if day not in out and day not in refused_before
                 ],
             )
             refused = run_ledger.refusals(con, run_id)
             try:
-                done = publish(con, home.settings, [*approved, *behind])
+                done = publish(con, home.settings, [*approved, *stale_weeks])
                 if missing := [str(day) for day, customers in out.items() if done.rows.get(day) != customers]:
                     raise dg.Failure(
                         description=f"the published copy does not hold what was written: {', '.join(missing)}"
                     )
             except BaseException as error:
                 reason = str(error) or type(error).__name__
-                failed = [replace(row, status="failed", customers=0, reason=reason, exit_code=1) for row in said]
+                failed = [replace(row, status="failed", customers=0, reason=reason, exit_code=1) for row in run_rows]
                 try:
                     run_ledger.record(con, failed)
                 except duckdb.Error as also:
@@ -106,7 +106,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                     context.log.error(f"the ledger still says published: {also}")
                 raise
             tiers = tier_counts(con, list(out))
-        for row in said:
+        for row in run_rows:
             if row.reason:
                 context.log.info(f"{row.snapshot_date}: {row.reason}")
         metadata: dict[str, Any] = {
@@ -116,7 +116,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
             "database": dg.MetadataValue.path(home.settings.published_database),
             "files": dg.MetadataValue.json([str(path) for path in done.files]),
             "caught up": table_metadata(
-                ["Monday", "why"], [(row.snapshot_date, row.reason) for row in said if row.reason]
+                ["Monday", "why"], [(row.snapshot_date, row.reason) for row in run_rows if row.reason]
             ),
         }
         yield from monday_by_monday(context, PUBLISHED, out, metadata, out)
@@ -127,7 +127,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
             severity=dg.AssetCheckSeverity.ERROR,
             description=run_ledger.format_refusals(refused) or None,
             metadata={
-                "asked for": len(asked),
+                "asked for": len(requested),
                 **({EXIT_CODE: max(row.exit_code for row in refused)} if refused else {}),
                 "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
             },

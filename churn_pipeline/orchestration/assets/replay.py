@@ -25,18 +25,22 @@ def report_asset(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> d
     )
     def report(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
         settings = home.settings
-        asked = partition_mondays(context)
+        requested = partition_mondays(context)
         with expected_errors(), connect(settings) as con:
-            found = replay_report(
-                con, settings, asked[0], asked[-1], latest=calendar.latest_monday(settings.clock(), settings.timezone)
+            replay = replay_report(
+                con,
+                settings,
+                requested[0],
+                requested[-1],
+                latest=calendar.latest_monday(settings.clock(), settings.timezone),
             )
-        page = write_replay_report(found, settings)
-        rows = found.rows()
+        page = write_replay_report(replay, settings)
+        rows = replay.rows()
         return dg.MaterializeResult(
             metadata={
-                "result": dg.MetadataValue.md("\n\n".join((found.headline(), *found.findings()))),
+                "result": dg.MetadataValue.md("\n\n".join((replay.headline(), *replay.findings()))),
                 "page": dg.MetadataValue.path(page),
-                **{name: picture(name, figure) for name, figure in figures(found).items()},
+                **{name: picture(name, figure) for name, figure in figures(replay).items()},
                 "Mondays": table_metadata(list(rows[0]), [tuple(row.values()) for row in rows]),
             }
         )

@@ -44,9 +44,9 @@ def weekly_report(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> 
             # What this run caught up has no page yet, nor has what another one did that ended before it came here.
             pageless = {day for day in run_ledger.caught_up(con) if not page_of(settings, day).is_file()}
             out = {row.snapshot_date for row in run_ledger.of_run(con, context.run.run_id) if row.status == "published"}
-            asked = accepted_mondays(context, con)
-            mondays = published_among(con, settings, [*{*asked, *out, *pageless}])
-            require_a_list(context, asked, {*asked} & {*mondays})
+            accepted = accepted_mondays(context, con)
+            mondays = published_among(con, settings, [*{*accepted, *out, *pageless}])
+            require_a_list(context, accepted, {*accepted} & {*mondays})
             done = write_reports(con, settings, mondays)
         yield from monday_by_monday(
             context,

@@ -66,9 +66,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         with expected_errors(), connect(home.settings) as con:
             store.begin_run(con, root_run(context))
             version = keep_seeds(con, home.settings.dbt_project, home.now())
-            asked = partition_mondays(context)
-            unusable = _unusable(con, home, asked)
-            for day in asked:
+            requested = partition_mondays(context)
+            unusable = _unusable(con, home, requested)
+            for day in requested:
                 try:
                     if day in unusable:
                         raise unusable[day]
@@ -152,9 +152,9 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
             chosen = lifecycle.models_named(con, home.settings, config.model)
             store.begin_run(con, root_run(context))
             version = keep_seeds(con, home.settings.dbt_project, home.now())
-            asked = partition_mondays(context)
-            unusable = _unusable(con, home, asked)
-            for day in asked:
+            requested = partition_mondays(context)
+            unusable = _unusable(con, home, requested)
+            for day in requested:
                 try:
                     if day in unusable:
                         raise unusable[day]
@@ -182,14 +182,14 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
     return rescore
 
 
-def _unusable(con: duckdb.DuckDBPyConnection, home: Home, asked: Sequence[date]) -> dict[date, ChurnError]:
+def _unusable(con: duckdb.DuckDBPyConnection, home: Home, mondays: Sequence[date]) -> dict[date, ChurnError]:
     """Why some Mondays cannot be scored by any model: they failed a check, or their features are not those of the landed data."""
-    found: dict[date, ChurnError] = {
+    without_features: dict[date, ChurnError] = {
         day: RefusedError(f"the features of {day} are missing or out of date; run 'churn backfill' for it first")
-        for day in unbuilt(con, asked, code_version(home.settings.dbt_project))
+        for day in unbuilt(con, mondays, code_version(home.settings.dbt_project))
     }
-    failed = verdicts.stored_failures(con, "features", asked)
-    return found | {day: InputError(verdicts.reason(checks)) for day, checks in failed.items()}
+    failed = verdicts.stored_failures(con, "features", mondays)
+    return without_features | {day: InputError(verdicts.reason(checks)) for day, checks in failed.items()}
 
 
 def _score(

@@ -42,23 +42,23 @@ def landing_quality_check() -> dg.AssetChecksDefinition:
                 con, run_mondays(context, home.settings), timezone=home.settings.timezone, run_id=context.run.run_id
             )
         site.save(home.settings.quality, judged, now=home.now())
-        by_table = {one.table: one for one in judged}
+        by_table = {table_quality.table: table_quality for table_quality in judged}
         for name in TABLES:
-            one = by_table.get(name)
-            failed = one.judgement.failed if one else []
+            table_quality = by_table.get(name)
+            failed = table_quality.judgement.failed if table_quality else []
             yield dg.AssetCheckResult(
                 asset_key=landing_key(name),
                 check_name="is_as_declared",
                 passed=not failed,
                 severity=dg.AssetCheckSeverity.WARN,
                 description=" ".join(f"{verdict.expected.sentence} {verdict.observed}" for verdict in failed)
-                or (None if one else "optional, and nothing was ever landed"),
+                or (None if table_quality else "optional, and nothing was ever landed"),
                 metadata={
-                    "expectations": len(one.judgement.verdicts) if one else 0,
+                    "expectations": len(table_quality.judgement.verdicts) if table_quality else 0,
                     "not met": table_metadata(
                         ["expected", "found"], [(verdict.expected.sentence, verdict.observed) for verdict in failed]
                     ),
-                    **_samples(one.failing if one else ()),
+                    **_samples(table_quality.failing if table_quality else ()),
                 },
             )
 
@@ -79,17 +79,24 @@ def feeds_check() -> dg.AssetChecksDefinition:
         mondays = run_mondays(context, settings)
         with expected_errors(), connect(settings) as con:
             feeds = read_feeds(con, mondays, timezone=settings.timezone)
-        found = find_changes(feeds, mondays, freshness_days=settings.freshness_days)
+        findings = find_changes(feeds, mondays, freshness_days=settings.freshness_days)
         return dg.AssetCheckResult(
-            passed=not found,
+            passed=not findings,
             severity=dg.AssetCheckSeverity.WARN,
-            description="; ".join(finding.sentence for finding in found[:5]) or None,
+            description="; ".join(finding.sentence for finding in findings[:5]) or None,
             metadata={
                 "findings": table_metadata(
                     ["Monday", "source", "change", "what", "found", "usual"],
                     [
-                        (one.snapshot_date, one.source, one.change, one.what, round(one.observed), round(one.usual))
-                        for one in found
+                        (
+                            finding.snapshot_date,
+                            finding.source,
+                            finding.change,
+                            finding.what,
+                            round(finding.observed),
+                            round(finding.usual),
+                        )
+                        for finding in findings
                     ],
                 ),
                 "rows of the week before": table_metadata(
@@ -116,8 +123,8 @@ def candidate_results(
         # Pages about a list are not worth the list.
         with suppress(OSError):
             site.save(home.settings.quality, judged, now=home.now())
-    results = [check for one in judged for check in one.checks()]
-    return results, _samples([sample for one in judged for sample in one.failing()])
+    results = [check for judgement in judged for check in judgement.checks()]
+    return results, _samples([sample for judgement in judged for sample in judgement.failing()])
 
 
 def _samples(failing: Sequence[FailingRows]) -> dict[str, dg.MarkdownMetadataValue]:
@@ -126,6 +133,8 @@ def _samples(failing: Sequence[FailingRows]) -> dict[str, dg.MarkdownMetadataVal
     for sample in failing:
         tables.setdefault(sample.rule, []).append(sample)
     return {
-        f"failing rows: {rule}": table_metadata(list(samples[0].columns), [row for one in samples for row in one.rows])
+        f"failing rows: {rule}": table_metadata(
+            list(samples[0].columns), [row for sample in samples for row in sample.rows]
+        )
         for rule, samples in tables.items()
     }

@@ -122,17 +122,17 @@ def _refused(home: Home, run_id: str, day: date, checks: Sequence[verdicts.Monda
 
 
 def _result(
-    asked: Sequence[date],
+    mondays: Sequence[date],
     failed: dict[date, list[verdicts.MondayCheck]],
     results: int,
     samples: Mapping[str, dg.MarkdownMetadataValue] | None = None,
 ) -> dg.AssetCheckResult:
-    rows = [(day, check.check, check.detail) for day in asked for check in failed.get(day, [])]
+    rows = [(day, check.check, check.detail) for day in mondays for check in failed.get(day, [])]
     return dg.AssetCheckResult(
         passed=not rows,
         # The Mondays named here stay out by themselves; an error would stop the good ones too.
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len({row[0] for row in rows})} of {len(asked)} Mondays fail" if rows else None,
+        description=f"{len({row[0] for row in rows})} of {len(mondays)} Mondays fail" if rows else None,
         metadata={
             "results": results,
             "failed": table_metadata(["Monday", "check", "what"], rows),
