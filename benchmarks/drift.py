@@ -268,11 +268,11 @@ def shocks(plan: Plan, seeds: list[int]) -> Iterator[str]:
                 for n in range(1, AFTER + 1)
                 if begin + timedelta(days=7 * n) <= plan.until
             ]
-            found = [book.judge(day) for day in days]
+            reports_by_day = [book.judge(day) for day in days]
             blind = [worst([r.verdict for r in book.judge(day, with_last_week=False).values()]) for day in days]
-            verdicts = [worst([report.verdict for report in reports.values()]) for reports in found]
-            score = max(report.score for report in found[0].values())
-            ratio = max(report.prediction.ratio for report in found[0].values())
+            verdicts = [worst([report.verdict for report in reports.values()]) for reports in reports_by_day]
+            score = max(report.score for report in reports_by_day[0].values())
+            ratio = max(report.prediction.ratio for report in reports_by_day[0].values())
             caught, there = caught + (verdicts[0] == "act"), there + 1
             cells = (kind, seed, begin, f"{score:.2f}", f"{ratio:.2f}", " ".join(verdicts), " ".join(blind))
             yield f"| {' | '.join(map(str, cells))} |"

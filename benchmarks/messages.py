@@ -36,18 +36,20 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="keep the home and the messages here")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
 
     last = monday_on_or_before(date(2026, 11, 16))
-    days = [last - n * WEEK for n in reversed(range(asked.weeks))]
-    shock = parse_shock(f"{asked.shock}@{asked.weeks - asked.shock_week}")
+    days = [last - n * WEEK for n in reversed(range(arguments.weeks))]
+    shock = parse_shock(f"{arguments.shock}@{arguments.weeks - arguments.shock_week}")
     with tempfile.TemporaryDirectory() as scratch, SlackServer() as slack:
-        root = asked.keep or Path(scratch)
+        root = arguments.keep or Path(scratch)
         write(
-            simulate(Simulation(customers=asked.customers, weeks=130, until=last, seed=asked.seed, shocks=(shock,))),
+            simulate(
+                Simulation(customers=arguments.customers, weeks=130, until=last, seed=arguments.seed, shocks=(shock,))
+            ),
             root,
         )
-        told = 0
+        printed = 0
         for number, day in enumerate(days, start=1):
             raw = root / "known"
             raw.mkdir(exist_ok=True)
@@ -65,12 +67,12 @@ def main() -> int:
                 day,
             )
             print(f"week {number:2} {day}: {'published' if outcome.exit_code == 0 else outcome.reason}")
-            for message in slack.messages[told:]:
+            for message in slack.messages[printed:]:
                 place = "  in its thread" if message.get("thread_ts") else "message"
                 print(f"    {place}: {message['text'].splitlines()[0][:200]}")
-            told = len(slack.messages)
+            printed = len(slack.messages)
         alone = [message for message in slack.messages if not message.get("thread_ts")]
-        print(f"{len(alone)} messages and {len(slack.messages) - len(alone)} in threads over {asked.weeks} weeks")
+        print(f"{len(alone)} messages and {len(slack.messages) - len(alone)} in threads over {arguments.weeks} weeks")
     return 0
 
 

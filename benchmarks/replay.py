@@ -63,13 +63,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=10_000, help="customers of the simulated company (10000)")
     parser.add_argument("--weeks", type=int, default=26, help="Mondays to replay (26)")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
 
     last = monday_on_or_before(date(2026, 6, 29))
-    first = last - (asked.weeks - 1) * WEEK
+    first = last - (arguments.weeks - 1) * WEEK
     with tempfile.TemporaryDirectory() as scratch:
         raw = Path(scratch) / "raw"
-        write(simulate(Simulation(customers=asked.customers, weeks=156, until=last, seed=7)), Path(scratch))
+        write(simulate(Simulation(customers=arguments.customers, weeks=156, until=last, seed=7)), Path(scratch))
 
         def home(name: str) -> Settings:
             return Settings(
@@ -82,18 +82,18 @@ def main() -> int:
             single, newest - single.training_cadence_weeks * WEEK, newest - single.training_cadence_weeks * WEEK
         )
         # The one before is registered now, so this one trains and does nothing else.
-        one = measured(single, newest, newest)
+        week_cost = measured(single, newest, newest)
         replay = measured(home("replay"), first, last)
 
-    trainings = len({training_monday(first + n * WEEK, single.training_cadence_weeks) for n in range(asked.weeks)})
-    floor = before.build + trainings * one.train + asked.weeks * one.score
+    trainings = len({training_monday(first + n * WEEK, single.training_cadence_weeks) for n in range(arguments.weeks)})
+    floor = before.build + trainings * week_cost.train + arguments.weeks * week_cost.score
     rows = [
         ("one landing and mart build", before.build),
-        (f"one training Monday, three targets (x {trainings})", one.train),
-        (f"one scoring, audit and publication (x {asked.weeks})", one.score),
+        (f"one training Monday, three targets (x {trainings})", week_cost.train),
+        (f"one scoring, audit and publication (x {arguments.weeks})", week_cost.score),
         ("sum of the parts", floor),
-        (f"one monitoring and report (x {asked.weeks}, second ratio only)", one.after),
-        (f"replay of {asked.weeks} weeks, wall", replay.wall),
+        (f"one monitoring and report (x {arguments.weeks}, second ratio only)", week_cost.after),
+        (f"replay of {arguments.weeks} weeks, wall", replay.wall),
         ("  of which landing and marts", replay.build),
         ("  of which training", replay.train),
         ("  of which scoring to publication", replay.score),
@@ -103,7 +103,7 @@ def main() -> int:
         print(f"{name:<62} {seconds:8.1f} s")
     ratios = {
         "to publication": (replay.wall - replay.after) / floor,
-        "whole": replay.wall / (floor + asked.weeks * one.after),
+        "whole": replay.wall / (floor + arguments.weeks * week_cost.after),
     }
     for name, ratio in ratios.items():
         print(f"{f'replay / sum of the parts, {name} (bound {BOUND})':<62} {ratio:8.2f}")

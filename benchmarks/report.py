@@ -40,9 +40,9 @@ def main() -> int:
     parser.add_argument("--weeks", type=int, default=1, help="newest Mondays to make a page of (1)")
     parser.add_argument("--customers", type=int, help="grow the newest Monday to so many")
     parser.add_argument("--shots", type=Path, help="keep pictures here")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
 
-    settings = Settings(home=asked.home)
+    settings = Settings(home=arguments.home)
     with (
         tempfile.TemporaryDirectory() as scratch,
         duckdb.connect(str(settings.published_database), read_only=True) as published,
@@ -53,7 +53,7 @@ def main() -> int:
         print(f"chart library, once a home: {time.perf_counter() - began:.2f} s")
         days = [
             day for (day,) in published.execute("select distinct snapshot_date from predictions order by 1").fetchall()
-        ][-asked.weeks :]
+        ][-arguments.weeks :]
         seconds = []
         for day in days:
             began = time.perf_counter()
@@ -61,8 +61,8 @@ def main() -> int:
             page = render(report, vega, capacity=200)
             seconds.append(time.perf_counter() - began)
         print(f"{len(days)} pages of {report.customers.num_rows:,}: {sum(seconds):.1f} s, slowest {max(seconds):.2f} s")
-        if asked.customers:
-            report = grown(report, asked.customers)
+        if arguments.customers:
+            report = grown(report, arguments.customers)
             began = time.perf_counter()
             page = render(report, vega, capacity=200)
             print(f"rendered for {report.customers.num_rows:,}: {time.perf_counter() - began:.2f} s")
@@ -71,9 +71,9 @@ def main() -> int:
         print(f"page: {path.stat().st_size / 1e6:.2f} MB")
         with headless() as browser:
             measure(browser, path)
-            if asked.shots:
-                asked.shots.mkdir(parents=True, exist_ok=True)
-                shoot(browser, path, asked.shots)
+            if arguments.shots:
+                arguments.shots.mkdir(parents=True, exist_ok=True)
+                shoot(browser, path, arguments.shots)
     return 0
 
 
@@ -102,24 +102,24 @@ def grown(report: WeekReport, customers: int) -> WeekReport:
 
 def measure(browser: Browser, path: Path) -> None:
     """Prints the time to the list, to the first detail with its charts, and of a search."""
-    found: dict[str, list[float]] = {"list": [], "detail": [], "search": []}
+    timings: dict[str, list[float]] = {"list": [], "detail": [], "search": []}
     for _ in range(5):
         with opened(browser, path, viewport=DESK) as watched:
             page = watched.page
             page.wait_for_selector("html[data-drawn]", state="attached")
-            found["list"].append(page.evaluate("performance.getEntriesByName('list')[0].startTime"))
+            timings["list"].append(page.evaluate("performance.getEntriesByName('list')[0].startTime"))
             began = time.perf_counter()
             page.locator("#rows .open").first.click()
             page.wait_for_selector("#detail[data-drawn]")
-            found["detail"].append(1000 * (time.perf_counter() - began))
+            timings["detail"].append(1000 * (time.perf_counter() - began))
             page.keyboard.press("Escape")
-            found["search"].append(
+            timings["search"].append(
                 page.evaluate(
                     "() => { const box = document.getElementById('search'); const began = performance.now(); box.value = 'an';"
                     " box.dispatchEvent(new Event('input')); return performance.now() - began; }"
                 )
             )
-    for name, times in found.items():
+    for name, times in timings.items():
         print(f"{name}: best {min(times):.0f} ms, median {statistics.median(times):.0f} ms")
 
 

@@ -71,7 +71,7 @@ def discover(raw: Path) -> Discovery:
     if not raw.is_dir():
         raise InputError(f"{raw}: there is no such directory of raw tables")
     entries = sorted(entry for entry in raw.iterdir() if not _ignored(entry))
-    found: dict[str, tuple[RawFile, ...]] = {}
+    files: dict[str, tuple[RawFile, ...]] = {}
     notices = []
     claimed: set[Path] = set()
     for table in TABLES.values():
@@ -96,7 +96,7 @@ def discover(raw: Path) -> Discovery:
         elif forms:
             paths = forms
         if paths:
-            found[table.name] = tuple(_raw_file(path, raw) for path in paths)
+            files[table.name] = tuple(_raw_file(path, raw) for path in paths)
         elif table.required:
             there = ", ".join(entry.name for entry in entries[:20]) or "nothing"
             raise InputError(
@@ -108,7 +108,7 @@ def discover(raw: Path) -> Discovery:
     ]
     if unknown:
         notices.append(f"not a table of the contract and not read: {', '.join(unknown[:10])}")
-    return Discovery(found, tuple(notices))
+    return Discovery(files, tuple(notices))
 
 
 def _ignored(path: Path) -> bool:

@@ -126,9 +126,9 @@ def remembered(con: duckdb.DuckDBPyConnection) -> list[Forgotten]:
 
 def begin(settings: Settings) -> Register:
     """The home's list, with a new key where there is none yet."""
-    found = load(settings)
-    if found is not None:
-        return found
+    register = load(settings)
+    if register is not None:
+        return register
     folder(settings).mkdir(parents=True, exist_ok=True)
     # Readable by its owner only, from its first byte on.
     _replace(folder(settings) / "key", secrets.token_hex(KEY_BYTES))

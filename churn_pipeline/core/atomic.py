@@ -43,8 +43,8 @@ def temp_folders(final: Path) -> tuple[Path, Path]:
     What a killed process left of them is removed. The home's lock says that nobody else is at work.
     """
     new, old = (final.with_name(f".{final.name}.{state}") for state in ("new", "old"))
-    for left in (new, old):
-        shutil.rmtree(left, ignore_errors=True)
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
     return new, old
 
 

@@ -72,9 +72,9 @@ def points(change: float) -> str:
     return signed(round(100 * change))
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def counted(count: int, singular: str, plural: str | None = None) -> str:
     """``1 customer``, ``2 customers``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def _visible(character: str) -> str:

@@ -74,7 +74,7 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
     settings.lock_file.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + settings.lock_wait_seconds
     with settings.lock_file.open("a+", encoding="utf-8") as file:
-        told = False
+        announced = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,9 +85,9 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
                     raise LockedError(
                         f"{settings.home} is in use by {holder}; gave up after {settings.lock_wait_seconds:.0f} s"
                     ) from None
-                if not told and waiting is not None:
+                if not announced and waiting is not None:
                     waiting(f"Waiting for {holder}, for {settings.lock_wait_seconds:.0f} s at most")
-                told = True
+                announced = True
                 time.sleep(_POLL_SECONDS)
         file.seek(0)
         file.truncate()
@@ -109,8 +109,8 @@ def _holder(lock_file: Path) -> str:
 
 def has_table(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
     """Whether the database in use has a table. A look that creates what it does not find would be a write."""
-    found = con.execute(
+    row = con.execute(
         "select 1 from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
         [schema, table],
     ).fetchone()
-    return found is not None
+    return row is not None

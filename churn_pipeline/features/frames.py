@@ -46,12 +46,12 @@ def histories(con: duckdb.DuckDBPyConnection, training_monday: date, *, trust_st
         [training_monday],
     ).fetchone()
     assert row is not None
-    found: set[History] = set()
+    recorded: set[History] = set()
     if row[0]:
-        found.add("tier_history")
+        recorded.add("tier_history")
     if row[1]:
-        found.add("mrr_history")
-    return frozenset(found)
+        recorded.add("mrr_history")
+    return frozenset(recorded)
 
 
 def first_snapshot(con: duckdb.DuckDBPyConnection, target: Target) -> date | None:

@@ -154,11 +154,11 @@ def store(
 
 def failures(results: Sequence[MondayCheck]) -> dict[date, list[MondayCheck]]:
     """The failed checks of each Monday that has any."""
-    found: dict[date, list[MondayCheck]] = {}
+    failed: dict[date, list[MondayCheck]] = {}
     for result in results:
         if not result.passed:
-            found.setdefault(result.snapshot_date, []).append(result)
-    return found
+            failed.setdefault(result.snapshot_date, []).append(result)
+    return failed
 
 
 def reason(checks: Sequence[MondayCheck]) -> str:

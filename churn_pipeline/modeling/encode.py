@@ -68,19 +68,19 @@ class Encoder:
 
     def notices(self, frame: pd.DataFrame) -> list[str]:
         """What `matrix` passed over: columns that are not there, and categories that training never saw, with row counts."""
-        said = []
+        notices = []
         for feature in self.catalogue:
             if feature.name not in frame.columns:
-                said.append(f"column {feature.name} is not there: treated as missing in all {len(frame):,} rows")
+                notices.append(f"column {feature.name} is not there: treated as missing in all {len(frame):,} rows")
             elif feature.dtype == "categorical":
                 values = frame[feature.name].dropna().astype(str)
                 unseen = values[~values.isin(self.categories[feature.name])]
                 if len(unseen):
                     names = ", ".join(sorted(unseen.unique())[:5])
-                    said.append(
+                    notices.append(
                         f"{len(unseen):,} rows hold a {feature.name} that training never saw ({names}): treated as missing"
                     )
-        return said
+        return notices
 
     def dmatrix(self, matrix: Matrix, label: np.ndarray | None = None, threads: int = 1) -> xgb.DMatrix:
         import xgboost as xgb

@@ -147,7 +147,7 @@ def evaluate_ranking(label: ArrayLike, score: ArrayLike, week: ArrayLike, resamp
         parts["average_precision"].append(ranked.average_precision())
         captured, taken = ranked.captured(TOP_SHARE * ranked.total)
         parts["lift_top_decile"].append(_ratio(captured / ranked.positives, taken / ranked.total))
-    found, called, positives = (np.zeros(1) for _ in range(3))
+    hits, called, positives = (np.zeros(1) for _ in range(3))
     for monday in np.unique(np.asarray(week)):
         rows = np.flatnonzero(np.asarray(week) == monday)
         weekly = [
@@ -155,10 +155,10 @@ def evaluate_ranking(label: ArrayLike, score: ArrayLike, week: ArrayLike, resamp
             for ranked in _ranked(y[rows], s[rows], resamples.rows(rows))
         ]
         hit, taken, there = (np.concatenate(column) for column in zip(*weekly, strict=True))
-        found, called, positives = found + hit, called + taken, positives + there
+        hits, called, positives = hits + hit, called + taken, positives + there
     return Evaluation(
         {name: np.concatenate(values) for name, values in parts.items()}
-        | {"precision_top_200": _ratio(found, called), "recall_top_200": _ratio(found, positives)}
+        | {"precision_top_200": _ratio(hits, called), "recall_top_200": _ratio(hits, positives)}
     )
 
 

@@ -197,16 +197,16 @@ def fit(
             "logistic": sigmoid(twin.logistic.log_odds(twin.model.encoder.matrix(test))),
         },
     )
-    found, baselines, differences = _compare(judged, float(made.rows["calibration"]["label"].mean()), settings)
+    metrics, baselines, differences = _compare(judged, float(made.rows["calibration"]["label"].mean()), settings)
     return TrainingResult(
         target=target,
         training_monday=training_monday,
         slices={name: _facts(made.spans[name], rows) for name, rows in made.rows.items()},
-        metrics=found,
+        metrics=metrics,
         baselines=baselines,
         differences=differences,
         calibration=calibration_table(judged.label, judged.probability),
-        business=business_targets(found, judged.probability),
+        business=business_targets(metrics, judged.probability),
         params=made.params
         | {"min_trees": recipe.min_trees, "max_trees": recipe.max_trees, "patience": recipe.patience},
         n_trees=twin.n_trees,

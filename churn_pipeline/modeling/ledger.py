@@ -134,13 +134,13 @@ def model_for(con: duckdb.DuckDBPyConnection, target: str, monday: date) -> Ledg
     Of those in force from the same Monday on, what a person decided stands, whether it was written before or after the training of that
     Monday; else the last one written.
     """
-    found = _rows(
+    promotions = _rows(
         con,
         "target = ? and promoted and effective_from <= ? and labels_closed_by <= ? "
         f"order by effective_from desc, (metrics ->> '{DECISION}') is not null desc, seq desc limit 1",
         [target, monday, monday],
     )
-    return found[0] if found else None
+    return promotions[0] if promotions else None
 
 
 def attempts(con: duckdb.DuckDBPyConnection, target: str, training_monday: date) -> list[LedgerRow]:
@@ -157,7 +157,7 @@ def history(con: duckdb.DuckDBPyConnection, target: str | None = None) -> list[L
 
 def _rows(con: duckdb.DuckDBPyConnection, condition: str, values: list[Any]) -> list[LedgerRow]:
     create(con)
-    found = con.execute(f"select {_COLUMNS} from ledger.promotions where {condition}", values).fetchall()
+    rows = con.execute(f"select {_COLUMNS} from ledger.promotions where {condition}", values).fetchall()
     return [
         LedgerRow(
             seq=seq,
@@ -184,5 +184,5 @@ def _rows(con: duckdb.DuckDBPyConnection, condition: str, values: list[Any]) -> 
             metrics,
             run_id,
             recorded_at,
-        ) in found
+        ) in rows
     ]

@@ -480,26 +480,26 @@ def decide_by_hand(
 
 
 def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, snapshot_date: date) -> str:
-    said = f"there is no model {target.name} for {snapshot_date}"
+    statement = f"there is no model {target.name} for {snapshot_date}"
     training_monday = calendar.training_monday(snapshot_date, settings.training_cadence_weeks)
     first = first_mart_monday(con)
     if first is None:
-        return f"{said}: there is no snapshot to learn from"
+        return f"{statement}: there is no snapshot to learn from"
     earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)
     if earliest > snapshot_date:
-        return f"{said}: its labels need time to close; there could be one from {earliest}"
+        return f"{statement}: its labels need time to close; there could be one from {earliest}"
     tried = ledger.attempts(con, target.name, training_monday)
     if not tried:
-        return f"{said}, and none was trained as of {training_monday}"
-    return f"{said}: {tried[-1].reason}"
+        return f"{statement}, and none was trained as of {training_monday}"
+    return f"{statement}: {tried[-1].reason}"
 
 
 def _figures(result: TrainingResult, verdict: GateDecision) -> dict[str, Any]:
     """What a model was judged by, as JSON values."""
     return {
         "model": _values(result.metrics),
-        "baselines": {name: _values(found) for name, found in result.baselines.items()},
-        "differences": {name: _values(found) for name, found in result.differences.items()},
+        "baselines": {name: _values(estimates) for name, estimates in result.baselines.items()},
+        "differences": {name: _values(estimates) for name, estimates in result.differences.items()},
         "gate": _plain(verdict.numbers),
         "business": _plain(asdict(result.business)),
         "notices": list(result.notices),
@@ -507,7 +507,7 @@ def _figures(result: TrainingResult, verdict: GateDecision) -> dict[str, Any]:
 
 
 def _values(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: _plain(asdict(found)) for name, found in estimates.items() if found.defined}
+    return {name: _plain(asdict(estimate)) for name, estimate in estimates.items() if estimate.defined}
 
 
 def _plain(value: Any) -> Any:

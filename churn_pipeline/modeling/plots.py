@@ -90,9 +90,15 @@ def precision_recall(result: TrainingResult) -> Figure:
         axes.plot(
             recall[keep], precision[keep], color=colour, label=f"{name}, average precision {key['average_precision']}"
         )
-    held = result.test.baselines["rule"] > 0
-    if held.any():
-        axes.plot(label[held].sum() / label.sum(), label[held].mean(), "s", color=_GUIDE, label=result.target.rule.text)
+    flagged_by_rule = result.test.baselines["rule"] > 0
+    if flagged_by_rule.any():
+        axes.plot(
+            label[flagged_by_rule].sum() / label.sum(),
+            label[flagged_by_rule].mean(),
+            "s",
+            color=_GUIDE,
+            label=result.target.rule.text,
+        )
     flagged = result.test.probability > FLAG
     if flagged.any():
         axes.plot(

@@ -214,11 +214,11 @@ class Reference:
     def to_json(self) -> str:
         """The same reference gives the same text. PSI values keep six digits; edges keep all of theirs."""
 
-        def profile(found: Profile) -> dict[str, Any]:
+        def plain(profile: Profile) -> dict[str, Any]:
             return {
-                **asdict(found),
-                **{name: [_rounded(value) for value in getattr(found, name)] for name in ("week", "rest", "moved")},
-                "share": _rounded(found.share),
+                **asdict(profile),
+                **{name: [_rounded(value) for value in getattr(profile, name)] for name in ("week", "rest", "moved")},
+                "share": _rounded(profile.share),
             }
 
         return json.dumps(
@@ -229,7 +229,7 @@ class Reference:
                 "weeks": [str(day) for day in self.weeks],
                 "distance": [_rounded(value) for value in self.distance],
                 "rows": list(self.rows),
-                "profiles": [profile(found) for found in self.profiles.values()],
+                "profiles": [plain(profile) for profile in self.profiles.values()],
             },
             separators=(",", ":"),
             allow_nan=False,
@@ -244,11 +244,13 @@ class Reference:
         """
         try:
             stored = json.loads(text)
-            found = stored["format_version"]
+            format_version = stored["format_version"]
         except (ValueError, KeyError, TypeError):
             raise InputError(f"{REFERENCE_FILE} is damaged: it is no JSON with a format_version") from None
-        if found != FORMAT_VERSION:
-            raise InputError(f"{REFERENCE_FILE} has format {found}, and this version reads format {FORMAT_VERSION}")
+        if format_version != FORMAT_VERSION:
+            raise InputError(
+                f"{REFERENCE_FILE} has format {format_version}, and this version reads format {FORMAT_VERSION}"
+            )
         profiles = [
             Profile(
                 name=entry["name"],
@@ -333,7 +335,8 @@ def build_reference(
     follows = np.append(False, np.diff(index) == 1) & filled
 
     by_week = {
-        name: np.array([(found or {}).get(name, np.nan) for found in (shares[p] for p in order)]) for name in names
+        name: np.array([(week_shares or {}).get(name, np.nan) for week_shares in (shares[p] for p in order)])
+        for name in names
     }
     total = sum(importance.values()) or 1.0
     profiles = {}
@@ -426,5 +429,5 @@ def training_mondays(*spans: Span, first: date) -> list[date]:
         spans: training and calibration of the registered version (`slices.refit_slices`).
         first: the oldest snapshot there is.
     """
-    found = {span.first + number * WEEK for span in spans for number in range((span.last - span.first).days // 7 + 1)}
-    return sorted(day for day in found if day >= first)
+    mondays = {span.first + number * WEEK for span in spans for number in range((span.last - span.first).days // 7 + 1)}
+    return sorted(day for day in mondays if day >= first)

@@ -180,13 +180,13 @@ def follow_home(database: Path, artifact_root: Path) -> bool:
     now = artifact_root.resolve().as_uri()
     try:
         with closing(sqlite3.connect(database)) as con, con:
-            found = con.execute("select artifact_location from experiments where name = ?", [EXPERIMENT]).fetchone()
-            if found is None or found[0] == now:
+            row = con.execute("select artifact_location from experiments where name = ?", [EXPERIMENT]).fetchone()
+            if row is None or row[0] == now:
                 return False
             for table, column in _PLACES:
                 con.execute(
                     f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
-                    [now, len(found[0]) + 1, len(found[0]), found[0]],
+                    [now, len(row[0]) + 1, len(row[0]), row[0]],
                 )
     except sqlite3.Error:
         # Damaged, locked or read-only: whoever needs MLflow next is told so by MLflow itself.
@@ -228,8 +228,8 @@ def _client(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
 
 
 def _experiment(client: MlflowClient, artifact_root: Path | None) -> str:
-    if found := client.get_experiment_by_name(EXPERIMENT):
-        return found.experiment_id
+    if experiment := client.get_experiment_by_name(EXPERIMENT):
+        return experiment.experiment_id
     if artifact_root is not None:
         artifact_root.mkdir(parents=True, exist_ok=True)
     return client.create_experiment(EXPERIMENT, artifact_root.resolve().as_uri() if artifact_root else None)
@@ -255,11 +255,15 @@ def _metrics(result: TrainingResult) -> dict[str, float]:
     """Every figure with its interval. What is not defined (precision when nobody is flagged) is left out: MLflow would store a 0."""
     estimates = {
         **result.metrics,
-        **{f"{name}_{metric}": value for name, found in result.baselines.items() for metric, value in found.items()},
+        **{
+            f"{name}_{metric}": value
+            for name, by_metric in result.baselines.items()
+            for metric, value in by_metric.items()
+        },
         **{
             f"minus_{name}_{metric}": value
-            for name, found in result.differences.items()
-            for metric, value in found.items()
+            for name, by_metric in result.differences.items()
+            for metric, value in by_metric.items()
         },
     }
     figures = {

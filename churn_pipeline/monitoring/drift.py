@@ -187,9 +187,9 @@ class DriftReport:
         what a tier has not.
         """
         rows = []
-        for found in (*self.features, self.prediction):
-            whole = TierDrift(self.rows, found.reference, found.week, found.verdict)
-            for tier, part in {"all": whole, **found.tiers}.items():
+        for feature in (*self.features, self.prediction):
+            whole = TierDrift(self.rows, feature.reference, feature.week, feature.verdict)
+            for tier, part in {"all": whole, **feature.tiers}.items():
                 values = {
                     "psi_reference": part.reference.value,
                     "limit_reference": part.reference.limit,
@@ -197,22 +197,22 @@ class DriftReport:
                     "limit_week": part.week.limit,
                 }
                 book = {
-                    "share": found.share,
-                    "share_now": found.share_now,
-                    "share_limit": found.moved.limit,
-                    "missing_share": found.missing_share,
-                    "missing_share_reference": found.missing_share_reference,
-                    "out_of_range_share": found.out_of_range_share,
+                    "share": feature.share,
+                    "share_now": feature.share_now,
+                    "share_limit": feature.moved.limit,
+                    "missing_share": feature.missing_share,
+                    "missing_share_reference": feature.missing_share_reference,
+                    "out_of_range_share": feature.out_of_range_share,
                 }
                 values |= book if tier == "all" else dict.fromkeys(book, float("nan"))
                 rows.append(
                     {
                         "snapshot_date": self.snapshot_date,
                         "target": self.target,
-                        "feature": found.name,
+                        "feature": feature.name,
                         "plan_tier": tier,
                         "rows": part.rows,
-                        "votes": found.votes,
+                        "votes": feature.votes,
                         "verdict": part.verdict,
                         **{key: None if value != value else value for key, value in values.items()},
                     }
@@ -236,7 +236,7 @@ def assess(reference: Reference, now: FeatureWeek, before: FeatureWeek | None) -
     gauge = _Gauge(reference, now, before)
     features = tuple(gauge.measure(profile) for name, profile in reference.profiles.items() if name != PREDICTION)
     prediction = gauge.measure(reference.profiles[PREDICTION])
-    score = sum(found.points for found in features)
+    score = sum(feature.points for feature in features)
     if not gauge.judged:
         return DriftReport(
             reference.target, now.snapshot_date, rows, "unknown", 0.0, (gauge.why_not,), features, prediction
@@ -338,7 +338,9 @@ class _Gauge:
         self._tiers = sorted(map(str, now.frame["plan_tier"].dropna().unique()))
         self._now_tier = self._tier_codes(now)
         self._before_tier = None if before is None else self._tier_codes(before)
-        usable = [day for day, found in zip(reference.weeks, reference.distance, strict=True) if found == found]
+        usable = [
+            day for day, distance in zip(reference.weeks, reference.distance, strict=True) if distance == distance
+        ]
         self.knows_season = bool(_same_season(usable, now.snapshot_date))
         weeks = len(usable)
         if len(now.frame) < MIN_ROWS:
@@ -394,7 +396,7 @@ class _Gauge:
         self, profile: Profile, now: Counts, before: Counts | None, limit_reference: float, limit_week: float
     ) -> dict[str, TierDrift]:
         """A tier has the limits of the whole book plus the noise of its fewer rows."""
-        found = {}
+        by_tier = {}
         for code, tier in enumerate(self._tiers):
             rows = int(now[code].sum())
             trained = np.array(profile.tier_counts.get(tier, (0,) * profile.buckets.size))
@@ -407,10 +409,10 @@ class _Gauge:
             if before is not None and (then := int(before[code].sum())) >= MIN_TIER_ROWS:
                 week = Measure(float(psi(now[code], before[code])), limit_week + _noise(profile.buckets, rows, then))
             ratio = max(reference.ratio, week.ratio) if self.judged else 0.0
-            found[tier] = TierDrift(
+            by_tier[tier] = TierDrift(
                 rows, reference, week, "act" if ratio >= 1 else "watch" if ratio >= WATCH_RATIO else "none"
             )
-        return found
+        return by_tier
 
     def _limit(self, values: Sequence[float], distant: bool, floor: float) -> float:
         reference = self._reference
@@ -442,18 +444,18 @@ def _noise(buckets: Buckets, rows: int, others: int) -> float:
 
 
 def _reasons(features: Sequence[FeatureDrift], prediction: FeatureDrift) -> tuple[str, ...]:
-    said = [_sentence(prediction, "the prediction")] if prediction.verdict != "none" else []
-    voting = sorted((found for found in features if found.points > 0), key=lambda found: -found.points)
-    said += [_sentence(found, f"{found.label} ({found.share:.1%} of |SHAP|)") for found in voting]
-    return tuple(said)
+    reasons = [_sentence(prediction, "the prediction")] if prediction.verdict != "none" else []
+    voting = sorted((feature for feature in features if feature.points > 0), key=lambda feature: -feature.points)
+    reasons += [_sentence(feature, f"{feature.label} ({feature.share:.1%} of |SHAP|)") for feature in voting]
+    return tuple(reasons)
 
 
-def _sentence(found: FeatureDrift, who: str) -> str:
+def _sentence(feature: FeatureDrift, who: str) -> str:
     against, measure = (
-        ("last week", found.week)
-        if found.week.ratio >= found.reference.ratio
-        else ("the training weeks", found.reference)
+        ("last week", feature.week)
+        if feature.week.ratio >= feature.reference.ratio
+        else ("the training weeks", feature.reference)
     )
     if measure.ratio < WATCH_RATIO:
-        return f"{who}: its share of |SHAP| changed from {found.share:.1%} to {found.share_now:.1%}"
+        return f"{who}: its share of |SHAP| changed from {feature.share:.1%} to {feature.share_now:.1%}"
     return f"{who} against {against}: PSI {measure.value:.3f}, limit {measure.limit:.3f}"

@@ -138,18 +138,18 @@ def holdout_lift(predicted_on: date, outcomes: pd.DataFrame) -> Lift | None:
     rate = (weight * x / n).sum(axis=0)
     worth = 1 / (weight**2 / n).sum(axis=0)
     (low, high), (others_low, others_high) = (_wilson(float(r), float(w)) for r, w in zip(rate, worth, strict=True))
-    held, others = (float(value) for value in rate)
+    held_out_rate, others_rate = (float(value) for value in rate)
     return Lift(
         predicted_on=predicted_on,
         held_out=int(n[:, 0].sum()),
         held_out_churned=int(x[:, 0].sum()),
         others=int(n[:, 1].sum()),
         others_churned=int(x[:, 1].sum()),
-        held_out_rate=held,
-        others_rate=others,
-        lift=held - others,
-        low=held - others - hypot(held - low, others_high - others),
-        high=held - others + hypot(high - held, others - others_low),
+        held_out_rate=held_out_rate,
+        others_rate=others_rate,
+        lift=held_out_rate - others_rate,
+        low=held_out_rate - others_rate - hypot(held_out_rate - low, others_high - others_rate),
+        high=held_out_rate - others_rate + hypot(high - held_out_rate, others_rate - others_low),
     )
 
 

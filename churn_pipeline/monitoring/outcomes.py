@@ -114,10 +114,13 @@ def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: 
 
     rows = {
         "model_quality": [
-            row | {"monday": found.monday} for found in findings for each in found.quality for row in each.to_rows()
+            row | {"monday": finding.monday}
+            for finding in findings
+            for each in finding.quality
+            for row in each.to_rows()
         ],
-        "saves": [asdict(found.saves) | {"monday": found.monday} for found in findings if found.saves],
-        "holdout_lift": [asdict(found.lift) | {"monday": found.monday} for found in findings if found.lift],
+        "saves": [asdict(finding.saves) | {"monday": finding.monday} for finding in findings if finding.saves],
+        "holdout_lift": [asdict(finding.lift) | {"monday": finding.monday} for finding in findings if finding.lift],
     }
     create_tables(con)
     con.execute("begin")
@@ -125,7 +128,7 @@ def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: 
         for table, new in rows.items():
             con.execute(
                 f"delete from monitoring.{table} where monday in (select unnest(?::date[]))",
-                [[found.monday for found in findings]],
+                [[finding.monday for finding in findings]],
             )
             if new:
                 con.register("new_rows", pa.Table.from_pylist([row | {"run_id": run_id} for row in new]))
@@ -169,9 +172,9 @@ def _read(rows: Iterable[Sequence[Any]]) -> list[Quality]:
     groups: dict[tuple[Any, ...], list[Sequence[Any]]] = {}
     for row in rows:
         groups.setdefault(tuple(row[:8]), []).append(row)
-    found = []
+    qualities = []
     for (target, predicted_on, version, plan_tier, customers, basis, number, positives), figures in groups.items():
-        found.append(
+        qualities.append(
             Quality(
                 target=target, predicted_on=predicted_on, version=version, plan_tier=plan_tier, customers=customers,
                 basis=basis, rows=number, positives=positives,
@@ -180,7 +183,7 @@ def _read(rows: Iterable[Sequence[Any]]) -> list[Quality]:
                 under=tuple(row[8] for row in figures if row[9]),
             )
         )  # fmt: skip
-    return found
+    return qualities
 
 
 def _estimate(parts: Sequence[float | None]) -> Estimate:

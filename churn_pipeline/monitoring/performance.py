@@ -65,19 +65,19 @@ class Promise:
         """Reads the metrics of a ledger row (`LedgerRow.metrics`); a row without figures, such as a rollback's,
         promises nothing.
         """
-        found = metrics.get("model", {})
+        estimates = metrics.get("model", {})
         nan = float("nan")
         return cls(
             version,
             {
                 name: Estimate(
                     **{
-                        part: nan if found[name].get(part) is None else float(found[name][part])
+                        part: nan if estimates[name].get(part) is None else float(estimates[name][part])
                         for part in ("value", "low", "high")
                     }
                 )
                 for name in FIGURES
-                if name in found
+                if name in estimates
             },
         )
 
@@ -119,11 +119,11 @@ class Quality:
         nothing = Estimate(float("nan"), float("nan"), float("nan"))
         rows = []
         for name in FIGURES:
-            found, promised = self.figures.get(name, nothing), self.promised.get(name, nothing)
+            measured, promised = self.figures.get(name, nothing), self.promised.get(name, nothing)
             values = {
-                "value": found.value,
-                "low": found.low,
-                "high": found.high,
+                "value": measured.value,
+                "low": measured.low,
+                "high": measured.high,
                 "promised": promised.value,
                 "promised_low": promised.low,
                 "promised_high": promised.high,
@@ -213,11 +213,11 @@ def expected(
         promise: of the model.
         seed: of the draws.
     """
-    found = []
+    qualities = []
     for tier, part in _tiers(predictions):
         probability = part["probability"].to_numpy(dtype=np.float64)
         figures = _drawn(probability, seed)
-        found.append(
+        qualities.append(
             Quality(
                 target=target.name,
                 predicted_on=predicted_on,
@@ -231,7 +231,7 @@ def expected(
                 promised=promise.figures,
             )
         )
-    return found
+    return qualities
 
 
 def _realised(
@@ -243,14 +243,14 @@ def _realised(
     if 0 < positives < len(part):
         # In a tier with few events some resamples have none; what is not defined in them is left out of the intervals.
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = evaluate(
+            evaluation = evaluate(
                 label,
                 part["probability"].to_numpy(dtype=np.float64),
                 np.zeros(len(part)),
                 Resamples.draw(part["customer_id"], REPLICATES, seed),
                 float(label.mean()),
             )
-            figures = {name: found[name] for name in FIGURES}
+            figures = {name: evaluation[name] for name in FIGURES}
     else:
         figures = {}
     under: tuple[str, ...] = ()
@@ -285,18 +285,18 @@ def _under(
         own_error: standard error of a realised figure; 0 against an expectation, whose band already is that of the
             realised figure.
     """
-    found = []
+    below = []
     for name in JUDGED:
         if name in figures and name in wanted and figures[name].defined and wanted[name].defined:
             error = float(np.hypot(own_error(figures[name]), _error(wanted[name])))
             if wanted[name].value - figures[name].value > _Z * error:
-                found.append(name)
-    return tuple(found)
+                below.append(name)
+    return tuple(below)
 
 
-def _error(found: Estimate) -> float:
+def _error(figure: Estimate) -> float:
     """Standard error, from the 95 % interval; 0 where there is none."""
-    return (found.high - found.low) / (2 * 1.96) if found.low == found.low and found.high == found.high else 0.0
+    return (figure.high - figure.low) / (2 * 1.96) if figure.low == figure.low and figure.high == figure.high else 0.0
 
 
 def _drawn(probability: Floats, seed: int) -> dict[str, Estimate]:
@@ -312,14 +312,14 @@ def _drawn(probability: Floats, seed: int) -> dict[str, Estimate]:
         base = positives / len(p)
         brier = ((p - draws) ** 2).mean(axis=1)
         flagged = p > FLAG
-        found = {
+        drawn = {
             "auc": auc,
             "brier": brier,
             "brier_skill": 1 - brier / (base * (1 - base)),
             "precision_top_200": draws[:, -TOP_PER_WEEK:].mean(axis=1),
             "precision_at_flag": draws[:, flagged].sum(axis=1) / flagged.sum(),
         }
-    return {name: estimate(np.append(_mean(values), values)) for name, values in found.items()}
+    return {name: estimate(np.append(_mean(values), values)) for name, values in drawn.items()}
 
 
 def _mean(values: Floats) -> float:

@@ -80,8 +80,8 @@ def chart(history: pd.DataFrame) -> Figure:
         for row, (name, words) in enumerate(SHOWN.items()):
             for column, target in enumerate(targets):
                 axes = panels[row][column]
-                found = history[(history["target"] == target) & (history["figure"] == name)]
-                handles |= _panel(axes, found)
+                panel_history = history[(history["target"] == target) & (history["figure"] == name)]
+                handles |= _panel(axes, panel_history)
                 if row == 0:
                     axes.set_title(_TITLES[target], loc="left")
                 if column == 0:
@@ -119,12 +119,12 @@ def write_chart(figure: Figure, settings: Settings) -> list[Path]:
     return written
 
 
-def _panel(axes: Axes, found: pd.DataFrame) -> dict[str, Any]:
+def _panel(axes: Axes, history: pd.DataFrame) -> dict[str, Any]:
     """Draws one panel and returns what it drew, by the words of the legend."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     drawn: dict[str, Any] = {}
-    known = found[found["value"].notna()]
+    known = history[history["value"].notna()]
     expected = known[known["basis"] == "expected"]
     if len(expected):
         days = expected["predicted_on"]
@@ -132,7 +132,7 @@ def _panel(axes: Axes, found: pd.DataFrame) -> dict[str, Any]:
             days, expected["low"], expected["high"], color=_BAND, linewidth=0
         )
         (drawn["expected"],) = axes.plot(days, expected["value"], color=_TRUTH, linewidth=0.8, alpha=0.5)
-    whole = found[found["customers"] == "all"].drop_duplicates("predicted_on")
+    whole = history[history["customers"] == "all"].drop_duplicates("predicted_on")
     promised = whole[whole["promised"].notna()]
     if len(promised):
         (drawn["promised at promotion"],) = axes.step(

@@ -27,17 +27,17 @@ def drift(reports: Sequence[DriftReport]) -> Figure:
     figure = Figure(figsize=(7.2, 0.6 + 2.9 * len(reports)), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, report in zip(figure.subplots(len(reports), 1, squeeze=False)[:, 0], reports, strict=True):
-        shown = [report.prediction, *sorted(report.features, key=lambda found: -found.ratio)[:_TOP]][::-1]
+        shown = [report.prediction, *sorted(report.features, key=lambda feature: -feature.ratio)[:_TOP]][::-1]
         bars = axes.barh(
-            [f"{found.label} ({found.share:.0%})" if found.share else found.label for found in shown],
-            [min(found.ratio, 5) for found in shown],
-            color=[_COLOURS[found.verdict] for found in shown],
+            [f"{feature.label} ({feature.share:.0%})" if feature.share else feature.label for feature in shown],
+            [min(feature.ratio, 5) for feature in shown],
+            color=[_COLOURS[feature.verdict] for feature in shown],
         )
-        for bar, found in zip(bars, shown, strict=True):
-            bar.set_alpha(1.0 if found.votes else 0.35)
+        for bar, feature in zip(bars, shown, strict=True):
+            bar.set_alpha(1.0 if feature.votes else 0.35)
         axes.axvline(1, color=_GUIDE, linewidth=1)
         axes.axvline(WATCH_RATIO, color=_GUIDE, linewidth=1, linestyle=":")
-        axes.set_xlim(0, max(1.2, *(min(found.ratio, 5) for found in shown)))
+        axes.set_xlim(0, max(1.2, *(min(feature.ratio, 5) for feature in shown)))
         axes.set_title(f"{report.target}: {report.verdict}, score {report.score:.2f}", loc="left", fontsize=10)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)

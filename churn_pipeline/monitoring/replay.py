@@ -277,34 +277,34 @@ class ReplayReport:
         totals = self.totals["revenue"]
         others = []
         for caller, name in NAMES.items():
-            if caller != "model" and (found := totals.get(caller)):
-                on = "" if found.weeks == totals["model"].weeks else f" (on {_count(found.weeks, 'Monday')} of them)"
-                others.append(f"{name} {found.churners.value:.0f}{on}")
+            if caller != "model" and (total := totals.get(caller)):
+                on = "" if total.weeks == totals["model"].weeks else f" (on {_count(total.weeks, 'Monday')} of them)"
+                others.append(f"{name} {total.churners.value:.0f}{on}")
         model = totals["model"]
         over = "On the one judged Monday" if model.weeks == 1 else f"Over {model.weeks} judged Mondays"
-        held = "held" if model.weeks == 1 else "held on average"
-        text = f"{over} the list's top {self.capacity} {held} {model.churners.value:.0f} customers who left within 90"
+        verb = "held" if model.weeks == 1 else "held on average"
+        text = f"{over} the list's top {self.capacity} {verb} {model.churners.value:.0f} customers who left within 90"
         text += f" days; {', '.join(others)}."
         if self.churned_revenue:
-            paid, left = money(model.revenue.value), money(self.churned_revenue)
-            text += f" The list's churners paid {paid} of the {left} a year that left, {model.revenue_share.value:.0%}."
+            paid, lost = money(model.revenue.value), money(self.churned_revenue)
+            text += f" The list's churners paid {paid} of the {lost} a year that left, {model.revenue_share.value:.0%}."
         return text
 
     def findings(self) -> tuple[str, ...]:
         """How the list compares with logistic regression and with the rule, one sentence each, with its interval."""
-        said = []
+        sentences = []
         rivals: tuple[Caller, ...] = ("logistic", "rule")
         for caller in rivals:
-            found = self.totals["revenue"].get(caller)
-            if found is None or found.advantage is None:
+            total = self.totals["revenue"].get(caller)
+            if total is None or total.advantage is None:
                 continue
-            by = found.advantage
+            by = total.advantage
             verdict = "too close to call" if by.low <= 0 <= by.high else "a clear difference"
-            said.append(
+            sentences.append(
                 f"The list finds {abs(by.value):.1f} {'more' if by.value >= 0 else 'fewer'} churners a Monday than "
                 f"{NAMES[caller]} (95 % interval {by.low:+.1f} to {by.high:+.1f}): {verdict}."
             )
-        return tuple(said)
+        return tuple(sentences)
 
 
 def replay_report(
@@ -338,13 +338,14 @@ def replay_report(
     if capacity < 1:
         raise InputError(f"a capacity of {capacity} calls leaves nothing to judge; it has to be at least 1")
     known_until = _known_until(con, latest)
-    asked = list(calendar.mondays(first, last + calendar.WEEK))
+    requested = list(calendar.mondays(first, last + calendar.WEEK))
     scored = _scored(con, first, last)
-    absent = _absent(con, [day for day in asked if day not in scored])
+    absent = _absent(con, [day for day in requested if day not in scored])
     tally = _Tally.start(con, settings, scored, capacity)
     baselines = _Baselines(con, settings)
     weeks = [
-        _week(con, day, known_until, tally, baselines) if day in scored else _empty(day, absent[day]) for day in asked
+        _week(con, day, known_until, tally, baselines) if day in scored else _empty(day, absent[day])
+        for day in requested
     ]
     flags = [week.flag for week in weeks if week.flag]
     judged = [week for week in weeks if week.state == "judged"]
@@ -414,42 +415,42 @@ class _Tally:
         self,
         day: date,
         customer_id: pd.Series,
-        left: NDArray[np.bool_],
+        churned: NDArray[np.bool_],
         revenue: Floats,
         scores: Mapping[tuple[Ranking, Caller], Floats],
     ) -> dict[tuple[Ranking, Caller], Held]:
         """Calls the top of each ranking; returns what each held in the sample itself."""
         here = self.resamples.rows(self.customers.get_indexer(pd.Index(customer_id)))
-        values = np.stack([left, left * revenue], axis=1).astype(np.float64)
-        held = {key: _called(score, values, self.capacity, here) for key, score in scores.items()}
-        sums = here.sums({"rows": np.ones(len(left)), "churners": values[:, 0], "revenue": values[:, 1]})
+        values = np.stack([churned, churned * revenue], axis=1).astype(np.float64)
+        called = {key: _called(score, values, self.capacity, here) for key, score in scores.items()}
+        sums = here.sums({"rows": np.ones(len(churned)), "churners": values[:, 0], "revenue": values[:, 1]})
         self.churned[day] = sums["revenue"]
         share = np.minimum(1.0, self.capacity / np.maximum(sums["rows"], 1))
         for ranking in RANKINGS:
-            held[ranking, "chance"] = (share * sums["churners"], share * sums["revenue"])
-        for key, found in held.items():
-            self.called.setdefault(key, {})[day] = found
-        return {key: Held(float(churners[0]), float(paid[0])) for key, (churners, paid) in held.items()}
+            called[ranking, "chance"] = (share * sums["churners"], share * sums["revenue"])
+        for key, figures in called.items():
+            self.called.setdefault(key, {})[day] = figures
+        return {key: Held(float(churners[0]), float(paid[0])) for key, (churners, paid) in called.items()}
 
     def add_forecasts(
-        self, target: Target, customer_id: pd.Series, probability: Floats, left: NDArray[np.bool_]
+        self, target: Target, customer_id: pd.Series, probability: Floats, churned: NDArray[np.bool_]
     ) -> None:
         self.forecasts.setdefault(target.name, []).append(
-            (self.customers.get_indexer(pd.Index(customer_id)), probability, left)
+            (self.customers.get_indexer(pd.Index(customer_id)), probability, churned)
         )
 
     def totals(self) -> dict[Ranking, dict[Caller, Total]]:
-        found: dict[Ranking, dict[Caller, Total]] = {ranking: {} for ranking in RANKINGS}
+        totals: dict[Ranking, dict[Caller, Total]] = {ranking: {} for ranking in RANKINGS}
         for ranking in RANKINGS:
             model = self.called.get((ranking, "model"), {})
             for caller in CALLERS:
                 if days := self.called.get((ranking, caller), {}):
-                    found[ranking][caller] = self._total(days, {} if caller == "model" else model)
-        return found
+                    totals[ranking][caller] = self._total(days, {} if caller == "model" else model)
+        return totals
 
     def _total(self, days: Mapping[date, tuple[Floats, Floats]], model: Mapping[date, tuple[Floats, Floats]]) -> Total:
         """``model`` is what to compare with; nothing where it is the caller itself."""
-        churners, revenue = (np.mean([found[part] for found in days.values()], axis=0) for part in (0, 1))
+        churners, revenue = (np.mean([figures[part] for figures in days.values()], axis=0) for part in (0, 1))
         churned = np.mean([self.churned[day] for day in days], axis=0)
         share = np.divide(revenue, churned, out=np.full(len(churned), np.nan), where=churned > 0)
         advantage = [
@@ -462,15 +463,15 @@ class _Tally:
         parts = self.forecasts.get(target.name)
         if not parts:
             return ()
-        customer, probability, left = (np.concatenate(column) for column in zip(*parts, strict=True))
-        found = []
+        customer, probability, churned = (np.concatenate(column) for column in zip(*parts, strict=True))
+        deciles = []
         for rows in _decile_rows(probability):
-            sums = self.resamples.rows(customer[rows]).sums({"rows": np.ones(rows.sum()), "left": left[rows]})
+            sums = self.resamples.rows(customer[rows]).sums({"rows": np.ones(rows.sum()), "left": churned[rows]})
             share = np.divide(
                 sums["left"], sums["rows"], out=np.full(len(sums["rows"]), np.nan), where=sums["rows"] > 0
             )
-            found.append(Decile(int(rows.sum()), float(probability[rows].mean()), estimate(share)))
-        return tuple(found)
+            deciles.append(Decile(int(rows.sum()), float(probability[rows].mean()), estimate(share)))
+        return tuple(deciles)
 
 
 def _decile_rows(probability: Floats) -> Iterator[NDArray[np.bool_]]:
@@ -481,12 +482,12 @@ def _decile_rows(probability: Floats) -> Iterator[NDArray[np.bool_]]:
         yield decile == number
 
 
-def _monday_deciles(probability: Floats, left: NDArray[np.bool_]) -> tuple[MondayDecile, ...]:
+def _monday_deciles(probability: Floats, churned: NDArray[np.bool_]) -> tuple[MondayDecile, ...]:
     return tuple(
         MondayDecile(
             rows=int(rows.sum()),
             forecast=float(probability[rows].mean()),
-            observed=float(left[rows].mean()),
+            observed=float(churned[rows].mean()),
             chance=float(np.sqrt((probability[rows] * (1 - probability[rows])).sum()) / rows.sum()),
         )
         for rows in _decile_rows(probability)
@@ -546,30 +547,32 @@ def _week(
     notes = [f"{_count(forgotten, 'customer')} no longer in the data and not judged"] if forgotten else []
     known: dict[str, Any] = {"deciles": {}}
     if _SHORT.is_closed(day, known_until):
-        left = _left(con, day, _SHORT)
+        churned = _left(con, day, _SHORT)
         flagged = frame["is_flagged"].to_numpy(dtype=bool)
         probability = frame["churn_probability_30d"].to_numpy(dtype=np.float64)
-        known["flag"] = Flag(int(flagged.sum()), int((flagged & left).sum()), int(left.sum()))
-        known["calibration_30d"] = _calibration_error(probability, left)
-        known["deciles"][_SHORT.name] = _monday_deciles(probability, left)
-        tally.add_forecasts(_SHORT, frame["customer_id"], probability, left)
+        known["flag"] = Flag(int(flagged.sum()), int((flagged & churned).sum()), int(churned.sum()))
+        known["calibration_30d"] = _calibration_error(probability, churned)
+        known["deciles"][_SHORT.name] = _monday_deciles(probability, churned)
+        tally.add_forecasts(_SHORT, frame["customer_id"], probability, churned)
     closed = _LONG.is_closed(day, known_until)
     if closed:
-        left = _left(con, day, _LONG)
+        churned = _left(con, day, _LONG)
         revenue = frame["revenue"].to_numpy(dtype=np.float64)
         probability = frame["churn_probability_90d"].to_numpy(dtype=np.float64)
         scores: dict[tuple[Ranking, Caller], Floats] = {
             ("revenue", "model"): -frame["priority_rank"].to_numpy(dtype=np.float64),
             ("probability", "model"): probability,
         }
-        other, said = baselines.scores(day, frame["customer_id"], revenue)
-        notes += said
-        held = tally.add_lists(day, frame["customer_id"], left, revenue, scores | other)
-        known["held"] = {ranking: {caller: held.get((ranking, caller)) for caller in CALLERS} for ranking in RANKINGS}
-        known["churners"], known["churned_revenue"] = int(left.sum()), float((left * revenue).sum())
-        known["calibration_90d"] = _calibration_error(probability, left)
-        known["deciles"][_LONG.name] = _monday_deciles(probability, left)
-        tally.add_forecasts(_LONG, frame["customer_id"], probability, left)
+        other, reasons = baselines.scores(day, frame["customer_id"], revenue)
+        notes += reasons
+        held_by_list = tally.add_lists(day, frame["customer_id"], churned, revenue, scores | other)
+        known["held"] = {
+            ranking: {caller: held_by_list.get((ranking, caller)) for caller in CALLERS} for ranking in RANKINGS
+        }
+        known["churners"], known["churned_revenue"] = int(churned.sum()), float((churned * revenue).sum())
+        known["calibration_90d"] = _calibration_error(probability, churned)
+        known["deciles"][_LONG.name] = _monday_deciles(probability, churned)
+        tally.add_forecasts(_LONG, frame["customer_id"], probability, churned)
     return ReplayWeek(
         snapshot_date=day,
         state="judged" if closed else "open",
@@ -599,9 +602,9 @@ def _left(con: duckdb.DuckDBPyConnection, day: date, target: Target) -> NDArray[
     return np.asarray(labels, dtype=bool)
 
 
-def _calibration_error(probability: Floats, left: NDArray[np.bool_]) -> CalibrationError:
+def _calibration_error(probability: Floats, churned: NDArray[np.bool_]) -> CalibrationError:
     bins = quantile_bins(probability)
-    gap = np.bincount(bins, weights=left - probability)
+    gap = np.bincount(bins, weights=churned - probability)
     variance = np.bincount(bins, weights=probability * (1 - probability))
     n = len(probability)
     return CalibrationError(ece=float(np.abs(gap).sum() / n), floor=float(np.sqrt(2 / np.pi * variance).sum() / n))
@@ -628,7 +631,7 @@ class _Baselines:
         # average to the regression.
         features = mart.set_index("customer_id").reindex(customer_id).reset_index()
         silent = rule_score(features, _LONG.rule)
-        found: dict[tuple[Ranking, Caller], Floats] = {
+        scores: dict[tuple[Ranking, Caller], Floats] = {
             # Above the largest revenue, so that the silent come first and the larger before the smaller.
             ("revenue", "rule"): silent * (1 + revenue.max()) + revenue,
             ("probability", "rule"): silent,
@@ -641,11 +644,11 @@ class _Baselines:
                 self.fitted[training_monday] = refusal
         logistic = self.fitted[training_monday]
         if isinstance(logistic, RefusedError):
-            return found, [f"no logistic regression: {logistic}"]
+            return scores, [f"no logistic regression: {logistic}"]
         probability = sigmoid(logistic.log_odds(logistic.encoder.matrix(features)))
-        found["revenue", "logistic"] = probability * revenue
-        found["probability", "logistic"] = probability
-        return found, []
+        scores["revenue", "logistic"] = probability * revenue
+        scores["probability", "logistic"] = probability
+        return scores, []
 
 
 def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_monday: date) -> Logistic:
@@ -707,7 +710,7 @@ def _scored(con: duckdb.DuckDBPyConnection, first: date, last: date) -> set[date
 
 def _absent(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> dict[date, str]:
     """Why each of these Mondays has no predictions: the newest word of the ledger of runs."""
-    said: dict[date, str] = dict.fromkeys(days, "not scored")
+    reasons: dict[date, str] = dict.fromkeys(days, "not scored")
     if days and has_table(con, "ledger", "runs"):
         rows = con.execute(
             """
@@ -718,12 +721,12 @@ def _absent(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> dict[date, 
             [list(days)],
         ).fetchall()
         for day, status, reason, run_id in rows:
-            said[day] = (
+            reasons[day] = (
                 f"published by run {run_id}, and not in the warehouse any more"
                 if status == "published"
                 else f"{status}: {reason}"
             )
-    return said
+    return reasons
 
 
 def _notices(
@@ -757,12 +760,12 @@ def _row(week: ReplayWeek) -> dict[str, Any]:
         "churned_revenue": week.churned_revenue,
     }
     for caller in CALLERS:
-        held = week.held["revenue"][caller] if week.held else None
-        row[f"{caller}_churners"] = held.churners if held else None
-        row[f"{caller}_revenue"] = held.revenue if held else None
+        by_revenue = week.held["revenue"][caller] if week.held else None
+        row[f"{caller}_churners"] = by_revenue.churners if by_revenue else None
+        row[f"{caller}_revenue"] = by_revenue.revenue if by_revenue else None
     for caller in CALLERS:
-        held = week.held["probability"][caller] if week.held else None
-        row[f"{caller}_churners_by_probability"] = held.churners if held else None
+        by_probability = week.held["probability"][caller] if week.held else None
+        row[f"{caller}_churners_by_probability"] = by_probability.churners if by_probability else None
     share = row["model_revenue"] / week.churned_revenue if week.held and week.churned_revenue else None
     return row | {
         "model_revenue_share": share,

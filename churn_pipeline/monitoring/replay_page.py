@@ -91,12 +91,12 @@ def figures(report: ReplayReport) -> dict[str, Figure]:
 
 
 def _drawable(report: ReplayReport) -> dict[str, Callable[[ReplayReport, bool], Figure]]:
-    found: dict[str, Callable[[ReplayReport, bool], Figure]] = {}
+    charts: dict[str, Callable[[ReplayReport, bool], Figure]] = {}
     if report.judged:
-        found |= {"churners": _churners, "revenue": _revenue}
+        charts |= {"churners": _churners, "revenue": _revenue}
     if any(report.calibration.values()):
-        found["calibration"] = _calibration
-    return found
+        charts["calibration"] = _calibration
+    return charts
 
 
 def _churners(report: ReplayReport, narrow: bool) -> Figure:
@@ -105,8 +105,8 @@ def _churners(report: ReplayReport, narrow: bool) -> Figure:
     days = _days(report.weeks)
     for ranking, axes in zip(RANKINGS, panels, strict=True):
         for caller in CALLERS:
-            held = [week.held[ranking][caller] if week.held else None for week in report.weeks]
-            counts = [found.churners if found else float("nan") for found in held]
+            lists = [week.held[ranking][caller] if week.held else None for week in report.weeks]
+            counts = [called.churners if called else float("nan") for called in lists]
             axes.plot(days, counts, color=_COLOURS[caller], markersize=3.5, label=_LABELS[caller], **_LINES[caller])
         axes.set_title(_RANKED[ranking], loc="left")
         _calendar(axes, report.weeks)
@@ -124,11 +124,11 @@ def _revenue(report: ReplayReport, narrow: bool) -> Figure:
     figure = _figure(narrow, (10.0, 3.7), (4.4, 3.9))
     axes = figure.subplots()
     days = _days(report.judged)
-    left = [week.churned_revenue or 0.0 for week in report.judged]
-    axes.bar(days, left, width=5.2, color=_COLOURS["all"], label="all who left")
+    churned = [week.churned_revenue or 0.0 for week in report.judged]
+    axes.bar(days, churned, width=5.2, color=_COLOURS["all"], label="all who left")
     for caller in CALLERS:
-        found = [week.held["revenue"][caller] if week.held else None for week in report.judged]
-        paid = [held.revenue if held else float("nan") for held in found]
+        lists = [week.held["revenue"][caller] if week.held else None for week in report.judged]
+        paid = [called.revenue if called else float("nan") for called in lists]
         if caller == "model":
             axes.bar(days, paid, width=5.2, color=_COLOURS["called"], label=_LABELS[caller])
         else:
@@ -291,13 +291,13 @@ def _defined(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def _remarks(weeks: Sequence[ReplayWeek]) -> list[tuple[str, str]]:
     """What there is to say about judged and open Mondays, each remark once: (which Mondays, the remark)."""
-    said: dict[str, list[str]] = {}
+    days_by_note: dict[str, list[str]] = {}
     for week in weeks:
         for note in week.notes:
-            said.setdefault(note, []).append(str(week.snapshot_date))
+            days_by_note.setdefault(note, []).append(str(week.snapshot_date))
     return [
         (", ".join(days) if len(days) <= 3 else f"{len(days)} Mondays from {days[0]} to {days[-1]}", note)
-        for note, days in said.items()
+        for note, days in days_by_note.items()
     ]
 
 

@@ -54,25 +54,25 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def write_drift(
-    con: duckdb.DuckDBPyConnection, monday: date, found: Iterable[tuple[str, DriftReport]], run_id: str
+    con: duckdb.DuckDBPyConnection, monday: date, reports: Iterable[tuple[str, DriftReport]], run_id: str
 ) -> None:
     """Replaces what is known about the drift of one Monday.
 
     Args:
         con: the warehouse.
         monday: the Monday.
-        found: for each model its version and its report.
+        reports: for each model its version and its report.
         run_id: of the run that judges.
     """
-    pairs = list(found)
+    pairs = list(reports)
     rows = pd.DataFrame([row for _, report in pairs for row in report.to_rows()])
     with _replacing(con, monday, "drift", "drift_verdicts"):
         if len(rows):
-            con.register("found", rows)
+            con.register("drift_rows", rows)
             try:
-                con.execute(f"insert into monitoring.drift by name select *, '{run_id}' as run_id from found")
+                con.execute(f"insert into monitoring.drift by name select *, '{run_id}' as run_id from drift_rows")
             finally:
-                con.unregister("found")
+                con.unregister("drift_rows")
         for version, report in pairs:
             con.execute(
                 "insert into monitoring.drift_verdicts values (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -103,12 +103,18 @@ def drift_verdicts(con: duckdb.DuckDBPyConnection, monday: date) -> list[DriftVe
     ]
 
 
-def write_judgement(con: duckdb.DuckDBPyConnection, found: HealthAssessment, run_id: str) -> None:
+def write_judgement(con: duckdb.DuckDBPyConnection, assessment: HealthAssessment, run_id: str) -> None:
     """Replaces the judgement of one Monday."""
-    with _replacing(con, found.monday, "judgements"):
+    with _replacing(con, assessment.monday, "judgements"):
         con.execute(
             "insert into monitoring.judgements values (?, ?, ?, ?, ?)",
-            [found.monday, found.drift, list(found.drift_reasons), json.dumps(found.under, sort_keys=True), run_id],
+            [
+                assessment.monday,
+                assessment.drift,
+                list(assessment.drift_reasons),
+                json.dumps(assessment.under, sort_keys=True),
+                run_id,
+            ],
         )
 
 

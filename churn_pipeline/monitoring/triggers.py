@@ -90,9 +90,9 @@ def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality
     level = worst([report.verdict for report in drift])
     reasons = [f"{report.target}: {reason}" for report in drift if report.verdict == level for reason in report.reasons]
     by_target: dict[str, dict[str, Quality]] = {}
-    for found in quality:
-        if found.basis == "realised" and found.plan_tier == "all":
-            by_target.setdefault(found.target, {})[found.customers] = found
+    for group in quality:
+        if group.basis == "realised" and group.plan_tier == "all":
+            by_target.setdefault(group.target, {})[group.customers] = group
     under = {}
     for target, groups in by_target.items():
         whole, spared = groups.get("all"), groups.get("untouched")
@@ -134,7 +134,7 @@ def propose(
     """
     if not 1 <= needed <= look_back:
         raise ValueError(f"{needed} of {look_back} weeks cannot be asked for")
-    by_monday = {found.monday: found for found in history}
+    by_monday = {assessment.monday: assessment for assessment in history}
     done = list(trainings)
     if not by_monday:
         return None
@@ -157,7 +157,9 @@ def propose(
             return Proposal(as_of, "drift", f"drift says act{since}: " + "; ".join(now.drift_reasons[:3]))
     recent = [by_monday[day] for number in range(look_back) if (day := monday - number * WEEK) in by_monday]
     for target, reason in sorted(now.under.items()):
-        weeks = [found.monday for found in recent if target in found.under and found.monday > known_until]
+        weeks = [
+            assessment.monday for assessment in recent if target in assessment.under and assessment.monday > known_until
+        ]
         if len(weeks) >= needed:
             return Proposal(
                 as_of,
@@ -168,8 +170,8 @@ def propose(
     return None
 
 
-def _under(found: Quality) -> str:
+def _under(quality: Quality) -> str:
     return ", ".join(
-        f"{name} {found.figures[name].value:.3f} where {found.promised[name].value:.3f} was promised"
-        for name in found.under
+        f"{name} {quality.figures[name].value:.3f} where {quality.promised[name].value:.3f} was promised"
+        for name in quality.under
     )

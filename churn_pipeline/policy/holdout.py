@@ -34,11 +34,11 @@ def write_holdout(con: duckdb.DuckDBPyConnection, share: float, monday: date | N
     con.execute("create table if not exists control.holdout (effective_from date, share double, seed bigint)")
     if monday is None:
         return
-    held = con.execute(
+    in_force = con.execute(
         "select share, seed from control.holdout where effective_from <= ? order by effective_from desc limit 1",
         [monday],
     ).fetchone()
-    if held == (share, seed) or (held is None and share == 0):
+    if in_force == (share, seed) or (in_force is None and share == 0):
         return
     con.execute("begin")
     con.execute("delete from control.holdout where effective_from = ?", [monday])

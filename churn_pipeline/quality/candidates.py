@@ -118,7 +118,7 @@ def _rows_with_personal_values(con: duckdb.DuckDBPyConnection, day: date) -> int
         for column in table.columns
         if column.pii
     )
-    found = con.execute(
+    counts = con.execute(
         f"""
         with texts as (
             select customer_id, lower(concat_ws(' | ', {", ".join(f"{name}::varchar" for name in texts)})) as text
@@ -136,4 +136,4 @@ def _rows_with_personal_values(con: duckdb.DuckDBPyConnection, day: date) -> int
         """,
         {"day": day},
     ).fetchall()
-    return int(found[0][0])
+    return int(counts[0][0])

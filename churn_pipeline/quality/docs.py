@@ -40,7 +40,7 @@ def _shipped_tiers() -> list[tuple[str, float]]:
 
 
 def _table(expected: list[Expected]) -> list[str]:
-    rows = [f"| {one.sentence} | `{one.type.removeprefix('Expect')}` |" for one in expected]
+    rows = [f"| {expectation.sentence} | `{expectation.type.removeprefix('Expect')}` |" for expectation in expected]
     return ["| what is expected | `Expect...` |", "|---|---|", *rows]
 
 

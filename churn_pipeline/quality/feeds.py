@@ -254,30 +254,38 @@ def _days(feed: Feed, day: date) -> Iterator[Finding]:
     if ratio <= GONE:
         return
     for back in range(7, 0, -1):
-        one = day - timedelta(days=back)
-        former = [feed.days.get(one - n * WEEK, 0) for n in range(1, FORMER_WEEKS + 1) if one - n * WEEK >= feed.first]
+        past_day = day - timedelta(days=back)
+        former = [
+            feed.days.get(past_day - n * WEEK, 0)
+            for n in range(1, FORMER_WEEKS + 1)
+            if past_day - n * WEEK >= feed.first
+        ]
         if len(former) < MIN_WEEKS:
             continue
-        now = feed.days.get(one, 0)
+        now = feed.days.get(past_day, 0)
         usual, ratio, distance = _distance(now, former, LEAST_DAY_SPREAD)
         change: Change
-        if distance <= -GONE_SPREADS and ratio <= GONE and not _was_quiet_last_year(feed, one):
+        if distance <= -GONE_SPREADS and ratio <= GONE and not _was_quiet_last_year(feed, past_day):
             change, verb = "lost day", "has lost"
         elif distance >= SPREADS and ratio >= DAY_DOUBLED:
             change, verb = "doubled day", "has twice the usual on"
         else:
             continue
-        sentence = f"{feed.source} {verb} {one:%A} {one}: {now:,.0f} rows, on former {one:%A}s about {usual:,.0f}"
-        yield Finding(day, feed.source, change, f"{one:%A} {one}", sentence, now, usual)
+        sentence = f"{feed.source} {verb} {past_day:%A} {past_day}: {now:,.0f} rows, on former {past_day:%A}s about {usual:,.0f}"
+        yield Finding(day, feed.source, change, f"{past_day:%A} {past_day}", sentence, now, usual)
 
 
-def _was_quiet_last_year(feed: Feed, one: date) -> bool:
+def _was_quiet_last_year(feed: Feed, day: date) -> bool:
     """Whether a day of about this date was empty last year too, and its weekday otherwise was not: a holiday."""
     for back in LAST_YEAR_DAYS:
-        day = one - timedelta(days=back)
-        former = [feed.days.get(day - n * WEEK, 0) for n in range(1, FORMER_WEEKS + 1) if day - n * WEEK >= feed.first]
+        former_day = day - timedelta(days=back)
+        former = [
+            feed.days.get(former_day - n * WEEK, 0)
+            for n in range(1, FORMER_WEEKS + 1)
+            if former_day - n * WEEK >= feed.first
+        ]
         if len(former) >= MIN_WEEKS:
-            _, ratio, distance = _distance(feed.days.get(day, 0), former, LEAST_DAY_SPREAD)
+            _, ratio, distance = _distance(feed.days.get(former_day, 0), former, LEAST_DAY_SPREAD)
             if distance <= -GONE_SPREADS and ratio <= GONE:
                 return True
     return False
@@ -333,7 +341,7 @@ def _out_of_step(feed: Feed, day: date, steady: Mapping[str, tuple[int, list[int
         logs = [math.log(own / rest) for own, rest in zip(former, rest_former, strict=True)]
         middle = median(logs)
         spread = max(
-            median(abs(one - middle) for one in logs) / MAD_OF_SIGMA,
+            median(abs(log - middle) for log in logs) / MAD_OF_SIGMA,
             math.sqrt(BUNCHING / usual + BUNCHING / median(rest_former)),
             LEAST_TYPE_SPREAD,
         )

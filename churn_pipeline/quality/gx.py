@@ -145,33 +145,33 @@ def judge(suite: Suite, frame: pd.DataFrame, *, run: str, keys: list[str]) -> Su
         run_id=gx.RunIdentifier(run_name=run, run_time=datetime.now(UTC)),
     )
     # Results come in an order of Great Expectations' own.
-    by_name = {one.expectation_config.meta["name"]: one for one in result.results}
+    by_name = {validation.expectation_config.meta["name"]: validation for validation in result.results}
     verdicts = tuple(_verdict(expected, by_name[expected.name], suite.condensed) for expected in suite.expectations)
     return SuiteResult(suite, run, verdicts, result.to_json_dict())
 
 
 def _verdict(expected: Expected, result: Any, condensed: bool) -> ExpectationResult:
     info = result.exception_info or {}
-    for one in [info, *(value for value in info.values() if isinstance(value, dict))]:
-        if one.get("raised_exception"):
-            raise RuntimeError(f"'{expected.name}' could not be evaluated: {one.get('exception_message')}")
+    for entry in [info, *(value for value in info.values() if isinstance(value, dict))]:
+        if entry.get("raised_exception"):
+            raise RuntimeError(f"'{expected.name}' could not be evaluated: {entry.get('exception_message')}")
     if result.success:
         return ExpectationResult(expected, True, "")
-    found = result.to_json_dict()["result"]
+    details = result.to_json_dict()["result"]
     rows = tuple(
         {name: _plain(value) for name, value in row.items()}
-        for row in (found.get("partial_unexpected_index_list") or ())[:SAMPLE]
+        for row in (details.get("partial_unexpected_index_list") or ())[:SAMPLE]
     )
     if condensed and rows:
         observed = "Found " + "; ".join(_row(row) for row in rows[:3]) + "."
-    elif "unexpected_count" in found:
-        some = ", ".join(_short(value) for value in found.get("partial_unexpected_list", [])[:3])
-        observed = f"{found['unexpected_count']:,} of {found.get('element_count', 0):,} rows do not: {some}."
+    elif "unexpected_count" in details:
+        some = ", ".join(_short(value) for value in details.get("partial_unexpected_list", [])[:3])
+        observed = f"{details['unexpected_count']:,} of {details.get('element_count', 0):,} rows do not: {some}."
     elif str(expected.arguments.get("column", "")).startswith(BREAKING):
-        observed = f"{_short(found.get('observed_value'))} rows do not."
+        observed = f"{_short(details.get('observed_value'))} rows do not."
     else:
-        observed = f"Found {_short(found.get('observed_value'))}."
-    return ExpectationResult(expected, False, observed, rows, int(found.get("unexpected_count", 0)))
+        observed = f"Found {_short(details.get('observed_value'))}."
+    return ExpectationResult(expected, False, observed, rows, int(details.get("unexpected_count", 0)))
 
 
 def _row(row: Mapping[str, Any]) -> str:
@@ -191,5 +191,5 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if value.is_integer() else f"{value:.6g}"
     if isinstance(value, list):
-        return "(" + ", ".join(_short(one) for one in value) + ")"
+        return "(" + ", ".join(_short(item) for item in value) + ")"
     return str(value)

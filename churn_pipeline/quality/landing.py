@@ -197,8 +197,8 @@ def _profile(con: duckdb.DuckDBPyConnection, table: TableContract) -> _Profile:
         {c.name: 1 - n / rows if rows else 0.0 for c, n in zip(columns, given, strict=True)},
         broken,
         {
-            rule.columns[0]: sorted(value for value in found or [] if value is not None)
-            for rule, found in zip(valued, values, strict=True)
+            rule.columns[0]: sorted(value for value in column_values or [] if value is not None)
+            for rule, column_values in zip(valued, values, strict=True)
         },
         recent,
     )
@@ -288,12 +288,12 @@ def _weeks(
         [min(mondays) - (FORMER_WEEKS + 1) * WEEK, max(mondays)],
     ).fetchall()
     weeks = {row[0]: row[1:] for row in counts}
-    found: dict[str, list[float | None]] = {}
+    null_shares: dict[str, list[float | None]] = {}
     for position, column in enumerate(columns, start=1):
         usual = [_usual(weeks, day, position) for day in mondays]
-        found[suites.week_nulls(column.name)] = [share for share, _ in usual]
-        found[suites.most_nulls(column.name)] = [most for _, most in usual]
-    return found
+        null_shares[suites.week_nulls(column.name)] = [share for share, _ in usual]
+        null_shares[suites.most_nulls(column.name)] = [most for _, most in usual]
+    return null_shares
 
 
 def _usual(weeks: Mapping[date, tuple[int, ...]], monday: date, position: int) -> tuple[float | None, float | None]:

@@ -66,11 +66,11 @@ def save(
         now: stored with them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for one in judged:
-        if isinstance(one, LandingJudgement):
-            _write(folder / f"landing_{one.table}.json", one.judgement, one.failing, now)
+    for result in judged:
+        if isinstance(result, LandingJudgement):
+            _write(folder / f"landing_{result.table}.json", result.judgement, result.failing, now)
         else:
-            _write(folder / f"candidates_{one.snapshot_date}.json", one.judgement, one.failing(), now)
+            _write(folder / f"candidates_{result.snapshot_date}.json", result.judgement, result.failing(), now)
     for old in sorted(folder.glob("candidates_*.json"))[:-MONDAYS_KEPT]:
         old.unlink()
 
@@ -151,19 +151,19 @@ def _render(saved: Sequence[_Saved], folder: Path) -> None:
             "show_how_to_buttons": False,
         },
     )
-    for one in saved:
-        result = expectationSuiteValidationResultSchema.load(one.document)
-        run = one.document["meta"]["run_id"]
+    for entry in saved:
+        result = expectationSuiteValidationResultSchema.load(entry.document)
+        run = entry.document["meta"]["run_id"]
         key = ValidationResultIdentifier(
-            expectation_suite_identifier=ExpectationSuiteIdentifier(one.suite),
+            expectation_suite_identifier=ExpectationSuiteIdentifier(entry.suite),
             run_id=gx.RunIdentifier(**(json.loads(run) if isinstance(run, str) else run)),
             batch_identifier="rows",
         )
         context.validation_results_store.set(key, result)
-    newest = {one.suite: one for one in saved}
-    for one in newest.values():
-        configurations = [result["expectation_config"] for result in one.document["results"]]
-        context.suites.add(gx.ExpectationSuite(name=one.suite, expectations=configurations))
+    newest = {entry.suite: entry for entry in saved}
+    for entry in newest.values():
+        configurations = [result["expectation_config"] for result in entry.document["results"]]
+        context.suites.add(gx.ExpectationSuite(name=entry.suite, expectations=configurations))
     failures = _Failures()
     builder = logging.getLogger("great_expectations.render.renderer.site_builder")
     builder.addFilter(failures)
@@ -171,8 +171,8 @@ def _render(saved: Sequence[_Saved], folder: Path) -> None:
         context.build_data_docs()
     finally:
         builder.removeFilter(failures)
-    if failures.found:
-        raise failures.found[0]
+    if failures.errors:
+        raise failures.errors[0]
 
 
 class _Failures(logging.Filter):
@@ -180,12 +180,12 @@ class _Failures(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[BaseException] = []
+        self.errors: list[BaseException] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = sys.exception()
         if error is not None:
-            self.found.append(error)
+            self.errors.append(error)
         return error is None
 
 
@@ -201,7 +201,7 @@ def _own_pages(saved: Sequence[_Saved], folder: Path) -> None:
         text = _REMOTE.sub("", page.read_text(encoding="utf-8"))
         if suites.LANDED in page.relative_to(folder).as_posix():
             text = _SHARES.sub(
-                lambda found: found[1] or ("none unexpected" if found[0].startswith("0%") else "some unexpected"), text
+                lambda match: match[1] or ("none unexpected" if match[0].startswith("0%") else "some unexpected"), text
             )
         # Its dark colours are those of a style sheet that is gone.
         text = text.replace("(prefers-color-scheme: dark)", "not all")
@@ -209,16 +209,18 @@ def _own_pages(saved: Sequence[_Saved], folder: Path) -> None:
         page.write_text(text, encoding="utf-8")
     rows: list[dict[str, Any]] = []
     # Candidates first, newest Monday on top; then the tables.
-    for one in sorted(saved, key=lambda one: (one.suite.startswith(suites.LANDED), _descending(one.run), one.suite)):
-        failed = [verdict for verdict in one.verdicts if not verdict["passed"]]
-        found = sorted((folder / "validations" / one.suite / one.run).rglob("*.html"))
+    for entry in sorted(
+        saved, key=lambda entry: (entry.suite.startswith(suites.LANDED), _descending(entry.run), entry.suite)
+    ):
+        failed = [verdict for verdict in entry.verdicts if not verdict["passed"]]
+        pages = sorted((folder / "validations" / entry.suite / entry.run).rglob("*.html"))
         rows.append(
             {
-                "one": one,
+                "entry": entry,
                 "failed": failed,
-                "met": len(one.verdicts) - len(failed),
-                "result": quote(found[-1].relative_to(folder).as_posix()),
-                "suite": quote(f"expectations/{one.suite}.html"),
+                "met": len(entry.verdicts) - len(failed),
+                "result": quote(pages[-1].relative_to(folder).as_posix()),
+                "suite": quote(f"expectations/{entry.suite}.html"),
             }
         )
     (folder / "index.html").write_text(environment.get_template("index.html.j2").render(rows=rows), encoding="utf-8")

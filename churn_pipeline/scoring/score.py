@@ -96,12 +96,12 @@ def score_monday(
         frame = frames["expansion_90d"]
         position = pd.Index(customers).get_indexer(frame["customer_id"].astype(object))
         propensity[position] = explained["expansion_90d"].probability
-        for row, found in zip(
+        for row, customer_drivers in zip(
             position,
             top_drivers(models["expansion_90d"].catalogue, frame, explained["expansion_90d"].contributions),
             strict=True,
         ):
-            expansion[row] = found
+            expansion[row] = customer_drivers
 
     scores = pa.table(
         {
@@ -124,13 +124,13 @@ def score_monday(
                 target,
                 frames[target]["customer_id"].astype(object).to_numpy(),
                 models[target].catalogue.names,
-                found.contributions,
-                found.bias,
+                explanation.contributions,
+                explanation.bias,
             )
-            for target, found in explained.items()
+            for target, explanation in explained.items()
         ]
     )
-    notices = tuple(dict.fromkeys(notice for found in explained.values() for notice in found.notices))
+    notices = tuple(dict.fromkeys(notice for explanation in explained.values() for notice in explanation.notices))
     return ScoredMonday(scores, contributions, monotonicity_adjusted, notices)
 
 

@@ -284,5 +284,5 @@ def _next_upgrade(paths: Paths, who: Ints, after: Ints) -> Ints:
     stride = 1_000_000
     keys = np.sort(ups[:, 0] * stride + ups[:, 1])
     place = np.searchsorted(keys, who * stride + after, side="right")
-    found = np.append(keys, np.int64(NEVER))[place]
-    return np.where(found // stride == who, found % stride, NEVER)
+    next_key = np.append(keys, np.int64(NEVER))[place]
+    return np.where(next_key // stride == who, next_key % stride, NEVER)

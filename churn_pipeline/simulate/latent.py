@@ -115,8 +115,8 @@ class Hazards:
         shift += p.CHURN_SEASON * _yearly_wave(monday, p.CHURN_SEASON_PEAK)
         term, start = people.term_days[who], people.contract_start[who]
         running = (term > 0) & (monday >= start)
-        left = term - (monday - start) % np.maximum(term, 1)
-        step = np.searchsorted([limit for limit, _, _ in p.RENEWAL_STEPS], left)
+        days_remaining = term - (monday - start) % np.maximum(term, 1)
+        step = np.searchsorted([limit for limit, _, _ in p.RENEWAL_STEPS], days_remaining)
         by_clock = np.array([[plain, auto] for _, plain, auto in p.RENEWAL_STEPS])[
             np.minimum(step, len(p.RENEWAL_STEPS) - 1), people.auto_renew[who].astype(np.int64)
         ]

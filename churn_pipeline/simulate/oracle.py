@@ -116,18 +116,18 @@ def oracle_table(
     Columns: snapshot_date, customer_id, p_churn_30d, p_churn_90d, p_expansion_90d.
     """
     hazards = Hazards(population, simulation.first_day)
-    mondays, people, found = [], [], []
+    mondays, people, estimates = [], [], []
     marks = set(progress_marks(simulation.weeks + 1))
     for count, week in enumerate(range(p.RUN_IN_WEEKS, simulation.total_weeks + 1)):
         who = np.flatnonzero(paths.state[week] >= 0)
         z, r, tier = (path[week, who].astype(np.int64) for path in (paths.state, paths.readiness, paths.tier))
-        found.append(probabilities(hazards, who, week, z, r, tier))
+        estimates.append(probabilities(hazards, who, week, z, r, tier))
         people.append(who)
         mondays.append(np.full(len(who), simulation.first_day + 7 * week))
         if count in marks:
             progress(f"true probabilities: Monday {count + 1} of {simulation.weeks + 1}")
     # Single precision ends at the seventh decimal.
-    values = np.round(np.concatenate(found).astype(np.float64), 6)
+    values = np.round(np.concatenate(estimates).astype(np.float64), 6)
     return pa.table(
         {
             "snapshot_date": dates(np.concatenate(mondays)),

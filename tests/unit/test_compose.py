@@ -103,10 +103,10 @@ def test_no_secret_stands_in_the_file() -> None:
 
 
 def test_every_variable_of_the_file_is_in_the_example_and_none_is_there_for_nothing() -> None:
-    asked = compose.variables_in(
+    variables = compose.variables_in(
         "\n".join(line for line in compose.COMPOSE.read_text().splitlines() if not line.lstrip().startswith("#"))
     )
-    assert asked == set(compose.variables_of()) - {"COMPOSE_PROJECT_NAME"}
+    assert variables == set(compose.variables_of()) - {"COMPOSE_PROJECT_NAME"}
     assert compose.services(compose.variables_of())
 
 
@@ -147,7 +147,7 @@ def test_the_stack_differs_from_a_home_in_dagsters_storage_alone() -> None:
     postgres = stack.pop("storage")["postgres"]["postgres_db"]
     assert stack == yaml.safe_load(_DAGSTER_YAML)
     assert postgres.pop("scheme") == "postgresql+psycopg2"
-    assert {one["env"] for one in postgres.values()} <= set(SERVICES["daemon"]["environment"])
+    assert {setting["env"] for setting in postgres.values()} <= set(SERVICES["daemon"]["environment"])
 
 
 def test_a_home_takes_over_the_dagster_configuration_that_it_is_given(tmp_path: Path) -> None:
@@ -169,8 +169,8 @@ def test_the_script_of_the_databases_can_be_run_by_the_image() -> None:
     script = REPOSITORY / "docker/postgres/10-databases.sh"
     assert script.stat().st_mode & stat.S_IXOTH
     assert SECRET.search(script.read_text(encoding="utf-8"))
-    asked = set(re.findall(r"\\getenv \w+ (\w+)", script.read_text(encoding="utf-8")))
-    assert asked <= set(SERVICES["postgres"]["environment"])
+    variables = set(re.findall(r"\\getenv \w+ (\w+)", script.read_text(encoding="utf-8")))
+    assert variables <= set(SERVICES["postgres"]["environment"])
 
 
 def test_grafana_reads_predictions_with_the_login_that_may_only_read() -> None:

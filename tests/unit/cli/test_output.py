@@ -56,16 +56,20 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_snoozed_and_the_held_out_are_not_called_and_the_others_keep_their_rank(
     settings: Settings, owner: str | None
 ) -> None:
-    found = output.call_list(settings, MONDAY, 3, owner)
-    assert [(call["customer_id"], call["priority_rank"]) for call in found["calls"]] == [("a", 1), ("d", 4), ("e", 5)]
-    assert (found["customers"], found["snoozed"], found["held_out"]) == (5, 1, 1)
+    call_list = output.call_list(settings, MONDAY, 3, owner)
+    assert [(call["customer_id"], call["priority_rank"]) for call in call_list["calls"]] == [
+        ("a", 1),
+        ("d", 4),
+        ("e", 5),
+    ]
+    assert (call_list["customers"], call_list["snoozed"], call_list["held_out"]) == (5, 1, 1)
 
 
 def test_the_list_says_how_many_it_leaves_out(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    found = output.call_list(settings, MONDAY, 3)
-    for call in found["calls"]:
+    call_list = output.call_list(settings, MONDAY, 3)
+    for call in call_list["calls"]:
         call["reasons"] = []
-    output.print_call_list(found)
+    output.print_call_list(call_list)
     assert "Not in the list: 1 snoozed, 1 held out" in capsys.readouterr().out
-    output.print_call_list(found | {"snoozed": 0, "held_out": 0})
+    output.print_call_list(call_list | {"snoozed": 0, "held_out": 0})
     assert "Not in the list" not in capsys.readouterr().out

@@ -19,7 +19,7 @@ HOSTILE = "o'b\",%\n../x"
 
 def on_list(*customer_ids: str) -> Register:
     known = Register(b"k" * 32, {})
-    entries = (Forgotten(known.digest(one), datetime(2024, 6, 1), "asked") for one in customer_ids)
+    entries = (Forgotten(known.digest(customer_id), datetime(2024, 6, 1), "asked") for customer_id in customer_ids)
     return Register(known.key, {entry.digest: entry for entry in entries})
 
 

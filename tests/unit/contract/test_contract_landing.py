@@ -433,8 +433,8 @@ def test_a_file_that_changes_under_the_reader_is_refused(con: duckdb.DuckDBPyCon
 
 def test_the_report_is_plain_json_and_says_what_happened(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw, usage_events=[row("usage_events"), row("usage_events")])
-    said: list[str] = []
-    report = put(con, raw, run_id="r7", progress=said.append)
+    messages: list[str] = []
+    report = put(con, raw, run_id="r7", progress=messages.append)
     plain = json.loads(json.dumps(report.to_dict()))
     assert plain["run_id"] == "r7"
     assert plain["changed_from"] == plain["tables"]["customers"]["changed_from"] == "2024-01-10"
@@ -450,7 +450,7 @@ def test_the_report_is_plain_json_and_says_what_happened(con: duckdb.DuckDBPyCon
         "bad_cells": {},
         "changed_from": "2024-03-01",
     }
-    assert "Landing usage_events (first landing)" in said
+    assert "Landing usage_events (first landing)" in messages
 
 
 @pytest.mark.parametrize(("loaded_at", "hidden"), [("2024-06-12", True), ("2024-01-15", True), ("2024-01-14", False)])

@@ -36,11 +36,11 @@ def test_training_mondays_lie_on_one_grid_whoever_asks(day: date, cadence: int) 
 
 @given(DAYS, DAYS)
 def test_the_mondays_of_a_range_are_all_and_only_those_in_it(start: date, end: date) -> None:
-    found = list(calendar.mondays(start, end))
+    mondays = list(calendar.mondays(start, end))
     expected = [
         start + timedelta(days=n) for n in range((end - start).days) if (start + timedelta(days=n)).weekday() == 0
     ]
-    assert found == expected
+    assert mondays == expected
 
 
 @pytest.mark.parametrize(

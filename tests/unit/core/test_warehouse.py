@@ -46,13 +46,13 @@ def holder(script: str, argument: Path) -> subprocess.Popen[str]:
 def test_a_second_writer_waits_for_a_bounded_time_and_names_the_first(settings: Settings) -> None:
     first = holder(HOLD_LOCK, settings.home)
     try:
-        said: list[str] = []
+        messages: list[str] = []
         with (
             pytest.raises(LockedError, match=rf"process {first.pid} \(a test that holds it"),
-            home_lock(settings, "second", said.append),
+            home_lock(settings, "second", messages.append),
         ):
             pass
-        assert len(said) == 1
+        assert len(messages) == 1
     finally:
         first.kill()
         first.wait()
@@ -67,8 +67,8 @@ def test_the_lock_dies_with_its_holder(settings: Settings) -> None:
 
 
 def test_two_homes_do_not_wait_for_each_other(tmp_path: Path) -> None:
-    one, other = (Settings(home=tmp_path / name, lock_wait_seconds=0) for name in ("one", "other"))
-    with home_lock(one, "one"), home_lock(other, "other"):
+    first, second = (Settings(home=tmp_path / name, lock_wait_seconds=0) for name in ("one", "other"))
+    with home_lock(first, "one"), home_lock(second, "other"):
         pass
 
 

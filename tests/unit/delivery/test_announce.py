@@ -32,11 +32,11 @@ def texts(slack: SlackServer) -> list[str]:
 
 
 def test_only_a_run_of_this_monday_alone_that_is_not_quiet_is_spoken_of(settings: Settings) -> None:
-    asked = {"dagster/partition": str(MONDAY)}
-    assert announce.notifiable_monday(settings, asked) == MONDAY
+    tags = {"dagster/partition": str(MONDAY)}
+    assert announce.notifiable_monday(settings, tags) == MONDAY
     assert announce.notifiable_monday(settings, {"dagster/partition": str(MONDAY - timedelta(days=7))}) is None
-    assert announce.notifiable_monday(settings, asked | {"dagster/backfill": "abc"}) is None
-    assert announce.notifiable_monday(settings, asked | {announce.QUIET_TAG: "true"}) is None
+    assert announce.notifiable_monday(settings, tags | {"dagster/backfill": "abc"}) is None
+    assert announce.notifiable_monday(settings, tags | {announce.QUIET_TAG: "true"}) is None
     span = {"dagster/asset_partition_range_start": str(MONDAY), "dagster/asset_partition_range_end": str(MONDAY)}
     assert announce.notifiable_monday(settings, span) is None
 
@@ -125,8 +125,8 @@ def test_the_deadline_is_missed_when_this_monday_is_not_published_by_then_in_the
 
 def test_without_slack_everything_lies_in_the_outbox_for_the_block_kit_builder(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, now=NOON)
-    said = announce.announce_failure(settings, MONDAY, "run-1", [Problem(1, "score", "why")])
-    assert said.state == "recorded"
+    delivery = announce.announce_failure(settings, MONDAY, "run-1", [Problem(1, "score", "why")])
+    assert delivery.state == "recorded"
     assert list(settings.outbox.glob("*.blocks.json"))
 
 

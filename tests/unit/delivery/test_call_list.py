@@ -89,8 +89,8 @@ def test_the_snoozed_and_the_held_out_are_in_no_list_and_take_nobodys_place(tmp_
                  ("d", None, "Bo", None, False), ("e", None, None, None, False), ("f", None, "Ana", None, False)]  # fmt: skip
     with published(customers) as con:
         written = write_call_lists(con, tmp_path, MONDAY, 3)
-    found = {path.name: [(row["customer_id"], row["priority_rank"]) for row in rows(path)] for path in written}
-    assert found == {
+    calls_by_file = {path.name: [(row["customer_id"], row["priority_rank"]) for row in rows(path)] for path in written}
+    assert calls_by_file == {
         "all.csv": [("a", "1"), ("d", "4"), ("e", "5")],
         "ana.csv": [("a", "1")],
         "bo.csv": [("d", "4")],

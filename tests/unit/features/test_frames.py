@@ -48,8 +48,11 @@ def frame(con: duckdb.DuckDBPyConnection, **options: bool) -> pd.DataFrame:
     )
 
 
-def rows(found: pd.DataFrame) -> set[tuple[date, str]]:
-    return {(day.date(), customer) for day, customer in zip(found["snapshot_date"], found["customer_id"], strict=True)}
+def rows(training_rows: pd.DataFrame) -> set[tuple[date, str]]:
+    return {
+        (day.date(), customer)
+        for day, customer in zip(training_rows["snapshot_date"], training_rows["customer_id"], strict=True)
+    }
 
 
 @settings(max_examples=30)
@@ -81,9 +84,9 @@ def test_what_was_known_from_the_training_monday_on_changes_nothing(
 
 def test_without_interventions_training_sees_the_same_rows_in_the_same_order() -> None:
     con = warehouse()
-    found = frame(con)
-    assert len(found) == 12
-    assert found.equals(frame(con, drop_touched=False))
+    training_rows = frame(con)
+    assert len(training_rows) == 12
+    assert training_rows.equals(frame(con, drop_touched=False))
 
 
 @pytest.mark.parametrize(("day", "dropped"), [(-1, 0), (0, 1), (29, 1), (30, 0)])
@@ -124,8 +127,8 @@ def grown(
     con.execute("create table control.failed_mondays (snapshot_date date)")
     con.execute(f"create table marts.{target.mart} (snapshot_date date, customer_id varchar)")
     con.executemany(f"insert into marts.{target.mart} values (?, 'a')", [(closed,), (closed - WEEK,)])
-    found = training_frame(con, target, TRAINING, whole=[Span(closed - WEEK, closed)], first=closed - WEEK)
-    return [int(label) for label in found["label"][::-1]]
+    training_rows = training_frame(con, target, TRAINING, whole=[Span(closed - WEEK, closed)], first=closed - WEEK)
+    return [int(label) for label in training_rows["label"][::-1]]
 
 
 NEWEST = TARGETS["expansion_90d"].newest_closed(TRAINING)

@@ -90,13 +90,13 @@ def test_a_monday_is_stale_that_was_never_built_or_from_other_facts_or_by_other_
 ) -> None:
     plan(con)
     built(con)
-    asked = [MONDAY + WEEK, MONDAY, MONDAY - WEEK]
-    assert list(unbuilt(con, asked, "c")) == [MONDAY - WEEK, MONDAY, MONDAY + WEEK], "nobody has judged them"
+    requested = [MONDAY + WEEK, MONDAY, MONDAY - WEEK]
+    assert list(unbuilt(con, requested, "c")) == [MONDAY - WEEK, MONDAY, MONDAY + WEEK], "nobody has judged them"
     judged(con)
-    assert list(unbuilt(con, asked, "c")) == [MONDAY + WEEK]
+    assert list(unbuilt(con, requested, "c")) == [MONDAY + WEEK]
     con.execute("update landing.fact_digests set digest = digest + 1 where fact_date = ?", [MONDAY - WEEK])
-    assert list(unbuilt(con, asked, "c")) == [MONDAY, MONDAY + WEEK]
-    assert list(unbuilt(con, asked, "other")) == [MONDAY - WEEK, MONDAY, MONDAY + WEEK]
+    assert list(unbuilt(con, requested, "c")) == [MONDAY, MONDAY + WEEK]
+    assert list(unbuilt(con, requested, "other")) == [MONDAY - WEEK, MONDAY, MONDAY + WEEK]
 
 
 def test_a_build_that_was_killed_is_planned_again(con: duckdb.DuckDBPyConnection) -> None:
@@ -190,11 +190,11 @@ def test_needed_snapshots_are_mondays_that_cover_every_request_and_its_training_
     requested = [MONDAY + n * WEEK for n in offsets]
     training = [MONDAY + n * WEEK for n in trained if n <= max(offsets)]
     first = MONDAY - weeks_of_data * WEEK
-    found = needed_snapshots(requested, history, first, training)
-    assert all(day.weekday() == 0 and day >= first for day in found)
-    assert {day for day in (*requested, *training) if day >= first} <= set(found)
+    needed = needed_snapshots(requested, history, first, training)
+    assert all(day.weekday() == 0 and day >= first for day in needed)
+    assert {day for day in (*requested, *training) if day >= first} <= set(needed)
     earliest = min((*requested, *training)) - history * WEEK
-    assert not found or found[0] == max(first, earliest)
+    assert not needed or needed[0] == max(first, earliest)
 
 
 def test_the_marts_begin_on_the_monday_after_the_first_event(con: duckdb.DuckDBPyConnection) -> None:

@@ -49,8 +49,10 @@ def test_rows_whose_labels_had_not_closed_change_nothing(frame: pd.DataFrame, re
 
 
 def test_contributions_and_bias_add_up_to_the_log_odds(frame: pd.DataFrame, result: TrainingResult) -> None:
-    found = result.model.explain(frame[:2000])
-    assert np.abs(found.contributions.sum(axis=1) + found.bias - logit(found.probability)).max() < 1e-4
+    explanation = result.model.explain(frame[:2000])
+    assert (
+        np.abs(explanation.contributions.sum(axis=1) + explanation.bias - logit(explanation.probability)).max() < 1e-4
+    )
 
 
 def test_a_customers_score_does_not_depend_on_who_is_scored_with_them(
@@ -73,10 +75,10 @@ def test_an_unseen_category_and_a_missing_column_are_missing_values_and_are_said
 ) -> None:
     odd = frame[:10].assign(industry="never seen").drop(columns="days_since_last_event")
     blank = frame[:10].assign(industry=None, days_since_last_event=np.nan)
-    found = result.model.explain(odd)
-    assert np.array_equal(found.probability, result.model.probability(blank))
-    assert any("days_since_last_event is not there" in notice for notice in found.notices)
-    assert any("industry" in notice for notice in found.notices)
+    explanation = result.model.explain(odd)
+    assert np.array_equal(explanation.probability, result.model.probability(blank))
+    assert any("days_since_last_event is not there" in notice for notice in explanation.notices)
+    assert any("industry" in notice for notice in explanation.notices)
 
 
 def test_an_all_null_feature_is_left_out_and_said(result: TrainingResult) -> None:
@@ -85,17 +87,17 @@ def test_an_all_null_feature_is_left_out_and_said(result: TrainingResult) -> Non
 
 
 def test_without_a_history_of_plans_tier_and_revenue_are_not_trained_on(frame: pd.DataFrame) -> None:
-    found = fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS, frozenset())
-    assert {"plan_tier", "mrr"}.isdisjoint(found.model.catalogue.names)
-    assert any("CHURN_TRUST_STATIC_PLAN" in notice for notice in found.notices)
+    fitted = fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS, frozenset())
+    assert {"plan_tier", "mrr"}.isdisjoint(fitted.model.catalogue.names)
+    assert any("CHURN_TRUST_STATIC_PLAN" in notice for notice in fitted.notices)
 
 
 def test_revenue_that_was_zeroed_at_churn_is_taken_out_and_said(frame: pd.DataFrame) -> None:
     churners = frame.loc[frame["label"] == 1, "customer_id"].unique()[:250]
     zeroed = frame.assign(mrr=frame["mrr"].where(~frame["customer_id"].isin(churners), 0.0))
-    found = fit(TARGET, zeroed, MONDAY, CATALOGUE, SETTINGS, BOTH)
-    assert {"plan_tier", "mrr"}.isdisjoint(found.model.catalogue.names)
-    assert any("zeroed" in notice for notice in found.notices)
+    fitted = fit(TARGET, zeroed, MONDAY, CATALOGUE, SETTINGS, BOTH)
+    assert {"plan_tier", "mrr"}.isdisjoint(fitted.model.catalogue.names)
+    assert any("zeroed" in notice for notice in fitted.notices)
 
 
 def test_too_few_churners_is_no_model_said_plainly(frame: pd.DataFrame) -> None:

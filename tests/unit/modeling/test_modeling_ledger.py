@@ -50,8 +50,8 @@ def test_the_model_for_a_monday_is_the_newest_promotion_in_force_that_saw_no_lat
         # From one Monday on, a person's word stands whether it came before the training's or after it.
         if promoted and from_week <= week and (expected is None or (from_week, by_hand, place) > expected):
             expected = (from_week, by_hand, place)
-    found = ledger.model_for(con, "churn_30d", START + week * WEEK)
-    assert (found.version if found else None) == (str(expected[2]) if expected else None)
+    promotion = ledger.model_for(con, "churn_30d", START + week * WEEK)
+    assert (promotion.version if promotion else None) == (str(expected[2]) if expected else None)
 
 
 def test_a_promotion_cannot_reach_back_before_its_labels_were_closed() -> None:
@@ -74,14 +74,14 @@ def test_resampled_figures_equal_those_of_the_rows_written_out(seed: int, levels
     score = random.integers(0, levels, 200).astype(float)
     label[:2] = (0, 1)
     resamples = Resamples.draw(pd.Series(customers).astype(str), 5, seed % 1000)
-    found = evaluate_ranking(label, score, np.zeros(200), resamples)
+    evaluation = evaluate_ranking(label, score, np.zeros(200), resamples)
     for replicate in range(6):
         weights = resamples.counts[replicate][resamples.customer]
         if not 0 < (label * weights).sum() < weights.sum():
             continue
         written = np.repeat(np.arange(200), weights)
-        assert found.replicates["auc"][replicate] == pytest.approx(roc_auc_score(label[written], score[written]))
-        assert found.replicates["average_precision"][replicate] == pytest.approx(
+        assert evaluation.replicates["auc"][replicate] == pytest.approx(roc_auc_score(label[written], score[written]))
+        assert evaluation.replicates["average_precision"][replicate] == pytest.approx(
             average_precision_score(label[written], score[written])
         )
 

@@ -55,14 +55,14 @@ def note(
 
 def made(con: duckdb.DuckDBPyConnection, home: Path, *, promoted: bool) -> list[int]:
     """How many weeks before MONDAY the trainings lie that are made for it, in their order, at most five."""
-    found: list[int] = []
-    while len(found) < 5:
+    weeks_before: list[int] = []
+    while len(weeks_before) < 5:
         due = lifecycle.next_training(con, Settings(home=home), TARGET, MONDAY)
         if due is None:
             break
-        found.append((MONDAY - due) // WEEK)
-        note(con, found[-1], promoted=promoted)
-    return found
+        weeks_before.append((MONDAY - due) // WEEK)
+        note(con, weeks_before[-1], promoted=promoted)
+    return weeks_before
 
 
 def test_the_newest_training_is_made_and_where_it_is_refused_the_ones_before_it(

@@ -93,7 +93,7 @@ def judge(number: int, shock: Shock | None = None, before: Shock | None = None, 
 
 
 def of(report: DriftReport, name: str) -> FeatureDrift:
-    return next(found for found in report.features if found.name == name)
+    return next(feature for feature in report.features if feature.name == name)
 
 
 def scaled(column: str, factor: float) -> Shock:
@@ -109,9 +109,9 @@ def downgraded(share: float) -> Shock:
 
 
 def test_undisturbed_mondays_are_left_alone_while_the_company_grows_and_ages() -> None:
-    found = [judge(number) for number in range(93, 133)]
-    assert [str(report.snapshot_date) for report in found if report.verdict == "act"] == []
-    assert max(report.score for report in found) < ACT_SCORE / 2
+    reports = [judge(number) for number in range(93, 133)]
+    assert [str(report.snapshot_date) for report in reports if report.verdict == "act"] == []
+    assert max(report.score for report in reports) < ACT_SCORE / 2
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_at_a_time_of_year_that_training_never_saw_it_is_watch_and_says_why() ->
 
 def test_a_feature_that_hardly_matters_cannot_act_alone_however_broken() -> None:
     light = replace(reference().profiles["plan_tier"], share=0.004)
-    found = replace(reference(), profiles=dict(reference().profiles) | {"plan_tier": light})
-    report = assess(found, week(CALM, downgraded(1.0)), week(CALM - 1))
+    reweighted = replace(reference(), profiles=dict(reference().profiles) | {"plan_tier": light})
+    report = assess(reweighted, week(CALM, downgraded(1.0)), week(CALM - 1))
     assert of(report, "plan_tier").verdict == "act"
     assert report.verdict == "watch"
 
@@ -205,7 +205,7 @@ def test_too_few_customers_are_not_judged() -> None:
     report = assess(reference(), week(CALM, lambda rows: rows.iloc[:150].assign(adoption=0.0)), week(CALM - 1))
     assert report.verdict == "unknown"
     assert report.reasons == ("not judged: 150 customers, 200 are needed",)
-    assert {found.verdict for found in report.features} == {"none"}
+    assert {feature.verdict for feature in report.features} == {"none"}
 
 
 def test_the_drill_down_names_the_tier_in_which_it_happened() -> None:
@@ -213,7 +213,7 @@ def test_the_drill_down_names_the_tier_in_which_it_happened() -> None:
         return rows.assign(adoption=rows["adoption"].mask(rows["plan_tier"] == "enterprise", rows["adoption"] * 0.6))
 
     tiers = of(judge(CALM, shock), "adoption").tiers
-    assert {name: found.verdict for name, found in tiers.items()} == {
+    assert {name: tier_drift.verdict for name, tier_drift in tiers.items()} == {
         "enterprise": "act",
         "free": "none",
         "growth": "none",
@@ -225,9 +225,9 @@ def test_a_missing_share_and_values_out_of_range_are_reported() -> None:
         position = np.arange(len(rows))
         return rows.assign(adoption=rows["adoption"].mask(position < 80).mask(position >= 720, 9.0))
 
-    found = of(judge(CALM, shock), "adoption")
-    assert (found.missing_share, found.missing_share_reference) == (0.1, 0.0)
-    assert found.out_of_range_share == pytest.approx(0.1)
+    adoption = of(judge(CALM, shock), "adoption")
+    assert (adoption.missing_share, adoption.missing_share_reference) == (0.1, 0.0)
+    assert adoption.out_of_range_share == pytest.approx(0.1)
 
 
 def test_a_report_becomes_rows_that_hold_no_nan() -> None:

@@ -22,7 +22,7 @@ def book(*rows: tuple[str, bool, float, str]) -> pd.DataFrame:
 
 
 def test_saves_count_the_touched_at_high_or_above_who_are_still_there() -> None:
-    found = saves(
+    counts = saves(
         MONDAY,
         book(
             ("HIGH", True, 0.6, "active"),
@@ -33,12 +33,12 @@ def test_saves_count_the_touched_at_high_or_above_who_are_still_there() -> None:
             ("MEDIUM", True, 0.4, "active"),
         ),
     )
-    assert found is not None
-    assert (found.predicted_on, found.touched, found.stayed, found.left_the_book) == (MONDAY, 4, 2, 1)
-    assert found.expected_to_stay == pytest.approx(0.4 + 0.2 + 0.1 + 0.5)
+    assert counts is not None
+    assert (counts.predicted_on, counts.touched, counts.stayed, counts.left_the_book) == (MONDAY, 4, 2, 1)
+    assert counts.expected_to_stay == pytest.approx(0.4 + 0.2 + 0.1 + 0.5)
     spread = 1.96 * sqrt(0.4 * 0.6 + 0.2 * 0.8 + 0.1 * 0.9 + 0.5 * 0.5)
-    assert found.expected_high == pytest.approx(1.2 + spread)
-    assert found.expected_low == 0
+    assert counts.expected_high == pytest.approx(1.2 + spread)
+    assert counts.expected_low == 0
 
 
 def test_nothing_is_said_where_nobody_at_risk_was_touched() -> None:
@@ -55,20 +55,20 @@ def drawn(seed: int, held_rate: dict[str, float], others_rate: dict[str, float],
     """Customers at risk of four strata, a tenth of them held out."""
     rng = np.random.default_rng(seed)
     tier = rng.choice(["HIGH", "CRITICAL"], rows, p=[0.75, 0.25])
-    held = rng.random(rows) < 0.1
-    rate = np.where(held, [held_rate[name] for name in tier], [others_rate[name] for name in tier])
+    held_out = rng.random(rows) < 0.1
+    rate = np.where(held_out, [held_rate[name] for name in tier], [others_rate[name] for name in tier])
     return pd.DataFrame(
         {
             "risk_tier": tier,
             "plan_tier": rng.choice(["starter", "growth"], rows),
-            "is_holdout": held,
+            "is_holdout": held_out,
             "label": (rng.random(rows) < rate).astype(int),
         }
     )
 
 
 @pytest.mark.parametrize(
-    ("held", "others"),
+    ("held_out_rate", "others_rate"),
     [
         ({"HIGH": 0.6, "CRITICAL": 0.85}, {"HIGH": 0.6, "CRITICAL": 0.85}),
         ({"HIGH": 0.6, "CRITICAL": 0.85}, {"HIGH": 0.45, "CRITICAL": 0.7}),
@@ -77,13 +77,13 @@ def drawn(seed: int, held_rate: dict[str, float], others_rate: dict[str, float],
     ids=["no effect", "an effect", "rare"],
 )
 def test_the_interval_of_the_lift_holds_the_truth_about_95_times_in_100(
-    held: dict[str, float], others: dict[str, float]
+    held_out_rate: dict[str, float], others_rate: dict[str, float]
 ) -> None:
     # The effect is the same in every stratum, so that whatever the weights are, the truth is one number.
-    truth = held["HIGH"] - others["HIGH"]
-    found = [holdout_lift(MONDAY, drawn(seed, held, others)) for seed in range(400)]
-    covered = np.mean([each.low <= truth <= each.high for each in found if each])
-    off = np.mean([each.lift - truth for each in found if each])
+    truth = held_out_rate["HIGH"] - others_rate["HIGH"]
+    lifts = [holdout_lift(MONDAY, drawn(seed, held_out_rate, others_rate)) for seed in range(400)]
+    covered = np.mean([each.low <= truth <= each.high for each in lifts if each])
+    off = np.mean([each.lift - truth for each in lifts if each])
     print(f"coverage {covered:.3f}, bias {off:+.4f}")
     # 400 draws put 0.011 of noise on the coverage; a little more than 95 % is what the method gives.
     assert 0.925 <= covered <= 0.99
@@ -92,12 +92,14 @@ def test_the_interval_of_the_lift_holds_the_truth_about_95_times_in_100(
 
 def counted(*strata: tuple[str, str, bool, int, int]) -> pd.DataFrame:
     """Customers by risk tier, plan tier and whether they are held out: how many, and how many of them churned."""
-    rows = [(risk, plan, held, int(n < churned)) for risk, plan, held, size, churned in strata for n in range(size)]
+    rows = [
+        (risk, plan, held_out, int(n < churned)) for risk, plan, held_out, size, churned in strata for n in range(size)
+    ]
     return pd.DataFrame(rows, columns=["risk_tier", "plan_tier", "is_holdout", "label"])
 
 
 def test_the_lift_compares_within_strata_and_not_across_them() -> None:
-    found = holdout_lift(
+    lift = holdout_lift(
         MONDAY,
         counted(
             # Half of the held out are critical and a tenth of the others: without strata, calling would seem to help.
@@ -109,14 +111,14 @@ def test_the_lift_compares_within_strata_and_not_across_them() -> None:
             ("HIGH", "free", False, 50, 50),
         ),
     )
-    assert found is not None
-    assert found.lift == pytest.approx(0)
-    assert found.low < 0 < found.high
-    assert (found.held_out, found.others, found.held_out_churned, found.others_churned) == (40, 200, 28, 108)
+    assert lift is not None
+    assert lift.lift == pytest.approx(0)
+    assert lift.low < 0 < lift.high
+    assert (lift.held_out, lift.others, lift.held_out_churned, lift.others_churned) == (40, 200, 28, 108)
 
 
 def test_a_stratum_counts_by_what_it_can_say() -> None:
-    found = holdout_lift(
+    lift = holdout_lift(
         MONDAY,
         counted(
             ("HIGH", "growth", True, 20, 10),
@@ -125,10 +127,10 @@ def test_a_stratum_counts_by_what_it_can_say() -> None:
             ("CRITICAL", "growth", False, 20, 18),
         ),
     )
-    assert found is not None
+    assert lift is not None
     # 20 x 180 / 200 = 18 and 20 x 20 / 40 = 10.
-    assert found.held_out_rate == pytest.approx((18 * 0.5 + 10 * 0.9) / 28)
-    assert found.lift == pytest.approx(18 * 0.25 / 28)
+    assert lift.held_out_rate == pytest.approx((18 * 0.5 + 10 * 0.9) / 28)
+    assert lift.lift == pytest.approx(18 * 0.25 / 28)
 
 
 def test_one_stratum_gives_the_interval_of_newcombe() -> None:
@@ -141,9 +143,9 @@ def test_one_stratum_gives_the_interval_of_newcombe() -> None:
             "label": [1] * 56 + [0] * 14 + [1] * 48 + [0] * 32,
         }
     )
-    found = holdout_lift(MONDAY, frame)
-    assert found is not None
-    assert (found.lift, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    lift = holdout_lift(MONDAY, frame)
+    assert lift is not None
+    assert (lift.lift, lift.low, lift.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     assert "Newcombe" in LIFT_METHOD
 
 
@@ -158,19 +160,19 @@ def test_there_is_no_lift_where_nobody_or_everybody_is_held_out() -> None:
 def test_a_share_holds_from_its_monday_on_and_a_run_of_the_past_changes_nothing() -> None:
     con = duckdb.connect()
 
-    def held() -> list[tuple]:
+    def holdouts() -> list[tuple]:
         return con.execute("select effective_from, share from control.holdout order by 1").fetchall()
 
     write_holdout(con, 0.0, MONDAY)
-    assert held() == []
+    assert holdouts() == []
     write_holdout(con, 0.1, None)
-    assert held() == []
+    assert holdouts() == []
     write_holdout(con, 0.1, MONDAY)
     write_holdout(con, 0.1, MONDAY + timedelta(days=7))
-    assert held() == [(MONDAY, 0.1)]
+    assert holdouts() == [(MONDAY, 0.1)]
     write_holdout(con, 0.2, MONDAY)
     write_holdout(con, 0.0, MONDAY + timedelta(days=14))
-    assert held() == [(MONDAY, 0.2), (MONDAY + timedelta(days=14), 0.0)]
+    assert holdouts() == [(MONDAY, 0.2), (MONDAY + timedelta(days=14), 0.0)]
 
 
 def test_the_lift_is_taken_where_a_quarter_begins() -> None:

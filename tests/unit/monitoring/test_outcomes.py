@@ -196,10 +196,10 @@ def test_every_label_is_the_one_that_training_would_use(con: duckdb.DuckDBPyConn
         con, target, monday, whole=[Span(predicted_on, predicted_on)], first=predicted_on, drop_touched=False
     )
     frame = frame[frame["snapshot_date"] == pd.Timestamp(predicted_on)]
-    found = judged(con, target.name, monday)
-    assert len(found) > 300
-    assert sum(found.values()) > 5
-    assert found == dict(zip(frame["customer_id"], frame["label"], strict=True))
+    labels = judged(con, target.name, monday)
+    assert len(labels) > 300
+    assert sum(labels.values()) > 5
+    assert labels == dict(zip(frame["customer_id"], frame["label"], strict=True))
 
 
 @pytest.mark.parametrize("monday", JUDGED)
@@ -219,8 +219,8 @@ def test_every_label_follows_from_the_raw_data(con: duckdb.DuckDBPyConnection, r
             moves.setdefault(customer, []).append(day)
 
     def churned(customer: str, start: date, days: int) -> bool:
-        left, _ = gone[customer]
-        return left is not None and start <= left < start + timedelta(days=days)
+        churn_date, _ = gone[customer]
+        return churn_date is not None and start <= churn_date < start + timedelta(days=days)
 
     def grew(customer: str, start: date, days: int) -> bool:
         first_gone = min((day for day in gone[customer] if day), default=date.max)
@@ -254,7 +254,7 @@ def test_touched_is_who_had_an_intervention_in_the_window_that_was_known_in_time
 ) -> None:
     shutil.copy(raw / "customers.parquet", tmp_path)
     expected = write_interventions(tmp_path, due(TARGETS["churn_30d"], TINY_BEFORE))
-    found = dict(
+    is_touched = dict(
         con.execute(
             """
             select customer_id, touched from monitoring.prediction_outcomes
@@ -263,7 +263,7 @@ def test_touched_is_who_had_an_intervention_in_the_window_that_was_known_in_time
             [TINY_BEFORE, list(expected)],
         ).fetchall()
     )
-    assert found == expected
+    assert is_touched == expected
 
 
 def test_the_status_is_that_of_the_monday(con: duckdb.DuckDBPyConnection) -> None:
@@ -327,7 +327,7 @@ def test_a_monday_that_is_run_again_replaces_itself_and_nothing_else(home: Setti
 def test_what_is_kept_of_a_monday_is_what_was_found(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = outcomes.find(con, TINY_BEFORE)
+    findings = outcomes.find(con, TINY_BEFORE)
 
     def rows(quality: Sequence[Quality]) -> dict[tuple, dict]:
         keys = ("target", "basis", "customers", "plan_tier", "figure")
@@ -337,16 +337,16 @@ def test_what_is_kept_of_a_monday_is_what_was_found(
     assert set(kept["basis"]) == {"realised", "expected"}
     assert set(kept.loc[kept["basis"] == "expected", "predicted_on"]) == {pd.Timestamp(TINY_BEFORE)}
     assert set(kept.loc[kept["basis"] == "realised", "target"]) == set(TARGETS)
-    assert rows(outcomes.quality_of(con, TINY_BEFORE)) == rows(found.quality)
-    assert found.lift is None, "no quarter begins 13 weeks before"
+    assert rows(outcomes.quality_of(con, TINY_BEFORE)) == rows(findings.quality)
+    assert findings.lift is None, "no quarter begins 13 weeks before"
     monkeypatch.setattr(outcomes, "starts_quarter", lambda _: True)
     assert outcomes.find(con, TINY_BEFORE).lift is not None
-    assert found.saves is None or asdict(found.saves)["touched"] > 0
+    assert findings.saves is None or asdict(findings.saves)["touched"] > 0
 
 
 def test_a_monday_before_which_nothing_was_predicted_has_nothing_to_say(con: duckdb.DuckDBPyConnection) -> None:
-    found = outcomes.find(con, OLDEST - WEEK)
-    assert (found.quality, found.saves, found.lift) == ((), None, None)
+    findings = outcomes.find(con, OLDEST - WEEK)
+    assert (findings.quality, findings.saves, findings.lift) == ((), None, None)
 
 
 def test_nothing_can_be_drawn_and_is_drawn_all_the_same_before_the_first_truth(con: duckdb.DuckDBPyConnection) -> None:
@@ -375,20 +375,20 @@ def test_who_is_held_out_stays_so_for_a_quarter_and_can_be_worked_out_again(
     rows = query(
         tiny_home.warehouse, f"select customer_id, snapshot_date, {draw} from marts.mart_customer_churn_features"
     )
-    held: dict[tuple[str, str], set[bool]] = {}
+    answers_by_quarter: dict[tuple[str, str], set[bool]] = {}
     for customer, day, drawn in rows:
         quarter = f"{day.year}Q{(day.month + 2) // 3}"
         digest = hashlib.md5(f"{customer}|{quarter}|{seed}".encode()).hexdigest()
         assert drawn == int(digest[:8], 16) / 2**32
-        held.setdefault((customer, quarter), set()).add(drawn < share)
-    assert all(len(answers) == 1 for answers in held.values())
-    quarters = [next(iter(answers)) for answers in held.values()]
+        answers_by_quarter.setdefault((customer, quarter), set()).add(drawn < share)
+    assert all(len(answers) == 1 for answers in answers_by_quarter.values())
+    quarters = [next(iter(answers)) for answers in answers_by_quarter.values()]
     # 3,000 draws put 0.007 of noise on the share.
     assert len(quarters) > 2_000
     assert sum(quarters) / len(quarters) == pytest.approx(share, abs=0.03)
     # Another quarter draws again: who was held out once is not held out for ever.
     by_customer: dict[str, set[bool]] = {}
-    for (customer, _), answers in held.items():
+    for (customer, _), answers in answers_by_quarter.items():
         by_customer.setdefault(customer, set()).update(answers)
     assert sum(len(answers) == 2 for answers in by_customer.values()) > 200
 
@@ -416,11 +416,11 @@ def test_candidates_hold_out_a_share_of_who_is_at_risk_and_nobody_while_it_is_of
             "select customer_id, risk_tier, is_holdout from policy.prediction_candidates order by customer_id",
         )
 
-    assert not any(held for *_, held in candidates(None))
-    assert not any(held for *_, held in candidates(0.0))
+    assert not any(held_out for *_, held_out in candidates(None))
+    assert not any(held_out for *_, held_out in candidates(0.0))
     everybody = candidates(1.0)
-    assert {(tier, held) for _, tier, held in everybody} == {("HIGH", True), ("MEDIUM", False)}
-    some, more = ({customer for customer, _, held in candidates(share) if held} for share in (0.2, 0.5))
+    assert {(tier, held_out) for _, tier, held_out in everybody} == {("HIGH", True), ("MEDIUM", False)}
+    some, more = ({customer for customer, _, held_out in candidates(share) if held_out} for share in (0.2, 0.5))
     assert some < more
     high = sum(tier == "HIGH" for _, tier, _ in everybody)
     assert 0.1 < len(some) / high < 0.3
@@ -446,19 +446,19 @@ def dbt_candidates(dbt: InProcessDbt, settings: Settings) -> None:
 def test_a_snooze_lasts_until_its_day_and_counts_from_the_day_after_it_was_known(
     snoozing: Settings, known: int, until: int, snoozed: bool
 ) -> None:
-    found = query(
+    snoozes = query(
         snoozing.warehouse,
         f"select snoozed_until from policy.prediction_candidates where customer_id = '{_snoozed(snoozing)[known, until]}'",
     )
-    assert found == [(TINY_BEFORE + timedelta(days=until) if snoozed else None,)]
+    assert snoozes == [(TINY_BEFORE + timedelta(days=until) if snoozed else None,)]
 
 
 def test_the_latest_of_several_snoozes_counts_and_nobody_else_is_snoozed(snoozing: Settings) -> None:
     ids = _snoozed(snoozing)
-    found = query(
+    snoozed_customers = query(
         snoozing.warehouse, "select customer_id from policy.prediction_candidates where snoozed_until is not null"
     )
-    assert {customer for (customer,) in found} == {ids[-1, 1], ids[-40, 30]}
+    assert {customer for (customer,) in snoozed_customers} == {ids[-1, 1], ids[-40, 30]}
 
 
 CASES = [(-1, 1), (-1, 0), (0, 30), (-40, 30), (-40, -1)]

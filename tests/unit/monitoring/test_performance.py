@@ -46,8 +46,8 @@ def book(seed: int, rows: int = 2_000, *, spread: float = 1.5) -> pd.DataFrame:
     )
 
 
-def of(found: list[Quality], tier: str = "all", customers: str = "all") -> Quality:
-    return next(q for q in found if (q.plan_tier, q.customers) == (tier, customers))
+def of(qualities: list[Quality], tier: str = "all", customers: str = "all") -> Quality:
+    return next(q for q in qualities if (q.plan_tier, q.customers) == (tier, customers))
 
 
 @cache
@@ -83,25 +83,25 @@ def test_the_promise_is_what_the_ledger_says() -> None:
     )
     row = ledger.model_for(con, "churn_90d", MONDAY)
     assert row is not None
-    found = Promise.from_ledger(row.version or "", row.metrics)
-    assert found.version == "7"
-    assert found.figures["auc"] == Estimate(0.83, 0.8, 0.86)
-    assert set(found.figures) == {"auc", "precision_at_flag"}
-    assert np.isnan(found.figures["precision_at_flag"].low)
+    promised = Promise.from_ledger(row.version or "", row.metrics)
+    assert promised.version == "7"
+    assert promised.figures["auc"] == Estimate(0.83, 0.8, 0.86)
+    assert set(promised.figures) == {"auc", "precision_at_flag"}
+    assert np.isnan(promised.figures["precision_at_flag"].low)
     assert Promise.from_ledger("8", {"data_fingerprint": "x"}).figures == {}
 
 
 def test_realised_figures_are_those_of_the_evaluation_for_each_tier_and_for_the_untouched() -> None:
     rows = book(1)
-    found = realised(CHURN_90D, MONDAY, rows, NOTHING_PROMISED)
-    groups = [(q.customers, q.plan_tier) for q in found]
+    qualities = realised(CHURN_90D, MONDAY, rows, NOTHING_PROMISED)
+    groups = [(q.customers, q.plan_tier) for q in qualities]
     # 40 enterprise customers are too few for figures of their own.
     assert groups == [(c, t) for c in ("all", "untouched") for t in ("all", "free", "growth")]
     part = rows[(rows["plan_tier"] == "growth") & rows["untouched"]]
     alone = evaluate(
         part["label"], part["probability"], np.zeros(len(part)), Resamples.draw(part["customer_id"], 1, 0), 0.1
     )
-    growth = of(found, "growth", "untouched")
+    growth = of(qualities, "growth", "untouched")
     assert (growth.rows, growth.positives) == (len(part), part["label"].sum())
     for name in ("auc", "brier", "ece", "precision_top_200", "precision_at_flag"):
         assert growth.figures[name].value == pytest.approx(alone[name].value, nan_ok=True), name
@@ -111,10 +111,10 @@ def test_a_saved_customer_is_not_held_against_the_model_among_the_untouched() ->
     rows = book(2).sort_values("probability", ascending=False, ignore_index=True)
     called = rows.index < 200
     saved = rows.assign(label=rows["label"].where(~called, 0), untouched=~called)
-    found = realised(CHURN_90D, MONDAY, saved, promise())
-    assert "auc" in of(found).under
+    qualities = realised(CHURN_90D, MONDAY, saved, promise())
+    assert "auc" in of(qualities).under
     whole = of(realised(CHURN_90D, MONDAY, rows.assign(untouched=~called), promise()), customers="untouched")
-    spared = of(found, customers="untouched")
+    spared = of(qualities, customers="untouched")
     assert spared.to_rows() == whole.to_rows()
     assert spared.under == ()
 
@@ -125,9 +125,9 @@ def test_an_intervention_counts_from_the_snapshot_to_the_day_before_the_horizon_
     con = duckdb.connect()
     con.execute('create table interventions (customer_id varchar, "at" date)')
     con.executemany("insert into interventions values (?, ?)", list(zip("ABCD", at, strict=True)))
-    found = con.execute("from interventions").df()
-    assert untouched(pd.Series(list("ABCDE")), found, MONDAY, 30).tolist() == [True, False, False, True, True]
-    assert untouched(pd.Series(["A"]), found.iloc[:0], MONDAY, 30).tolist() == [True]
+    interventions = con.execute("from interventions").df()
+    assert untouched(pd.Series(list("ABCDE")), interventions, MONDAY, 30).tolist() == [True, False, False, True, True]
+    assert untouched(pd.Series(["A"]), interventions.iloc[:0], MONDAY, 30).tolist() == [True]
 
 
 def test_the_expected_band_holds_the_realised_figure_of_calibrated_probabilities() -> None:
@@ -141,13 +141,13 @@ def test_the_expected_band_holds_the_realised_figure_of_calibrated_probabilities
             hits.append(before.figures[name].low <= then[name].value <= before.figures[name].high)
     share = {name: np.mean(hits) for name, hits in inside.items()}
     print(share)
-    assert all(found >= 0.85 for found in share.values()), share
+    assert all(covered >= 0.85 for covered in share.values()), share
 
 
 def test_the_expected_band_knows_how_many_customers_there_are() -> None:
     def width(rows: int) -> float:
-        found = of(expected(CHURN_90D, MONDAY, book(5, rows), NOTHING_PROMISED)).figures["auc"]
-        return found.high - found.low
+        auc = of(expected(CHURN_90D, MONDAY, book(5, rows), NOTHING_PROMISED)).figures["auc"]
+        return auc.high - auc.low
 
     assert width(500) / width(8_000) == pytest.approx(4, rel=0.3)
 
@@ -174,16 +174,16 @@ def test_a_week_with_few_events_is_shown_and_not_judged() -> None:
     rows = book(7, 300)
     first = rows.index[rows["label"] == 1][: MIN_POSITIVES - 1]
     few = rows.assign(label=rows.index.isin(first).astype(int), probability=1 - rows["probability"])
-    found = of(realised(CHURN_90D, MONDAY, few, promise()))
-    assert found.positives == MIN_POSITIVES - 1
-    assert found.figures["auc"].defined
-    assert found.under == ()
+    quality = of(realised(CHURN_90D, MONDAY, few, promise()))
+    assert quality.positives == MIN_POSITIVES - 1
+    assert quality.figures["auc"].defined
+    assert quality.under == ()
 
 
 def test_a_week_of_one_class_and_a_week_of_nobody_have_no_figures() -> None:
-    found = of(realised(CHURN_90D, MONDAY, book(8, 300).assign(label=0), promise()))
-    assert (found.positives, found.figures, found.under) == (0, {}, ())
-    assert [row["value"] for row in found.to_rows()] == [None] * 6
+    quality = of(realised(CHURN_90D, MONDAY, book(8, 300).assign(label=0), promise()))
+    assert (quality.positives, quality.figures, quality.under) == (0, {}, ())
+    assert [row["value"] for row in quality.to_rows()] == [None] * 6
     assert realised(CHURN_90D, MONDAY, book(8, 300).iloc[:0], promise()) == []
     assert expected(CHURN_90D, MONDAY, book(8, 300).iloc[:0], promise()) == []
 
@@ -210,5 +210,5 @@ def test_the_same_rows_give_the_same_figures() -> None:
 
 
 def test_equal_probabilities_are_expected_to_rank_like_chance() -> None:
-    found = of(expected(CHURN_90D, MONDAY, book(4, 60).assign(probability=0.4), NOTHING_PROMISED)).figures["auc"]
-    assert (found.low, found.value, found.high) == pytest.approx((0.5, 0.5, 0.5))
+    auc = of(expected(CHURN_90D, MONDAY, book(4, 60).assign(probability=0.4), NOTHING_PROMISED)).figures["auc"]
+    assert (auc.low, auc.value, auc.high) == pytest.approx((0.5, 0.5, 0.5))

@@ -63,11 +63,11 @@ def reference(numbers: list[int]) -> Reference:
 
 @given(st.data())
 def test_psi_is_symmetric_and_never_negative_and_zero_of_equal_shares(data: st.DataObject) -> None:
-    one = np.array(data.draw(counts))
-    other = np.array(data.draw(st.lists(st.integers(0, 500), min_size=len(one), max_size=len(one)).filter(any)))
-    assert psi(one, other) == pytest.approx(psi(other, one))
-    assert psi(one, other) >= 0
-    assert psi(one, one * 3) == pytest.approx(0)
+    first = np.array(data.draw(counts))
+    second = np.array(data.draw(st.lists(st.integers(0, 500), min_size=len(first), max_size=len(first)).filter(any)))
+    assert psi(first, second) == pytest.approx(psi(second, first))
+    assert psi(first, second) >= 0
+    assert psi(first, first * 3) == pytest.approx(0)
 
 
 def test_psi_is_what_the_formula_says_and_an_empty_bucket_counts_as_one_in_a_thousand() -> None:
@@ -79,17 +79,17 @@ def test_psi_is_what_the_formula_says_and_an_empty_bucket_counts_as_one_in_a_tho
 
 def test_psi_of_two_samples_of_one_distribution_is_chi_squared_over_n() -> None:
     rng = np.random.default_rng(1)
-    found = [psi(rng.multinomial(4_000, [0.1] * 10), rng.multinomial(4_000, [0.1] * 10)) for _ in range(400)]
-    assert np.mean(found) == pytest.approx(9 * (1 / 4_000 + 1 / 4_000), rel=0.1)
+    distances = [psi(rng.multinomial(4_000, [0.1] * 10), rng.multinomial(4_000, [0.1] * 10)) for _ in range(400)]
+    assert np.mean(distances) == pytest.approx(9 * (1 / 4_000 + 1 / 4_000), rel=0.1)
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=60), st.lists(st.floats(width=32), max_size=60))
 def test_every_row_falls_into_one_bucket(learned: list[float], counted: list[float]) -> None:
     buckets = Buckets.learn(pd.Series(learned, dtype=float), numeric=True)
-    found = buckets.count(pd.Series(counted, dtype=float))
-    assert found.sum() == len(counted)
-    assert len(found) == buckets.size
-    assert found[0] == sum(np.isnan(counted))
+    by_bucket = buckets.count(pd.Series(counted, dtype=float))
+    assert by_bucket.sum() == len(counted)
+    assert len(by_bucket) == buckets.size
+    assert by_bucket[0] == sum(np.isnan(counted))
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=1, max_size=200))
@@ -100,8 +100,8 @@ def test_no_training_value_is_out_of_range(values: list[int]) -> None:
 
 def test_what_training_never_reached_is_out_of_range_and_what_is_not_there_is_missing() -> None:
     numbers = Buckets.learn(pd.Series(range(101)), numeric=True)
-    found = numbers.count(pd.Series([-1.0, 0.0, 55.0, 100.0, 101.0, np.inf, np.nan]))
-    assert (found[0], found[-1], found.sum()) == (1, 3, 7)
+    by_bucket = numbers.count(pd.Series([-1.0, 0.0, 55.0, 100.0, 101.0, np.inf, np.nan]))
+    assert (by_bucket[0], by_bucket[-1], by_bucket.sum()) == (1, 3, 7)
     tiers = Buckets.learn(pd.Series(["free", "growth", None]), numeric=False)
     assert tiers.count(pd.Series(["free", "platinum", None, "free"])).tolist() == [1, 2, 0, 1]
 
@@ -112,8 +112,8 @@ def test_a_column_as_duckdb_hands_it_over_is_counted_whatever_its_type() -> None
         "case when n % 5 > 0 then n end as number from range(100) t(n)"
     ).df()
     for name, numeric, missing in (("price", True, 0), ("flag", False, 25), ("number", True, 20)):
-        found = Buckets.learn(frame[name], numeric=numeric).count(frame[name])
-        assert (found[0], found[-1], found.sum()) == (missing, 0, 100), name
+        by_bucket = Buckets.learn(frame[name], numeric=numeric).count(frame[name])
+        assert (by_bucket[0], by_bucket[-1], by_bucket.sum()) == (missing, 0, 100), name
 
 
 def test_text_in_a_numeric_feature_is_an_error_that_names_it() -> None:
@@ -122,15 +122,15 @@ def test_text_in_a_numeric_feature_is_an_error_that_names_it() -> None:
 
 
 def test_the_reference_holds_the_pooled_training_weeks() -> None:
-    found = reference(list(range(40)))
-    events = found.profiles["events"]
-    assert list(found.profiles) == [*CATALOGUE.names, PREDICTION]
+    learned = reference(list(range(40)))
+    events = learned.profiles["events"]
+    assert list(learned.profiles) == [*CATALOGUE.names, PREDICTION]
     assert sum(events.counts) == 40 * 300 == sum(sum(of) for of in events.tier_counts.values())
     assert (events.counts[0], events.counts[-1]) == (0, 0)
-    assert found.profiles["tenure_days"].cumulative
+    assert learned.profiles["tenure_days"].cumulative
     assert events.share == 0.75
-    assert found.profiles["active"].share == 0
-    assert found.centre == START + 20 * WEEK
+    assert learned.profiles["active"].share == 0
+    assert learned.centre == START + 20 * WEEK
 
 
 def test_the_order_of_the_weeks_does_not_matter_and_the_file_gives_back_the_same_reference() -> None:
@@ -142,8 +142,8 @@ def test_the_order_of_the_weeks_does_not_matter_and_the_file_gives_back_the_same
 
 
 def test_weeks_in_which_windows_fill_and_weeks_after_a_gap_are_no_evidence_of_the_weekly_spread() -> None:
-    found = reference([*range(30), *range(40, 44)])
-    week_series = np.array(found.profiles["events"].week)
+    learned = reference([*range(30), *range(40, 44)])
+    week_series = np.array(learned.profiles["events"].week)
     assert np.isnan(week_series[:WINDOW_WEEKS]).all()
     assert np.isfinite(week_series[WINDOW_WEEKS:30]).all()
     assert np.isnan(week_series[30])
@@ -152,13 +152,13 @@ def test_weeks_in_which_windows_fill_and_weeks_after_a_gap_are_no_evidence_of_th
 
 def test_a_week_is_held_against_the_weeks_that_share_no_data_with_it() -> None:
     numbers = list(range(60))
-    found = reference(numbers)
-    buckets = found.profiles["events"].buckets
+    learned = reference(numbers)
+    buckets = learned.profiles["events"].buckets
     of_week = {number: buckets.count(week(number).frame["events"]) for number in numbers}
     others = [number for number in numbers if abs(number - 30) > WINDOW_WEEKS]
     expected = psi(of_week[30], sum(of_week[number] for number in others))
-    assert found.profiles["events"].rest[30] == pytest.approx(expected)
-    assert found.distance[30] == pytest.approx(abs(30 - np.mean(others)))
+    assert learned.profiles["events"].rest[30] == pytest.approx(expected)
+    assert learned.distance[30] == pytest.approx(abs(30 - np.mean(others)))
 
 
 def test_a_large_book_is_counted_for_the_same_customers_every_week(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,8 +187,8 @@ def test_a_file_that_is_no_reference_is_refused(text: str, message: str) -> None
 
 
 def test_shares_of_contributions_add_up_to_one_and_know_no_sign() -> None:
-    found = contribution_shares(["a", "b"], np.array([[1.0, -3.0], [-1.0, 3.0]]))
-    assert found == {"a": 0.25, "b": 0.75}
+    shares = contribution_shares(["a", "b"], np.array([[1.0, -3.0], [-1.0, 3.0]]))
+    assert shares == {"a": 0.25, "b": 0.75}
     assert contribution_shares(["a"], np.zeros((0, 1))) == {"a": 0.0}
 
 

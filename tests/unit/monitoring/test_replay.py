@@ -65,19 +65,19 @@ def test_each_caller_holds_what_was_counted_by_hand(con: duckdb.DuckDBPyConnecti
 
 
 def test_precision_and_recall_at_the_flag_are_of_the_30_day_label(con: duckdb.DuckDBPyConnection) -> None:
-    found = report(con)
-    assert found.flag == found.weeks[0].flag == Flag(flagged=2, hits=2, churners=3)
-    assert found.flag is not None
-    assert (found.flag.precision, found.flag.recall) == (1.0, pytest.approx(2 / 3))
+    replayed = report(con)
+    assert replayed.flag == replayed.weeks[0].flag == Flag(flagged=2, hits=2, churners=3)
+    assert replayed.flag is not None
+    assert (replayed.flag.precision, replayed.flag.recall) == (1.0, pytest.approx(2 / 3))
 
 
 def test_what_is_not_defined_is_none_and_never_zero() -> None:
     con = warehouse()
     score(con, Customer("a", 0.1, 0.2, 100, None), Customer("b", 0.1, 0.3, 100, None))
-    found = report(con)
-    assert found.flag == Flag(0, 0, 0)
-    assert (found.flag.precision, found.flag.recall) == (None, None)
-    written = found.to_dict()
+    replayed = report(con)
+    assert replayed.flag == Flag(0, 0, 0)
+    assert (replayed.flag.precision, replayed.flag.recall) == (None, None)
+    written = replayed.to_dict()
     assert written["weeks"][0]["flag"] == {"flagged": 0, "hits": 0, "churners": 0, "precision": None, "recall": None}
     assert written["totals"]["revenue"]["model"]["revenue_share"]["value"] is None
     json.dumps(written, allow_nan=False)
@@ -99,55 +99,55 @@ def test_an_open_90_day_window_says_so_and_shows_what_closed_at_30_days(con: duc
 
 
 def test_an_open_30_day_window_shows_no_figure_at_all(con: duckdb.DuckDBPyConnection) -> None:
-    found = report(con, latest=MONDAY + 4 * WEEK)
-    assert found.weeks[0].flag is found.flag is found.weeks[0].calibration_30d is None
-    assert found.totals == {"revenue": {}, "probability": {}}
-    assert found.headline() == (
+    replayed = report(con, latest=MONDAY + 4 * WEEK)
+    assert replayed.weeks[0].flag is replayed.flag is replayed.weeks[0].calibration_30d is None
+    assert replayed.totals == {"revenue": {}, "probability": {}}
+    assert replayed.headline() == (
         f"No Monday from {MONDAY} to {MONDAY} can be judged yet: the first 90-day window closes on 2026-06-14."
     )
 
 
 def test_a_window_that_closes_after_the_landed_data_is_open(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("update landing.fact_digests set fact_date = ?", [MONDAY + timedelta(days=80)])
-    found = report(con)
-    assert found.known_until == MONDAY + 11 * WEEK
-    assert found.weeks[0].state == "open"
-    assert "The landed data ends" in found.notices[0]
+    replayed = report(con)
+    assert replayed.known_until == MONDAY + 11 * WEEK
+    assert replayed.weeks[0].state == "open"
+    assert "The landed data ends" in replayed.notices[0]
 
 
 def test_a_week_without_predictions_is_a_row_with_the_newest_reason(con: duckdb.DuckDBPyConnection) -> None:
     say(con, MONDAY + WEEK, "published", "", hour=1, run_id="old")
     say(con, MONDAY + WEEK, "refused", "usage_events_are_fresh: too old", hour=2, run_id="new")
     say(con, MONDAY + 2 * WEEK, "published", "", run_id="gone")
-    found = report(con, last=MONDAY + 3 * WEEK)
-    assert [(week.state, week.reason) for week in found.weeks] == [
+    replayed = report(con, last=MONDAY + 3 * WEEK)
+    assert [(week.state, week.reason) for week in replayed.weeks] == [
         ("judged", ""),
         ("missing", "refused: usage_events_are_fresh: too old"),
         ("missing", "published by run gone, and not in the warehouse any more"),
         ("missing", "not scored"),
     ]
-    assert [row["remark"] for row in found.rows()][1:] == [week.reason for week in found.weeks[1:]]
-    assert found.rows()[1]["model_churners"] is None
+    assert [row["remark"] for row in replayed.rows()][1:] == [week.reason for week in replayed.weeks[1:]]
+    assert replayed.rows()[1]["model_churners"] is None
 
 
 def test_a_range_that_was_never_scored_is_a_report_and_not_an_error() -> None:
     con = duckdb.connect()
     con.execute("create schema landing")
     con.execute("create table landing.fact_digests as select 'usage_events' as source, date '2026-06-14' as fact_date")
-    found = report(con)
-    assert [week.reason for week in found.weeks] == ["not scored"]
-    assert found.headline() == f"None of the Mondays from {MONDAY} to {MONDAY} has been scored."
-    json.dumps(found.to_dict(), allow_nan=False)
+    replayed = report(con)
+    assert [week.reason for week in replayed.weeks] == ["not scored"]
+    assert replayed.headline() == f"None of the Mondays from {MONDAY} to {MONDAY} has been scored."
+    json.dumps(replayed.to_dict(), allow_nan=False)
 
 
 def test_without_features_only_the_list_and_chance_are_judged() -> None:
     con = warehouse()
     score(con, *SIX, features=False)
-    found = report(con)
-    assert found.weeks[0].notes == (
+    replayed = report(con)
+    assert replayed.weeks[0].notes == (
         "no rule and no logistic regression: the features of this Monday are not in the warehouse any more",
     )
-    assert set(found.totals["revenue"]) == {"model", "chance"}
+    assert set(replayed.totals["revenue"]) == {"model", "chance"}
 
 
 def test_whoever_was_erased_is_not_judged_and_is_counted(con: duckdb.DuckDBPyConnection) -> None:
@@ -163,7 +163,7 @@ def test_whoever_was_erased_is_not_judged_and_is_counted(con: duckdb.DuckDBPyCon
 def test_a_list_longer_than_the_customers_holds_everybody(con: duckdb.DuckDBPyConnection) -> None:
     (week,) = report(con, capacity=200).weeks
     assert week.held is not None
-    assert {who: held for who, held in week.held["revenue"].items() if held} == dict.fromkeys(
+    assert {who: called for who, called in week.held["revenue"].items() if called} == dict.fromkeys(
         ("model", "rule", "chance"), Held(4, 1400)
     )
 
@@ -199,8 +199,8 @@ def test_each_monday_has_deciles_of_its_own() -> None:
     score(con, *people)
     # Those who leave are gone the week after.
     score(con, *people[:30], monday=MONDAY + WEEK)
-    found = report(con, last=MONDAY + WEEK, latest=LATEST + WEEK)
-    first, second = (week.deciles["churn_90d"] for week in found.weeks)
+    replayed = report(con, last=MONDAY + WEEK, latest=LATEST + WEEK)
+    first, second = (week.deciles["churn_90d"] for week in replayed.weeks)
     assert [d.rows for d in first] == [4] * 10
     assert [d.rows for d in second] == [3] * 10
     assert [d.observed for d in first] == [0, 0, 0, 0, 0, 0, 0, 0.5, 1, 1]
@@ -210,7 +210,7 @@ def test_each_monday_has_deciles_of_its_own() -> None:
     assert first[9].chance == pytest.approx(np.sqrt(0.72 * 0.28 + 0.74 * 0.26 + 0.76 * 0.24 + 0.78 * 0.22) / 4)
     # 0.51 was forecast and nobody left; one standard deviation is 0.25.
     assert [d.beyond_chance for d in first] == [False] * 6 + [True] + [False] * 3
-    assert found.to_dict()["weeks"][1]["deciles"]["churn_30d"][0]["rows"] == 3
+    assert replayed.to_dict()["weeks"][1]["deciles"]["churn_30d"][0]["rows"] == 3
 
 
 def test_a_monday_has_deciles_once_its_window_has_closed(con: duckdb.DuckDBPyConnection) -> None:
@@ -239,13 +239,13 @@ def test_true_probabilities_have_the_calibration_error_of_chance() -> None:
 
 def test_logistic_regression_learns_what_was_closed_and_ranks_with_it(con: duckdb.DuckDBPyConnection) -> None:
     history(con)
-    found = report(con)
-    week = found.weeks[0]
+    replayed = report(con)
+    week = replayed.weeks[0]
     assert week.notes == ()
     assert week.held is not None
     # In the history the silent leave; c (30 days) and a (20 days) are the most silent of the six, and a leaves.
     assert week.held["probability"]["logistic"] == Held(1, 100)
-    assert set(found.totals["revenue"]) == {"model", "logistic", "rule", "chance"}
+    assert set(replayed.totals["revenue"]) == {"model", "logistic", "rule", "chance"}
 
 
 def test_logistic_regression_knows_nothing_from_its_training_monday_on(con: duckdb.DuckDBPyConnection) -> None:
@@ -336,9 +336,9 @@ def test_money_is_written_as_a_person_says_it() -> None:
 def test_a_resample_calls_exactly_its_capacity_and_shares_ties(
     rows: list[tuple[int, bool, int]], capacity: int, seed: int
 ) -> None:
-    score, left, revenue = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    score, churned, revenue = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     resamples = Resamples.draw(pd.Series(range(len(rows))), 20, seed)
-    values = np.stack([left, left * revenue], axis=1)
+    values = np.stack([churned, churned * revenue], axis=1)
     churners, paid = replay._called(score, values, capacity, resamples)
     for replicate, weights in enumerate(resamples.counts):
         expected = np.zeros(2)
@@ -385,9 +385,9 @@ def test_what_happened_after_the_last_known_monday_changes_nothing(
         chance = week.held["revenue"]["chance"]
         assert chance is not None
         assert chance.churners == pytest.approx(min(capacity, len(named)) * week.churners / len(named))
-        for held in (held for ranking in week.held.values() for held in ranking.values() if held):
-            assert -1e-9 <= held.churners <= min(capacity, week.churners) + 1e-9
-            assert -1e-9 <= held.revenue <= week.churned_revenue + 1e-9
+        for called in (called for ranking in week.held.values() for called in ranking.values() if called):
+            assert -1e-9 <= called.churners <= min(capacity, week.churners) + 1e-9
+            assert -1e-9 <= called.revenue <= week.churned_revenue + 1e-9
 
     con.execute(
         "update landing.customers set churn_date = ? where churn_date is null or churn_date >= ?",

@@ -50,9 +50,9 @@ class Page(HTMLParser):
 
 
 def test_a_hostile_reason_is_text_and_nothing_else(page: str) -> None:
-    found = Page(page)
-    assert HOSTILE in found.text
-    assert not {"script", "img"} & {tag for tag, _ in found.tags}
+    parsed = Page(page)
+    assert HOSTILE in parsed.text
+    assert not {"script", "img"} & {tag for tag, _ in parsed.tags}
 
 
 def test_nothing_is_loaded_from_anywhere(page: str) -> None:

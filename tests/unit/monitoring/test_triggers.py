@@ -50,10 +50,10 @@ def test_nothing_is_proposed_when_nothing_is_wrong() -> None:
 
 
 def test_act_is_proposed_on_its_first_monday_with_the_reason() -> None:
-    found = propose(history("....A"), [trained(2)], [])
-    assert found is not None
-    assert (found.monday, found.kind) == (monday(5), "drift")
-    assert found.reason == ("drift says act: Events in the last 7 days against last week: PSI 0.270, limit 0.100")
+    proposal = propose(history("....A"), [trained(2)], [])
+    assert proposal is not None
+    assert (proposal.monday, proposal.kind) == (monday(5), "drift")
+    assert proposal.reason == ("drift says act: Events in the last 7 days against last week: PSI 0.270, limit 0.100")
 
 
 def test_once_proposed_it_is_not_proposed_again_until_a_training_took_place() -> None:
@@ -69,18 +69,18 @@ def test_a_training_answers_the_disturbance_it_fell_into() -> None:
 
 
 def test_after_a_training_of_the_same_monday_the_next_one_is_proposed() -> None:
-    found = propose(history("....A"), [trained(4)], [])
-    assert found is not None
-    assert found.monday == monday(5)
+    proposal = propose(history("....A"), [trained(4)], [])
+    assert proposal is not None
+    assert proposal.monday == monday(5)
 
 
 def test_one_week_under_the_promise_is_not_enough_and_three_of_five_are() -> None:
     assert propose(history(under="....U"), [], []) is None
     assert propose(history(under="..U.U"), [], []) is None
-    found = propose(history(under="U.U.U"), [], [])
-    assert found is not None
-    assert (found.monday, found.kind) == (monday(5), "quality")
-    assert found.reason == (
+    proposal = propose(history(under="U.U.U"), [], [])
+    assert proposal is not None
+    assert (proposal.monday, proposal.kind) == (monday(5), "quality")
+    assert proposal.reason == (
         "churn_90d was under its promised quality on 3 of the last 5 Mondays; on the newest, "
         "auc 0.700 where 0.800 was promised"
     )
@@ -114,13 +114,13 @@ def test_how_many_of_how_many_weeks_is_a_setting_that_has_to_make_sense() -> Non
     st.sets(st.integers(0, 29), max_size=6),
 )
 def test_between_two_trainings_there_is_at_most_one_proposal(drift: str, under: str, trainings: set[int]) -> None:
-    found: list[int] = []
+    proposed: list[int] = []
     everything = history(drift, under)
     for now in range(len(everything)):
         past = [trained(number) for number in trainings if number <= now]
-        if propose(everything[: now + 1], past, [at(number) for number in found]):
-            found.append(now)
-    for first, second in pairwise(found):
+        if propose(everything[: now + 1], past, [at(number) for number in proposed]):
+            proposed.append(now)
+    for first, second in pairwise(proposed):
         assert any(first < number <= second for number in trainings)
 
 

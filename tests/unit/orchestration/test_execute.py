@@ -35,12 +35,12 @@ def failed(
     step: str, description: str | None = None, exit_code: int | None = None, error: object = None
 ) -> SimpleNamespace:
     metadata = {} if exit_code is None else {EXIT_CODE: dg.MetadataValue.int(exit_code)}
-    said = SimpleNamespace(description=description, metadata=metadata) if description is not None else None
+    failure_data = SimpleNamespace(description=description, metadata=metadata) if description is not None else None
     return SimpleNamespace(
         is_step_materialization=False,
         is_step_failure=True,
         step_key=step,
-        step_failure_data=SimpleNamespace(user_failure_data=said, error=error),
+        step_failure_data=SimpleNamespace(user_failure_data=failure_data, error=error),
         event_type_value="STEP_FAILURE",
     )
 

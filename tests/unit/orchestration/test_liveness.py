@@ -126,5 +126,5 @@ def test_a_run_that_is_just_ending_is_left_to_say_so_itself(settings: Settings, 
         end.start()
         assert close_dead_runs(instance, settings) == []
         end.join()
-        found = instance.get_run_by_id(run.run_id)
-    assert found is not None and found.status == dg.DagsterRunStatus.SUCCESS
+        ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None and ended.status == dg.DagsterRunStatus.SUCCESS

@@ -26,26 +26,26 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as found:
-        yield found
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as ephemeral:
+        yield ephemeral
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+def announced(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """What was announced, in order."""
-    found: list[tuple] = []
+    announced: list[tuple] = []
 
     def failure(_: Settings, monday: date, run_id: str, problems: list[announce.Problem]) -> Delivery:
-        found.append(("failure", monday, [problem.what for problem in problems]))
+        announced.append(("failure", monday, [problem.what for problem in problems]))
         return Delivery("sent")
 
     def success(_: Settings, monday: date) -> Delivery:
-        found.append(("success", monday))
+        announced.append(("success", monday))
         return Delivery("sent")
 
     monkeypatch.setattr(announce, "announce_failure", failure)
     monkeypatch.setattr(announce, "announce_success", success)
-    return found
+    return announced
 
 
 def started(instance: dg.DagsterInstance, tags: dict[str, str] | None = None) -> dg.DagsterRun:
@@ -67,7 +67,7 @@ def _event(run: dg.DagsterRun, kind: dg.DagsterEventType) -> dg.EventLogEntry:
 
 
 def test_a_run_that_was_killed_is_told_of_once_and_a_killed_backfill_is_not(
-    instance: dg.DagsterInstance, settings: Settings, told: list[tuple]
+    instance: dg.DagsterInstance, settings: Settings, announced: list[tuple]
 ) -> None:
     started(instance)
     started(instance, TAGS | {"dagster/backfill": "b"})
@@ -75,7 +75,7 @@ def test_a_run_that_was_killed_is_told_of_once_and_a_killed_backfill_is_not(
     with dg.build_sensor_context(instance=instance) as context:
         assert "closed" in str(sensor(context).skip_message)  # type: ignore[union-attr]
         assert "has a process" in str(sensor(context).skip_message)  # type: ignore[union-attr]
-    assert told == [("failure", MONDAY, [sensors.GONE])]
+    assert announced == [("failure", MONDAY, [sensors.GONE])]
 
 
 @pytest.mark.parametrize("later", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE])

@@ -46,15 +46,15 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def judged(con: duckdb.DuckDBPyConnection, *mondays: date) -> dict[date, CandidatesJudgement]:
-    return {one.snapshot_date: one for one in judge_candidates(con, mondays or [GOOD, BAD])}
+    return {judgement.snapshot_date: judgement for judgement in judge_candidates(con, mondays or [GOOD, BAD])}
 
 
-def failed(one: CandidatesJudgement) -> set[str]:
-    return {check.check.removeprefix("candidates_") for check in one.checks() if not check.passed}
+def failed(judgement: CandidatesJudgement) -> set[str]:
+    return {check.check.removeprefix("candidates_") for check in judgement.checks() if not check.passed}
 
 
 def test_good_candidates_meet_every_expectation_by_the_cut_offs_of_the_seed(con: duckdb.DuckDBPyConnection) -> None:
-    assert [failed(one) for one in judged(con).values()] == [set(), set()]
+    assert [failed(judgement) for judgement in judged(con).values()] == [set(), set()]
 
 
 @pytest.mark.parametrize(
@@ -90,31 +90,31 @@ def test_what_is_wrong_with_candidates_is_named(
 
 def test_a_bad_monday_does_not_stop_a_good_one(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("update policy.prediction_candidates set churn_drivers = [] where snapshot_date = ?", [BAD])
-    found = judged(con)
-    assert failed(found[GOOD]) == set()
-    assert failed(found[BAD]) == {"churn_drivers_are_there"}
+    judgements = judged(con)
+    assert failed(judgements[GOOD]) == set()
+    assert failed(judgements[BAD]) == {"churn_drivers_are_there"}
 
 
 def test_failing_rows_are_named_by_customer(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("update policy.prediction_candidates set churn_probability_90d = 1.5 where customer_id = 'C19'")
-    one = judged(con, BAD)[BAD]
-    (sample,) = one.failing()
+    judgement = judged(con, BAD)[BAD]
+    (sample,) = judgement.failing()
     assert sample.columns == ("snapshot_date", "customer_id", "churn_probability_90d")
     assert sample.rows == (("2026-06-08", "C19", 1.5),)
-    (detail,) = [check.detail for check in one.checks() if not check.passed]
+    (detail,) = [check.detail for check in judgement.checks() if not check.passed]
     assert "1 of 20 rows do not: 1.5" in detail
 
 
 def test_a_word_of_the_source_that_is_also_a_companys_name_stops_nothing(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("update policy.prediction_candidates set industry = 'quillfeather 4' where customer_id = 'C4'")
-    assert not any(failed(one) for one in judged(con, GOOD, BAD).values())
+    assert not any(failed(judgement) for judgement in judged(con, GOOD, BAD).values())
 
 
 def test_a_column_of_personal_data_is_named(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("alter table policy.prediction_candidates add column company_name varchar")
-    found = judged(con, GOOD)[GOOD]
-    assert failed(found) == {"no_personal_column"}
-    assert "company_name" in next(check.detail for check in found.checks() if not check.passed)
+    judgement = judged(con, GOOD)[GOOD]
+    assert failed(judgement) == {"no_personal_column"}
+    assert "company_name" in next(check.detail for check in judgement.checks() if not check.passed)
 
 
 @pytest.mark.parametrize("name", ["Usage", "Retail"])

@@ -32,7 +32,7 @@ def feed(rows: Rows = usual, *, weeks: int = 30, types: dict[str, Rows] | None =
     days = [until - timedelta(days=n) for n in range(7 * weeks, 0, -1)]
     by_type = {name: {day: of(day) for day in days if of(day)} for name, of in (types or {}).items()}
     total = (
-        {day: sum(one.get(day, 0) for one in by_type.values()) for day in days}
+        {day: sum(daily_rows.get(day, 0) for daily_rows in by_type.values()) for day in days}
         if types
         else {day: rows(day) for day in days}
     )
@@ -40,8 +40,8 @@ def feed(rows: Rows = usual, *, weeks: int = 30, types: dict[str, Rows] | None =
     return Feed("usage_events", days[0], {day: n for day, n in total.items() if n}, by_type, newest)
 
 
-def found(one: Feed, monday: date = S) -> list[tuple[str, str]]:
-    return [(finding.change, finding.what) for finding in find_changes([one], [monday], freshness_days=7)]
+def changes(source_feed: Feed, monday: date = S) -> list[tuple[str, str]]:
+    return [(finding.change, finding.what) for finding in find_changes([source_feed], [monday], freshness_days=7)]
 
 
 def newest_week(factor: float, day_factor: dict[int, float] | None = None) -> Rows:
@@ -54,20 +54,20 @@ def newest_week(factor: float, day_factor: dict[int, float] | None = None) -> Ro
 
 
 def test_a_usual_week_is_not_named() -> None:
-    assert found(feed()) == []
+    assert changes(feed()) == []
 
 
 @pytest.mark.parametrize(
     ("factor", "change"), [(0.0, "stopped"), (0.48, "halved"), (2.1, "doubled"), (0.65, None), (1.5, None)]
 )
 def test_a_feed_that_stopped_halved_or_doubled_is_named(factor: float, change: str | None) -> None:
-    weekly = [entry for entry in found(feed(newest_week(factor))) if "day" not in entry[0]]
+    weekly = [entry for entry in changes(feed(newest_week(factor))) if "day" not in entry[0]]
     assert weekly == ([(change, "")] if change else [])
 
 
 def test_a_lost_day_and_a_doubled_day_are_named() -> None:
-    assert found(feed(newest_week(1, {2: 0.0}))) == [("lost day", "Wednesday 2026-05-27")]
-    assert found(feed(newest_week(1, {1: 2.2}))) == [("doubled day", "Tuesday 2026-05-26")]
+    assert changes(feed(newest_week(1, {2: 0.0}))) == [("lost day", "Wednesday 2026-05-27")]
+    assert changes(feed(newest_week(1, {1: 2.2}))) == [("doubled day", "Tuesday 2026-05-26")]
 
 
 def test_a_lost_event_type_and_a_new_one_are_named() -> None:
@@ -76,23 +76,23 @@ def test_a_lost_event_type_and_a_new_one_are_named() -> None:
         "upload": lambda day: usual(day) // 4 if day < S - WEEK else 0,
         "Upload": lambda day: 0 if day < S - WEEK else usual(day) // 4,
     }
-    assert sorted(found(feed(types=renamed))) == [("lost type", "upload"), ("new type", "Upload")]
+    assert sorted(changes(feed(types=renamed))) == [("lost type", "upload"), ("new type", "Upload")]
 
 
 def test_a_type_that_leaves_the_others_is_named_and_a_season_of_all_is_not() -> None:
     def calls(day: date) -> int:
         return round(usual(day) * (0.65 if day >= S - WEEK else 1))
 
-    assert found(feed(types={"call": calls, "view": usual})) == [("type left the others", "call")]
-    assert found(feed(types={"call": calls, "view": calls})) == []
+    assert changes(feed(types={"call": calls, "view": usual})) == [("type left the others", "call")]
+    assert changes(feed(types={"call": calls, "view": calls})) == []
 
 
 def test_what_the_same_weeks_of_last_year_did_is_a_season() -> None:
     def pause(day: date) -> int:
         return round(usual(day) * 0.4) if day >= S - WEEK or S - 53 * WEEK <= day < S - 52 * WEEK else usual(day)
 
-    assert found(feed(pause, weeks=90)) == []
-    assert ("halved", "") in found(feed(pause, weeks=40))
+    assert changes(feed(pause, weeks=90)) == []
+    assert ("halved", "") in changes(feed(pause, weeks=40))
 
 
 def test_a_holiday_that_was_empty_last_year_is_no_lost_day() -> None:
@@ -101,24 +101,24 @@ def test_a_holiday_that_was_empty_last_year_is_no_lost_day() -> None:
     def rows(day: date) -> int:
         return 0 if day in (feast, feast - timedelta(days=365)) else usual(day)
 
-    assert found(feed(rows, weeks=90)) == []
-    assert found(feed(rows, weeks=40)) == [("lost day", "Monday 2026-05-25")]
+    assert changes(feed(rows, weeks=90)) == []
+    assert changes(feed(rows, weeks=40)) == [("lost day", "Monday 2026-05-25")]
 
 
 def test_too_few_rows_or_weeks_say_nothing() -> None:
-    assert found(feed(lambda day: 2 if day < S - WEEK else 0)) == []
-    assert found(feed(newest_week(0.1), weeks=8)) == []
+    assert changes(feed(lambda day: 2 if day < S - WEEK else 0)) == []
+    assert changes(feed(newest_week(0.1), weeks=8)) == []
 
 
 @given(st.lists(st.integers(0, 500), min_size=7, max_size=28), st.integers(0, 6))
 @settings(max_examples=30)
 def test_nothing_after_a_monday_changes_what_was_found_on_it(later: list[int], back: int) -> None:
     monday = S - back * WEEK
-    one = feed(newest_week(0.48))
-    more = dict(one.days) | {S + timedelta(days=n): rows for n, rows in enumerate(later)}
+    halved = feed(newest_week(0.48))
+    more = dict(halved.days) | {S + timedelta(days=n): rows for n, rows in enumerate(later)}
     for day in [day for day in more if day >= monday]:
         more[day] += 37
-    assert found(Feed(one.source, one.first, more, {}, one.newest), monday) == found(one, monday)
+    assert changes(Feed(halved.source, halved.first, more, {}, halved.newest), monday) == changes(halved, monday)
 
 
 def test_a_quarterly_source_is_late_only_when_it_is_later_than_ever(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
@@ -144,7 +144,11 @@ def test_a_row_counts_for_its_week_if_it_was_known_when_the_week_ended(
     put(con, company(raw, support_tickets=rows))
     # Asked on that Monday or a week later, when the third row is known too.
     for mondays in ([MONDAY], [MONDAY, MONDAY + WEEK]):
-        tickets = next(one for one in read_feeds(con, mondays, timezone="UTC") if one.source == "support_tickets")
+        tickets = next(
+            source_feed
+            for source_feed in read_feeds(con, mondays, timezone="UTC")
+            if source_feed.source == "support_tickets"
+        )
         assert tickets.days == {date(2024, 6, 5): 2}
 
 
@@ -152,7 +156,9 @@ def test_a_day_is_a_day_of_the_time_zone(con: duckdb.DuckDBPyConnection, raw: Pa
     ticket = row("support_tickets", created_date="2024-06-05T23:30:00")
     put(con, company(raw, support_tickets=[ticket]), timezone="Europe/Berlin")
     tickets = next(
-        one for one in read_feeds(con, [MONDAY], timezone="Europe/Berlin") if one.source == "support_tickets"
+        source_feed
+        for source_feed in read_feeds(con, [MONDAY], timezone="Europe/Berlin")
+        if source_feed.source == "support_tickets"
     )
     assert tickets.days == {date(2024, 6, 6): 1}
 

@@ -19,24 +19,29 @@ from tests.unit.quality.conftest import MONDAY, tickets
 
 
 def judged(con: duckdb.DuckDBPyConnection, *mondays: date) -> dict[str, LandingJudgement]:
-    return {one.table: one for one in judge_landing(con, mondays or [MONDAY], timezone="UTC", run_id="run")}
+    return {
+        judgement.table: judgement
+        for judgement in judge_landing(con, mondays or [MONDAY], timezone="UTC", run_id="run")
+    }
 
 
-def names(one: LandingJudgement) -> set[str]:
-    return {verdict.expected.name for verdict in one.judgement.failed}
+def names(judgement: LandingJudgement) -> set[str]:
+    return {verdict.expected.name for verdict in judgement.judgement.failed}
 
 
 def test_a_good_landing_meets_every_expectation_of_every_table(landed: duckdb.DuckDBPyConnection) -> None:
-    found = judged(landed)
-    assert set(found) == set(TABLES)
-    assert {name: names(one) for name, one in found.items() if not one.passed} == {}
+    judgements = judged(landed)
+    assert set(judgements) == set(TABLES)
+    assert {name: names(judgement) for name, judgement in judgements.items() if not judgement.passed} == {}
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_rule_is_asked_of_the_landed_rows_unless_it_is_about_reading(name: str) -> None:
     table = TABLES[name]
-    asked = set(suites.asked_rules(table))
-    assert {rule.name for rule in (*table.rules, table.unique_key) if rule not in asked} <= set(READABLE.values())
+    judged_rules = set(suites.asked_rules(table))
+    assert {rule.name for rule in (*table.rules, table.unique_key) if rule not in judged_rules} <= set(
+        READABLE.values()
+    )
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -69,7 +74,7 @@ def test_what_breaks_a_declared_rule_is_named_and_nothing_else(landed: duckdb.Du
         "alter table landing.interventions drop column kind",
     ):
         landed.execute(damage)
-    assert {name: names(one) for name, one in judged(landed).items() if not one.passed} == {
+    assert {name: names(judgement) for name, judgement in judged(landed).items() if not judgement.passed} == {
         "customers": {
             "known category: plan_tier",
             "in range: mrr",
@@ -95,9 +100,9 @@ def test_failing_rows_are_shown_by_key_and_blamed_column(landed: duckdb.DuckDBPy
 
 def test_nothing_of_a_result_shows_personal_data(landed: duckdb.DuckDBPyConnection) -> None:
     landed.execute("update landing.customers set plan_tier = 'gold', churn_date = date '2020-01-01'")
-    one = judged(landed)["customers"]
-    assert not one.passed
-    assert "Secretive" not in json.dumps(one.judgement.document, default=str) + repr(one)
+    judgement = judged(landed)["customers"]
+    assert not judgement.passed
+    assert "Secretive" not in json.dumps(judgement.judgement.document, default=str) + repr(judgement)
 
 
 def test_a_landing_that_lost_a_third_of_its_rows_is_named(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
@@ -151,9 +156,9 @@ def test_the_history_of_undated_rows_is_no_repeated_key(con: duckdb.DuckDBPyConn
     put(con, company(raw, risk_signals=[undated]))
     write(raw, "risk_signals", [undated | {"vendor_risk_flags": "7"}])
     put(con, raw, now=NOW + timedelta(days=7))
-    found = judged(con)["risk_signals"]
+    judgement = judged(con)["risk_signals"]
     assert con.execute("select count(*) from landing.risk_signals").fetchall() == [(2,)]
-    assert found.passed
+    assert judgement.passed
 
 
 def test_a_column_without_any_value_meets_its_range(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
@@ -167,12 +172,12 @@ def test_an_optional_table_that_was_never_there_is_not_judged(con: duckdb.DuckDB
 
 
 def test_what_is_filled_in_later_is_not_asked_for_week_by_week() -> None:
-    def asked(table: str) -> set[str]:
+    def weekly_columns(table: str) -> set[str]:
         return {column.name for column in suites.nullable_by_week(TABLES[table])}
 
-    assert asked("support_tickets") == {"priority", "topic"}
-    assert asked("customers").isdisjoint({"churn_date", "upgrade_date", "censor_date", "company_name"})
-    assert asked("gtm_opportunities").isdisjoint({"stage", "close_date", "amount"})
+    assert weekly_columns("support_tickets") == {"priority", "topic"}
+    assert weekly_columns("customers").isdisjoint({"churn_date", "upgrade_date", "censor_date", "company_name"})
+    assert weekly_columns("gtm_opportunities").isdisjoint({"stage", "close_date", "amount"})
 
 
 def test_keys_of_a_large_table_are_still_compared(
@@ -180,6 +185,6 @@ def test_keys_of_a_large_table_are_still_compared(
 ) -> None:
     monkeypatch.setattr("churn_pipeline.quality.landing.KEY_SAMPLE_OVER", 10)
     landed.execute("insert into landing.support_tickets select * from landing.support_tickets")
-    found: Any = judged(landed)["support_tickets"]
-    assert "unique key: ticket_id" in names(found)
-    assert 2 <= found.failing[0].total < 600
+    judgement: Any = judged(landed)["support_tickets"]
+    assert "unique key: ticket_id" in names(judgement)
+    assert 2 <= judgement.failing[0].total < 600

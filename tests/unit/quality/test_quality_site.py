@@ -120,10 +120,10 @@ def test_a_failed_build_leaves_the_former_site(built: Path) -> None:
 
 
 def test_the_newest_mondays_are_kept(tmp_path: Path) -> None:
-    one = candidates(date(2026, 1, 5))
+    original = candidates(date(2026, 1, 5))
     for week in range(site.MONDAYS_KEPT + 2):
         day = date.fromordinal(date(2026, 1, 5).toordinal() + 7 * week)
-        site.save(tmp_path, [CandidatesJudgement(day, one.judgement)], now=NOW)
+        site.save(tmp_path, [CandidatesJudgement(day, original.judgement)], now=NOW)
     kept = sorted(path.name for path in tmp_path.iterdir())
     assert len(kept) == site.MONDAYS_KEPT
     assert kept[0] == "candidates_2026-01-19.json"
@@ -179,7 +179,10 @@ def test_dagster_runs_the_checks_for_one_monday_and_for_a_range(days: int, tmp_p
         span = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(MONDAY)}
         result = job.execute_in_process(tags=span)
     assert result.success
-    by_asset = {(one.asset_key.path[-1], one.check_name): one for one in result.get_asset_check_evaluations()}
+    by_asset = {
+        (evaluation.asset_key.path[-1], evaluation.check_name): evaluation
+        for evaluation in result.get_asset_check_evaluations()
+    }
     assert len(by_asset) == len(TABLES) + 1
     customers = by_asset["customers", "is_as_declared"]
     assert not customers.passed

@@ -47,7 +47,7 @@ DIRT = {
 def test_every_promised_kind_of_dirt_is_there_and_none_in_the_clean_company(small: Company, soiled: Company) -> None:
     without_loaded_at = {kind: query for kind, query in DIRT.items() if not kind.startswith("late")}
     assert counts(small, without_loaded_at) == dict.fromkeys(without_loaded_at, 0)
-    assert [kind for kind, found in counts(soiled, DIRT).items() if found < 1] == []
+    assert [kind for kind, count in counts(soiled, DIRT).items() if count < 1] == []
 
 
 def test_dirt_stays_well_under_five_percent_of_each_table(small: Company, soiled: Company) -> None:

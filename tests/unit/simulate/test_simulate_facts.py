@@ -69,8 +69,8 @@ def test_every_table_of_the_contract_has_its_columns_in_the_contract_types(small
         },
         "contracts": {"customer_id": text, "start_date": day, "end_date": day, "auto_renew": pa.bool_()},
     }  # fmt: skip
-    found = {name: {field.name: field.type for field in table.schema} for name, table in small.tables.items()}
-    assert found == expected
+    types = {name: {field.name: field.type for field in table.schema} for name, table in small.tables.items()}
+    assert types == expected
 
 
 def test_no_fact_lies_before_signup_after_leaving_or_after_the_end(small: Company) -> None:
@@ -247,8 +247,8 @@ def test_behaviour_before_leaving_is_what_it_would_have_been_without_leaving(
     never = np.full(population.size, NEVER)
 
     def facts(paths: Paths) -> pa.Table:
-        told = [lambda _: None] if channel == "usage_events" else []
-        return getattr(behaviour, channel)(simulation, population, paths, *told)
+        progress = [lambda _: None] if channel == "usage_events" else []
+        return getattr(behaviour, channel)(simulation, population, paths, *progress)
 
     con = duckdb.connect()
     con.register("actual", facts(lives))
@@ -345,7 +345,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole(
 
 
 def test_progress_is_told_in_sentences() -> None:
-    told: list[str] = []
-    simulate(Simulation(until=date(2026, 11, 2), customers=50, weeks=10), told.append)
-    assert len(told) > 4
-    assert any("usage events" in line for line in told) and any("probabilities" in line for line in told)
+    sentences: list[str] = []
+    simulate(Simulation(until=date(2026, 11, 2), customers=50, weeks=10), sentences.append)
+    assert len(sentences) > 4
+    assert any("usage events" in line for line in sentences) and any("probabilities" in line for line in sentences)

@@ -48,14 +48,14 @@ def by_hand(hazards: Hazards, who: int, week: int, state: int, readiness: int, h
 
     Another derivation than the oracle's: value functions instead of masses, one dense matrix instead of two, one day count at a time.
     """
-    one = np.array([who])
+    customer = np.array([who])
     joint = np.kron(readiness_transitions(), state_transitions())
     churned, upgraded = np.zeros(p.READINESS_LEVELS * STATES), np.zeros(p.READINESS_LEVELS * STATES)
     for step in reversed(range(-(-horizon // 7))):
         days = min(7, horizon - 7 * step)
-        hazard = 1 - np.exp(-np.exp(base_log_hazard() + hazards.churn_shift(one, week + step)[0]))
+        hazard = 1 - np.exp(-np.exp(base_log_hazard() + hazards.churn_shift(customer, week + step)[0]))
         churn = np.tile(hazard, p.READINESS_LEVELS)
-        upgrade = upgrade_weights().ravel() * hazards.upgrade_factor(one, week + step)[0]
+        upgrade = upgrade_weights().ravel() * hazards.upgrade_factor(customer, week + step)[0]
         stay = (1 - churn) * (1 - p.LEAVE_WEEKLY)
         churned = churn * sum(p.CHURN_WEEKDAYS[:days]) + stay * (joint @ churned)
         upgraded = stay * (upgrade * sum(p.PLAN_CHANGE_WEEKDAYS[:days]) + (1 - upgrade) * (joint @ upgraded))
@@ -72,12 +72,12 @@ def test_the_oracle_equals_a_backward_recursion_over_the_joint_chain(
     simulation = Simulation(until=UNTIL, customers=300, weeks=30, seed=4)
     hazards = Hazards(draw_population(simulation), simulation.first_day)
     for who, week in ((3, 0), (60, 11), (140, simulation.total_weeks)):
-        found = probabilities(
+        computed = probabilities(
             hazards, np.array([who]), week, np.array([z_state(health, incident)]), np.array([readiness]), np.array([1])
         )[0]
         churn_30, _ = by_hand(hazards, who, week, z_state(health, incident), readiness, 30)
         churn_90, upgrade_90 = by_hand(hazards, who, week, z_state(health, incident), readiness, 90)
-        assert found == pytest.approx([churn_30, churn_90, upgrade_90], abs=1e-5)
+        assert computed == pytest.approx([churn_30, churn_90, upgrade_90], abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -141,23 +141,23 @@ def judged(seed: int) -> np.ndarray:
         day = simulation.first_day + 7 * week
         who = np.flatnonzero(lives.state[week] >= 0)
         tier = lives.tier[week, who].astype(np.int64)
-        said = probabilities(
+        forecasts = probabilities(
             hazards, who, week, lives.state[week, who].astype(int), lives.readiness[week, who].astype(int), tier
         )
         upgraded = np.isin(who, ups[(ups[:, 1] >= day) & (ups[:, 1] < day + 90), 0]) & (tier < HIGHEST_TIER)
         gone = lives.churn_day[who]
         rows.append(
-            np.column_stack([np.full(len(who), day), who, gone < day + 30, gone < day + 90, upgraded, said, tier])
+            np.column_stack([np.full(len(who), day), who, gone < day + 30, gone < day + 90, upgraded, forecasts, tier])
         )
     return np.concatenate(rows)
 
 
 @pytest.mark.parametrize("seed", [7, 21])
-@pytest.mark.parametrize(("outcome", "said"), [(CHURNED_30, P_30), (CHURNED_90, P_90), (UPGRADED_90, P_UP)])
-def test_the_oracles_mean_is_the_base_rate_within_sampling_error(seed: int, outcome: int, said: int) -> None:
+@pytest.mark.parametrize(("outcome", "forecast"), [(CHURNED_30, P_30), (CHURNED_90, P_90), (UPGRADED_90, P_UP)])
+def test_the_oracles_mean_is_the_base_rate_within_sampling_error(seed: int, outcome: int, forecast: int) -> None:
     rows = judged(seed)
     # Rows of one customer are dependent: the error of the mean comes from sums over customers.
-    surprise = np.bincount(rows[:, WHO].astype(int), rows[:, outcome] - rows[:, said])
+    surprise = np.bincount(rows[:, WHO].astype(int), rows[:, outcome] - rows[:, forecast])
     standard_error = np.sqrt((surprise**2).sum())
     assert abs(surprise.sum()) < 3.5 * standard_error
 

@@ -176,9 +176,9 @@ def test_a_name_that_pings_everybody_is_shown_letter_by_letter() -> None:
 
 
 def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_grow() -> None:
-    said = "\n".join(texts(digest_message(sample_digest(MONDAY), True)))
+    text = "\n".join(texts(digest_message(sample_digest(MONDAY), True)))
     order = [
-        said.index(part)
+        text.index(part)
         for part in (
             "$231K a year at risk (+$56K)",
             "2 customers are HIGH or CRITICAL",
@@ -188,16 +188,16 @@ def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_
         )
     ]
     assert order == sorted(order)
-    assert "81% CRITICAL (+14 points, was HIGH)" in said
+    assert "81% CRITICAL (+14 points, was HIGH)" in text
 
 
 def test_a_first_week_says_that_there_is_nothing_to_compare_with_and_shows_no_changes() -> None:
     digest = sample_digest(MONDAY)
     tiers = tuple(replace(row, customers_change=None, revenue_change=None) for row in digest.tiers)
-    said = "\n".join(texts(digest_message(replace(digest, compared_with=None, tiers=tiers), True)))
-    assert "No earlier Monday is published" in said
-    assert "change" not in said
-    assert "Moved into CRITICAL" not in said
+    text = "\n".join(texts(digest_message(replace(digest, compared_with=None, tiers=tiers), True)))
+    assert "No earlier Monday is published" in text
+    assert "change" not in text
+    assert "Moved into CRITICAL" not in text
 
 
 def test_a_changed_model_is_named_as_a_reason_for_changes() -> None:
@@ -240,11 +240,11 @@ def test_an_alert_names_kind_subject_monday_first_line_and_what_to_do() -> None:
         datetime(2026, 11, 16, 8, 4, tzinfo=UTC),
         run_id="r1",
     )
-    said = "\n".join(texts(alert_message(alert)))
-    assert "Data refused: usage_events, Monday 2026-11-16" in said
-    assert "no column timestamp Traceback" in said
-    assert "churn run --week 2026-11-16" in said
-    assert "2026-11-16 08:04 UTC · run r1" in said
+    text = "\n".join(texts(alert_message(alert)))
+    assert "Data refused: usage_events, Monday 2026-11-16" in text
+    assert "no column timestamp Traceback" in text
+    assert "churn run --week 2026-11-16" in text
+    assert "2026-11-16 08:04 UTC · run r1" in text
 
 
 def test_two_attempts_at_one_thing_have_one_cause() -> None:

@@ -176,9 +176,9 @@ def test_what_was_sent_is_found_by_its_marker_even_without_metadata(slack: Slack
 def test_a_check_names_the_workspace_and_what_the_app_may_not(slack: SlackServer, bot: SlackConfig) -> None:
     assert check(bot) == (True, ("bot churn of workspace Example",))
     slack.scopes = {"chat:write"}
-    accepted, told = check(replace(bot, channel=f"#{CHANNEL_NAME}"))
+    accepted, remarks = check(replace(bot, channel=f"#{CHANNEL_NAME}"))
     assert accepted
-    assert any("channels:history" in line for line in told) and any(CHANNEL_NAME in line for line in told)
+    assert any("channels:history" in line for line in remarks) and any(CHANNEL_NAME in line for line in remarks)
     slack.scopes = {"users:read"}
     assert check(bot)[0] is False
     assert check(replace(bot, token=SecretStr("nope")))[0] is False
@@ -213,7 +213,7 @@ def test_no_secret_appears_in_logs_reprs_or_reasons(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    said = [repr(bot), repr(webhook), str(bot)]
+    outputs = [repr(bot), repr(webhook), str(bot)]
     for fault in (
         Fault(0),
         Fault(500, "x"),
@@ -224,9 +224,9 @@ def test_no_secret_appears_in_logs_reprs_or_reasons(
     ):
         for config in (bot, webhook):
             slack.faults.append(fault)
-            said.append(repr(send(config)))
-    said.append(repr(send(replace(bot, token=SecretStr(TOKEN + "\n\u20ac")))))
-    said += [caplog.text, *capfd.readouterr()]
-    for text in said:
+            outputs.append(repr(send(config)))
+    outputs.append(repr(send(replace(bot, token=SecretStr(TOKEN + "\n\u20ac")))))
+    outputs += [caplog.text, *capfd.readouterr()]
+    for text in outputs:
         assert TOKEN not in text
         assert WEBHOOK_PATH not in text and "thisisasecretpath" not in text

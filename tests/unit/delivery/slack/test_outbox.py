@@ -396,8 +396,8 @@ class Process:
             text=True,
             cwd=REPOSITORY,
         )
-        said, _ = self.child.communicate(timeout=60)
-        return self.child.returncode, said.strip()
+        output, _ = self.child.communicate(timeout=60)
+        return self.child.returncode, output.strip()
 
     def kill(self, *_: Any) -> None:
         assert self.child is not None
@@ -480,6 +480,6 @@ def test_two_processes_at_once_send_one_digest(tmp_path: Path, slack: SlackServe
         )
         for process in (first, second)
     ]
-    said = sorted(child.communicate(timeout=60)[0].strip() for child in children)
+    outputs = sorted(child.communicate(timeout=60)[0].strip() for child in children)
     assert len(slack.messages) == len(set(slack.keys())) == 4
-    assert "sent" in said
+    assert "sent" in outputs
