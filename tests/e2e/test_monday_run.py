@@ -13,8 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.orchestration.execute import run_mondays
-from churn_pipeline.orchestration.keys import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
+from churn_pipeline.orchestration.keys import PUBLISHED, channel_key
 from tests.conftest import MONDAY, Company
 from tests.support.homes import PER_RUN, copy_of, differences, query
 from tests.support.postgres import Database
@@ -211,5 +212,5 @@ def test_in_a_range_the_bad_monday_stays_out_and_the_others_are_published(
     assert {str(MONDAY + WEEK), str(MONDAY + 3 * WEEK)} <= pages
     assert str(gap_end) not in pages
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        for key in (PUBLISHED, WEEKLY_REPORT, PUBLISHED_POSTGRES):
+        for key in (PUBLISHED, *map(channel_key, CHANNELS)):
             assert instance.get_materialized_partitions(key) == {str(day) for (day,) in weeks}, key
