@@ -145,12 +145,9 @@ def first_possible(company: Company) -> date:
 
 
 @pytest.fixture(scope="module")
-def replayed_home(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def replayed_home(tiny_two_mondays: Settings) -> Settings:
     """A home that has scored TINY_BEFORE and TINY_MONDAY, with a training before each."""
-    settings = copy_of(tiny_home, tmp_path_factory.mktemp("replayed") / "home")
-    outcome = run_mondays(settings, TINY_MONDAY)
-    assert outcome.exit_code == 0, outcome.reason
-    return settings
+    return tiny_two_mondays
 
 
 def tables(database: Path) -> dict[str, str]:
