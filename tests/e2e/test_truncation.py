@@ -48,6 +48,7 @@ def test_nothing_of_a_simulated_monday_changes_when_its_future_is_cut_off(
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("monday", [date(2014, 12, 1)])
 def test_nothing_of_a_real_monday_changes_when_its_future_is_cut_off(
     oulad: Path, home_at: Callable[..., Settings], tmp_path: Path, monday: date
