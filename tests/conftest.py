@@ -35,6 +35,35 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("churn", deadline=None)
 hypothesis.settings.load_profile("churn")
 
+# The files that take longest, so that no worker begins one of them when the other has nothing left. Those that wait for Dagster's daemon
+# come first: meanwhile the other worker has the machine for itself.
+LONGEST_FIRST = (
+    "stack/test_stack.py",
+    "faults/test_daemon.py",
+    "e2e/test_replay.py",
+    "faults/test_registry_gone.py",
+    "e2e/test_monday_run.py",
+    "e2e/test_reexecution.py",
+    "faults/test_clock.py",
+    "faults/test_kills.py",
+    "faults/test_holders.py",
+    "e2e/",
+    "faults/",
+    "integration/test_forget.py",
+    "integration/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(here).as_posix()
+        return next((n for n, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def company() -> Company:
     """4,000 customers over 104 weeks, with duplicates, late rows and plan changes. Nobody writes in it."""
