@@ -57,6 +57,7 @@ def test_a_backfill_of_a_range_that_makes_no_sense_is_refused_before_anything_is
     assert len(completed.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_backfill_of_weeks_that_can_have_no_model_names_every_one_and_publishes_nothing(tiny_copy: Settings) -> None:
     mondays = [date(2025, 9, 1), date(2025, 9, 8)]
     before = tiny_copy.published_database.read_bytes()
