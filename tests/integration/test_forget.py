@@ -279,7 +279,13 @@ def test_the_next_monday_is_published_without_them_from_raw_files_that_still_hav
 
 
 @pytest.mark.parametrize(
-    "place", ["data/outbox", "data/dagster", "data/published/rescored.duckdb", "data/warehouse.duckdb"]
+    "place",
+    [
+        pytest.param("data/outbox", marks=pytest.mark.long),
+        "data/dagster",
+        pytest.param("data/published/rescored.duckdb", marks=pytest.mark.long),
+        "data/warehouse.duckdb",
+    ],
 )
 def test_stopped_at_any_step_the_same_command_finishes_it(tiny_copy: Settings, customer: Customer, place: str) -> None:
     fill(tiny_copy, customer)
