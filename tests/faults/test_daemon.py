@@ -274,7 +274,7 @@ ZONES = (
 # Its clocks change between the two Mondays, and its homes are empty, so that nothing is waited for. The others are lived through every night.
 EVERY_TIME = "America/New_York"
 # Room for a daemon to come up on a busy machine before it strikes eight.
-EARLY = timedelta(seconds=60)
+EARLY = timedelta(seconds=80)
 
 
 def local(zone: str, day: date, hour: int) -> datetime:
