@@ -69,6 +69,7 @@ def test_a_run_reexecuted_from_failure_finishes_its_mondays_and_after_another_ru
         ]
 
 
+@pytest.mark.nightly
 def test_a_run_reexecuted_from_the_features_after_another_run_neither_trains_nor_scores_on_those_of_the_other(
     tiny_copy: Settings,
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_run_reexecuted_from_the_features_after_another_run_neither_trains_nor
     assert weeks(settings) == before
 
 
+@pytest.mark.nightly
 def test_what_a_run_refused_its_re_execution_refuses_too_and_names_the_same_reason(
     tiny_copy: Settings, tiny_company: Company, tmp_path: Path
 ) -> None:

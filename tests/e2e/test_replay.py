@@ -116,6 +116,7 @@ def test_where_a_replay_begins_only_what_changed_since_the_week_before_is_unknow
     assert query(part.warehouse, f"select distinct {unknown} from policy.predictions where {there}") == [(True,)]
 
 
+@pytest.mark.nightly
 def test_a_week_before_any_possible_model_stays_empty_and_says_why_while_the_others_go_on(
     tiny_company: Company, home_at: Callable[..., Settings]
 ) -> None:
@@ -233,6 +234,7 @@ def test_after_scoring_again_the_predictions_cannot_be_made_of_what_was_scored_a
     assert tables(settings.warehouse) == before
 
 
+@pytest.mark.nightly
 def test_the_sql_of_the_predictions_leaves_mondays_alone_that_were_scored_again(
     replayed_home: Settings, tmp_path: Path
 ) -> None:
@@ -353,6 +355,7 @@ def two_models(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) ->
     return settings, version
 
 
+@pytest.mark.nightly
 def test_on_a_training_monday_a_decision_stands_whether_it_is_made_before_the_run_or_after_it(
     two_models: tuple[Settings, str], tmp_path: Path
 ) -> None:
