@@ -20,6 +20,7 @@ from churn_pipeline.contract.suppression import Register, check
 from churn_pipeline.core.calendar import latest_monday
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.sql import literal
+from churn_pipeline.core.warehouse import transaction
 
 _BOOKKEEPING = """
 create schema if not exists landing;
@@ -161,15 +162,8 @@ def land(
     landing = _Landing(
         con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None), register
     )
-    with _utc_session(con):
-        con.begin()
-        try:
-            report = landing.run()
-            con.commit()
-        except BaseException:
-            con.rollback()
-            raise
-    return report
+    with _utc_session(con), transaction(con):
+        return landing.run()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import duckdb
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import has_table
+from churn_pipeline.core.warehouse import has_table, transaction
 
 KEY_BYTES = 32
 _BLOCK = 64  # of SHA-256, in bytes
@@ -160,13 +160,8 @@ def add(
     whole = Register(register.key, entries)
     rows = [asdict(entry) for entry in entries.values()]
     _replace(folder(settings) / "list.json", json.dumps(rows, default=str, indent=1, ensure_ascii=False) + "\n")
-    con.execute("begin")
-    try:
+    with transaction(con):
         whole.fill(con)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return whole
 
 

@@ -20,6 +20,7 @@ import duckdb
 
 from churn_pipeline.contract import fingerprints
 from churn_pipeline.core import calendar
+from churn_pipeline.core.warehouse import transaction
 
 MARTS = ("mart_customer_churn_features", "mart_customer_expansion_features")
 USAGE_DAYS = "int_customer_days"
@@ -108,8 +109,7 @@ def write_plan(
         code: :func:`code_version` of the feature SQL.
         training: training Mondays whose models this run will make; they need as much history as a Monday that is scored.
     """
-    con.execute("begin")
-    try:
+    with transaction(con):
         con.execute("create schema if not exists control")
         con.execute("create table if not exists control.built (model varchar, key_date date, fingerprint varchar)")
         con.execute("create table if not exists control.code (version varchar)")
@@ -149,10 +149,6 @@ def write_plan(
             """
         )
         (days,) = _one(con, "select count(*) from control.days_to_build")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return BuildPlan(tuple(stale), len(needed) - len(stale), days, code_changed)
 
 

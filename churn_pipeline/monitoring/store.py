@@ -15,6 +15,7 @@ from datetime import date
 import duckdb
 import pandas as pd
 
+from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.monitoring.drift import DriftReport, Level
 from churn_pipeline.monitoring.triggers import HealthAssessment
 
@@ -132,12 +133,7 @@ def judgements(con: duckdb.DuckDBPyConnection, until: date, weeks: int) -> list[
 @contextmanager
 def _replacing(con: duckdb.DuckDBPyConnection, monday: date, *tables: str) -> Iterator[None]:
     create_tables(con)
-    con.execute("begin")
-    try:
+    with transaction(con):
         for table in tables:
             con.execute(f"delete from monitoring.{table} where snapshot_date = ?", [monday])
         yield
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
