@@ -1,8 +1,10 @@
-"""Text that others typed, made safe for a message; figures, made short enough to skim."""
+"""Text that others typed, made safe for a message; figures, made short enough to skim; tables."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 ELLIPSIS = "…"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -75,6 +77,32 @@ def points(change: float) -> str:
 def counted(count: int, singular: str, plural: str | None = None) -> str:
     """``1 customer``, ``2 customers``."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as GitHub's Markdown, without a line break at its end.
+
+    Args:
+        columns: the heads; may be empty strings.
+        rows: of as many values each; see `markdown_cell`.
+    """
+    lines = [[markdown_cell(value) for value in row] for row in (columns, *rows)]
+    head, *body = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([head, "|" + "---|" * len(columns), *body])
+
+
+def markdown_cell(value: Any) -> str:
+    """A value in one cell: nothing in it ends the cell or the row, or begins a tag. None is empty, a truth is yes or no."""
+    match value:
+        case None:
+            text = ""
+        case bool():
+            text = "yes" if value else "no"
+        case int():
+            text = f"{value:,}"
+        case _:
+            text = str(value)
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def _visible(character: str) -> str:

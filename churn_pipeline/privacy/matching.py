@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from churn_pipeline.core.formatting import clean
+from churn_pipeline.core.formatting import clean, markdown_cell
 
 ERASED = "(erased)"
 # What Slack messages show of an id or a name at most, see delivery/slack/blocks.py.
@@ -146,8 +146,8 @@ def _bounded(form: str) -> str:
 def _forms(term: str) -> set[str]:
     """The term as it is, and as HTML, JSON, JavaScript in HTML, CSV, addresses and Slack's messages write it."""
     plain = {term, term.strip(), clean(term, _SHOWN, ""), clean(term, 10_000, "")}
-    # As orchestration/home.py writes a cell of a table for the Dagster UI.
-    plain.add(term.replace("|", "\\|").replace("<", "&lt;").replace("\n", " "))
+    # As a table in the Dagster UI has it.
+    plain.add(markdown_cell(term))
     forms = set(plain)
     for spelling in plain:
         for escaped in (
