@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 ELLIPSIS = "…"
+MINUS = "−"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # Zero-width joiner and non-joiner belong to Persian and Indic words and to emoji; every other invisible format character
 # (direction overrides above all, which make a name read backwards) only serves to deceive.
@@ -49,20 +51,34 @@ def mrkdwn(text: str, limit: int) -> str:
     return "".join(kept) + ELLIPSIS
 
 
-def usd(amount: float) -> str:
-    """``$940``, ``$64K``, ``$1.2M``: three figures are what anybody remembers."""
-    size = abs(amount)
-    sign = "−" if amount < 0 and round(size) else ""
+def usd(amount: float | None) -> str:
+    """``$940``, ``$45K``, ``$1.24M``: the one style of money. Below ten thousand to the dollar, below a million in thousands, above
+    in three figures; halves go away from zero. ``unknown`` without an amount.
+
+    The script of the report has the same rule (`usd.js.j2`), and the same table of examples holds both to it.
+    """
+    if amount is None or amount != amount:
+        return "unknown"
+    size = abs(float(amount))
+    # Each unit begins where the one below would round to a thousand of itself: 999,600 is $1.00M, not $1,000K.
     if size < 9_999.5:
-        return f"{sign}${size:,.0f}"
-    if size < 999_500:
-        return f"{sign}${size / 1e3:,.0f}K"
-    return f"{sign}${size / 1e6:,.1f}M"
+        text = _figures(size, 0)
+    elif size < 999_500:
+        text = _figures(size / 1e3, 0) + "K"
+    else:
+        units, letter = (size / 1e6, "M") if size < 999_500_000 else (size / 1e9, "B")
+        text = _figures(units, 2 if units < 9.995 else 1 if units < 99.95 else 0) + letter
+    return f"{MINUS if amount < 0 and size >= 0.5 else ''}${text}"
 
 
-def signed_usd(amount: float) -> str:
+def signed_usd(change: float) -> str:
     """`usd` with its sign; ``±$0`` is a change of nothing."""
-    return f"+{usd(amount)}" if round(amount) > 0 else usd(amount) if round(amount) else "±$0"
+    return f"±{usd(0)}" if abs(change) < 0.5 else usd(change) if change < 0 else f"+{usd(change)}"
+
+
+def _figures(number: float, digits: int) -> str:
+    # Python rounds halves to even and JavaScript up; this is the same in both.
+    return f"{math.floor(number * 10**digits + 0.5) / 10**digits:,.{digits}f}"
 
 
 def signed(count: int) -> str:

@@ -91,7 +91,7 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
         pages: Mondays that have a page, for the link to the one before.
     """
     environment = _environment()
-    script = _source(environment, "report.js.j2")
+    script = _source(environment, "usd.js.j2") + "\n" + _source(environment, "report.js.j2")
     monday = report.snapshot_date
     week = {
         "monday": str(monday),
@@ -155,7 +155,7 @@ def render_index(weeks: Sequence[WeekTotals], pages: Sequence[date]) -> str:
 def _environment() -> Environment:
     environment = templates(_TEMPLATES)
     environment.filters |= {
-        "usd": lambda amount: "unknown" if amount is None else usd(amount),
+        "usd": usd,
         "signed_usd": lambda amount: "" if amount is None else signed_usd(amount),
         "count": lambda number: f"{number:,}",
         "signed": lambda number: "" if number is None else signed(number),
