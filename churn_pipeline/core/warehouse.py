@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from churn_pipeline.core.errors import LockedError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 
 _POLL_SECONDS = 0.2
@@ -118,9 +119,8 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
                 time.sleep(_POLL_SECONDS)
         file.seek(0)
         file.truncate()
-        json.dump(
-            {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}, file
-        )
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(json_text({"pid": os.getpid(), "purpose": purpose, "since": since}))
         file.flush()
         yield
 

@@ -20,6 +20,7 @@ import duckdb
 
 from churn_pipeline.contract import fingerprints
 from churn_pipeline.core import calendar
+from churn_pipeline.core.sql import literal
 from churn_pipeline.core.warehouse import transaction
 
 MARTS = ("mart_customer_churn_features", "mart_customer_expansion_features")
@@ -136,10 +137,10 @@ def write_plan(
             f"""
             create or replace table control.days_to_build as
             with landed as (
-                select fact_date as known_date, digest::varchar || ':' || fact_rows || ':{code}' as fingerprint
+                select fact_date as known_date, digest::varchar || ':' || fact_rows || {literal(":" + code)} as fingerprint
                 from landing.fact_digests where source = 'usage_events'
             ), built as (
-                select key_date as known_date, fingerprint from control.built where model = '{USAGE_DAYS}'
+                select key_date as known_date, fingerprint from control.built where model = {literal(USAGE_DAYS)}
             )
             select coalesce(landed.known_date, built.known_date) as known_date,
                    coalesce(landed.fingerprint, '') as fingerprint

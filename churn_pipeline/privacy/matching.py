@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from churn_pipeline.core.formatting import clean, markdown_cell
+from churn_pipeline.core.json_text import json_text
 
 ERASED = "(erased)"
 # What Slack messages show of an id or a name at most, see delivery/slack/blocks.py.
@@ -101,7 +102,7 @@ class Traces:
             except ValueError:
                 return self.erase(text)
             cleaned = self.erase_json(inner)
-            return text if cleaned == inner else json.dumps(cleaned, ensure_ascii=False)
+            return text if cleaned == inner else json_text(cleaned, ascii_only=False)
         return self.erase(text)
 
     def _is_about(self, item: Any) -> bool:
@@ -157,13 +158,13 @@ def _forms(term: str) -> set[str]:
         ):
             forms |= {escaped, escaped.replace("&quot;", "&#34;")}
         for ascii_only in (True, False):
-            written = json.dumps(spelling, ensure_ascii=ascii_only)[1:-1]
+            written = json_text(spelling, ascii_only=ascii_only)[1:-1]
             in_script = written
             for character in "<>&":
                 in_script = in_script.replace(character, f"\\u{ord(character):04x}")
             # Jinja's tojson hides the apostrophe as well.
             forms |= {in_script, in_script.replace("'", "\\u0027")}
-            forms |= {written, html.escape(written), json.dumps(written, ensure_ascii=ascii_only)[1:-1]}
+            forms |= {written, html.escape(written), json_text(written, ascii_only=ascii_only)[1:-1]}
         forms |= {
             spelling.replace('"', '""'),
             quote(spelling, errors="replace"),
