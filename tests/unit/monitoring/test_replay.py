@@ -317,7 +317,7 @@ def test_the_headline_is_the_means(con: duckdb.DuckDBPyConnection) -> None:
     history(con)
     assert report(con).headline() == (
         "On the one judged Monday the list's top 2 held 1 customers who left within 90 days; logistic regression 1, "
-        "the rule 'no activity for 14 days' 1, chance 1. The list's churners paid $PAID of the $LEFT a year that left, 71%."
+        "the rule 'no activity for 14 days' 1, chance 1. The list's churners paid $1,000 of the $1,400 a year that left, 71%."
     )
 
 
