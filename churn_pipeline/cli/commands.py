@@ -4,7 +4,6 @@ because looking up one customer must not pay for Dagster and MLflow."""
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from churn_pipeline.core.errors import ChurnError, InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.operator import user
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def run(
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
     summary = output.run_summary(settings, monday, top)
-    typer.echo(json.dumps(summary, default=str, indent=1)) if as_json else output.print_run(summary)
+    typer.echo(json_text(summary, indent=1)) if as_json else output.print_run(summary)
 
 
 @app.command()
@@ -182,7 +182,7 @@ def backfill(
         outcome = run_mondays(settings, start, end, progress=_progress())
         weeks = output.backfill_weeks(settings, outcome.mondays)
     if weeks:
-        typer.echo(json.dumps(weeks, default=str, indent=1)) if as_json else output.print_weeks(weeks)
+        typer.echo(json_text(weeks, indent=1)) if as_json else output.print_weeks(weeks)
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
 
@@ -212,7 +212,7 @@ def replay_report(
     replay, page = report_replay(
         settings, _monday(settings, first), _monday(settings, last), capacity=capacity, folder=out, waiting=_complain
     )
-    typer.echo(json.dumps(replay.to_dict(), indent=1)) if as_json else output.print_replay(replay, page)
+    typer.echo(json_text(replay.to_dict(), indent=1)) if as_json else output.print_replay(replay, page)
 
 
 @app.command()
@@ -250,7 +250,7 @@ def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption 
     outcome, rows = train_monday(settings, _monday(settings, week), user(), progress=_progress())
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
-    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else output.print_models(rows)
+    typer.echo(json_text(rows, indent=1)) if as_json else output.print_models(rows)
     problems = [f"{row['target']}: {row['reason']}" for row in rows if not row["promoted"]]
     if problems:
         _fail("; ".join(problems), 3)
@@ -262,7 +262,7 @@ def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from churn_pipeline.cli import output
 
     rows = output.model_rows(_settings(home))
-    typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else output.print_models(rows)
+    typer.echo(json_text(rows, indent=1)) if as_json else output.print_models(rows)
 
 
 @app.command()
@@ -281,7 +281,7 @@ def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOptio
         _complain(notice)
     if as_json:
         rows = {str(day): rows for day, rows in done.rows.items()}
-        typer.echo(json.dumps(asdict(done) | {"rows": rows}, default=str, indent=1))
+        typer.echo(json_text(asdict(done) | {"rows": rows}, indent=1))
         return
     for day, customers in done.rows.items():
         typer.echo(f"{day}  {customers:,} customers" + ("  (had been missed)" if day in done.caught_up else ""))
@@ -304,7 +304,7 @@ def show(
 
     settings = _settings(home)
     listing = output.call_list(settings, _published_monday(week), top, owner)
-    typer.echo(json.dumps(listing, default=str, indent=1)) if as_json else output.print_call_list(listing)
+    typer.echo(json_text(listing, indent=1)) if as_json else output.print_call_list(listing)
 
 
 @app.command()
@@ -318,7 +318,7 @@ def customer(
     from churn_pipeline.cli import output
 
     profile = output.customer(_settings(home), customer_id, _published_monday(week))
-    typer.echo(json.dumps(profile, default=str, indent=1)) if as_json else output.print_customer(profile)
+    typer.echo(json_text(profile, indent=1)) if as_json else output.print_customer(profile)
 
 
 @app.command()
@@ -359,7 +359,7 @@ def forget(
         )
     if listing:
         rows = erasing.listed(settings)
-        typer.echo(json.dumps(rows, default=str, indent=1)) if as_json else erasure.print_list(rows)
+        typer.echo(json_text(rows, indent=1)) if as_json else erasure.print_list(rows)
         return
     who = user()
     if customer_id is None:
@@ -375,7 +375,7 @@ def forget(
                 raise InputError("nothing was erased: nobody can be asked here, so add --yes")
             typer.confirm("Erase all of this? It cannot be undone", abort=True)
         summary = erasing.forget(settings, customer_id, reason=reason, who=who, say=_progress(), waiting=_complain)
-    typer.echo(json.dumps(erasure.as_dict(summary), indent=1)) if as_json else erasure.print_erasure(
+    typer.echo(json_text(erasure.as_dict(summary), indent=1)) if as_json else erasure.print_erasure(
         summary, done=not dry_run
     )
 

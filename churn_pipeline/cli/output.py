@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn_pipeline.core.errors import InputError, RefusedError
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.call_list import CUSTOMERS
 
@@ -163,7 +164,7 @@ def print_call_list(listing: dict[str, Any]) -> None:
         title += f" ({escape(listing['owner'])})"
     console.print(f"\n[bold]{title}[/bold]")
     console.print(
-        f"{listing['customers']:,} active customers, ${listing['revenue_at_risk']:,.0f} a year at risk; "
+        f"{listing['customers']:,} active customers, {usd(listing['revenue_at_risk'])} a year at risk; "
         f"{listing['critical']:,} CRITICAL, {listing['high']:,} HIGH, {listing['medium']:,} MEDIUM, {listing['low']:,} LOW; "
         f"{listing['expansion_candidates'] or 0:,} expansion candidates"
     )
@@ -186,7 +187,7 @@ def print_call_list(listing: dict[str, Any]) -> None:
             str(row["priority_rank"]),
             who,
             row["plan_tier"] or "unknown",
-            f"${row['revenue_at_risk']:,.0f}" if row["revenue_at_risk"] is not None else "unknown",
+            usd(row["revenue_at_risk"]),
             f"{row['churn_probability_90d']:.0%}",
             f"{row['probability_change']:+.0%}" if row["probability_change"] is not None else "new",
             row["risk_tier"],
@@ -278,7 +279,7 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
             week["scoring_mode"],
             f"{week['customers']:,}" if there else "",
             f"{week['high_or_critical']:,}" if there else "",
-            f"${week['revenue_at_risk']:,.0f}" if there else "",
+            usd(week["revenue_at_risk"]) if there else "",
             f"{week['churn_30d_model_version']} / {week['churn_90d_model_version']}" if there else "",
             escape(week["reason"]),
         )
@@ -397,7 +398,7 @@ def print_customer(profile: dict[str, Any]) -> None:
     console = _console()
     name = escape(profile["company_name"] or profile["customer_id"])
     console.print(f"\n[bold]{name}[/bold]  {escape(profile['customer_id'])}   Monday {profile['snapshot_date']}")
-    money = f"${profile['mrr']:,.0f} a month" if profile["mrr"] is not None else "revenue unknown"
+    money = f"{usd(profile['mrr'])} a month" if profile["mrr"] is not None else "revenue unknown"
     console.print(
         f"{profile['plan_tier'] or 'unknown'} plan, {money}, {escape(profile['industry'] or 'industry unknown')}, customer for "
         f"{profile['tenure_days']:,} days, owner {escape(profile['csm_owner'] or 'none')}"
@@ -407,10 +408,9 @@ def print_customer(profile: dict[str, Any]) -> None:
         if profile["probability_change"] is not None
         else ""
     )
-    at_risk = f"${profile['revenue_at_risk']:,.0f}" if profile["revenue_at_risk"] is not None else "unknown"
     console.print(
         f"\nChurn: [bold]{profile['churn_probability_90d']:.1%}[/bold] within 90 days{change}, "
-        f"{profile['churn_probability_30d']:.1%} within 30: {profile['risk_tier']}, {at_risk} a year at risk, call number "
+        f"{profile['churn_probability_30d']:.1%} within 30: {profile['risk_tier']}, {usd(profile['revenue_at_risk'])} a year at risk, call number "
         f"{profile['priority_rank']:,}"
     )
     console.print(
@@ -419,7 +419,7 @@ def print_customer(profile: dict[str, Any]) -> None:
     if profile["expansion_propensity"] is not None:
         console.print(
             f"Expansion: {profile['expansion_propensity']:.1%} to {profile['target_tier']} within 90 days "
-            f"({profile['expansion_readiness']}), expected ${profile['expected_arr_uplift'] or 0:,.0f} a year"
+            f"({profile['expansion_readiness']}), expected {usd(profile['expected_arr_uplift'] or 0)} a year"
         )
     console.print(f"\n[bold]{profile['play']}[/bold]: {escape(profile['recommended_action'])}")
     if profile["snoozed_until"] is not None:

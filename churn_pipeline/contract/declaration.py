@@ -18,7 +18,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
-from churn_pipeline.core.sql import quoted
+from churn_pipeline.core.sql import literal, quoted
 
 
 class Kind(StrEnum):
@@ -305,7 +305,7 @@ def _future(column: Column, kind: Literal["row", "cell"]) -> list[Rule]:
 
 
 def _literals(words: tuple[str, ...]) -> str:
-    return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
+    return ", ".join(map(literal, words))
 
 
 def _not_before(column: str, start: str) -> Rule:

@@ -17,6 +17,7 @@ from datetime import date
 import duckdb
 
 from churn_pipeline.contract.declaration import TableContract
+from churn_pipeline.core.sql import literal
 
 FINGERPRINT_BYTES = 16
 
@@ -25,7 +26,7 @@ def facts_sql(table: TableContract, rows: str) -> str:
     """SQL of the digests of ``rows``, a relation like the landed table: fact_date, fact_rows BIGINT, digest HUGEINT."""
     source = table.facts_from.format(rows=rows)
     facts = " union all ".join(
-        f"select {fact.day} as fact_date, hash('{fact.name}', {', '.join(fact.values)}) as row_hash "
+        f"select {fact.day} as fact_date, hash({literal(fact.name)}, {', '.join(fact.values)}) as row_hash "
         f"from {source} where {fact.condition}"
         for fact in table.facts
     )
@@ -39,7 +40,7 @@ def replace_digests(con: duckdb.DuckDBPyConnection, table: TableContract) -> Non
     """Computes the table's digests anew from its landed rows."""
     con.execute("delete from landing.fact_digests where source = ?", [table.name])
     con.execute(
-        f"insert into landing.fact_digests select '{table.name}', * from ({facts_sql(table, 'landing.' + table.name)})"
+        f"insert into landing.fact_digests select {literal(table.name)}, * from ({facts_sql(table, 'landing.' + table.name)})"
     )
 
 
@@ -54,14 +55,14 @@ def adjust_digests(con: duckdb.DuckDBPyConnection, table: TableContract, added: 
             union all
             select fact_date, -fact_rows, -digest from ({facts_sql(table, removed)})
             union all
-            select fact_date, fact_rows, digest from landing.fact_digests where source = '{table.name}'
+            select fact_date, fact_rows, digest from landing.fact_digests where source = {literal(table.name)}
         )
         group by fact_date
         having sum(fact_rows) > 0
         """
     )
     con.execute("delete from landing.fact_digests where source = ?", [table.name])
-    con.execute(f"insert into landing.fact_digests select '{table.name}', * from digests_adjusted")
+    con.execute(f"insert into landing.fact_digests select {literal(table.name)}, * from digests_adjusted")
     con.execute("drop table digests_adjusted")
 
 

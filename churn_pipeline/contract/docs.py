@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from churn_pipeline.contract.declaration import KIND_SENTENCES, LOADED_AT, TABLES, Column, Kind, Rule, TableContract
+from churn_pipeline.contract.declaration import KIND_SENTENCES, LOADED_AT, TABLES, Column, Kind, TableContract
+from churn_pipeline.core.formatting import markdown_table
 
 _HEAD = """\
 # Raw data contract
@@ -31,10 +32,12 @@ is a repeated key, also
 
 def render() -> str:
     """The whole page as Markdown."""
-    kinds = "\n".join(f"| {kind.value} | {sentence} |" for kind, sentence in KIND_SENTENCES.items())
+    kinds = markdown_table(
+        ["kind", "what is read"], [(kind.value, sentence) for kind, sentence in KIND_SENTENCES.items()]
+    )
     parts = [
         _HEAD,
-        f"## Kinds of columns\n\n| kind | what is read |\n|---|---|\n{kinds}\n",
+        f"## Kinds of columns\n\n{kinds}\n",
         f"Every table may also carry `{LOADED_AT.name}` ({LOADED_AT.kind}): {LOADED_AT.meaning}.\n",
     ]
     parts += [_table(table) for table in TABLES.values()]
@@ -42,14 +45,23 @@ def render() -> str:
 
 
 def _table(table: TableContract) -> str:
-    columns = "\n".join(f"| `{c.name}` | {c.kind} | {_presence(c)} | {_meaning(c)} |" for c in table.raw)
-    rules = "\n".join(_rule(rule) for rule in (*table.rules, table.unique_key))
+    columns = markdown_table(
+        ["column", "kind", "presence", "meaning"],
+        [(f"`{column.name}`", column.kind, _presence(column), _meaning(column)) for column in table.raw],
+    )
+    rules = markdown_table(
+        ["rule", "about", "broken by", "what is expected"],
+        [
+            (rule.name, ", ".join(f"`{name}`" for name in rule.columns), rule.kind, rule.sentence)
+            for rule in (*table.rules, table.unique_key)
+        ],
+    )
     landed = ", ".join(f"`{column.name}` {column.type}" for column in table.landed)
     return (
         f"## {table.name} ({'required' if table.required else 'optional'})\n\n{table.meaning} "
         f"Key: {', '.join(f'`{name}`' for name in table.key)}.\n\n"
-        f"| column | kind | presence | meaning |\n|---|---|---|---|\n{columns}\n\n"
-        f"| rule | about | broken by | what is expected |\n|---|---|---|---|\n{rules}\n\n"
+        f"{columns}\n\n"
+        f"{rules}\n\n"
         f"Lands as `landing.{table.name}`: {landed}.\n"
     )
 
@@ -65,10 +77,6 @@ def _meaning(column: Column) -> str:
     if column.kind is Kind.CATEGORY:
         meaning += f": {', '.join(column.categories)}"
     return meaning + (" (personal data: never in the quarantine, never a feature)" if column.pii else "")
-
-
-def _rule(rule: Rule) -> str:
-    return f"| {rule.name} | {', '.join(f'`{name}`' for name in rule.columns)} | {rule.kind} | {rule.sentence} |"
 
 
 if __name__ == "__main__":

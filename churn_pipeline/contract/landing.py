@@ -19,7 +19,9 @@ from churn_pipeline.contract.files import ALWAYS_DIGESTED_BYTES, Layout, RawFile
 from churn_pipeline.contract.suppression import Register, check
 from churn_pipeline.core.calendar import latest_monday
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.sql import literal
+from churn_pipeline.core.warehouse import transaction
 
 _BOOKKEEPING = """
 create schema if not exists landing;
@@ -92,7 +94,7 @@ class LandingReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         values = asdict(self) | {"changed_from": self.changed_from}
-        plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+        plain: dict[str, Any] = json.loads(json_text(values))
         return plain
 
 
@@ -161,15 +163,8 @@ def land(
     landing = _Landing(
         con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None), register
     )
-    with _utc_session(con):
-        con.begin()
-        try:
-            report = landing.run()
-            con.commit()
-        except BaseException:
-            con.rollback()
-            raise
-    return report
+    with _utc_session(con), transaction(con):
+        return landing.run()
 
 
 @contextmanager
@@ -339,7 +334,7 @@ class _Landing:
     def _concerned(self, table: TableContract) -> bool:
         """Whether rows wait in quarantine for a customer known by now, or landed rows belong to one who is gone."""
         waiting = (
-            f"landing.quarantine where source = '{table.name}' and rule = '{KNOWN_CUSTOMER}' "
+            f"landing.quarantine where source = {literal(table.name)} and rule = {literal(KNOWN_CUSTOMER)} "
             f"and value in (select left(customer_id, {statements.VALUE_CHARACTERS}) from landing.customers)"
         )
         orphaned = (

@@ -23,6 +23,13 @@ from churn_pipeline.core.sql import literal, quoted
 VALUE_CHARACTERS = 200
 
 
+def local_date(instant: str, timezone: str) -> str:
+    """SQL for the local date of ``instant``, an expression for a UTC timestamp."""
+    if timezone == "UTC":
+        return f"{instant}::DATE"
+    return f"timezone({literal(timezone)}, timezone('UTC', {instant}::TIMESTAMP))::DATE"
+
+
 def macros(timezone: str, now: datetime) -> dict[str, str]:
     """The macros that the declaration's SQL may use, by name with parameters.
 
@@ -31,14 +38,12 @@ def macros(timezone: str, now: datetime) -> dict[str, str]:
     date.
     """
     if timezone == "UTC":
-        local_date, local_midnight = "ts::DATE", "day::TIMESTAMP"
+        local_midnight = "day::TIMESTAMP"
     else:
-        zone = literal(timezone)
-        local_date = f"timezone({zone}, timezone('UTC', ts::TIMESTAMP))::DATE"
-        local_midnight = f"timezone('UTC', timezone({zone}, day::TIMESTAMP))"
+        local_midnight = f"timezone('UTC', timezone({literal(timezone)}, day::TIMESTAMP))"
     instant = f"TIMESTAMP '{now.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
     return {
-        "local_date(ts)": local_date,
+        "local_date(ts)": local_date("ts", timezone),
         "local_midnight(day)": local_midnight,
         "this_instant()": instant,
         "this_day()": f"local_date({instant})",
@@ -152,7 +157,7 @@ def _problem(rule: Rule) -> str:
     blamed = rule.columns[0]
     value = f"left({quoted(blamed + ':raw')}::VARCHAR, {VALUE_CHARACTERS})"
     return (
-        f"{{'kind': '{rule.kind}', 'column_name': {literal(blamed)}, 'value': {value}, "
+        f"{{'kind': {literal(rule.kind)}, 'column_name': {literal(blamed)}, 'value': {value}, "
         f"'rule': {literal(rule.name)}, 'due': {rule.until or 'null'}::TIMESTAMP}}"
     )
 

@@ -19,8 +19,10 @@ import duckdb
 
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import has_table
+from churn_pipeline.core.sql import literal
+from churn_pipeline.core.warehouse import has_table, transaction
 
 KEY_BYTES = 32
 _BLOCK = 64  # of SHA-256, in bytes
@@ -60,7 +62,7 @@ class Register:
     def digest_sql(self, customer_id: str) -> str:
         """The same hash as an SQL expression: DuckDB has SHA-256 and no HMAC, which is two of them (RFC 2104)."""
         inner, outer = (bytes(byte ^ pad for byte in self.key.ljust(_BLOCK, b"\0")).hex() for pad in (0x36, 0x5C))
-        return f"sha256(unhex('{outer}') || unhex(sha256(unhex('{inner}') || encode({customer_id}))))"
+        return f"sha256(unhex({literal(outer)}) || unhex(sha256(unhex({literal(inner)}) || encode({customer_id}))))"
 
     def fill(self, con: duckdb.DuckDBPyConnection) -> None:
         """Brings ``control.forgotten`` up to the list, inside the caller's transaction if there is one."""
@@ -159,14 +161,9 @@ def add(
         entries.setdefault(digest, Forgotten(digest, now, reason))
     whole = Register(register.key, entries)
     rows = [asdict(entry) for entry in entries.values()]
-    _replace(folder(settings) / "list.json", json.dumps(rows, default=str, indent=1, ensure_ascii=False) + "\n")
-    con.execute("begin")
-    try:
+    _replace(folder(settings) / "list.json", json_text(rows, indent=1, ascii_only=False) + "\n")
+    with transaction(con):
         whole.fill(con)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return whole
 
 

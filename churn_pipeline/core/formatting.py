@@ -1,10 +1,14 @@
-"""Text that others typed, made safe for a message; figures, made short enough to skim."""
+"""Text that others typed, made safe for a message; figures, made short enough to skim; tables."""
 
 from __future__ import annotations
 
+import math
 import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 ELLIPSIS = "…"
+MINUS = "−"
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # Zero-width joiner and non-joiner belong to Persian and Indic words and to emoji; every other invisible format character
 # (direction overrides above all, which make a name read backwards) only serves to deceive.
@@ -47,20 +51,34 @@ def mrkdwn(text: str, limit: int) -> str:
     return "".join(kept) + ELLIPSIS
 
 
-def usd(amount: float) -> str:
-    """``$940``, ``$64K``, ``$1.2M``: three figures are what anybody remembers."""
-    size = abs(amount)
-    sign = "−" if amount < 0 and round(size) else ""
+def usd(amount: float | None) -> str:
+    """``$940``, ``$45K``, ``$1.24M``: the one style of money. Below ten thousand to the dollar, below a million in thousands, above
+    in three figures; halves go away from zero. ``unknown`` without an amount.
+
+    The script of the report has the same rule (`usd.js.j2`), and the same table of examples holds both to it.
+    """
+    if amount is None or amount != amount:
+        return "unknown"
+    size = abs(float(amount))
+    # Each unit begins where the one below would round to a thousand of itself: 999,600 is $1.00M, not $1,000K.
     if size < 9_999.5:
-        return f"{sign}${size:,.0f}"
-    if size < 999_500:
-        return f"{sign}${size / 1e3:,.0f}K"
-    return f"{sign}${size / 1e6:,.1f}M"
+        text = _figures(size, 0)
+    elif size < 999_500:
+        text = _figures(size / 1e3, 0) + "K"
+    else:
+        units, letter = (size / 1e6, "M") if size < 999_500_000 else (size / 1e9, "B")
+        text = _figures(units, 2 if units < 9.995 else 1 if units < 99.95 else 0) + letter
+    return f"{MINUS if amount < 0 and size >= 0.5 else ''}${text}"
 
 
-def signed_usd(amount: float) -> str:
+def signed_usd(change: float) -> str:
     """`usd` with its sign; ``±$0`` is a change of nothing."""
-    return f"+{usd(amount)}" if round(amount) > 0 else usd(amount) if round(amount) else "±$0"
+    return f"±{usd(0)}" if abs(change) < 0.5 else usd(change) if change < 0 else f"+{usd(change)}"
+
+
+def _figures(number: float, digits: int) -> str:
+    # Python rounds halves to even and JavaScript up; this is the same in both.
+    return f"{math.floor(number * 10**digits + 0.5) / 10**digits:,.{digits}f}"
 
 
 def signed(count: int) -> str:
@@ -75,6 +93,32 @@ def points(change: float) -> str:
 def counted(count: int, singular: str, plural: str | None = None) -> str:
     """``1 customer``, ``2 customers``."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as GitHub's Markdown, without a line break at its end.
+
+    Args:
+        columns: the heads; may be empty strings.
+        rows: of as many values each; see `markdown_cell`.
+    """
+    lines = [[markdown_cell(value) for value in row] for row in (columns, *rows)]
+    head, *body = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([head, "|" + "---|" * len(columns), *body])
+
+
+def markdown_cell(value: Any) -> str:
+    """A value in one cell: nothing in it ends the cell or the row, or begins a tag. None is empty, a truth is yes or no."""
+    match value:
+        case None:
+            text = ""
+        case bool():
+            text = "yes" if value else "no"
+        case int():
+            text = f"{value:,}"
+        case _:
+            text = str(value)
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def _visible(character: str) -> str:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
 
 _HEAD = """\
@@ -25,8 +26,6 @@ _HEAD = """\
 Every threshold, path and secret of the pipeline is an environment variable, read at the start of a command; `--home` and `--raw` go
 before theirs. What decides about a customer (cut-offs, plan ladder, weights, playbook) is policy and lies in `dbt_project/seeds`.
 
-| variable | default | what it is |
-|---|---|---|
 """
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -231,10 +230,10 @@ def render_docs() -> str:
 
     prefix = Settings.model_config["env_prefix"]
     rows = (
-        f"| `{prefix}{name.upper()}` | {default(field.get_default(call_default_factory=True))} | {field.description} |\n"
+        (f"`{prefix}{name.upper()}`", default(field.get_default(call_default_factory=True)), field.description)
         for name, field in Settings.model_fields.items()
     )
-    return _HEAD + "".join(rows)
+    return _HEAD + markdown_table(["variable", "default", "what it is"], rows) + "\n"
 
 
 if __name__ == "__main__":

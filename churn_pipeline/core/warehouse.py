@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from churn_pipeline.core.errors import LockedError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 
 _POLL_SECONDS = 0.2
@@ -58,6 +59,33 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing: what is written inside is committed at its end, and undone when anything inside fails.
+
+    Use inside another one is refused: DuckDB has no nested transactions, and an inner part that only seemed to be one would
+    promise what it does not keep. The refusal undoes the outer transaction too.
+
+    Args:
+        con: a connection outside of a transaction; it is outside of one again afterwards, and usable.
+
+    Raises:
+        duckdb.TransactionException: the connection was in a transaction already, an error inside was swallowed, or another
+            connection changed the same rows.
+    """
+    con.begin()
+    try:
+        yield
+        # A statement that failed has aborted the transaction. When its error was swallowed, the commit would say nothing and
+        # write nothing; any other statement says so.
+        con.execute("select 1")
+    except BaseException:
+        con.rollback()
+        raise
+    # A commit that fails has ended the transaction; there is nothing to roll back.
+    con.commit()
+
+
+@contextmanager
 def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
     """Holds the home's lock: one writer at a time, whoever started it.
 
@@ -91,9 +119,8 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
                 time.sleep(_POLL_SECONDS)
         file.seek(0)
         file.truncate()
-        json.dump(
-            {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}, file
-        )
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(json_text({"pid": os.getpid(), "purpose": purpose, "since": since}))
         file.flush()
         yield
 

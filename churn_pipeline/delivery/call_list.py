@@ -21,12 +21,18 @@ import duckdb
 
 from churn_pipeline.core.atomic import swap_folders, temp_folders
 
-# Tiers and totals count those who are not called too: they are customers all the same.
-CALLED = "snoozed_until is null and not coalesce(is_holdout, false)"
+
+def called(row: str = "predictions") -> str:
+    """SQL that asks whether whoever a row of predictions is about is called.
+
+    Tiers and totals count those who are not called too: they are customers all the same.
+    """
+    return f"{row}.snoozed_until is null and not coalesce({row}.is_holdout, false)"
+
 
 # Everybody of a Monday ($monday), with at most $reasons sentences. What raises the risk comes first: it is why to call.
 CUSTOMERS = f"""
-select predictions.*, customers.company_name, {CALLED} as is_called,
+select predictions.*, customers.company_name, {called()} as is_called,
        list_transform(
            list_filter(churn_drivers, lambda driver: driver.contribution > 0)[:$reasons], lambda driver: driver.sentence
        ) as reasons

@@ -10,7 +10,7 @@ import duckdb
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
-from churn_pipeline.delivery.call_list import CALLED, CUSTOMERS
+from churn_pipeline.delivery.call_list import CUSTOMERS, called
 from churn_pipeline.delivery.digest import CustomerLine, Digest, ExpansionLine, Link, ModelHealth, OwnerList, TierCount
 
 TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
@@ -113,7 +113,7 @@ def _moves(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) ->
         f"""
         with earlier as (select * from predictions where snapshot_date = $before),
         now as (select * from predictions where snapshot_date = $monday)
-        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL' and {CALLED.replace("snoozed_until", "now.snoozed_until").replace("is_holdout", "now.is_holdout")}),
+        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL' and {called("now")}),
                count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.risk_tier <> 'CRITICAL'),
                count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.customer_id is null),
                coalesce(bool_or(now.model_changed), false),
@@ -134,7 +134,7 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
         f"""
         select count(*), count(*) filter (where expansion_readiness = 'ready'),
                coalesce(sum(expected_arr_uplift order by customer_id), 0)
-        from predictions where snapshot_date = ? and is_expansion_candidate and {CALLED}
+        from predictions where snapshot_date = ? and is_expansion_candidate and {called()}
         """,
         [monday],
     ).fetchall()[0]
@@ -146,7 +146,7 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
                    list_filter(expansion_drivers, lambda driver: driver.contribution > 0)[:1], lambda driver: driver.sentence
                )
         from predictions left join customers using (customer_id)
-        where snapshot_date = ? and is_expansion_candidate and {CALLED}
+        where snapshot_date = ? and is_expansion_candidate and {called()}
         order by expansion_rank limit ?
         """,
         [monday, top],

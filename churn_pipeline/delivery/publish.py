@@ -20,6 +20,7 @@ from churn_pipeline.core.atomic import commit_file, temp_path
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.sql import literal
 from churn_pipeline.core.warehouse import has_table
 
 DRIVERS_VIEW = """
@@ -163,7 +164,7 @@ def _copied(settings: Settings, days: Iterable[date]) -> dict[date, WeekVersion]
             # A damaged file is none, and is written again.
             with suppress(duckdb.Error):
                 row = reader.execute(
-                    f"select any_value(run_id), any_value(scoring_mode), count(*) from {_quoted(_parquet(settings, day))}"
+                    f"select any_value(run_id), any_value(scoring_mode), count(*) from {literal(_parquet(settings, day))}"
                 ).fetchone()
                 assert row is not None
                 versions[day] = WeekVersion(*row)
@@ -196,8 +197,8 @@ def _write_week(con: duckdb.DuckDBPyConnection, final: Path, snapshot_date: date
     con.execute(
         f"""
         copy (
-            select * from policy.predictions where snapshot_date = date '{snapshot_date}' order by customer_id
-        ) to {_quoted(temporary)} (format parquet, compression zstd)
+            select * from policy.predictions where snapshot_date = {literal(snapshot_date)} order by customer_id
+        ) to {literal(temporary)} (format parquet, compression zstd)
         """
     )
     commit_file(temporary, final)
@@ -244,7 +245,7 @@ def _write_database(
     temporary = temp_path(final)
     if keep:
         shutil.copyfile(final, temporary)
-    con.execute(f"attach {_quoted(temporary)} as published")
+    con.execute(f"attach {literal(temporary)} as published")
     try:
         for name, query in tables.items():
             con.execute(f"create or replace table published.{name} as {query}")
@@ -261,7 +262,3 @@ def _sweep(folder: Path) -> None:
     """Removes what a killed run left behind. The home's lock is held, so no living run owns any of it."""
     for leftover in folder.rglob(".*.tmp*"):
         leftover.unlink()
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -15,6 +15,7 @@ from string import Formatter
 from typing import Any, Literal, Self, get_args
 
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.json_text import json_text
 
 DType = Literal["numeric", "categorical", "boolean"]
 Direction = Literal["increasing", "decreasing"]
@@ -124,7 +125,7 @@ class Catalogue:
         return self.without(self.requiring(set(get_args(History)) - set(histories)))
 
     def to_json(self) -> str:
-        return json.dumps({"mart": self.mart, "features": [asdict(f) for f in self.features]}, indent=1)
+        return json_text({"mart": self.mart, "features": [asdict(f) for f in self.features]}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

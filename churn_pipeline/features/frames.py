@@ -12,6 +12,7 @@ import pandas as pd
 
 from churn_pipeline.core.calendar import GRID_EPOCH
 from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import Target
 from churn_pipeline.features.catalogue import History
 from churn_pipeline.features.splits import Span, stagger_offsets
@@ -93,7 +94,10 @@ def training_frame(
     stagger = pd.DataFrame({"customer_id": list(offsets), "stagger": list(offsets.values())})
     con.register("stagger", stagger)
     try:
-        kept = " or ".join(f"snapshot_date between '{span.first}' and '{span.last}'" for span in whole) or "false"
+        kept = (
+            " or ".join(f"snapshot_date between {literal(span.first)} and {literal(span.last)}" for span in whole)
+            or "false"
+        )
         return con.execute(
             f"""
             with labelled as ({_labelled(target)})
@@ -104,7 +108,7 @@ def training_frame(
               and snapshot_date + $horizon <= $training_monday
               and snapshot_date not in (select snapshot_date from control.failed_mondays)
               {_UNTOUCHED if drop_touched else ""}
-              and (({kept}) or ((snapshot_date - date '{GRID_EPOCH}') // 7) % {target.stagger_weeks} = stagger)
+              and (({kept}) or ((snapshot_date - {literal(GRID_EPOCH)}) // 7) % {target.stagger_weeks} = stagger)
             order by snapshot_date, customer_id
             """,
             {"horizon": target.horizon_days, "training_monday": training_monday, "first": first},

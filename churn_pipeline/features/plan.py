@@ -20,6 +20,8 @@ import duckdb
 
 from churn_pipeline.contract import fingerprints
 from churn_pipeline.core import calendar
+from churn_pipeline.core.sql import literal
+from churn_pipeline.core.warehouse import transaction
 
 MARTS = ("mart_customer_churn_features", "mart_customer_expansion_features")
 USAGE_DAYS = "int_customer_days"
@@ -108,8 +110,7 @@ def write_plan(
         code: :func:`code_version` of the feature SQL.
         training: training Mondays whose models this run will make; they need as much history as a Monday that is scored.
     """
-    con.execute("begin")
-    try:
+    with transaction(con):
         con.execute("create schema if not exists control")
         con.execute("create table if not exists control.built (model varchar, key_date date, fingerprint varchar)")
         con.execute("create table if not exists control.code (version varchar)")
@@ -136,10 +137,10 @@ def write_plan(
             f"""
             create or replace table control.days_to_build as
             with landed as (
-                select fact_date as known_date, digest::varchar || ':' || fact_rows || ':{code}' as fingerprint
+                select fact_date as known_date, digest::varchar || ':' || fact_rows || {literal(":" + code)} as fingerprint
                 from landing.fact_digests where source = 'usage_events'
             ), built as (
-                select key_date as known_date, fingerprint from control.built where model = '{USAGE_DAYS}'
+                select key_date as known_date, fingerprint from control.built where model = {literal(USAGE_DAYS)}
             )
             select coalesce(landed.known_date, built.known_date) as known_date,
                    coalesce(landed.fingerprint, '') as fingerprint
@@ -149,10 +150,6 @@ def write_plan(
             """
         )
         (days,) = _one(con, "select count(*) from control.days_to_build")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return BuildPlan(tuple(stale), len(needed) - len(stale), days, code_changed)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import duckdb
 
+from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.features.plan import VERDICTS
 
 Stage = Literal["features", "scores", "predictions"]
@@ -129,27 +130,26 @@ def store(
         fingerprints: of what was judged, by Monday, where the plan has to know that these Mondays have a verdict.
     """
     create_tables(con)
-    con.execute("begin")
-    days = sorted({result.snapshot_date for result in results})
-    con.execute(
-        "delete from control.monday_checks where stage = ? and snapshot_date in (select unnest(?::date[]))",
-        [stage, days],
-    )
-    if results:
-        con.executemany(
-            "insert into control.monday_checks values (?, ?, ?, ?, ?, ?, ?)",
-            [(r.snapshot_date, stage, r.check, r.passed, r.detail, run_id, now) for r in results],
-        )
-    if fingerprints:
+    with transaction(con):
+        days = sorted({result.snapshot_date for result in results})
         con.execute(
-            "delete from control.built where model = ? and key_date in (select unnest(?::date[]))",
-            [VERDICTS, list(fingerprints)],
+            "delete from control.monday_checks where stage = ? and snapshot_date in (select unnest(?::date[]))",
+            [stage, days],
         )
-        con.executemany(
-            "insert into control.built values (?, ?, ?)",
-            [(VERDICTS, day, value) for day, value in fingerprints.items()],
-        )
-    con.execute("commit")
+        if results:
+            con.executemany(
+                "insert into control.monday_checks values (?, ?, ?, ?, ?, ?, ?)",
+                [(r.snapshot_date, stage, r.check, r.passed, r.detail, run_id, now) for r in results],
+            )
+        if fingerprints:
+            con.execute(
+                "delete from control.built where model = ? and key_date in (select unnest(?::date[]))",
+                [VERDICTS, list(fingerprints)],
+            )
+            con.executemany(
+                "insert into control.built values (?, ?, ?)",
+                [(VERDICTS, day, value) for day, value in fingerprints.items()],
+            )
 
 
 def failures(results: Sequence[MondayCheck]) -> dict[date, list[MondayCheck]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.modeling.evaluate import FLAG, TOP_PER_WEEK, Estimate
 from churn_pipeline.modeling.fit import TrainingResult
 from churn_pipeline.modeling.promote import GateDecision
@@ -56,7 +57,7 @@ def model_card(
         "By time, never at random: a twin was trained on older weeks, calibrated on later ones and tested on the newest closed ones, with "
         f"a gap of the {result.target.horizon_days}-day horizon between them. This version is the same recipe, with the same number of "
         "trees, on newer weeks, which leaves it no test of its own: the figures are the twin's. Intervals are 95 %, resampled by customer.",
-        _table(
+        markdown_table(
             ["slice", "Mondays", "rows", "customers", "positive rows", "positive customers"],
             (
                 [
@@ -72,7 +73,7 @@ def model_card(
             ),
         ),
         "## Figures",
-        _table(
+        markdown_table(
             ["", "this model", "logistic regression", result.target.rule.text, "constant base rate"],
             (
                 [
@@ -89,7 +90,7 @@ def model_card(
         f"{_signed(result.differences['rule']['auc'])}, average precision "
         f"{_signed(result.differences['rule']['average_precision'])}.",
         "## Business targets at the flag",
-        _table(
+        markdown_table(
             ["wanted", "reached", ""],
             (
                 [
@@ -104,7 +105,7 @@ def model_card(
         f"{result.business.recall_ceiling:.1%}; this model's own probabilities expect {result.business.expected_recall:.1%}. Where "
         "churn is hard to foresee, honest probabilities are seldom above the flag, and a list cut by capacity finds more.",
         "## What it looks at",
-        _table(
+        markdown_table(
             ["feature", "mean absolute contribution (log-odds)"],
             (
                 [result.model.catalogue[feature].label, f"{value:.3f}"]
@@ -118,7 +119,7 @@ def model_card(
         "- for decisions about persons: it describes companies as customers;\n"
         "- to judge an account manager, or to deny anybody service.",
         "## Where it comes from",
-        _table(
+        markdown_table(
             ["", "SHA-256"],
             [
                 *([f"data: {source}", f"`{value}`"] for source, value in sorted(fingerprints.items())),
@@ -132,11 +133,6 @@ def model_card(
 
 def _notices(notices: Sequence[str]) -> str:
     return "\n".join(["Note:", "", *(f"- {notice}" for notice in notices)]) if notices else ""
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(header), ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def _figure(estimates: Mapping[str, Estimate], metric: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 import duckdb
 
 from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.sql import literal
 
 _CREATE = """
 create schema if not exists ledger;
@@ -120,7 +122,7 @@ def append(con: duckdb.DuckDBPyConnection, row: LedgerRow) -> LedgerRow:
             row.labels_closed_by,
             row.reason,
             row.who,
-            json.dumps(row.metrics, sort_keys=True, allow_nan=False),
+            json_text(row.metrics, sort_keys=True, allow_undefined=False),
             row.run_id,
             moment,
         ],
@@ -137,7 +139,7 @@ def model_for(con: duckdb.DuckDBPyConnection, target: str, monday: date) -> Ledg
     promotions = _rows(
         con,
         "target = ? and promoted and effective_from <= ? and labels_closed_by <= ? "
-        f"order by effective_from desc, (metrics ->> '{DECISION}') is not null desc, seq desc limit 1",
+        f"order by effective_from desc, (metrics ->> {literal(DECISION)}) is not null desc, seq desc limit 1",
         [target, monday, monday],
     )
     return promotions[0] if promotions else None

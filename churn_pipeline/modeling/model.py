@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.targets import Target, target_named
 from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.calibrate import Platt
@@ -190,4 +191,4 @@ class ScoringModel:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, sort_keys=True).encode()
+    return json_text(value, indent=1, sort_keys=True, allow_undefined=False).encode()

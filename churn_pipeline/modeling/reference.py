@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.features.splits import Span
 
@@ -221,7 +222,7 @@ class Reference:
                 "share": _rounded(profile.share),
             }
 
-        return json.dumps(
+        return json_text(
             {
                 "format_version": FORMAT_VERSION,
                 "target": self.target,
@@ -231,8 +232,8 @@ class Reference:
                 "rows": list(self.rows),
                 "profiles": [plain(profile) for profile in self.profiles.values()],
             },
-            separators=(",", ":"),
-            allow_nan=False,
+            compact=True,
+            allow_undefined=False,
         )
 
     @classmethod

@@ -5,7 +5,6 @@ A version is written here and named in the ledger; aliases are for people who lo
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sqlite3
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.errors import RegistryError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.modeling.card import model_card
 from churn_pipeline.modeling.fit import TrainingResult
 from churn_pipeline.modeling.model import BOOSTER_FILE
@@ -114,7 +114,7 @@ def register(
         for key, value in {
             "verdict": "promoted" if verdict.promoted else "refused",
             "reason": _shortened(verdict.reason, " ..."),
-            "numbers": json.dumps(verdict.numbers, sort_keys=True),
+            "numbers": json_text(verdict.numbers, sort_keys=True),
             "training_monday": str(result.training_monday),
             "fingerprint": result.model.fingerprint,
         }.items():

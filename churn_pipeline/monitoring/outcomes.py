@@ -15,6 +15,7 @@ import duckdb
 import pandas as pd
 
 from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.lifecycle import registered
 from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
@@ -123,8 +124,7 @@ def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: 
         "holdout_lift": [asdict(finding.lift) | {"monday": finding.monday} for finding in findings if finding.lift],
     }
     create_tables(con)
-    con.execute("begin")
-    try:
+    with transaction(con):
         for table, new in rows.items():
             con.execute(
                 f"delete from monitoring.{table} where monday in (select unnest(?::date[]))",
@@ -134,10 +134,6 @@ def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: 
                 con.register("new_rows", pa.Table.from_pylist([row | {"run_id": run_id} for row in new]))
                 con.execute(f"insert into monitoring.{table} by name from new_rows")
                 con.unregister("new_rows")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
 
 
 def quality_of(con: duckdb.DuckDBPyConnection, monday: date) -> list[Quality]:

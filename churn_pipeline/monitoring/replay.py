@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from churn_pipeline.core import calendar
 from churn_pipeline.core.errors import InputError, RefusedError
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.warehouse import has_table
@@ -286,7 +287,7 @@ class ReplayReport:
         text = f"{over} the list's top {self.capacity} {verb} {model.churners.value:.0f} customers who left within 90"
         text += f" days; {', '.join(others)}."
         if self.churned_revenue:
-            paid, lost = money(model.revenue.value), money(self.churned_revenue)
+            paid, lost = usd(model.revenue.value), usd(self.churned_revenue)
             text += f" The list's churners paid {paid} of the {lost} a year that left, {model.revenue_share.value:.0%}."
         return text
 
@@ -363,15 +364,6 @@ def replay_report(
         calibration={target.name: tally.deciles(target) for target in (_SHORT, _LONG)},
         notices=tuple(_notices(con, settings, scored, known_until, latest)),
     )
-
-
-def money(dollars: float) -> str:
-    """An amount as a person says it: $812, $45k, $1.24M."""
-    # Each unit begins where the one below would round to a thousand of itself: 999,600 is $1.00M, not $1000k.
-    for start, size, unit, digits in ((999_995_000, 1e9, "B", 2), (999_500, 1e6, "M", 2), (999.5, 1e3, "k", 0)):
-        if abs(dollars) >= start:
-            return f"{'-' if dollars < 0 else ''}${abs(dollars) / size:,.{digits}f}{unit}"
-    return f"{'-' if dollars <= -0.5 else ''}${abs(dollars):,.0f}"
 
 
 @dataclass

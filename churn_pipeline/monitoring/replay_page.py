@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import IN_REPORTS, TARGETS
 from churn_pipeline.core.templating import templates
-from churn_pipeline.monitoring.replay import CALLERS, NAMES, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek, money
+from churn_pipeline.monitoring.replay import CALLERS, NAMES, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def render(report: ReplayReport) -> str:
 
     environment = templates(_TEMPLATES)
     environment.filters |= {
-        "money": _defined(money),
+        "usd": _defined(usd),
         "percent": _defined(lambda share: f"{share:.0%}"),
         "finely": _defined(lambda share: f"{share:.1%}"),
         # A list that is cut inside a tie holds an expectation; any other a whole number.
@@ -146,7 +147,7 @@ def _revenue(report: ReplayReport, narrow: bool) -> Figure:
                 zorder=4,
             )
     axes.set_ylabel("annual revenue of those who left")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: money(value).replace(".00", "")))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: usd(value)))
     axes.set_ylim(bottom=0)
     _calendar(axes, report.weeks)
     _legend(figure, axes, narrow)

@@ -15,6 +15,8 @@ from datetime import date
 import duckdb
 import pandas as pd
 
+from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.monitoring.drift import DriftReport, Level
 from churn_pipeline.monitoring.triggers import HealthAssessment
 
@@ -70,7 +72,7 @@ def write_drift(
         if len(rows):
             con.register("drift_rows", rows)
             try:
-                con.execute(f"insert into monitoring.drift by name select *, '{run_id}' as run_id from drift_rows")
+                con.execute("insert into monitoring.drift by name select *, ? as run_id from drift_rows", [run_id])
             finally:
                 con.unregister("drift_rows")
         for version, report in pairs:
@@ -112,7 +114,7 @@ def write_judgement(con: duckdb.DuckDBPyConnection, assessment: HealthAssessment
                 assessment.monday,
                 assessment.drift,
                 list(assessment.drift_reasons),
-                json.dumps(assessment.under, sort_keys=True),
+                json_text(assessment.under, sort_keys=True),
                 run_id,
             ],
         )
@@ -132,12 +134,7 @@ def judgements(con: duckdb.DuckDBPyConnection, until: date, weeks: int) -> list[
 @contextmanager
 def _replacing(con: duckdb.DuckDBPyConnection, monday: date, *tables: str) -> Iterator[None]:
     create_tables(con)
-    con.execute("begin")
-    try:
+    with transaction(con):
         for table in tables:
             con.execute(f"delete from monitoring.{table} where snapshot_date = ?", [monday])
         yield
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise

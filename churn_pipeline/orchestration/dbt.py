@@ -19,6 +19,7 @@ import dagster as dg
 
 from churn_pipeline.core.atomic import exclusive_lock
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.sql import quoted
 from churn_pipeline.core.warehouse import connect
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class InProcessDbt:
             for unique_id in unique_ids:
                 props = self.manifest["nodes"][unique_id]
                 if props["config"].get("materialized") in ("table", "incremental", "seed"):
-                    relation = f'"{props["schema"]}"."{props["alias"]}"'
+                    relation = f"{quoted(props['schema'])}.{quoted(props['alias'])}"
                     counts[unique_id] = int(con.execute(f"select count(*) from {relation}").fetchall()[0][0])
         return counts
 

@@ -14,6 +14,7 @@ import dagster as dg
 
 from churn_pipeline.core import calendar, run_ledger
 from churn_pipeline.core.errors import ChurnError
+from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect, home_lock
 from churn_pipeline.orchestration.dbt import InProcessDbt
@@ -125,9 +126,7 @@ def mondays_of(tags: Mapping[str, str]) -> list[date]:
 
 def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.MarkdownMetadataValue:
     """A small table as Markdown, which the Dagster UI shows in place."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
-    return dg.MetadataValue.md("\n".join(lines))
+    return dg.MetadataValue.md(markdown_table(columns, rows))
 
 
 def picture(name: str, figure: Figure) -> dg.MarkdownMetadataValue:
@@ -135,16 +134,3 @@ def picture(name: str, figure: Figure) -> dg.MarkdownMetadataValue:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=70, bbox_inches="tight")
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
-
-
-def _cell(value: Any) -> str:
-    match value:
-        case None:
-            text = ""
-        case bool():
-            text = "yes" if value else "no"
-        case int():
-            text = f"{value:,}"
-        case _:
-            text = str(value)
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -7,6 +7,7 @@ from datetime import date
 import duckdb
 
 from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.warehouse import transaction
 
 # Of the draw. Not the seed of training, which may change without drawing the experiment anew.
 HOLDOUT_SEED = 7
@@ -40,7 +41,6 @@ def write_holdout(con: duckdb.DuckDBPyConnection, share: float, monday: date | N
     ).fetchone()
     if in_force == (share, seed) or (in_force is None and share == 0):
         return
-    con.execute("begin")
-    con.execute("delete from control.holdout where effective_from = ?", [monday])
-    con.execute("insert into control.holdout values (?, ?, ?)", [monday, share, seed])
-    con.execute("commit")
+    with transaction(con):
+        con.execute("delete from control.holdout where effective_from = ?", [monday])
+        con.execute("insert into control.holdout values (?, ?, ?)", [monday, share, seed])

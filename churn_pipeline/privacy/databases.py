@@ -243,13 +243,15 @@ def sqlite(path: Path, traces: Traces, write: bool) -> int:
     # immutable: looking may not leave the two files that SQLite puts beside a database in WAL mode.
     address = path.as_uri() + ("" if write else "?mode=ro&immutable=1")
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=_SQLITE_WAIT_SECONDS, isolation_level=None)) as con:
+        with closing(
+            sqlite3.connect(address, uri=True, timeout=_SQLITE_WAIT_SECONDS, isolation_level="IMMEDIATE")
+        ) as con:
             changes = _changes(con, traces)
             if write and (changes or (traces.telling and holds(path, traces))):
-                con.execute("begin immediate")
-                for table, column, rowid, value in changes:
-                    con.execute(f"update {quoted(table)} set {quoted(column)} = ? where rowid = ?", [value, rowid])
-                con.execute("commit")
+                # A transaction that the first update begins; it is committed at the end, or rolled back.
+                with con:
+                    for table, column, rowid, value in changes:
+                        con.execute(f"update {quoted(table)} set {quoted(column)} = ? where rowid = ?", [value, rowid])
                 con.execute("vacuum")
                 con.execute("pragma wal_checkpoint(truncate)")
             return len(changes)

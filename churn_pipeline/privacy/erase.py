@@ -24,6 +24,7 @@ from churn_pipeline.contract.files import discover, layout
 from churn_pipeline.contract.statements import customers_sql
 from churn_pipeline.contract.suppression import Register
 from churn_pipeline.core.errors import ChurnError, InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.warehouse import connect, has_table, home_lock
@@ -378,9 +379,9 @@ def _erase_warehouse(
     if noted and not in_warehouse and not touched and not files.holds(path, traces):
         return []
     # A place never names anybody, a file called like a customer does.
-    lines = json.dumps(
+    lines = json_text(
         [[traces.erase(finding.place), finding.what, finding.count] for finding in (*touched, *in_warehouse)],
-        ensure_ascii=False,
+        ascii_only=False,
     )
 
     def finish(con: duckdb.DuckDBPyConnection, old: str) -> None:

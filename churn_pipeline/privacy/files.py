@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 
 from churn_pipeline.core.atomic import commit_file, replace_bytes, temp_path
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.sql import literal
 from churn_pipeline.privacy.matching import Traces
 
@@ -121,7 +122,7 @@ def message(path: Path, traces: Traces, write: bool) -> tuple[int, dict[str, Any
         return 0, before
     after = before | _without_empty(erased)
     if write:
-        replace_bytes(path, json.dumps(after, ensure_ascii=False, indent=1).encode())
+        replace_bytes(path, json_text(after, indent=1, ascii_only=False).encode())
     return 1, before
 
 
@@ -150,7 +151,7 @@ def json_file(path: Path, traces: Traces, write: bool) -> int:
     if after == before:
         return 0
     if write:
-        replace_bytes(path, json.dumps(after).encode())
+        replace_bytes(path, json_text(after).encode())
     return 1
 
 

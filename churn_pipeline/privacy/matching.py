@@ -15,7 +15,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from churn_pipeline.core.formatting import clean
+from churn_pipeline.core.formatting import clean, markdown_cell
+from churn_pipeline.core.json_text import json_text
 
 ERASED = "(erased)"
 # What Slack messages show of an id or a name at most, see delivery/slack/blocks.py.
@@ -101,7 +102,7 @@ class Traces:
             except ValueError:
                 return self.erase(text)
             cleaned = self.erase_json(inner)
-            return text if cleaned == inner else json.dumps(cleaned, ensure_ascii=False)
+            return text if cleaned == inner else json_text(cleaned, ascii_only=False)
         return self.erase(text)
 
     def _is_about(self, item: Any) -> bool:
@@ -146,8 +147,8 @@ def _bounded(form: str) -> str:
 def _forms(term: str) -> set[str]:
     """The term as it is, and as HTML, JSON, JavaScript in HTML, CSV, addresses and Slack's messages write it."""
     plain = {term, term.strip(), clean(term, _SHOWN, ""), clean(term, 10_000, "")}
-    # As orchestration/home.py writes a cell of a table for the Dagster UI.
-    plain.add(term.replace("|", "\\|").replace("<", "&lt;").replace("\n", " "))
+    # As a table in the Dagster UI has it.
+    plain.add(markdown_cell(term))
     forms = set(plain)
     for spelling in plain:
         for escaped in (
@@ -157,13 +158,13 @@ def _forms(term: str) -> set[str]:
         ):
             forms |= {escaped, escaped.replace("&quot;", "&#34;")}
         for ascii_only in (True, False):
-            written = json.dumps(spelling, ensure_ascii=ascii_only)[1:-1]
+            written = json_text(spelling, ascii_only=ascii_only)[1:-1]
             in_script = written
             for character in "<>&":
                 in_script = in_script.replace(character, f"\\u{ord(character):04x}")
             # Jinja's tojson hides the apostrophe as well.
             forms |= {in_script, in_script.replace("'", "\\u0027")}
-            forms |= {written, html.escape(written), json.dumps(written, ensure_ascii=ascii_only)[1:-1]}
+            forms |= {written, html.escape(written), json_text(written, ascii_only=ascii_only)[1:-1]}
         forms |= {
             spelling.replace('"', '""'),
             quote(spelling, errors="replace"),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 
 from churn_pipeline.contract import TABLES
+from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.settings import REPOSITORY
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.suites import Bounds, Expected
@@ -20,12 +22,12 @@ _END = "<!-- End of what is generated. -->"
 def render() -> str:
     """The tables of expectations as Markdown, between the two marks."""
     parts = [_BEGIN, "", "### Predictions before they are published (a Monday that fails is not published)", ""]
-    parts += _table(list(suites.candidates_suite(_shipped_tiers(), 0).expectations))
+    parts.append(_table(suites.candidates_suite(_shipped_tiers(), 0).expectations))
     for table in TABLES.values():
         # Any bounds: the sentences say what they are, and their values come with a landing.
         bounds = Bounds((0, 0), {column.name: (0, 1) for column in suites.nullable(table)})
         parts += ["", f"### landing.{table.name} (a warning)", ""]
-        parts += _table(list(suites.landing_suite(table, bounds).expectations))
+        parts.append(_table(suites.landing_suite(table, bounds).expectations))
     return "\n".join([*parts, "", _END])
 
 
@@ -39,9 +41,11 @@ def _shipped_tiers() -> list[tuple[str, float]]:
         return [(row["risk_tier"], float(row["lower_bound"])) for row in csv.DictReader(file)]
 
 
-def _table(expected: list[Expected]) -> list[str]:
-    rows = [f"| {expectation.sentence} | `{expectation.type.removeprefix('Expect')}` |" for expectation in expected]
-    return ["| what is expected | `Expect...` |", "|---|---|", *rows]
+def _table(expectations: Iterable[Expected]) -> str:
+    return markdown_table(
+        ["what is expected", "`Expect...`"],
+        [(expectation.sentence, f"`{expectation.type.removeprefix('Expect')}`") for expectation in expectations],
+    )
 
 
 if __name__ == "__main__":

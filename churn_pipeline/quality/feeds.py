@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from statistics import median
 from typing import Literal
 
 import duckdb
 
 from churn_pipeline.contract import TABLES, TableContract
-from churn_pipeline.contract.statements import macros
+from churn_pipeline.contract.statements import local_date
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.sql import quoted
 from churn_pipeline.quality.landing import FORMER_WEEKS, MAD_OF_SIGMA, MIN_WEEKS, SPREADS
@@ -63,8 +63,6 @@ LATENESS_FACTOR = 1.5
 
 _HISTORY_WEEKS = max(LATENESS_WEEKS, max(LAST_YEAR_WEEKS) + FORMER_WEEKS) + 1
 _EVENTS = "usage_events"
-# The macro for local dates does not depend on the moment that it is asked for with.
-_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,8 @@ def read_feeds(con: duckdb.DuckDBPyConnection, mondays: Sequence[date], *, timez
     feeds = []
     until = max(mondays)
     since = min(mondays) - _HISTORY_WEEKS * WEEK
-    local_date = macros(timezone, _ANY_MOMENT)["local_date(ts)"]
     for table in TABLES.values():
-        day = _own_day(table, local_date)
+        day = _own_day(table, timezone)
         kind = "coalesce(event_type, '')" if table.name == _EVENTS else "''"
         counts = con.execute(
             f"""
@@ -170,10 +167,10 @@ def find_changes(feeds: Sequence[Feed], mondays: Sequence[date], *, freshness_da
     return findings
 
 
-def _own_day(table: TableContract, local_date: str) -> str:
+def _own_day(table: TableContract, timezone: str) -> str:
     kinds = {landed.name: landed.type for landed in table.landed}
     own = quoted(table.own_date)
-    return own if kinds[table.own_date] == "DATE" else local_date.replace("ts::", f"{own}::")
+    return own if kinds[table.own_date] == "DATE" else local_date(own, timezone)
 
 
 def _newest(known: Mapping[date, date], since: date, until: date) -> dict[date, date]:

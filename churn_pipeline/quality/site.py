@@ -21,6 +21,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader
 
 from churn_pipeline.core.atomic import replace_bytes, swap_folders, temp_folders
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.candidates import CandidatesJudgement
 from churn_pipeline.quality.gx import FailingRows, SuiteResult, ephemeral_context, load
@@ -124,12 +125,7 @@ def _write(path: Path, judgement: SuiteResult, failing: Sequence[FailingRows], n
         ],
         "document": judgement.document,
     }
-    replace_bytes(path, json.dumps(content, default=_plain).encode())
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: numbers of numpy's as Python's, dates and decimals as text."""
-    return value.item() if hasattr(value, "item") else str(value)
+    replace_bytes(path, json_text(content).encode())
 
 
 def _render(saved: Sequence[_Saved], folder: Path) -> None:

@@ -14,6 +14,7 @@ import duckdb
 
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.run_state import assert_owner, claim
+from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
 
@@ -74,22 +75,21 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
         root_run_id: the run that scores now; of a re-execution the one that it goes on with.
     """
     create_tables(con)
-    con.execute("begin")
-    claim(con, "scores", root_run_id)
-    con.execute(
-        """
-        create or replace table scoring.scored_mondays (
-            snapshot_date date, policy_version varchar, scoring_mode varchar, churn_30d_model_version varchar,
-            churn_90d_model_version varchar, expansion_model_version varchar, labels_closed_by date, run_id varchar,
-            scored_at timestamp
+    with transaction(con):
+        claim(con, "scores", root_run_id)
+        con.execute(
+            """
+            create or replace table scoring.scored_mondays (
+                snapshot_date date, policy_version varchar, scoring_mode varchar, churn_30d_model_version varchar,
+                churn_90d_model_version varchar, expansion_model_version varchar, labels_closed_by date, run_id varchar,
+                scored_at timestamp
+            )
+            """
         )
-        """
-    )
-    con.execute("create or replace table scoring.approved_mondays (snapshot_date date)")
-    con.execute(
-        "create or replace table scoring.refused_mondays (snapshot_date date, reason varchar, exit_code integer)"
-    )
-    con.execute("commit")
+        con.execute("create or replace table scoring.approved_mondays (snapshot_date date)")
+        con.execute(
+            "create or replace table scoring.refused_mondays (snapshot_date date, reason varchar, exit_code integer)"
+        )
 
 
 def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) -> None:
@@ -97,22 +97,21 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
     con.register("new_scores", scored.scores)
     con.register("new_contributions", scored.contributions)
     rescored = stamp.scoring_mode == RESCORED
-    con.execute("begin")
-    for table in ("rescores",) if rescored else ("scores", "contributions", "raised"):
-        con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
-    if rescored:
-        con.execute("insert into scoring.rescores by name from new_scores")
-    else:
-        con.execute("insert into scoring.scores by name from new_scores")
-        con.execute("insert into scoring.contributions by name from new_contributions")
-        con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.adjusted_share])
-    con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
-    values = asdict(stamp)
-    con.execute(
-        f"insert into scoring.scored_mondays ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
-        list(values.values()),
-    )
-    con.execute("commit")
+    with transaction(con):
+        for table in ("rescores",) if rescored else ("scores", "contributions", "raised"):
+            con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
+        if rescored:
+            con.execute("insert into scoring.rescores by name from new_scores")
+        else:
+            con.execute("insert into scoring.scores by name from new_scores")
+            con.execute("insert into scoring.contributions by name from new_contributions")
+            con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.adjusted_share])
+        con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
+        values = asdict(stamp)
+        con.execute(
+            f"insert into scoring.scored_mondays ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
+            list(values.values()),
+        )
     con.unregister("new_scores")
     con.unregister("new_contributions")
 
@@ -148,20 +147,18 @@ def monotonicity_results(con: duckdb.DuckDBPyConnection) -> list[MondayCheck]:
 
 def approve(con: duckdb.DuckDBPyConnection, passed: Sequence[date]) -> None:
     """Names the scored Mondays whose candidates may replace what is there."""
-    con.execute("begin")
-    con.execute("delete from scoring.approved_mondays")
-    if passed:
-        con.executemany("insert into scoring.approved_mondays values (?)", [(day,) for day in passed])
-    con.execute("commit")
+    with transaction(con):
+        con.execute("delete from scoring.approved_mondays")
+        if passed:
+            con.executemany("insert into scoring.approved_mondays values (?)", [(day,) for day in passed])
 
 
 def refuse(con: duckdb.DuckDBPyConnection, refused: Sequence[Refusal]) -> None:
     """Notes Mondays that are not scored again, for the end of the run to name."""
-    con.execute("begin")
-    for row in refused:
-        con.execute("delete from scoring.refused_mondays where snapshot_date = ?", [row.snapshot_date])
-        con.execute("insert into scoring.refused_mondays values (?, ?, ?)", astuple(row))
-    con.execute("commit")
+    with transaction(con):
+        for row in refused:
+            con.execute("delete from scoring.refused_mondays where snapshot_date = ?", [row.snapshot_date])
+            con.execute("insert into scoring.refused_mondays values (?, ?, ?)", astuple(row))
 
 
 def refusals(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[Refusal]:

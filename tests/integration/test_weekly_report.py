@@ -12,11 +12,13 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.report import page as rendering
 from churn_pipeline.delivery.report.data import read_week
 from churn_pipeline.delivery.report.write import Written, page_of, write_reports
 from tests.conftest import TINY_BEFORE
+from tests.support import money
 from tests.support.browser import Watched, opened
 from tests.support.homes import copy_of, query
 
@@ -265,13 +267,30 @@ def test_the_detail_says_what_the_warehouse_knew(desk: Watched, settings: Settin
     choose(desk.page, rank)
     page = desk.page
     facts = page.locator("#facts").inner_text()
-    assert f"{probability:.1%}" in facts and f"${rate:,.0f}" in facts
+    assert f"{probability:.1%}" in facts and usd(rate) in facts
     assert page.locator("#detail svg").count() == 3
     shown = page.locator("#table-usage tbody td:nth-child(2)").all_text_contents()
     assert sum(int(text.replace(",", "")) for text in shown) == events
     assert page.locator("#tickets tbody tr").count() == tickets
     last = page.locator("#table-waterfall tbody tr:last-child td").nth(1).text_content()
     assert last is not None and float(last.rstrip("%")) == pytest.approx(100 * probability, abs=0.2)
+
+
+def test_the_script_writes_money_as_python_does(desk: Watched) -> None:
+    shown = desk.page.evaluate("amounts => amounts.map(usd)", [amount for amount, _ in money.EXAMPLES])
+    assert shown == [text for _, text in money.EXAMPLES]
+
+
+def test_money_in_the_list_and_in_the_charts_has_the_one_style(desk: Watched, settings: Settings) -> None:
+    ((at_risk,),) = query(
+        settings.published_database,
+        f"select revenue_at_risk from predictions where snapshot_date = '{TINY_BEFORE}' and priority_rank = {called(settings)[0]}",
+    )
+    assert desk.page.locator("#rows td.risk").first.text_content() == usd(at_risk)
+    axis = [text for text in desk.page.locator("#chart-tiers svg text").all_text_contents() if text.startswith("$")]
+    assert axis and all(
+        re.fullmatch(r"\$(\d{1,3}|\d,\d{3}|\d{2,3}K|\d\.\d\dM|\d\d\.\dM|\d{3}M)", text) for text in axis
+    ), axis
 
 
 def test_nothing_that_became_known_on_the_monday_or_later_is_on_its_page(settings: Settings, written: Written) -> None:

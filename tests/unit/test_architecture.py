@@ -113,3 +113,34 @@ def test_monitoring_writes_in_its_own_schema_only() -> None:
         or match[0].lower().startswith(("create", "drop", "alter"))
     }
     assert written == {"monitoring"}
+
+
+# What has one home: how it looks where it is made by hand, and the files that may.
+_ONE_HOME = {
+    "a transaction": (
+        r"""execute\(\s*["'](?:begin|commit|rollback)\b|\bcon\.(?:begin|commit|rollback)\(""",
+        "core/warehouse.py",
+    ),
+    "JSON that is written": (r"\bjson\.dumps?\(", "core/json_text.py"),
+    "money": (
+        # A sign before a figure, in Python, in JavaScript and as charts write formats.
+        r"""\$\{[^}]*:[,.]|["'`]\$["'`] *\+|\$["'`]\) \+|\$\{text\}|\bcurrency|format=["']\$""",
+        # A driver's value is a fact to the dollar, part of what is published of a Monday, which a re-run repeats.
+        "core/formatting.py features/catalogue.py delivery/report/templates/usd.js.j2",
+    ),
+    "a Markdown table": (r"""---\||["']\| ["'] *\+|replace\(["']\|["']""", "core/formatting.py"),
+    "a quoted text in SQL": (
+        r"""replace\((?:"'", *"''"|chr\(39\))|\b(?:attach|date|timestamp) '\{""",
+        "core/sql.py",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _ONE_HOME)
+def test_what_has_one_home_is_made_nowhere_else(what: str) -> None:
+    pattern, homes = _ONE_HOME[what]
+    places = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".j2")]
+    holding = {
+        str(path.relative_to(PACKAGE)) for path in places if re.search(pattern, path.read_text(encoding="utf-8"))
+    }
+    assert holding == set(homes.split())

@@ -6,7 +6,6 @@ It reads HOME/data/published and not the warehouse, so that it can be repeated b
 from __future__ import annotations
 
 import json
-import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.operator import user
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.sql import literal, quoted
 from churn_pipeline.delivery.postgres.connection import LOCK_KEY, SCHEMA, connect, where
 from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.tables import PREDICTIONS, TABLES, Columns, Table, columns_of
@@ -145,7 +146,7 @@ def _published(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, 
         for name, file in files.items():
             # Monitoring writes its file after the list, and may not have got there yet.
             if file.is_file():
-                reader.execute(f"attach '{str(file).replace(chr(39), chr(39) * 2)}' as {name} (read_only)")
+                reader.execute(f"attach {literal(file)} as {name} (read_only)")
         reader.execute(f"set threads = {settings.threads}")
         present = set(reader.execute("select database_name, table_name from duckdb_tables()").fetchall())
         yield reader, [table for table in TABLES if (table.database, table.name) in present]
@@ -187,7 +188,7 @@ class _Work:
         self._con.execute(f"delete from {SCHEMA}.contents where table_name = %s and day = %s", [table.name, day])
         if content is None:
             return 0
-        written = self._copy(table, f"where {table.day} = date '{day}'")
+        written = self._copy(table, f"where {table.day} = {literal(day)}")
         self._con.execute(
             f"insert into {SCHEMA}.contents values (%s, %s, %s, %s)", [table.name, day, written, content[1]]
         )
@@ -225,7 +226,9 @@ class _Work:
         types = self._columns[table.name].types
         # DuckDB writes JSON ten times faster than Python does, and doubles in the digits that give them back.
         selected = ", ".join(
-            f'case when "{name}" is not null then to_json("{name}")::varchar end' if kind == "jsonb" else f'"{name}"'
+            f"case when {quoted(name)} is not null then to_json({quoted(name)})::varchar end"
+            if kind == "jsonb"
+            else quoted(name)
             for name, (_, kind) in types.items()
         )
         # Ordered, so that the same content lies on disk in the same order, and a Monday's customers side by side.
@@ -254,13 +257,10 @@ class _Work:
         """JSON as jsonb takes it. It comes as text; only what PostgreSQL would refuse is read and written anew."""
         if text is None or not any(word in text for word in _NOT_IN_JSONB):
             return text
-        return json.dumps(self._storable(json.loads(text)), ensure_ascii=False, allow_nan=False)
+        return json_text(self._storable(json.loads(text)), ascii_only=False)
 
     def _storable(self, value: Any) -> Any:
         match value:
-            case float():
-                # A figure that is not defined is null: JSON has no word for it.
-                return value if math.isfinite(value) else None
             case list():
                 return [self._storable(item) for item in value]
             case dict():

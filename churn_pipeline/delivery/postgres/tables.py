@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from churn_pipeline.core.errors import PostgresError
+from churn_pipeline.core.sql import quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +35,7 @@ class Table:
 
     @property
     def source(self) -> str:
-        return f'{self.database}.main."{self.name}"'
+        return f"{self.database}.main.{quoted(self.name)}"
 
 
 # Not of the values: a row of predictions is written once by a run, apart from its change columns, which are refreshed by the run that

@@ -45,7 +45,7 @@ def _tiers(alt: Any) -> alt.Chart:
         .mark_bar(stroke=_var("page"), strokeWidth=0.5)
         .encode(
             x=_weeks(alt),
-            y=alt.Y("at_risk:Q", title="USD a year at risk", axis=alt.Axis(format="$.2~s", tickCount=4)),
+            y=alt.Y("at_risk:Q", title="USD a year at risk", axis=alt.Axis(labelExpr="usd(datum.value)", tickCount=4)),
             color=alt.Color(
                 "tier:N",
                 title=None,
@@ -58,9 +58,11 @@ def _tiers(alt: Any) -> alt.Chart:
                 "week:O",
                 "tier:N",
                 alt.Tooltip("customers:Q", format=","),
-                alt.Tooltip("at_risk:Q", format="$,.0f"),
+                alt.Tooltip("money:N", title="at risk"),
             ],
         )
+        # A function of the page's own script.
+        .transform_calculate(money="usd(datum.at_risk)")
     )
 
 

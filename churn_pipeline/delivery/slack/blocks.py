@@ -7,13 +7,13 @@ text, shown in notifications; it is escaped, and sent with markup switched off.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from churn_pipeline.core.formatting import clean, counted, mrkdwn, points, signed, signed_usd, usd
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.delivery.digest import (
     Alert,
     AlertKind,
@@ -86,7 +86,7 @@ class Message:
 
     def builder_json(self) -> str:
         """JSON that can be pasted into Slack's Block Kit Builder."""
-        return json.dumps({"blocks": self.blocks}, ensure_ascii=False)
+        return json_text({"blocks": self.blocks}, ascii_only=False)
 
 
 def digest_message(digest: Digest, threaded: bool) -> Message:
@@ -433,7 +433,7 @@ def _link_elements(links: Sequence[Link]) -> tuple[Block, ...]:
         else:
             shown = [_text(f"{label}: "), _code(target)]
         between = [_text("  ·  ")] if elements and shown else []
-        if len(json.dumps([*elements, *between, *shown], ensure_ascii=False)) <= _LINKS:
+        if len(json_text([*elements, *between, *shown], ascii_only=False)) <= _LINKS:
             elements += [*between, *shown]
     return tuple(elements)
 
@@ -454,7 +454,7 @@ def _fitting(items: Sequence[Block], room: int) -> list[Block]:
     """The first items, at least one, that take at most ``room`` characters of JSON."""
     kept: list[Block] = []
     for item in items:
-        room -= len(json.dumps(item, ensure_ascii=False)) + 2
+        room -= len(json_text(item, ascii_only=False)) + 2
         if room < 0 and kept:
             break
         kept.append(item)

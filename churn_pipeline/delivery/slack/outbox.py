@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.delivery.digest import DIGEST
 from churn_pipeline.delivery.slack.blocks import Message
 from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post
@@ -47,6 +48,8 @@ SETTLE = timedelta(minutes=1)
 # Messages of one occasion; a digest with its thread is at most 21.
 MAX_SENT = 30
 
+# The fields of an entry that are instants.
+_INSTANTS = ("created_at", "not_before")
 _REPEAT = "This may be a repeat: an earlier attempt to send it got no answer."
 
 
@@ -102,12 +105,15 @@ class Entry:
         return self.state in ("pending", "sending")
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1, default=lambda value: value.isoformat())
+        values = asdict(self)
+        for name in _INSTANTS:
+            values[name] = values[name].isoformat() if values[name] else None
+        return json_text(values, indent=1, ascii_only=False)
 
     @classmethod
     def from_json(cls, text: str) -> Entry:
         raw = json.loads(text)
-        for name in ("created_at", "not_before"):
+        for name in _INSTANTS:
             raw[name] = datetime.fromisoformat(raw[name]) if raw[name] else None
         raw["snapshot_date"] = date.fromisoformat(raw["snapshot_date"]) if raw["snapshot_date"] else None
         return cls(**{**raw, "blocks": tuple(raw["blocks"])})

@@ -9,6 +9,7 @@ import dagster as dg
 import duckdb
 
 from churn_pipeline.core import run_ledger
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.publish import WeekVersion, publish, publish_rescored, unpublished
@@ -112,7 +113,10 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
         metadata: dict[str, Any] = {
             "Mondays published": len(out),
             "Mondays in the table": done.weeks,
-            "tiers": table_metadata(["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk (USD)"], tiers),
+            "tiers": table_metadata(
+                ["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk"],
+                [(*counts, usd(revenue)) for *counts, revenue in tiers],
+            ),
             "database": dg.MetadataValue.path(home.settings.published_database),
             "files": dg.MetadataValue.json([str(path) for path in done.files]),
             "caught up": table_metadata(

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from churn_pipeline.core.errors import LockedError
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import connect, home_lock
+from churn_pipeline.core.warehouse import connect, home_lock, transaction
 
 HOLD_LOCK = """
 import sys, time
@@ -94,3 +97,74 @@ def test_a_damaged_warehouse_is_not_taken_for_a_locked_one(settings: Settings) -
     with pytest.raises(Exception, match="(?i)not a valid DuckDB") as caught, connect(settings):
         pass
     assert not isinstance(caught.value, LockedError)
+
+
+def rows(con: duckdb.DuckDBPyConnection) -> list[int]:
+    return [number for (number,) in con.execute("select number from kept order by number").fetchall()]
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as con:
+        con.execute("create table kept (number integer primary key)")
+        con.execute("insert into kept values (1)")
+        yield con
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [RuntimeError("of Python"), KeyboardInterrupt(), "insert into kept values (1)"],
+    ids=["an error", "an interruption", "a statement"],
+)
+def test_a_failure_inside_a_transaction_leaves_nothing_and_a_usable_connection(
+    con: duckdb.DuckDBPyConnection, failure: BaseException | str
+) -> None:
+    with pytest.raises((RuntimeError, KeyboardInterrupt, duckdb.ConstraintException)), transaction(con):
+        con.execute("delete from kept")
+        con.execute("insert into kept values (1), (2)")
+        if isinstance(failure, str):
+            con.execute(failure)
+        else:
+            raise failure
+    assert rows(con) == [1]
+    with transaction(con):
+        con.execute("insert into kept values (3)")
+    assert rows(con) == [1, 3]
+
+
+def test_a_transaction_is_committed_at_its_end(con: duckdb.DuckDBPyConnection) -> None:
+    with transaction(con):
+        con.execute("insert into kept values (2)")
+    with pytest.raises(duckdb.TransactionException, match="no transaction is active"):
+        con.rollback()
+    assert rows(con) == [1, 2]
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_a_transaction_in_a_transaction_is_refused_and_nothing_is_written(
+    con: duckdb.DuckDBPyConnection, swallowed: bool
+) -> None:
+    with pytest.raises(duckdb.TransactionException), transaction(con):
+        con.execute("insert into kept values (2)")
+        with suppress(duckdb.TransactionException) if swallowed else nullcontext(), transaction(con):
+            con.execute("insert into kept values (3)")
+    assert rows(con) == [1]
+    with transaction(con):
+        con.execute("insert into kept values (4)")
+    assert rows(con) == [1, 4]
+
+
+def test_a_statement_whose_error_was_swallowed_is_not_taken_for_a_commit(con: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(duckdb.TransactionException, match="aborted"), transaction(con):
+        con.execute("insert into kept values (2)")
+        with suppress(duckdb.ConstraintException):
+            con.execute("insert into kept values (1)")
+    assert rows(con) == [1]
+
+
+def test_a_commit_that_another_connection_prevents_is_told_as_such(con: duckdb.DuckDBPyConnection) -> None:
+    with con.cursor() as other:
+        with pytest.raises(duckdb.TransactionException, match="Failed to commit"), transaction(con):
+            con.execute("insert into kept values (2)")
+            other.execute("insert into kept values (2)")
+        assert rows(con) == [1, 2]

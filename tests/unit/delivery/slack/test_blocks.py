@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn_pipeline.core.formatting import clean, mrkdwn, signed_usd, usd
+from churn_pipeline.core.formatting import clean, mrkdwn
 from churn_pipeline.delivery.digest import (
     ALERT_KINDS,
     Alert,
@@ -252,28 +252,6 @@ def test_two_attempts_at_one_thing_have_one_cause() -> None:
     first = Alert("run_failed", MONDAY, "landing", "disk full", datetime(2026, 11, 16, 8, tzinfo=UTC), run_id="a")
     again = replace(first, what="disk still full", at=first.at + timedelta(hours=1), run_id="b")
     assert first.cause == again.cause != replace(first, subject="published").cause
-
-
-@pytest.mark.parametrize(
-    ("amount", "shown"),
-    [
-        (0, "$0"),
-        (940, "$940"),
-        (9_999, "$9,999"),
-        (9_999.6, "$10K"),
-        (999_499, "$999K"),
-        (999_500, "$1.0M"),
-        (73_485_857, "$73.5M"),
-        (-0.2, "$0"),
-        (-1_200_000, "−$1.2M"),
-    ],
-)
-def test_money_is_short_enough_to_skim(amount: float, shown: str) -> None:
-    assert usd(amount) == shown
-
-
-def test_a_change_of_money_carries_its_sign() -> None:
-    assert [signed_usd(value) for value in (12_000, -12_000, 0.3)] == ["+$12K", "−$12K", "±$0"]
 
 
 def assert_safe(message: Message) -> None:
