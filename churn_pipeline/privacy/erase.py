@@ -26,7 +26,8 @@ from churn_pipeline.contract.suppression import Register
 from churn_pipeline.core.errors import ChurnError, InputError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
-from churn_pipeline.core.warehouse import connect, has_table, home_lock
+from churn_pipeline.core.home import home_lock
+from churn_pipeline.core.warehouse import connect, has_table
 from churn_pipeline.delivery.announce import outbox_of
 from churn_pipeline.delivery.channel import Channel
 from churn_pipeline.delivery.channels import CHANNELS
