@@ -61,9 +61,7 @@ def _publish_monitoring_again(con: duckdb.DuckDBPyConnection, settings: Settings
     con.execute(f"attach {literal(str(temporary))} as published")
     try:
         for (table,) in tables:
-            con.execute(
-                f"create table published.{quoted(table)} as from monitoring.{quoted(table)} order by all"
-            )
+            con.execute(f"create table published.{quoted(table)} as from monitoring.{quoted(table)} order by all")
     finally:
         con.execute("detach published")
     commit_file(temporary, final)

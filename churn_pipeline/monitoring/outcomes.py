@@ -120,7 +120,9 @@ def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: 
             for row in each.to_rows()
         ],
         "saves": [asdict(finding.saves) | {"assessed_on": finding.monday} for finding in findings if finding.saves],
-        "holdout_lift": [asdict(finding.lift) | {"assessed_on": finding.monday} for finding in findings if finding.lift],
+        "holdout_lift": [
+            asdict(finding.lift) | {"assessed_on": finding.monday} for finding in findings if finding.lift
+        ],
     }
     create_tables(con)
     con.execute("begin")

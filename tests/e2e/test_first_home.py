@@ -93,7 +93,9 @@ def lost(before: Path, after: Path, relation: str) -> list[tuple[Any, ...]]:
         con.execute(f"attach '{before}' as b (read_only)")
         con.execute(f"attach '{after}' as a (read_only)")
         columns = ", ".join(f'"{name}"::varchar' for name, *_ in con.execute(f"describe b.{relation}").fetchall())
-        return con.execute(f"select {columns} from b.{relation} except all select {columns} from a.{relation}").fetchall()
+        return con.execute(
+            f"select {columns} from b.{relation} except all select {columns} from a.{relation}"
+        ).fetchall()
 
 
 def messages(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -109,7 +111,9 @@ def test_the_next_monday_is_published_and_the_home_has_the_current_format(opened
     assert opened.outcome.exit_code == 0, opened.outcome.reason
     assert not opened.before.home_note.exists()
     assert json.loads(opened.after.home_note.read_text(encoding="utf-8"))["format"] == len(MIGRATIONS)
-    rows = query(opened.after.published_database, "select snapshot_date, count(*) from predictions group by 1 order by 1")
+    rows = query(
+        opened.after.published_database, "select snapshot_date, count(*) from predictions group by 1 order by 1"
+    )
     assert [day for day, _ in rows] == [*PUBLISHED, NEXT]
     assert min(count for _, count in rows) > 300
     assert query(opened.after.published_database, f"select status from runs where snapshot_date = date '{NEXT}'") == [
@@ -127,7 +131,10 @@ def test_the_figures_of_past_mondays_are_the_same_under_the_new_name_of_their_co
     figures = "select {} as day, * exclude ({}) from {} where {} <= date '2026-06-08' order by all"
     before = query(opened.before.warehouse, figures.format(*["monday"] * 2, "monitoring.model_quality", "monday"))
     assert len(before) == 120
-    for database, table in ((opened.after.warehouse, "monitoring.model_quality"), (opened.after.monitoring_database, "model_quality")):
+    for database, table in (
+        (opened.after.warehouse, "monitoring.model_quality"),
+        (opened.after.monitoring_database, "model_quality"),
+    ):
         assert query(database, figures.format(*["assessed_on"] * 2, table, "assessed_on")) == before
 
 

@@ -94,7 +94,20 @@ def test_a_monday_is_published_from_the_wheel_in_a_folder_that_becomes_the_home_
     assert "forget" in run(installed, home, churn, "--help")
     where = run(installed, home, "-c", "import churn_pipeline; print(churn_pipeline.__file__)")
     assert Path(where.strip()).is_relative_to(installed)
-    run(installed, home, churn, "simulate", "--out", "data", "--customers", "600", "--weeks", "62", "--until", str(MONDAY))
+    run(
+        installed,
+        home,
+        churn,
+        "simulate",
+        "--out",
+        "data",
+        "--customers",
+        "600",
+        "--weeks",
+        "62",
+        "--until",
+        str(MONDAY),
+    )
     settings = {"NOW": f"{MONDAY}T12:00:00Z", "HISTORY_WEEKS": "60", "BOOTSTRAP_REPLICATES": "50"}
     settings |= {"MIN_TRAIN_CHURNERS": "20", "MIN_TEST_CHURNERS": "5"}
     run(installed, home, churn, "run", **{f"CHURN_{name}": value for name, value in settings.items()})

@@ -38,7 +38,9 @@ class Table:
     def source(self) -> str:
         """What is copied, as DuckDB reads it: a relation with PostgreSQL's names of the columns."""
         relation = f'{self.database}.main."{self.name}"'
-        return f"(select * rename (assessed_on as {self.assessed_on}) from {relation})" if self.assessed_on else relation
+        return (
+            f"(select * rename (assessed_on as {self.assessed_on}) from {relation})" if self.assessed_on else relation
+        )
 
 
 # Not of the values: a row of predictions is written once by a run, apart from its change columns, which are refreshed by the run that

@@ -99,7 +99,9 @@ def test_an_old_home_has_the_current_format_when_its_writer_begins_and_every_row
         assert note(old)["format"] == CURRENT
     assert [message for message in messages if "format 1: the column monday" in message]
     assert query(old.warehouse, "from ledger.runs") == [("r",)]
-    assert query(old.monitoring_database, "select count(*), max(snapshot_date)::varchar from drift") == [(2, "2026-06-08")]
+    assert query(old.monitoring_database, "select count(*), max(snapshot_date)::varchar from drift") == [
+        (2, "2026-06-08")
+    ]
     messages.clear()
     with home_lock(old, "second", messages.append):
         pass
@@ -198,7 +200,9 @@ def test_a_home_that_this_version_does_not_know_is_refused_in_one_sentence_and_n
         ("publish",),
     ],
 )
-def test_every_command_that_writes_refuses_a_home_of_a_newer_format(settings: Settings, command: tuple[str, ...]) -> None:
+def test_every_command_that_writes_refuses_a_home_of_a_newer_format(
+    settings: Settings, command: tuple[str, ...]
+) -> None:
     raw = settings.home / "raw"
     raw.mkdir(parents=True)
     (raw / "customers.csv").write_text("customer_id\n")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from churn_pipeline.core.errors import LockedError
-from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.home import home_lock
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 
 HOLD_LOCK = """
