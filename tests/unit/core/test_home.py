@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from churn_pipeline.core import home
-from churn_pipeline.core.errors import InputError, LockedError
+from churn_pipeline.core import home, run_state
+from churn_pipeline.core.errors import InputError, LockedError, RefusedError
 from churn_pipeline.core.home import home_lock, open_home
 from churn_pipeline.core.home_migrations import MIGRATIONS, Migration
 from churn_pipeline.core.settings import Settings
@@ -106,6 +106,15 @@ def test_an_old_home_has_the_current_format_when_its_writer_begins_and_every_row
     with home_lock(old, "second", messages.append):
         pass
     assert messages == []
+
+
+def test_a_run_that_began_before_the_upgrade_cannot_go_on_after_it(old: Settings) -> None:
+    with connect(old) as con:
+        con.execute("create schema control")
+        run_state.claim(con, "scores", "a run of the older version")
+    open_home(old, "first")
+    with connect(old) as con, pytest.raises(RefusedError, match=r"is of no run.*Run the Monday again from the start"):
+        run_state.assert_owner(con, "scores", "a run of the older version")
 
 
 def test_a_home_that_never_got_to_monitoring_is_opened_too(settings: Settings) -> None:
