@@ -162,11 +162,19 @@ def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_re
     assert {path: (opened.after.mlflow_artifacts / path).read_bytes() for path in kept} == kept
 
 
-def test_whoever_was_held_out_stays_held_out_for_the_quarter(opened: Opened) -> None:
-    held_out = "select customer_id from predictions where is_holdout and snapshot_date = date '{}'"
-    before = query(opened.before.published_database, held_out.format(PUBLISHED[0]))
-    assert len(before) == 1
-    assert query(opened.after.published_database, held_out.format(NEXT)) == before
+def test_the_hold_out_goes_on_with_the_share_and_the_seed_that_the_home_had(opened: Opened) -> None:
+    assert query(opened.after.warehouse, "select share, seed from control.holdout") == [(0.5, 7)]
+    rows = query(
+        opened.after.published_database,
+        "select snapshot_date, customer_id, is_holdout from predictions where risk_tier in ('HIGH', 'CRITICAL')",
+    )
+    assert {day for day, *_ in rows} >= {PUBLISHED[0], NEXT}
+    for _, customer, is_holdout in rows:
+        # All three Mondays lie in one quarter.
+        draw = int(hashlib.md5(f"{customer}|2026Q2|7".encode(), usedforsecurity=False).hexdigest()[:8], 16) / 2**32
+        assert is_holdout == (draw < 0.5)
+    ((held_out,),) = query(opened.after.published_database, "select count(*) from predictions where is_holdout")
+    assert held_out == sum(is_holdout for *_, is_holdout in rows) >= 2
 
 
 def test_the_forgotten_customer_is_nowhere_although_the_raw_files_have_them(opened: Opened) -> None:
@@ -182,18 +190,17 @@ def test_the_forgotten_customer_is_nowhere_although_the_raw_files_have_them(open
             assert FORGOTTEN not in "".join([text, *files.unpacked(text)]), path
 
 
-def test_messages_that_waited_still_wait_unless_a_newer_list_took_their_place(opened: Opened) -> None:
+def test_messages_that_waited_still_wait_unless_they_have_become_too_old_or_a_newer_list_is_out(opened: Opened) -> None:
     before, after = messages(opened.before), messages(opened.after)
     waiting = {name for name, message in before.items() if message["state"] == "pending"}
     assert len(waiting) == 14
     assert {name: (after[name]["text"], after[name]["blocks"]) for name in waiting} == {
         name: (before[name]["text"], before[name]["blocks"]) for name in waiting
     }
-    dropped = {name: after[name]["reason"] for name in waiting if after[name]["state"] == "dropped"}
-    assert all(dropped.values())
-    assert {after[name]["state"] for name in waiting - dropped.keys()} == {"pending"}
-    # Of each manager's list only the newest is worth sending; nothing else is given up.
-    assert {name.split("-")[0] for name in dropped} <= {"digest"}
+    dropped = {name for name in waiting if after[name]["state"] == "dropped"}
+    assert {after[name]["state"] for name in waiting - dropped} == {"pending"}
+    assert {name for name in waiting if name.startswith("model-refused-2026-06-08")} <= waiting - dropped
+    assert all(after[name]["reason"].startswith("superseded") for name in dropped)
 
 
 @pytest.mark.parametrize("command", [("show",), ("customer", "C0000328"), ("models",)])

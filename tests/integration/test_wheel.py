@@ -84,6 +84,7 @@ def test_everything_that_a_run_needs_is_in_the_wheel_and_nothing_else(wheel: Pat
     assert names == package | project | {"churn_pipeline/workspace.yaml"}
 
 
+@pytest.mark.long
 def test_a_monday_is_published_from_the_wheel_in_a_folder_that_becomes_the_home_and_the_package_stays_as_it_was(
     installed: Path, tmp_path: Path
 ) -> None:
