@@ -270,11 +270,13 @@ def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOptio
     """Copy what is published to PostgreSQL for dashboards (CHURN_PUBLISH_URL): what it missed, and --week whatever it has."""
     from dataclasses import asdict
 
+    from churn_pipeline.core.home import open_home
     from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
 
     settings = _settings(home)
     if settings.publish_url is None:
         raise InputError("CHURN_PUBLISH_URL is not set, so there is nowhere to publish to; see docs/postgresql.md")
+    open_home(settings, "churn publish", _complain)
     mondays = [_monday(settings, week)] if week else []
     done = publish_to_postgres(settings.publish_url.get_secret_value(), settings, mondays, progress=_progress())
     for notice in done.notices:
@@ -422,14 +424,14 @@ def ui(
     """Open the Dagster UI on this home, with the schedule's daemon. Ends with Ctrl-C."""
     import os
 
-    from churn_pipeline.core.settings import REPOSITORY
+    from churn_pipeline.core.settings import shipped
     from churn_pipeline.orchestration.execute import prepare_home
 
     settings = _settings(home)
-    prepare_home(settings)
+    prepare_home(settings, _complain)
     os.environ.update(CHURN_HOME=str(settings.home), DAGSTER_HOME=str(settings.dagster_home))
     dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execv(dagster, [dagster, "dev", "-w", str(REPOSITORY / "workspace.yaml"), "-p", str(port)])
+    os.execv(dagster, [dagster, "dev", "-w", str(shipped("workspace.yaml")), "-p", str(port)])
 
 
 def _decide(

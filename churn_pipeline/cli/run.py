@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import duckdb
 
 from churn_pipeline.core.calendar import latest_monday
+from churn_pipeline.core.home import home_lock
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import connect, home_lock
+from churn_pipeline.core.warehouse import connect
 
 if TYPE_CHECKING:
     from churn_pipeline.modeling.ledger import LedgerRow

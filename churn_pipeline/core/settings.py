@@ -28,7 +28,22 @@ before theirs. What decides about a customer (cut-offs, plan ladder, weights, pl
 
 """
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+REPOSITORY = PACKAGE.parent
+
+
+def shipped(name: str) -> Path:
+    """Where something is that lies beside the package in a checkout, and in it where the package was built into a wheel."""
+    return PACKAGE / name if is_built() else REPOSITORY / name
+
+
+def is_built() -> bool:
+    """Whether this is an installed wheel and no checkout: only the build puts the dbt project into the package."""
+    return (PACKAGE / "dbt_project").is_dir()
+
+
+def _default_home() -> Path:
+    return Path.cwd() if is_built() else REPOSITORY
 
 
 class Settings(BaseSettings):
@@ -42,7 +57,9 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    home: Path = Field(REPOSITORY, description="Directory that holds all state, as HOME/data and HOME/mlflow.")
+    home: Path = Field(
+        default_factory=_default_home, description="Directory that holds all state, as HOME/data and HOME/mlflow."
+    )
     raw: Path | None = Field(None, description="Directory of raw tables; HOME/data/raw unless set.")
     timezone: str = Field("UTC", description="IANA zone of the partitions, of the schedule and of a snapshot's 00:00.")
     schedule_cron: str = Field("0 8 * * 1", description="When the Monday run starts, in the zone above.")
@@ -195,11 +212,16 @@ class Settings(BaseSettings):
 
     @property
     def dbt_project(self) -> Path:
-        return REPOSITORY / "dbt_project"
+        return shipped("dbt_project")
 
     @property
     def lock_file(self) -> Path:
         return self.data / ".lock"
+
+    @property
+    def home_note(self) -> Path:
+        """Which form the home is in; see `core/home.py`."""
+        return self.data / "home.json"
 
     @property
     def mlflow_home(self) -> Path:
@@ -224,9 +246,9 @@ def render_docs() -> str:
     def default(value: object) -> str:
         if value is None:
             return "not set"
-        return (
-            "the repository" if value == REPOSITORY else f"`{value:%H:%M}`" if isinstance(value, time) else f"`{value}`"
-        )
+        if value == REPOSITORY:
+            return "the repository; of an installed package the current directory"
+        return f"`{value:%H:%M}`" if isinstance(value, time) else f"`{value}`"
 
     prefix = Settings.model_config["env_prefix"]
     rows = (

@@ -11,14 +11,14 @@ import duckdb
 import pandas as pd
 
 from churn_pipeline.core.calendar import GRID_EPOCH
-from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import Target
 from churn_pipeline.features.catalogue import History
 from churn_pipeline.features.splits import Span, stagger_offsets
 
 # What a label is stands in SQL, for training here and for the outcomes of predictions in dbt.
-_LABELS = REPOSITORY / "dbt_project" / "macros" / "monitoring" / "labels.sql"
+_LABELS = "macros/monitoring/labels.sql"
 _UNTOUCHED = """
               and not exists (
                   select 1 from landing.interventions
@@ -152,4 +152,5 @@ def _labels() -> Any:
     """The macros of `_LABELS`, as functions that give SQL."""
     from jinja2 import Environment, StrictUndefined
 
-    return Environment(undefined=StrictUndefined).from_string(_LABELS.read_text(encoding="utf-8")).module
+    source = shipped("dbt_project") / _LABELS
+    return Environment(undefined=StrictUndefined).from_string(source.read_text(encoding="utf-8")).module

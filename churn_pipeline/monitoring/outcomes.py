@@ -27,16 +27,16 @@ _LONG = TARGETS["churn_90d"]
 _CREATE = """
 create schema if not exists monitoring;
 create table if not exists monitoring.model_quality (
-    monday date, target varchar, predicted_on date, version varchar, plan_tier varchar, customers varchar, basis varchar,
+    assessed_on date, target varchar, predicted_on date, version varchar, plan_tier varchar, customers varchar, basis varchar,
     "rows" bigint, positives double, figure varchar, is_under boolean, value double, low double, high double,
     promised double, promised_low double, promised_high double, run_id varchar
 );
 create table if not exists monitoring.saves (
-    monday date, predicted_on date, touched bigint, expected_to_stay double, expected_low double, expected_high double,
+    assessed_on date, predicted_on date, touched bigint, expected_to_stay double, expected_low double, expected_high double,
     stayed bigint, left_the_book bigint, run_id varchar
 );
 create table if not exists monitoring.holdout_lift (
-    monday date, predicted_on date, held_out bigint, held_out_churned bigint, others bigint, others_churned bigint,
+    assessed_on date, predicted_on date, held_out bigint, held_out_churned bigint, others bigint, others_churned bigint,
     held_out_rate double, others_rate double, lift double, low double, high double, run_id varchar
 );
 """
@@ -71,7 +71,7 @@ def mondays_to_judge(con: duckdb.DuckDBPyConnection, written: Sequence[date]) ->
     """
     rows = con.execute(
         """
-        select distinct written + days as monday
+        select distinct written + days as assessed_on
         from unnest(?::date[]) as mondays (written) cross join (values (0), (35), (91)) as due (days)
         where days = 0 or written + days in (select snapshot_date from policy.predictions) order by 1
         """,
@@ -115,19 +115,21 @@ def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: 
 
     rows = {
         "model_quality": [
-            row | {"monday": finding.monday}
+            row | {"assessed_on": finding.monday}
             for finding in findings
             for each in finding.quality
             for row in each.to_rows()
         ],
-        "saves": [asdict(finding.saves) | {"monday": finding.monday} for finding in findings if finding.saves],
-        "holdout_lift": [asdict(finding.lift) | {"monday": finding.monday} for finding in findings if finding.lift],
+        "saves": [asdict(finding.saves) | {"assessed_on": finding.monday} for finding in findings if finding.saves],
+        "holdout_lift": [
+            asdict(finding.lift) | {"assessed_on": finding.monday} for finding in findings if finding.lift
+        ],
     }
     create_tables(con)
     with transaction(con):
         for table, new in rows.items():
             con.execute(
-                f"delete from monitoring.{table} where monday in (select unnest(?::date[]))",
+                f"delete from monitoring.{table} where assessed_on in (select unnest(?::date[]))",
                 [[finding.monday for finding in findings]],
             )
             if new:
@@ -143,7 +145,7 @@ def quality_of(con: duckdb.DuckDBPyConnection, monday: date) -> list[Quality]:
         """
         select target, predicted_on, version, plan_tier, customers, basis, "rows", positives, figure, is_under,
                value, low, high, promised, promised_low, promised_high
-        from monitoring.model_quality where monday = ?
+        from monitoring.model_quality where assessed_on = ?
         order by basis, target, predicted_on, customers, plan_tier, figure
         """,
         [monday],
@@ -192,7 +194,7 @@ def _outcomes(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> p
         select customer_id, plan_tier, risk_tier, probability, label, touched, not touched as untouched, is_holdout, status,
                model_version as version
         from monitoring.prediction_outcomes
-        where monday = ? and target = ? order by customer_id
+        where assessed_on = ? and target = ? order by customer_id
         """,
         [monday, target.name],
     ).df()

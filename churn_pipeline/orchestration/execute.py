@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from churn_pipeline.core import run_ledger
 from churn_pipeline.core.atomic import exclusive_lock, replace_bytes
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.home import open_home
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 
@@ -56,10 +57,19 @@ class Outcome:
     mondays: tuple[run_ledger.RunRow, ...] = ()
 
 
-def prepare_home(settings: Settings) -> None:
-    """Creates the home's directories and Dagster's configuration in it, and takes in a home that was moved."""
+def prepare_home(settings: Settings, say: Callable[[str], None] | None = None) -> None:
+    """Creates the home's directories and Dagster's configuration in it, and takes in a home that was moved or is of an older format.
+
+    Args:
+        settings: the home.
+        say: called with a sentence when the home is changed to the current format, or is in use meanwhile.
+
+    Raises:
+        InputError: a newer version of this package wrote the home.
+    """
     from churn_pipeline.modeling.registry import follow_home
 
+    open_home(settings, "preparing the home", say)
     for folder in (settings.data, settings.mlflow_home, settings.dagster_home):
         folder.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
@@ -208,7 +218,7 @@ def _execute(
     from churn_pipeline.orchestration.failures import problems
     from churn_pipeline.orchestration.liveness import close_dead_runs
 
-    prepare_home(settings)
+    prepare_home(settings, progress)
     where: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
     if last is not None and last != first:
         span = {"start": first.isoformat(), "end": last.isoformat()}

@@ -15,8 +15,9 @@ import dagster as dg
 from churn_pipeline.core import calendar, run_ledger
 from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.core.formatting import markdown_table
+from churn_pipeline.core.home import home_lock
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import connect, home_lock
+from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.liveness import alive
 

@@ -24,15 +24,16 @@ from churn_pipeline.contract.files import discover, layout
 from churn_pipeline.contract.statements import customers_sql
 from churn_pipeline.contract.suppression import Register
 from churn_pipeline.core.errors import ChurnError, InputError
+from churn_pipeline.core.home import home_lock
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
-from churn_pipeline.core.warehouse import connect, has_table, home_lock
+from churn_pipeline.core.warehouse import connect, has_table
 from churn_pipeline.delivery.announce import outbox_of
 from churn_pipeline.delivery.channel import Channel
 from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.features.plan import USAGE_DAYS
-from churn_pipeline.privacy import databases, files
+from churn_pipeline.privacy import databases, files, places
 from churn_pipeline.privacy.matching import Traces, shared
 
 _ERASURES = """
@@ -41,24 +42,6 @@ create table if not exists ledger.erasures (
     digest varchar, erased_at timestamp, who varchar, reason varchar, customers_at_once bigint, touched json
 )
 """
-# Text that this project, Dagster, dbt and MLflow write.
-_TEXT = {
-    ".json",
-    ".jsonl",
-    ".md",
-    ".txt",
-    ".log",
-    ".out",
-    ".err",
-    ".yaml",
-    ".yml",
-    ".svg",
-    ".xml",
-    ".tsv",
-    ".unreadable",
-}
-# Never looked into: what models are made of (their files are known by checksums and hold no customer), dbt's own files, and the list.
-_LEFT = ("models", "dbt", "forgotten", "raw")
 _OUTSIDE = tuple(channel for channel in CHANNELS if channel.keeps_outside_home)
 
 type Say = Callable[[str], None]
@@ -235,7 +218,7 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
             say(group := now_in)
         if count := step():
             touched.append(Touched(place, what, count))
-    for path in _databases(settings):
+    for path in places.database_files(settings):
         place = _relative(settings, path)
         say(place)
         if databases.look(path, traces) or files.holds(path, traces):
@@ -248,9 +231,10 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
         if brought_back := _outside(settings, traces, channel):
             touched.append(Touched(channel.place, "rows brought back meanwhile", brought_back))
     if remaining := _look(settings, traces):
-        places = ", ".join(f"{finding.place} ({finding.count:,} {finding.what})" for finding in remaining)
+        where = ", ".join(f"{finding.place} ({finding.count:,} {finding.what})" for finding in remaining)
         raise ChurnError(
-            f"still found after the erasure: {places}; something may have written meanwhile, so run the command again"
+            f"still found after the erasure: {where}; something may have written meanwhile, so run the command again, and delete by hand what "
+            "is of an unknown kind"
         )
     return Erasure(len(traces.customer_ids), tuple(touched), raw_rows(settings, traces.customer_ids), tuple(notes))
 
@@ -261,10 +245,16 @@ def _look(settings: Settings, traces: Traces) -> list[Touched]:
     for place, what, step in _steps(settings, traces, write=False):
         if count := step():
             findings.append(Touched(place, what, count))
-    for path in (*_databases(settings), settings.warehouse):
+    for path in (*places.database_files(settings), settings.warehouse):
         if path.exists():
             place = _relative(settings, path)
             findings += [Touched(f"{place}: {name}", "rows", n) for name, n in databases.look(path, traces).items()]
+    if traces.telling:
+        findings += [
+            Touched(_relative(settings, path), "file of an unknown kind", 1)
+            for path in places.unknown_files(settings)
+            if files.holds(path, traces)
+        ]
     return findings
 
 
@@ -276,55 +266,18 @@ def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple
     """
     for channel in _OUTSIDE if write else ():
         yield channel.place, "rows", lambda channel=channel: _outside(settings, traces, channel)  # type: ignore[misc]
-    if settings.outbox.is_dir():
-        for path in sorted(settings.outbox.glob("*.*")):
-            if path.suffix in (".json", ".unreadable") and not path.name.startswith("."):
-                yield _relative(settings, path), "messages", lambda path=path: _message(settings, path, traces, write)  # type: ignore[misc]
-    for path in sorted(settings.quality.glob("*.json")):
+    for path in places.outbox_files(settings):
+        yield _relative(settings, path), "messages", lambda path=path: _message(settings, path, traces, write)  # type: ignore[misc]
+    for path in places.judgement_files(settings):
         yield _relative(settings, path), "files", lambda path=path: files.json_file(path, traces, write)  # type: ignore[misc]
-    docs = settings.published / "data_docs"
+    docs = places.data_docs(settings)
     if docs.is_dir():
         yield _relative(settings, docs), "pages", lambda: _data_docs(settings, docs, traces, write)
-    for path in _files(settings):
-        place, what, handle = _relative(settings, path), "mentions", _handler(path)
+    for path in places.other_files(settings):
+        place, what, handle = _relative(settings, path), "mentions", places.handler(path)
         if handle is not None:
             what = {".parquet": "rows", ".csv": "rows", ".html": "pages", ".db": "values"}.get(path.suffix, "mentions")
             yield place, what, lambda path=path, handle=handle: handle(path, traces, write)  # type: ignore[misc]
-
-
-def _handler(path: Path) -> Callable[[Path, Traces, bool], int] | None:
-    match path.suffix.lower():
-        case ".parquet":
-            return files.parquet
-        case ".csv":
-            return files.csv_rows
-        case ".html" | ".htm":
-            return files.page
-        case ".db" | ".sqlite":
-            return databases.sqlite
-        case suffix if suffix in _TEXT:
-            return files.other_text
-    return None
-
-
-def _files(settings: Settings) -> list[Path]:
-    """Files that may hold something, outside of the places with a handling of their own."""
-    own = (settings.outbox, settings.quality, settings.published / "data_docs", settings.raw_dir)
-    excluded = (*(settings.data / name for name in _LEFT), settings.mlflow_artifacts / "models", *own)
-    logs = settings.dbt_target / "logs"
-    return [
-        path
-        for root in (settings.data, settings.mlflow_home)
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-        and not path.is_symlink()
-        and (not any(path.is_relative_to(folder) for folder in excluded) or path.is_relative_to(logs))
-    ]
-
-
-def _databases(settings: Settings) -> list[Path]:
-    """Every DuckDB file of the home but the warehouse."""
-    return [path for path in sorted(settings.published.rglob("*.duckdb")) if not path.name.startswith(".")]
 
 
 def _message(settings: Settings, path: Path, traces: Traces, write: bool) -> int:
@@ -480,7 +433,7 @@ def _usage(con: duckdb.DuckDBPyConnection) -> dict[Any, str]:
 def _traces(settings: Settings, customer_ids: Collection[str]) -> Traces:
     own: set[str] = set()
     others: set[str] = set()
-    for path in (settings.warehouse, *_databases(settings)):
+    for path in (settings.warehouse, *places.database_files(settings)):
         if path.exists():
             theirs, everybody = databases.names(path, customer_ids)
             own |= theirs
@@ -502,7 +455,7 @@ def _listed_ids(settings: Settings, known: Register) -> list[str]:
     customer_ids: set[str] = set()
     digests = list(known.entries)
     hashed = known.digest_sql("customer_id")
-    for path in (settings.warehouse, *_databases(settings)):
+    for path in (settings.warehouse, *places.database_files(settings)):
         for _, table in list(databases.customers(path)):
             with databases.reading(path) as con:
                 customer_ids |= _on_list(con, table, hashed, digests)
@@ -540,13 +493,17 @@ def _notes(settings: Settings, traces: Traces) -> list[str]:
         f"Slack has the message of {day} in {channel} (ts {ts}): delete it there"
         for day, channel, ts in sorted(sent, key=str)
     ]
-    for path in _files(settings):
+    for path in places.other_files(settings):
         if (
             path.suffix in (".html", ".htm")
             and not path.is_relative_to(settings.published / "report")
             and files.page(path, traces, False)
         ):
             notes.append(f"{_relative(settings, path)} names the customer and is removed; {_how_back(path)}")
+    notes += [
+        f"{_relative(settings, path)} is of a kind that churn cannot look into: delete it, unless you know that nobody is in it"
+        for path in places.unknown_files(settings)
+    ]
     if not traces.telling:
         notes.append(
             "the id is too short to be told from other words and numbers in Dagster's own records, which were not searched"

@@ -18,8 +18,9 @@ from pydantic import SecretStr
 
 from churn_pipeline.contract import suppression
 from churn_pipeline.core.errors import InputError, LockedError, PostgresError
+from churn_pipeline.core.home import home_lock
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import connect, home_lock
+from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.postgres.publish import publish
 from churn_pipeline.orchestration.execute import run_mondays
 from churn_pipeline.privacy import erase as erasing

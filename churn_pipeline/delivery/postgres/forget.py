@@ -45,7 +45,7 @@ def forget(url: str, customer_id: str) -> dict[str, int]:
                 for (column,) in con.execute(
                     """
                     select attname from pg_attribute
-                    where attrelid = to_regclass(%s) and attname in ('snapshot_date', 'monday') and not attisdropped
+                    where attrelid = to_regclass(%s) and attname in ('snapshot_date', 'assessed_on', 'monday') and not attisdropped
                     """,
                     [f"{SCHEMA}.{table}"],
                 ).fetchall()

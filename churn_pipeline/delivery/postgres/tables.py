@@ -26,16 +26,22 @@ class Table:
         database: which of the published databases it is in.
         day: the column by which it is replaced, Monday by Monday; None for a small one that is replaced whole.
         digest: an aggregate in DuckDB's SQL that differs when a Monday's rows do.
+        assessed_on: the column that this revision of the schema has for the published ``assessed_on``.
     """
 
     name: str
     database: Literal["published", "monitoring"]
     day: str | None = None
     digest: str = ""
+    assessed_on: str | None = None
 
     @property
     def source(self) -> str:
-        return f"{self.database}.main.{quoted(self.name)}"
+        """What is copied, as DuckDB reads it: a relation with PostgreSQL's names of the columns."""
+        relation = f"{self.database}.main.{quoted(self.name)}"
+        return (
+            f"(select * rename (assessed_on as {self.assessed_on}) from {relation})" if self.assessed_on else relation
+        )
 
 
 # Not of the values: a row of predictions is written once by a run, apart from its change columns, which are refreshed by the run that
@@ -53,10 +59,10 @@ TABLES = (
     Table("drift", "monitoring", "snapshot_date", _BY_VALUE),
     Table("drift_verdicts", "monitoring", "snapshot_date", _BY_VALUE),
     Table("judgements", "monitoring", "snapshot_date", _BY_VALUE),
-    Table("model_quality", "monitoring", "monday", _BY_VALUE),
-    Table("saves", "monitoring", "monday", _BY_VALUE),
-    Table("holdout_lift", "monitoring", "monday", _BY_VALUE),
-    Table("prediction_outcomes", "monitoring", "monday", _BY_VALUE),
+    Table("model_quality", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
+    Table("saves", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
+    Table("holdout_lift", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
+    Table("prediction_outcomes", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
 )
 
 # The one type in PostgreSQL that holds every value of the one in DuckDB. Nothing is converted: another pair is refused.
@@ -115,7 +121,7 @@ def columns_of(table: Table, reader: duckdb.DuckDBPyConnection, con: psycopg.Con
     }
     types: dict[str, tuple[str, str]] = {}
     left_out = []
-    for name, kind, *_ in reader.execute(f"describe {table.source}").fetchall():
+    for name, kind, *_ in reader.execute(f"describe from {table.source}").fetchall():
         if name not in there:
             left_out.append(f"{table.name}.{name}")
             continue

@@ -321,7 +321,7 @@ def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outco
         select target, figure, basis, predicted_on, version, "rows", value, low, high, promised, is_under
         from monitoring.model_quality
         where plan_tier = 'all' and customers = 'all' and figure in (select unnest($figures::varchar[]))
-            and (basis = 'realised' and monday <= $monday or basis = 'expected' and monday = $monday)
+            and (basis = 'realised' and assessed_on <= $monday or basis = 'expected' and assessed_on = $monday)
             and predicted_on > $monday - 7 * $weeks::integer
         order by target, figure, predicted_on, basis
         """,

@@ -22,7 +22,7 @@ from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.formatting import points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
-from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import IN_REPORTS, TARGETS
 from churn_pipeline.core.templating import templates
 from churn_pipeline.delivery.digest_query import TIERS
@@ -432,5 +432,5 @@ def _drift(report: WeekReport) -> list[dict[str, Any]]:
 @cache
 def _labels(mart: str) -> dict[str, str]:
     """How a person calls a feature, in the words of today's catalogue."""
-    catalogue = read_catalogue(REPOSITORY / "dbt_project" / "models" / "marts" / f"{mart}.yml")
+    catalogue = read_catalogue(shipped("dbt_project") / "models" / "marts" / f"{mart}.yml")
     return {feature.name: feature.label for feature in catalogue} | {"prediction": "Predicted probability"}

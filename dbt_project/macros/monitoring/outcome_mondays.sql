@@ -4,7 +4,7 @@
 #}
 {% macro outcome_mondays() -%}
     (
-        select distinct approved.snapshot_date + due.days as monday
+        select distinct approved.snapshot_date + due.days as assessed_on
         from scoring.approved_mondays as approved
         cross join (values (0), (35), (91)) as due (days)
         where approved.snapshot_date + due.days in (select published.snapshot_date from policy.predictions as published)

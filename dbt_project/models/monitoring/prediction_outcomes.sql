@@ -3,7 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         on_schema_change='append_new_columns',
-        pre_hook="{{ clear_window('monday', outcome_mondays()) }}"
+        pre_hook="{{ clear_window('assessed_on', outcome_mondays()) }}"
     )
 }}
 
@@ -12,7 +12,7 @@ with
 mondays as (
 
     -- A Monday that was refused judges nothing: what makes it unfit to score, such as a feed that stopped, also hides who left.
-    select monday from {{ outcome_mondays() }}
+    select assessed_on from {{ outcome_mondays() }}
 
 ),
 
@@ -47,7 +47,7 @@ due as (
 
     -- The first Monday by which every window has closed: 5 weeks after S for 30 days, 13 for 90.
     select
-        mondays.monday,
+        mondays.assessed_on,
         targets.target,
         targets.event,
         targets.horizon_days,
@@ -70,7 +70,7 @@ due as (
     from mondays
     cross join targets
     inner join predictions
-        on predictions.snapshot_date = mondays.monday - ((targets.horizon_days + 6) // 7 * 7)::integer
+        on predictions.snapshot_date = mondays.assessed_on - ((targets.horizon_days + 6) // 7 * 7)::integer
 
 ),
 
@@ -93,7 +93,7 @@ labelled as (
     {{ churn_labelled('churn', 'snapshots.horizon_days', ref('stg_customers')) }}
     union all
     ({{ expansion_labelled(
-        'expansion', 'snapshots.horizon_days', 'snapshots.monday', ref('stg_customers'), ref('stg_plan_changes'),
+        'expansion', 'snapshots.horizon_days', 'snapshots.assessed_on', ref('stg_customers'), ref('stg_plan_changes'),
         ref('plan_ladder')
     ) }})
 
@@ -102,7 +102,7 @@ labelled as (
 touches as (
 
     select distinct
-        labelled.monday,
+        labelled.assessed_on,
         labelled.target,
         labelled.customer_id
     from labelled
@@ -111,14 +111,14 @@ touches as (
             labelled.customer_id = interventions.customer_id
             and labelled.snapshot_date <= interventions.at_date
             and labelled.snapshot_date + labelled.horizon_days > interventions.at_date
-            and labelled.monday > interventions.known_date
+            and labelled.assessed_on > interventions.known_date
 
 ),
 
 final as (
 
     select
-        labelled.monday,
+        labelled.assessed_on,
         labelled.snapshot_date as predicted_on,
         labelled.target,
         labelled.customer_id,
@@ -129,7 +129,7 @@ final as (
         touches.customer_id is not null as touched,
         coalesce(labelled.is_holdout, false) as is_holdout,
         case
-            when least(customers.churn_date, customers.censor_date) >= labelled.monday then 'active'
+            when least(customers.churn_date, customers.censor_date) >= labelled.assessed_on then 'active'
             when customers.churn_date <= coalesce(customers.censor_date, customers.churn_date) then 'churned'
             when customers.censor_date is not null then 'left'
             else 'active'
@@ -140,7 +140,7 @@ final as (
     inner join customers on labelled.customer_id = customers.customer_id
     left join touches
         on
-            labelled.monday = touches.monday
+            labelled.assessed_on = touches.assessed_on
             and labelled.target = touches.target
             and labelled.customer_id = touches.customer_id
 

@@ -14,14 +14,15 @@ import duckdb
 import pytest
 
 from churn_pipeline.core.errors import LockedError
+from churn_pipeline.core.home import home_lock
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import connect, home_lock, transaction
+from churn_pipeline.core.warehouse import connect, transaction
 
 HOLD_LOCK = """
 import sys, time
 from pathlib import Path
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import home_lock
+from churn_pipeline.core.home import home_lock
 with home_lock(Settings(home=Path(sys.argv[1])), "a test that holds it"):
     print("held", flush=True)
     time.sleep(60)

@@ -182,7 +182,7 @@ def con(home: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 def judged(con: duckdb.DuckDBPyConnection, target: str, monday: date) -> dict[str, int]:
     return dict(
         con.execute(
-            "select customer_id, label from monitoring.prediction_outcomes where target = ? and monday = ?",
+            "select customer_id, label from monitoring.prediction_outcomes where target = ? and assessed_on = ?",
             [target, monday],
         ).fetchall()
     )
@@ -239,7 +239,7 @@ def test_every_label_follows_from_the_raw_data(con: duckdb.DuckDBPyConnection, r
 
 def test_every_prediction_of_5_and_13_weeks_before_is_judged_and_no_other(con: duckdb.DuckDBPyConnection) -> None:
     rows = con.execute(
-        "select distinct target, monday, predicted_on from monitoring.prediction_outcomes order by all"
+        "select distinct target, assessed_on, predicted_on from monitoring.prediction_outcomes order by all"
     ).fetchall()
     assert rows == sorted((t.name, monday, due(t, monday)) for t in TARGETS.values() for monday in JUDGED)
     for target, column in (("churn_30d", "true"), ("expansion_90d", "expansion_propensity is not null")):
@@ -258,7 +258,7 @@ def test_touched_is_who_had_an_intervention_in_the_window_that_was_known_in_time
         con.execute(
             """
             select customer_id, touched from monitoring.prediction_outcomes
-            where target = 'churn_30d' and monday = ? and (touched or customer_id in (select unnest(?::varchar[])))
+            where target = 'churn_30d' and assessed_on = ? and (touched or customer_id in (select unnest(?::varchar[])))
             """,
             [TINY_BEFORE, list(expected)],
         ).fetchall()
@@ -269,7 +269,7 @@ def test_touched_is_who_had_an_intervention_in_the_window_that_was_known_in_time
 def test_the_status_is_that_of_the_monday(con: duckdb.DuckDBPyConnection) -> None:
     rows = con.execute(
         """
-        select monday, status, churn_date, censor_date
+        select assessed_on, status, churn_date, censor_date
         from monitoring.prediction_outcomes inner join landing.customers using (customer_id)
         """
     ).fetchall()
@@ -316,8 +316,8 @@ def test_a_monday_that_is_run_again_replaces_itself_and_nothing_else(home: Setti
 
     before, whole = kept("'run_id'"), kept()
     with duckdb.connect(str(settings.warehouse)) as con:
-        con.execute("delete from monitoring.prediction_outcomes where monday = ? and label = 1", [JUDGED[1]])
-        con.execute("insert into monitoring.saves (monday) values (?)", [JUDGED[1]])
+        con.execute("delete from monitoring.prediction_outcomes where assessed_on = ? and label = 1", [JUDGED[1]])
+        con.execute("insert into monitoring.saves (assessed_on) values (?)", [JUDGED[1]])
     assert materialize(settings, JUDGED[1:]).success
     assert kept("'run_id'") == before
     other = {row for rows in whole.values() for row in rows if str(JUDGED[0]) in row}
@@ -333,7 +333,7 @@ def test_what_is_kept_of_a_monday_is_what_was_found(
         keys = ("target", "basis", "customers", "plan_tier", "figure")
         return {tuple(row[key] for key in keys): row for each in quality for row in each.to_rows()}
 
-    kept = con.execute("from monitoring.model_quality where monday = ?", [TINY_BEFORE]).df()
+    kept = con.execute("from monitoring.model_quality where assessed_on = ?", [TINY_BEFORE]).df()
     assert set(kept["basis"]) == {"realised", "expected"}
     assert set(kept.loc[kept["basis"] == "expected", "predicted_on"]) == {pd.Timestamp(TINY_BEFORE)}
     assert set(kept.loc[kept["basis"] == "realised", "target"]) == set(TARGETS)

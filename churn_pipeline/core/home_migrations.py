@@ -1,0 +1,75 @@
+"""What a home of an older format needs before this code works in it, one step a format.
+
+A step is written by the change that alters the form of something that cannot be computed again, or in whose old form the new code cannot
+go on. It speaks of tables as they were on the day it was written, in SQL of its own, and is not edited afterwards: a home that was left
+alone for a year goes through all of them. What can be computed again is dropped rather than changed, and the next run makes it.
+`core/home.py` applies the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import duckdb
+
+from churn_pipeline.core.atomic import commit_file, temp_path
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.sql import literal, quoted
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step from a format to the next.
+
+    Each part has to do nothing where there is nothing to do: a table may never have been made, and after a kill the step is applied to a
+    home in which all or a part of it was done.
+
+    Attributes:
+        what: what it changes, for whoever watches.
+        warehouse: changes tables, within a transaction of the warehouse.
+        files: changes files beside it once that is committed, each replaced in one step; it may read the warehouse.
+    """
+
+    what: str
+    warehouse: Callable[[duckdb.DuckDBPyConnection], None]
+    files: Callable[[duckdb.DuckDBPyConnection, Settings], None] | None = None
+
+
+def _rename_monday(con: duckdb.DuckDBPyConnection) -> None:
+    # Of the schema `failures` too: dbt replaces those tables, and until then nobody should have to know both names.
+    tables = con.execute(
+        """
+        select schema_name, table_name from duckdb_columns() inner join duckdb_tables() using (database_name, schema_name, table_name)
+        where database_name = current_database() and schema_name in ('monitoring', 'failures') and column_name = 'monday'
+        """
+    ).fetchall()
+    for schema, table in tables:
+        con.execute(f"alter table {quoted(schema)}.{quoted(table)} rename column monday to assessed_on")
+
+
+def _publish_monitoring_again(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    # The copy is made from the warehouse and not renamed in place: readers keep the file that they have open.
+    final = settings.monitoring_database
+    if not final.is_file():
+        return
+    temporary = temp_path(final)
+    temporary.unlink(missing_ok=True)
+    tables = con.execute(
+        "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'monitoring'"
+    ).fetchall()
+    con.execute(f"attach {literal(str(temporary))} as published")
+    try:
+        for (table,) in tables:
+            con.execute(f"create table published.{quoted(table)} as from monitoring.{quoted(table)} order by all")
+    finally:
+        con.execute("detach published")
+    commit_file(temporary, final)
+
+
+MIGRATIONS = (
+    # Format 1
+    Migration(
+        "the column monday of monitoring's tables is called assessed_on", _rename_monday, _publish_monitoring_again
+    ),
+)

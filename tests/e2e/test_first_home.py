@@ -1,0 +1,222 @@
+"""The home that the code of November 2026 left behind (tests/data/first_home) opens, and its next Monday is scored and published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pytest
+from pydantic import SecretStr
+
+from churn_pipeline.core.home_migrations import MIGRATIONS
+from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.orchestration.execute import Outcome, run_mondays
+from churn_pipeline.privacy import erase, files
+from tests.support.homes import copy_of, differences, query
+from tests.support.processes import churn
+
+KEPT = REPOSITORY / "tests" / "data" / "first_home" / "home.tar.xz"
+PUBLISHED = (date(2026, 6, 1), date(2026, 6, 8))
+NEXT = date(2026, 6, 15)
+FORGOTTEN = "C0000061"
+# Tables of the warehouse that hold what cannot be computed again. A later format may add columns and rows to them.
+LEDGERS = (
+    "ledger.promotions",
+    "ledger.runs",
+    "ledger.erasures",
+    "ledger.policy_seeds",
+    "landing.undated_ledger",
+    "control.forgotten",
+    "control.holdout",
+    "monitoring.drift",
+    "monitoring.drift_verdicts",
+    "monitoring.judgements",
+)
+
+
+class Opened(NamedTuple):
+    """The home as it was, and the same home after its next Monday."""
+
+    before: Settings
+    after: Settings
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def first_home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The kept home, not opened yet, with the settings that it was made with and the clock at its next Monday."""
+    folder = tmp_path_factory.mktemp("first_home")
+    with tarfile.open(KEPT) as archive:
+        archive.extractall(folder, filter="data")
+    return Settings(
+        home=folder / "home",
+        raw=folder / "raw",
+        now=datetime(NEXT.year, NEXT.month, NEXT.day, 12, tzinfo=UTC),
+        lock_wait_seconds=5,
+        history_weeks=60,
+        min_train_churners=20,
+        min_test_churners=5,
+        bootstrap_replicates=50,
+        holdout_share=0.5,
+        # As then, a Slack that is not there: nothing is sent, and what waits goes on waiting.
+        slack_token=SecretStr("xoxb-nobody"),
+        slack_channel="C0000CHURN",
+        slack_api="http://127.0.0.1:9/api/",
+    )
+
+
+@pytest.fixture(scope="module")
+def opened(first_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """The home before and after its next Monday."""
+    after = copy_of(first_home, tmp_path_factory.mktemp("opened") / "home")
+    return Opened(first_home, after, run_mondays(after, NEXT))
+
+
+def digest(home: Path) -> str:
+    """Of every file's name, content and time."""
+    whole = hashlib.sha256()
+    for path in sorted(home.rglob("*")):
+        whole.update(f"{path.relative_to(home)} {path.stat().st_mtime_ns if path.is_file() else ''}".encode())
+        if path.is_file():
+            whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def lost(before: Path, after: Path, relation: str) -> list[tuple[Any, ...]]:
+    """Rows of a relation that one database has and another one has not, in the columns that it had."""
+    with duckdb.connect() as con:
+        con.execute(f"attach '{before}' as b (read_only)")
+        con.execute(f"attach '{after}' as a (read_only)")
+        columns = ", ".join(f'"{name}"::varchar' for name, *_ in con.execute(f"describe b.{relation}").fetchall())
+        return con.execute(
+            f"select {columns} from b.{relation} except all select {columns} from a.{relation}"
+        ).fetchall()
+
+
+def messages(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What lies in the outbox, by the name of the file."""
+    return {
+        path.name: json.loads(path.read_text(encoding="utf-8"))
+        for path in settings.outbox.glob("*.json")
+        if not path.name.endswith(".blocks.json")
+    }
+
+
+def test_the_next_monday_is_published_and_the_home_has_the_current_format(opened: Opened) -> None:
+    assert opened.outcome.exit_code == 0, opened.outcome.reason
+    assert not opened.before.home_note.exists()
+    assert json.loads(opened.after.home_note.read_text(encoding="utf-8"))["format"] == len(MIGRATIONS)
+    rows = query(
+        opened.after.published_database, "select snapshot_date, count(*) from predictions group by 1 order by 1"
+    )
+    assert [day for day, _ in rows] == [*PUBLISHED, NEXT]
+    assert min(count for _, count in rows) > 300
+    assert query(opened.after.published_database, f"select status from runs where snapshot_date = date '{NEXT}'") == [
+        ("published",)
+    ]
+
+
+@pytest.mark.parametrize("table", LEDGERS)
+def test_no_row_is_lost_that_cannot_be_computed_again(opened: Opened, table: str) -> None:
+    assert query(opened.before.warehouse, f"select count(*) > 0 from {table}") == [(True,)]
+    assert lost(opened.before.warehouse, opened.after.warehouse, table) == []
+
+
+def test_the_figures_of_past_mondays_are_the_same_under_the_new_name_of_their_column(opened: Opened) -> None:
+    figures = "select {} as day, * exclude ({}) from {} where {} <= date '2026-06-08' order by all"
+    before = query(opened.before.warehouse, figures.format(*["monday"] * 2, "monitoring.model_quality", "monday"))
+    assert len(before) == 120
+    for database, table in (
+        (opened.after.warehouse, "monitoring.model_quality"),
+        (opened.after.monitoring_database, "model_quality"),
+    ):
+        assert query(database, figures.format(*["assessed_on"] * 2, table, "assessed_on")) == before
+
+
+def test_published_weeks_keep_their_predictions_to_the_bit(opened: Opened) -> None:
+    for day in PUBLISHED:
+        where = f"snapshot_date = date '{day}'"
+        found = differences(opened.before.published_database, opened.after.published_database, "predictions", where)
+        assert found["rows"] > 300
+        assert (found["only_left"], found["only_right"]) == (0, 0)
+        file = f"data/published/predictions/snapshot_date={day}/predictions.parquet"
+        assert (opened.before.home / file).read_bytes() == (opened.after.home / file).read_bytes()
+
+
+def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_registered(opened: Opened) -> None:
+    versions = "select distinct churn_30d_model_version, churn_90d_model_version from predictions where snapshot_date = date '{}'"
+    assert query(opened.after.published_database, versions.format(NEXT)) == [("2", "3")]
+    kept = {path.relative_to(opened.before.models): path.read_bytes() for path in opened.before.models.rglob("*.*")}
+    assert len(kept) == 42
+    assert {path: (opened.after.models / path).read_bytes() for path in kept} == kept
+    kept = {
+        path.relative_to(opened.before.mlflow_artifacts): path.read_bytes()
+        for path in opened.before.mlflow_artifacts.rglob("*.ubj")
+    }
+    assert len(kept) == 6
+    assert {path: (opened.after.mlflow_artifacts / path).read_bytes() for path in kept} == kept
+
+
+def test_the_hold_out_goes_on_with_the_share_and_the_seed_that_the_home_had(opened: Opened) -> None:
+    assert query(opened.after.warehouse, "select share, seed from control.holdout") == [(0.5, 7)]
+    rows = query(
+        opened.after.published_database,
+        "select snapshot_date, customer_id, is_holdout from predictions where risk_tier in ('HIGH', 'CRITICAL')",
+    )
+    assert {day for day, *_ in rows} >= {PUBLISHED[0], NEXT}
+    for _, customer, is_holdout in rows:
+        # All three Mondays lie in one quarter.
+        draw = int(hashlib.md5(f"{customer}|2026Q2|7".encode(), usedforsecurity=False).hexdigest()[:8], 16) / 2**32
+        assert is_holdout == (draw < 0.5)
+    ((held_out,),) = query(opened.after.published_database, "select count(*) from predictions where is_holdout")
+    assert held_out == sum(is_holdout for *_, is_holdout in rows) >= 2
+
+
+def test_the_forgotten_customer_is_nowhere_although_the_raw_files_have_them(opened: Opened) -> None:
+    found = erase.preview(opened.after, FORGOTTEN)
+    assert found.raw_rows["customers"] == 1
+    assert found.touched == ()
+    for name in ("key", "list.json"):
+        forgotten = Path("data", "forgotten", name)
+        assert (opened.after.home / forgotten).read_bytes() == (opened.before.home / forgotten).read_bytes()
+    for path in opened.after.published.rglob("*"):
+        if path.suffix in (".html", ".csv", ".svg"):
+            text = path.read_text(encoding="utf-8")
+            assert FORGOTTEN not in "".join([text, *files.unpacked(text)]), path
+
+
+def test_messages_that_waited_still_wait_unless_they_have_become_too_old_or_a_newer_list_is_out(opened: Opened) -> None:
+    before, after = messages(opened.before), messages(opened.after)
+    waiting = {name for name, message in before.items() if message["state"] == "pending"}
+    assert len(waiting) == 14
+    assert {name: (after[name]["text"], after[name]["blocks"]) for name in waiting} == {
+        name: (before[name]["text"], before[name]["blocks"]) for name in waiting
+    }
+    dropped = {name for name in waiting if after[name]["state"] == "dropped"}
+    assert {after[name]["state"] for name in waiting - dropped} == {"pending"}
+    assert {name for name in waiting if name.startswith("model-refused-2026-06-08")} <= waiting - dropped
+    assert all(after[name]["reason"].startswith("superseded") for name in dropped)
+
+
+@pytest.mark.parametrize("command", [("show",), ("customer", "C0000328"), ("models",)])
+def test_commands_that_read_understand_the_old_home_and_change_nothing(
+    first_home: Settings, command: tuple[str, ...]
+) -> None:
+    before = digest(first_home.home)
+    done = churn(first_home, *command, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    match command[0]:
+        case "show":
+            assert found["snapshot_date"] == "2026-06-08"
+            assert len(found["calls"]) == 20
+        case "customer":
+            assert found["customer_id"] == "C0000328"
+        case "models":
+            assert {(row["target"], row["version"]) for row in found if row["promoted"]} >= {("churn_90d", "3")}
+    assert digest(first_home.home) == before

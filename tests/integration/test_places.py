@@ -1,0 +1,99 @@
+"""Every place in which a run leaves a customer is one that an erasure knows, and one that nobody knows is not passed over."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from churn_pipeline.core.errors import ChurnError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.privacy import databases, erase, places
+from tests.support.homes import query
+
+# As the simulation names its customers.
+AN_ID = re.compile(rb"(?<!\w)C\d{7}(?!\w)")
+
+
+def relative(settings: Settings, paths: list[Path]) -> list[str]:
+    return [path.relative_to(settings.home).as_posix() for path in paths]
+
+
+def all_files(settings: Settings) -> list[Path]:
+    return [path for path in sorted(settings.home.rglob("*")) if path.is_file()]
+
+
+def test_every_file_that_a_run_writes_is_of_a_kind_that_an_erasure_knows(tiny_home: Settings) -> None:
+    assert relative(tiny_home, places.unknown_files(tiny_home)) == []
+
+
+def test_no_customer_is_in_a_file_that_an_erasure_does_not_clean(tiny_home: Settings) -> None:
+    cleaned = {
+        tiny_home.warehouse,
+        *places.database_files(tiny_home),
+        *places.outbox_files(tiny_home),
+        *places.judgement_files(tiny_home),
+        *places.docs_pages(tiny_home),
+        *(path for path in places.other_files(tiny_home) if places.handler(path) is not None),
+    }
+    others = [path for path in all_files(tiny_home) if path not in cleaned]
+    assert len(others) > 50
+    named = [
+        path
+        for path in others
+        if AN_ID.search(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+    ]
+    assert relative(tiny_home, named) == []
+
+
+def test_every_column_in_which_a_customer_stands_is_one_that_an_erasure_knows(tiny_home: Settings) -> None:
+    looked_at = 0
+    unknown = []
+    for path in (tiny_home.warehouse, *places.database_files(tiny_home)):
+        with duckdb.connect(str(path), read_only=True) as con:
+            for schema, table, columns in databases._tables(con):
+                looked_at += 1
+                if databases._theirs(schema, table, columns) is not None:
+                    continue
+                for column in columns.keys() - set(databases._PROSE):
+                    text = f'"{column}"::varchar'
+                    condition = f"regexp_matches({text}, '(^|\\W)C\\d{{7}}(\\W|$)')"
+                    ((count,),) = con.execute(f'select count(*) from "{schema}"."{table}" where {condition}').fetchall()
+                    if count:
+                        unknown.append((path.name, schema, table, column, count))
+    assert looked_at > 80
+    assert unknown == []
+
+
+def a_customer(settings: Settings) -> str:
+    return str(query(settings.published_database, "select min(customer_id) from predictions")[0][0])
+
+
+def test_an_erasure_does_not_end_well_while_a_file_of_an_unknown_kind_names_the_customer(tiny_copy: Settings) -> None:
+    customer = a_customer(tiny_copy)
+    planted = tiny_copy.published / "list.xls"
+    planted.write_bytes(b"\0\1" + customer.encode() + b"\0")
+    assert relative(tiny_copy, places.unknown_files(tiny_copy)) == ["data/published/list.xls"]
+    with pytest.raises(ChurnError, match=r"list\.xls \(1 file of an unknown kind\).*delete by hand"):
+        erase.forget(tiny_copy, customer, reason="r", who="w")
+    planted.unlink()
+    assert erase.forget(tiny_copy, customer, reason="r", who="w").notes == ()
+
+
+def test_a_file_that_cannot_be_looked_into_is_named(tiny_copy: Settings) -> None:
+    (tiny_copy.published / "list.zip").write_bytes(b"PK\3\4 packed")
+    found = erase.preview(tiny_copy, a_customer(tiny_copy))
+    assert [note for note in found.notes if note.startswith("data/published/list.zip is of a kind")]
+
+
+def test_what_belongs_to_a_database_is_known_with_it(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    names = ("warehouse.duckdb", "warehouse.duckdb.wal", "dagster/runs.db", "dagster/runs.db-wal", "other.wal")
+    for name in names:
+        path = settings.data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert relative(settings, places.unknown_files(settings)) == ["data/other.wal"]
