@@ -366,6 +366,7 @@ def test_a_database_of_revision_0001_is_brought_to_the_newest_and_is_then_as_a_f
     before = old_mondays()
     called = query(first, "select customer_id from churn.at_risk order by priority_rank")
     history = tier_history()
+    candidates = query(first, "select * from churn.expansion_candidates")
     outcomes = query(first, "select monday, count(*) from churn.model_quality group by 1 order by 1")
     audit = query(first, "select seq, published_at, snapshot_date, run_id from churn.publications order by seq")
     assert before
@@ -382,6 +383,7 @@ def test_a_database_of_revision_0001_is_brought_to_the_newest_and_is_then_as_a_f
     assert done.unknown == (date(2026, 6, 8),)
     assert query(first, "select customer_id from churn.at_risk order by priority_rank") == called
     assert tier_history() == history
+    assert query(first, "select * from churn.expansion_candidates") == candidates
     kept = {monday for monday, _ in query(first, "select assessed_on, count(*) from churn.model_quality group by 1")}
     assert kept >= {monday for monday, _ in outcomes}
     assert (
@@ -390,7 +392,7 @@ def test_a_database_of_revision_0001_is_brought_to_the_newest_and_is_then_as_a_f
         ]
         == audit
     )
-    for view in ("drivers", "latest_predictions", "expansion_candidates", "model_health", "prediction_tiers", "tiers"):
+    for view in ("drivers", "latest_predictions", "model_health", "prediction_tiers", "tiers"):
         assert query(first, f"select count(*) > 0 from churn.{view}") == [(True,)], view
 
     fresh = postgres.fresh_database()
