@@ -327,16 +327,16 @@ def test_a_panel_says_what_it_shows_and_asks_the_provisioned_data_source(name: s
     assert len(panel["description"]) > 10
     # A panel of text or HTML would be a way to show what customers typed as markup.
     assert panel["type"] in {"stat", "table", "timeseries"}
-    asked = grafana.queries(panel)
-    assert len(asked) == len(panel["targets"])
-    for source in (panel["datasource"], *(query["datasource"] for query in asked.values())):
+    queries = grafana.queries(panel)
+    assert len(queries) == len(panel["targets"])
+    for source in (panel["datasource"], *(query["datasource"] for query in queries.values())):
         assert source == {"type": "grafana-postgresql-datasource", "uid": "predictions"}
-    assert asked["A"]["format"] == ("time_series" if panel["type"] == "timeseries" else "table")
+    assert queries["A"]["format"] == ("time_series" if panel["type"] == "timeseries" else "table")
     # What is not shown sets options of what is; an answer that nothing takes would be a second table.
-    assert [options["configRefId"] for options in grafana.transformations(panel, "configFromData")] == list(asked)[1:]
+    assert [options["configRefId"] for options in grafana.transformations(panel, "configFromData")] == list(queries)[1:]
     assert {step["id"] for step in panel.get("transformations", [])} <= {"configFromData", "groupingToMatrix"}
     for options in grafana.transformations(panel, "configFromData"):
-        assert asked[options["configRefId"]]["format"] == "table"
+        assert queries[options["configRefId"]]["format"] == "table"
         matcher = options["applyTo"]
         columns = {"byNames": lambda chosen: chosen["names"], "byName": lambda chosen: [chosen]}.get(matcher["id"])
         assert set(columns(matcher["options"])) <= named(panel) if columns else matcher["options"] == "number"
