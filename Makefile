@@ -4,7 +4,7 @@ HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
 .PHONY: help setup postgres chromium run test test-all test-long test-faults test-daemon test-kills test-nightly stack-test \
-  clear-test-homes env lint lint-python lint-types lint-sql format ui bench clean lock
+  clear-test-homes env generate lint lint-python lint-types lint-sql format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ env:  ## Write .env for docker compose, with new passwords
 
 bench: setup  ## Measure what a replay costs beside its parts (twelve minutes)
 	.venv/bin/python -W ignore -m benchmarks.replay
+
+generate: setup  ## Write what follows from declarations: Grafana's boards
+	.venv/bin/python -W ignore -m churn_pipeline.delivery.grafana
 
 lint: lint-python lint-types lint-sql  ## Check format, style, types and SQL
 

@@ -21,7 +21,7 @@ from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError, LockedError
 from churn_pipeline.core.home_migrations import MIGRATIONS, Migration
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.warehouse import connect, has_table
+from churn_pipeline.core.warehouse import connect, has_table, transaction
 
 _POLL_SECONDS = 0.2
 
@@ -140,16 +140,12 @@ def _bring_up_to_date(settings: Settings, say: Callable[[str], None] | None) -> 
 
 def _apply(settings: Settings, migration: Migration) -> None:
     with connect(settings) as con:
-        con.execute("begin")
-        try:
+        with transaction(con):
             migration.warehouse(con)
             if has_table(con, "control", "notes"):
-                # What a run left for its later steps may have had another form. It is nobody's now, so a re-execution refuses to go on from it.
+                # What a run left for its later steps may have had another form. It is nobody's now, so a re-execution refuses to go on
+                # from it.
                 con.execute("delete from control.notes")
-            con.execute("commit")
-        except BaseException:
-            con.execute("rollback")
-            raise
         if migration.files is not None:
             migration.files(con, settings)
 

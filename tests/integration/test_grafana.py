@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import json
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from psycopg import errors, sql
 
-from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.delivery.grafana import boards
+from churn_pipeline.delivery.grafana.panels import SEVERITIES
 from churn_pipeline.delivery.postgres import publish as publishing
 from churn_pipeline.delivery.postgres.connection import READER
 from churn_pipeline.delivery.postgres.migrate import migrate
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support import grafana
+from tests.support.homes import copy_of, with_tiers
 from tests.support.postgres import Cluster, Database
 
 BOARDS = grafana.boards()
@@ -73,6 +83,7 @@ class Reader:
     """Grafana's side: a login that is a member of churn_reader and nothing else, and the values of the variables."""
 
     connection: psycopg.Connection[Any]
+    boards: dict[str, dict[str, Any]] = field(default_factory=lambda: BOARDS)
 
     def ask(self, query: str) -> Answer:
         """Runs a query whose variables and macros are replaced."""
@@ -96,20 +107,51 @@ class Reader:
     def values(self, board: str, **chosen: grafana.Value) -> dict[str, grafana.Value]:
         """What stands in the variables of a dashboard when it is opened, except for those that are chosen."""
         values: dict[str, grafana.Value] = {}
-        for variable in grafana.variables(BOARDS[board]):
+        for variable in grafana.variables(self.boards[board]):
             value = variable["current"]["value"]
             values[variable["name"]] = self.options(variable) if value == [grafana.ALL] else value
         return values | {name: value for name, value in chosen.items() if name in values}
 
     def panel(self, board: str, panel: dict[str, Any], backslash: bool = True, **chosen: grafana.Value) -> Answer:
-        """What a panel gets."""
-        (target,) = panel["targets"]
-        query = grafana.interpolate(target["rawSql"], self.values(board, **chosen), backslash)
-        return self.ask(grafana.expand(query, SINCE, UNTIL))
+        """What a panel shows: the answer of its query, after what Grafana does to it."""
+        values = self.values(board, **chosen)
+
+        def answer(name: str) -> Answer:
+            query = grafana.interpolate(grafana.queries(panel)[name]["rawSql"], values, backslash)
+            return self.ask(grafana.expand(query, SINCE, UNTIL))
+
+        shown = answer("A")
+        for options in grafana.transformations(panel, "configFromData"):
+            config = answer(options["configRefId"])
+            # Grafana takes colours and bounds of nothing as none.
+            if config.rows:
+                grafana.configured(options, list(config.columns), config.rows)
+        if panel["type"] == "timeseries" and "metric" in shown.columns:
+            names, rows = grafana.wide(shown.columns, shown.rows)
+            kind = shown.columns["value"]
+            return Answer({"time": shown.columns["time"]} | dict.fromkeys(names[1:], kind), rows, shown.milliseconds)
+        for options in grafana.transformations(panel, "groupingToMatrix"):
+            if shown.rows:
+                names, rows = grafana.matrix(options, list(shown.columns), shown.rows)
+                kinds = [shown.columns[options["rowField"]], *[shown.columns[options["valueField"]]] * (len(names) - 1)]
+                shown = Answer(dict(zip(names, kinds, strict=True)), rows, shown.milliseconds)
+        return shown
+
+    def colours(self, board: str, title: str) -> tuple[dict[str, str], list[tuple[float, str]]]:
+        """The colours of words and from values on, that the panel of that title takes from queries."""
+        (panel,) = (panel for panel in grafana.panels(self.boards[board]) if panel["title"] == title)
+        words: dict[str, str] = {}
+        steps: list[tuple[float, str]] = []
+        for options in grafana.transformations(panel, "configFromData"):
+            config = self.ask(grafana.queries(panel)[options["configRefId"]]["rawSql"])
+            more_words, more_steps = grafana.configured(options, list(config.columns), config.rows)
+            words |= more_words
+            steps += more_steps
+        return words, steps
 
     def titled(self, board: str, title: str, **chosen: grafana.Value) -> Answer:
         """What the panel of that title gets."""
-        (panel,) = (panel for panel in grafana.panels(BOARDS[board]) if panel["title"] == title)
+        (panel,) = (panel for panel in grafana.panels(self.boards[board]) if panel["title"] == title)
         return self.panel(board, panel, **chosen)
 
 
@@ -133,9 +175,9 @@ def reading(postgres: Cluster, prepare: Callable[[Database], None]) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def two_mondays(tiny_two_mondays: Settings) -> Settings:
+def two_mondays(tiny_two_mondays: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home that has scored two Mondays."""
-    return tiny_two_mondays
+    return with_tiers(copy_of(tiny_two_mondays, tmp_path_factory.mktemp("grafana") / "home"))
 
 
 @pytest.fixture(scope="module")
@@ -219,12 +261,17 @@ def named(panel: dict[str, Any]) -> set[str]:
 def fits(panel: dict[str, Any], answer: Answer) -> None:
     """The columns and types that a panel of this kind needs."""
     kind, columns = panel["type"], answer.columns
+    if grafana.transformations(panel, "groupingToMatrix"):
+        # Its columns come with its rows, headed as they are.
+        assert named(panel) <= set(columns) or not answer.rows
+        assert set(columns.values()) <= SHOWN
+        return
     assert named(panel) <= set(columns), f"{panel['title']}: overrides name columns that the query has not"
     if kind == "timeseries":
         first, *others = columns
         assert first == "time"
         assert columns[first] in TIMES
-        assert others
+        assert others or not answer.rows
         assert {columns[other] for other in others} <= NUMBERS
         times = [row[0] for row in answer.rows]
         # Grafana draws a line through the points in their order.
@@ -280,10 +327,19 @@ def test_a_panel_says_what_it_shows_and_asks_the_provisioned_data_source(name: s
     assert len(panel["description"]) > 10
     # A panel of text or HTML would be a way to show what customers typed as markup.
     assert panel["type"] in {"stat", "table", "timeseries"}
-    (target,) = panel["targets"]
-    for source in (panel["datasource"], target["datasource"]):
+    queries = grafana.queries(panel)
+    assert len(queries) == len(panel["targets"])
+    for source in (panel["datasource"], *(query["datasource"] for query in queries.values())):
         assert source == {"type": "grafana-postgresql-datasource", "uid": "predictions"}
-    assert target["format"] == ("time_series" if panel["type"] == "timeseries" else "table")
+    assert queries["A"]["format"] == ("time_series" if panel["type"] == "timeseries" else "table")
+    # What is not shown sets options of what is; an answer that nothing takes would be a second table.
+    assert [options["configRefId"] for options in grafana.transformations(panel, "configFromData")] == list(queries)[1:]
+    assert {step["id"] for step in panel.get("transformations", [])} <= {"configFromData", "groupingToMatrix"}
+    for options in grafana.transformations(panel, "configFromData"):
+        assert queries[options["configRefId"]]["format"] == "table"
+        matcher = options["applyTo"]
+        columns = {"byNames": lambda chosen: chosen["names"], "byName": lambda chosen: [chosen]}.get(matcher["id"])
+        assert set(columns(matcher["options"])) <= named(panel) if columns else matcher["options"] == "number"
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert [step["value"] for step in steps[:1]] == [None]
     assert [step["value"] for step in steps[1:]] == sorted(step["value"] for step in steps[1:])
@@ -296,7 +352,7 @@ def test_a_panel_says_what_it_shows_and_asks_the_provisioned_data_source(name: s
 def test_every_variable_in_sql_is_quoted_as_a_string_and_every_macro_is_one_of_the_data_source() -> None:
     for name, panel in PANELS:
         variables = {variable["name"] for variable in grafana.variables(BOARDS[name])}
-        query = panel["targets"][0]["rawSql"]
+        query = " ".join(target["rawSql"] for target in panel["targets"])
         for match in grafana.VARIABLE.finditer(query):
             if match[1]:
                 assert match[1] in {"__timeFilter", "__timeFrom", "__timeTo"}, (name, panel["title"], match[0])
@@ -309,7 +365,7 @@ def test_every_variable_in_sql_is_quoted_as_a_string_and_every_macro_is_one_of_t
 
 def test_every_variable_that_is_offered_is_used_and_titles_hold_none() -> None:
     for name, board in BOARDS.items():
-        queries = " ".join(panel["targets"][0]["rawSql"] for panel in grafana.panels(board))
+        queries = " ".join(target["rawSql"] for panel in grafana.panels(board) for target in panel["targets"])
         for variable in grafana.variables(board):
             assert f"${{{variable['name']}:sqlstring}}" in queries, (name, variable["name"])
             if variable["type"] == "query":
@@ -342,6 +398,59 @@ def test_a_click_on_a_customer_leads_to_that_customer_and_an_id_cannot_lead_else
 def test_the_series_of_models_are_those_of_the_pipeline() -> None:
     (panel,) = (panel for _, panel in PANELS if panel["title"] == "Drift score by model")
     assert all(f'as "{target}"' in panel["targets"][0]["rawSql"] for target in TARGETS)
+
+
+@pytest.fixture
+def fourth(monkeypatch: pytest.MonkeyPatch) -> Target:
+    """One more target is declared."""
+    target = dataclasses.replace(
+        TARGETS["churn_90d"],
+        name="churn_180d",
+        horizon_days=180,
+        required=False,
+        question="leaves within the next 180 days",
+        title="Churn within 180 days",
+        probability_column="churn_probability_180d",
+        version_column="churn_180d_model_version",
+    )
+    monkeypatch.setitem(TARGETS, target.name, target)
+    return target
+
+
+def generated() -> dict[str, dict[str, Any]]:
+    return {file.name: json.loads(text) for file, text in boards().items()}
+
+
+def test_the_committed_dashboards_are_those_that_the_declarations_make() -> None:
+    stale = [file.name for file, text in boards().items() if file.read_text(encoding="utf-8") != text]
+    assert not stale, "make generate writes them"
+    assert {file.name for file in boards()} == set(BOARDS)
+
+
+def test_no_dashboard_names_a_tier_or_a_play() -> None:
+    with (REPOSITORY / "dbt_project" / "seeds" / "risk_tiers.csv").open(encoding="utf-8") as file:
+        names = {row["risk_tier"] for row in csv.DictReader(file)}
+    with (REPOSITORY / "dbt_project" / "seeds" / "playbook.csv").open(encoding="utf-8") as file:
+        names |= {row["play"] for row in csv.DictReader(file)}
+    assert len(names) >= 8
+    for name, board in BOARDS.items():
+        text = json.dumps(board)
+        assert [word for word in sorted(names) if re.search(rf"\b{re.escape(word)}\b", text)] == [], name
+
+
+def test_a_new_target_is_on_the_dashboards_once_they_are_generated(fourth: Target) -> None:
+    made = generated()
+
+    def of(board: str, title: str) -> dict[str, Any]:
+        (panel,) = (panel for panel in grafana.panels(made[board]) if panel["title"] == title)
+        return panel
+
+    assert fourth.probability_column in named(of("customer_success.json", "Every customer"))
+    history = of("customer_success.json", "Customer: probability over time")["targets"][0]["rawSql"]
+    assert f'{fourth.probability_column} as "180 days"' in history
+    assert fourth.version_column in named(of("engineer.json", "Publications to PostgreSQL"))
+    assert f'as "{fourth.name}"' in of("engineer.json", "Drift score by model")["targets"][0]["rawSql"]
+    assert made != BOARDS
 
 
 # --- on a real server ------------------------------------------------------------------------------------------------
@@ -503,7 +612,9 @@ def test_the_call_list_is_the_view_in_its_order(published: Reader) -> None:
 
 
 def test_without_filters_the_vps_tiers_are_those_of_the_view(published: Reader) -> None:
-    history = published.ask("select snapshot_date, risk_tier, customers, revenue_at_risk from churn.tier_history").rows
+    history = published.ask(
+        "select snapshot_date, severity || ' ' || risk_tier as tier, customers, revenue_at_risk from churn.tier_history"
+    ).rows
     assert len(history) == 8
     for title, place in (("Customers by tier", 2), ("Revenue at risk by tier", 3)):
         answer = published.titled("vp.json", title)
@@ -546,6 +657,87 @@ def test_a_series_holds_the_mondays_of_the_time_range_and_no_other(published: Re
     ):
         answer = published.ask(grafana.expand(query, since, until))
         assert [row[0].date() for row in answer.rows] == days
+
+
+def test_a_tier_has_the_colour_of_its_severity_and_a_probability_that_of_its_tier(published: Reader) -> None:
+    words, steps = published.colours("customer_success.json", "Whom to call")
+    tiers = published.ask("select risk_tier, severity, lower_bound from churn.tiers order by severity").rows
+    assert words == {tier: SEVERITIES[severity - 1] for tier, severity, _ in tiers}
+    assert steps == [(bound, SEVERITIES[severity - 1]) for _, severity, bound in tiers]
+    assert published.colours("customer_success.json", "Customer: probability over time") == ({}, steps)
+
+
+def test_with_a_tier_renamed_and_one_added_every_panel_that_counts_tiers_still_counts_everybody(
+    two_mondays: Settings, postgres: Cluster
+) -> None:
+    def prepare(database: Database) -> None:
+        publishing.publish(database.url, two_mondays)
+        with psycopg.connect(database.url) as con:
+            con.execute("update churn.risk_tiers set risk_tier = 'GRAVE' where risk_tier = 'HIGH'")
+            con.execute("update churn.risk_tiers set severity = 5 where risk_tier = 'CRITICAL'")
+            con.execute(
+                "insert into churn.risk_tiers select distinct policy_version, 'SEVERE', 4, 0.7, true from churn.risk_tiers"
+            )
+            con.execute("update churn.predictions set risk_tier = 'GRAVE' where risk_tier = 'HIGH'")
+            con.execute("update churn.predictions set previous_risk_tier = 'GRAVE' where previous_risk_tier = 'HIGH'")
+            con.execute("update churn.predictions set risk_tier = 'SEVERE' where priority_rank <= 7")
+
+    with reading(postgres, prepare) as (reader, _):
+        ((customers, money, urgent),) = reader.ask(
+            "select count(*) as customers, sum(revenue_at_risk) as money, count(*) filter (where risk_tier in ('GRAVE', 'SEVERE', 'CRITICAL')) "
+            "as urgent from churn.latest_predictions"
+        ).rows
+        names = ["time", "1 LOW", "2 MEDIUM", "3 GRAVE", "4 SEVERE", "5 CRITICAL"]
+        by_tier = reader.titled("vp.json", "Customers by tier")
+        assert list(by_tier.columns) == names
+        assert sum(by_tier.rows[-1][1:]) == customers
+        assert by_tier.rows[-1][4] == 7
+        revenue = reader.titled("vp.json", "Revenue at risk by tier")
+        assert list(revenue.columns) == names
+        assert sum(revenue.rows[-1][1:]) == pytest.approx(money)
+        moves = reader.titled("vp.json", "From where to where on the newest Monday")
+        assert list(moves.columns)[1:] == [
+            "Now LOW",
+            "Now MEDIUM",
+            "Now GRAVE",
+            "Now SEVERE",
+            "Now CRITICAL",
+            "At risk, USD a year",
+        ]
+        assert sum(sum(row[1:6]) for row in moves.rows) == customers
+        assert sum(row[6] for row in moves.rows) == pytest.approx(money)
+        assert one(reader.titled("vp.json", "Customers in an urgent tier")) == urgent
+        assert sum(column(reader.titled("vp.json", "By owner on the newest Monday"), "urgent")) == urgent
+        (tiers,) = (
+            variable for variable in grafana.variables(BOARDS["customer_success.json"]) if variable["name"] == "tier"
+        )
+        assert reader.options(tiers) == ["CRITICAL", "SEVERE", "GRAVE", "MEDIUM", "LOW"]
+        assert len(reader.titled("customer_success.json", "Every customer").rows) == customers
+        assert reader.colours("customer_success.json", "Every customer")[0]["SEVERE"] == SEVERITIES[3]
+
+
+def test_the_queries_of_a_new_target_run_on_what_a_home_with_it_publishes(
+    two_mondays: Settings, postgres: Cluster, fourth: Target, tmp_path: Path
+) -> None:
+    home = two_mondays.model_copy(update={"home": tmp_path / "home"})
+    home.published.mkdir(parents=True)
+    for file in (two_mondays.published_database, two_mondays.monitoring_database):
+        shutil.copy(file, home.published)
+    with duckdb.connect(str(home.published_database)) as con:
+        con.execute("drop view if exists drivers")
+        con.execute(f"alter table predictions add column if not exists {fourth.probability_column} double")
+        con.execute(f"alter table predictions add column if not exists {fourth.version_column} varchar")
+        con.execute(
+            f"update predictions set {fourth.probability_column} = churn_probability_90d, {fourth.version_column} = '1'"
+        )
+    with reading(postgres, lambda database: void(publishing.publish(database.url, home))) as (reader, _):
+        new = dataclasses.replace(reader, boards=generated())
+        for name, board in new.boards.items():
+            for panel in grafana.panels(board):
+                fits(panel, new.panel(name, panel, customer="C1"))
+        everybody = new.titled("customer_success.json", "Every customer")
+        assert column(everybody, fourth.probability_column) == column(everybody, "churn_probability_90d")
+        assert set(column(new.titled("engineer.json", "Publications to PostgreSQL"), fourth.version_column)) == {"1"}
 
 
 def test_the_engineer_sees_a_refusal_a_broken_promise_and_a_feature_that_went_missing(

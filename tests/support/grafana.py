@@ -9,6 +9,8 @@ sources of both):
 2. The server replaces macros, ``$name(arguments)``: the arguments end at the first closing parenthesis and are split at commas. It
    does so in the whole text, values that people typed included; a name it does not know is an error, and the query is not sent.
 
+What happens to the answers afterwards is imitated as far as the boards need it, see :func:`wide`, :func:`matrix` and :func:`configured`.
+
 Not imitated: formats other than ``sqlstring`` and variables without a format, whose quoting depends on the variable. The boards do
 without them, and :func:`interpolate` refuses them.
 """
@@ -52,6 +54,61 @@ def panels(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def variables(board: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The template variables, in their order."""
     return list(board["templating"]["list"])
+
+
+def queries(panel: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What a panel asks, by name: A is what it shows, others set options of it."""
+    return {target["refId"]: target for target in panel["targets"]}
+
+
+def transformations(panel: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The options of the transformations of a kind, in their order."""
+    return [step["options"] for step in panel.get("transformations", []) if step["id"] == kind]
+
+
+def wide(columns: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """What the server makes of time, metric and value: a column for every metric, in the order of their names, null where there is none."""
+    assert list(columns) == ["time", "metric", "value"]
+    metrics = sorted({row[1] for row in rows})
+    cells = {(time, metric): value for time, metric, value in rows}
+    assert len(cells) == len(rows), "one value for each time and metric"
+    times = list(dict.fromkeys(row[0] for row in rows))
+    return ["time", *metrics], [(time, *(cells.get((time, metric)) for metric in metrics)) for time in times]
+
+
+def matrix(
+    options: Mapping[str, str], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Transformation *Grouping to matrix*: rows and columns in the order in which they come first."""
+    row, column, value = (list(columns).index(options[f"{part}Field"]) for part in ("row", "column", "value"))
+    cells = {(line[row], line[column]): line[value] for line in rows}
+    across = list(dict.fromkeys(line[column] for line in rows))
+    return (
+        [f"{options['rowField']}\\{options['columnField']}", *across],
+        [
+            (name, *(cells.get((name, heading), "") for heading in across))
+            for name in dict.fromkeys(line[row] for line in rows)
+        ],
+    )
+
+
+def configured(
+    options: Mapping[str, Any], columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> tuple[dict[str, str], list[tuple[float, str]]]:
+    """Transformation *Config from query results*: the colours of words, and the colours from values on, that an answer gives."""
+    fields = {mapping["fieldName"]: mapping for mapping in options["mappings"]}
+    assert set(fields) <= set(columns), f"the query gives {columns}"
+    place = {mapping["handlerKey"]: list(columns).index(name) for name, mapping in fields.items()}
+    if "mappings.value" in place:
+        assert set(place) == {"mappings.value", "mappings.color"}
+        return {line[place["mappings.value"]]: line[place["mappings.color"]] for line in rows}, []
+    assert set(place) == {"threshold1"}
+    (line,) = rows
+    steps = [
+        (line[list(columns).index(name)], mapping["handlerArguments"]["threshold"]["color"])
+        for name, mapping in fields.items()
+    ]
+    return {}, [(value, colour) for value, colour in steps if value is not None]
 
 
 def sql_string(value: Value, backslash: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""Brings schema ``churn`` to the version of this code, and lets the dashboards' role read it."""
+"""Brings schema ``churn`` to the version of this code and to the targets it declares, and lets the dashboards' role read it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.errors import PostgresError
 from churn_pipeline.delivery.postgres.connection import LOCK_KEY, READER, SCHEMA, open_connection, said_plainly
+from churn_pipeline.delivery.postgres.schema import add_target_columns, differences, show_target_columns
 
 if TYPE_CHECKING:
     import psycopg
@@ -25,22 +26,27 @@ class Migrated:
     Attributes:
         before: the revision that was found; None in an empty database.
         revision: the revision now.
+        added: columns of targets that were added, as table.column.
         notices: what an administrator has to do, in whole sentences; empty when nothing.
     """
 
     before: str | None
     revision: str
+    added: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
 
 def migrate(url: str) -> Migrated:
-    """Applies the revisions that are missing, in one transaction. Whoever comes second waits for the first and finds all done.
+    """Applies the revisions that are missing, then adds what targets have beyond them, in one transaction.
+
+    Whoever comes second waits for the first and finds all done.
 
     Args:
         url: a postgresql:// URL.
 
     Raises:
-        PostgresError: PostgreSQL refuses, or its schema was made by a newer version of this project.
+        PostgresError: PostgreSQL refuses, its schema was made by a newer version of this project, or a column is missing or has another
+            type than the one that is declared. Nothing is changed then.
     """
     import sqlalchemy
     from alembic import command
@@ -66,7 +72,12 @@ def migrate(url: str) -> Migrated:
                 if before != head:
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
-                notices = _let_readers_in(raw)
+                added = add_target_columns(raw)
+                different = differences(raw)
+                if prevents := [str(difference) for difference in different if difference.prevents_copying]:
+                    raise PostgresError("; ".join(prevents))
+                show_target_columns(raw)
+                notices = [f"{difference}." for difference in different] + _let_readers_in(raw)
                 revision = current_revision(raw)
         except CommandError as error:
             raise PostgresError(
@@ -77,7 +88,7 @@ def migrate(url: str) -> Migrated:
             raise error.orig or error from None
     if revision is None:
         raise PostgresError(f"schema {SCHEMA} has no revision after its migration")
-    return Migrated(before, revision, tuple(notices))
+    return Migrated(before, revision, tuple(added), tuple(notices))
 
 
 def configuration() -> Config:

@@ -19,8 +19,10 @@ from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.operator import user
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal, quoted
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.postgres.connection import LOCK_KEY, SCHEMA, connect, where
 from churn_pipeline.delivery.postgres.migrate import migrate
+from churn_pipeline.delivery.postgres.schema import declared
 from churn_pipeline.delivery.postgres.tables import PREDICTIONS, TABLES, Columns, Table, columns_of
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ def publish(
     migrated = migrate(url)
     if migrated.before != migrated.revision:
         say(f"schema {SCHEMA}: revision {migrated.revision} (was {migrated.before or 'absent'})")
+    if migrated.added:
+        say(f"schema {SCHEMA}: added {', '.join(migrated.added)}")
     with connect(url) as con:
         # Before the files are opened: whoever publishes last must have read last.
         con.execute("select pg_advisory_xact_lock(%s)", [LOCK_KEY])
@@ -120,6 +124,7 @@ def publish(
                 for day in sorted(touched)
             }
             _note(con, causes, run_id, who or user())
+            unknown_tiers = _unknown_tiers(con, causes)
             kept = work.held(_PREDICTIONS)
     return Publication(
         server=where(url),
@@ -129,7 +134,7 @@ def publish(
         unknown=tuple(sorted(kept.keys() - published.keys())),
         weeks=len(kept),
         other_rows=other_rows,
-        notices=(*migrated.notices, *work.notices()),
+        notices=(*migrated.notices, *work.notices(), *unknown_tiers),
     )
 
 
@@ -161,6 +166,7 @@ class _Work:
         self._con = con
         self._reader = reader
         self._revision = revision
+        self._declared = declared(con)
         self._columns: dict[str, Columns] = {}
         self._without_nul = 0
         set_json_dumps(_as_it_is, con)
@@ -206,7 +212,15 @@ class _Work:
         """Replaces a small table. Not with TRUNCATE, which readers would wait for and then see as empty."""
         from psycopg import sql
 
-        self._con.execute(sql.SQL("delete from {}").format(sql.Identifier(SCHEMA, table.name)))
+        name = sql.Identifier(SCHEMA, table.name)
+        if table.version is None:
+            self._con.execute(sql.SQL("delete from {}").format(name))
+        else:
+            versions = self._reader.execute(f"select distinct {table.version} from {table.source}").fetchall()
+            self._con.execute(
+                sql.SQL("delete from {} where {} = any(%s)").format(name, sql.Identifier(table.version)),
+                [[version for (version,) in versions]],
+            )
         return self._copy(table, "")
 
     def notices(self) -> list[str]:
@@ -222,24 +236,24 @@ class _Work:
         from psycopg import sql
 
         if table.name not in self._columns:
-            self._columns[table.name] = columns_of(table, self._reader, self._con)
-        types = self._columns[table.name].types
+            self._columns[table.name] = columns_of(table, self._declared[table.name], self._reader)
+        columns = self._columns[table.name].copied
         # DuckDB writes JSON ten times faster than Python does, and doubles in the digits that give them back.
         selected = ", ".join(
-            f"case when {quoted(name)} is not null then to_json({quoted(name)})::varchar end"
-            if kind == "jsonb"
-            else quoted(name)
-            for name, (_, kind) in types.items()
+            f"case when {quoted(column.name)} is not null then to_json({quoted(column.name)})::varchar end"
+            if column.kind == "jsonb"
+            else quoted(column.name)
+            for column in columns
         )
         # Ordered, so that the same content lies on disk in the same order, and a Monday's customers side by side.
         result = self._reader.execute(f"select {selected} from {table.source} {condition} order by all")
-        changes = [self._json if kind == "jsonb" else self._clean for _, kind in types.values()]
+        changes = [self._json if column.kind == "jsonb" else self._clean for column in columns]
         copied = 0
         statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
-            sql.Identifier(SCHEMA, table.name), sql.SQL(", ").join(map(sql.Identifier, types))
+            sql.Identifier(SCHEMA, table.name), sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
         )
         with self._con.cursor() as cursor, cursor.copy(statement) as copy:
-            copy.set_types([kind for _, kind in types.values()])
+            copy.set_types([column.kind for column in columns])
             while rows := result.fetchmany(_BATCH):
                 for row in rows:
                     copy.write_row([change(value) for change, value in zip(changes, row, strict=True)])
@@ -276,18 +290,42 @@ def _as_it_is(json_text: str) -> str:
 
 def _note(con: psycopg.Connection[Any], causes: dict[date, str], run_id: str | None, who: str) -> None:
     """Appends to the audit what the transaction has written, as PostgreSQL now has it."""
+    from psycopg import sql
+
     publication = uuid.uuid4()
+    noted = ["run_id", "scoring_mode", "policy_version", *(target.version_column for target in TARGETS.values())]
+    statement = sql.SQL(
+        """
+        insert into {audit} (publication, who, published_by_run, snapshot_date, cause, rows, {columns})
+        select %s, %s, %s, %s, %s, count(*), {values}
+        from {predictions} where snapshot_date = %s
+        """
+    ).format(
+        audit=sql.Identifier(SCHEMA, "publications"),
+        predictions=sql.Identifier(SCHEMA, PREDICTIONS),
+        columns=sql.SQL(", ").join(map(sql.Identifier, noted)),
+        values=sql.SQL(", ").join(
+            sql.SQL("string_agg(distinct {}, ', ')").format(sql.Identifier(name)) for name in noted
+        ),
+    )
     for day, cause in causes.items():
-        con.execute(
-            f"""
-            insert into {SCHEMA}.publications (
-                publication, who, published_by_run, snapshot_date, cause, rows, run_id, scoring_mode, policy_version,
-                churn_30d_model_version, churn_90d_model_version, expansion_model_version
-            )
-            select %s, %s, %s, %s, %s, count(*), string_agg(distinct run_id, ', '), string_agg(distinct scoring_mode, ', '),
-                   string_agg(distinct policy_version, ', '), string_agg(distinct churn_30d_model_version, ', '),
-                   string_agg(distinct churn_90d_model_version, ', '), string_agg(distinct expansion_model_version, ', ')
-            from {SCHEMA}.predictions where snapshot_date = %s
-            """,
-            [publication, who, run_id, day, cause, day],
-        )
+        con.execute(statement, [publication, who, run_id, day, cause, day])
+
+
+def _unknown_tiers(con: psycopg.Connection[Any], mondays: Iterable[date]) -> list[str]:
+    """Says which tiers of these Mondays ``churn.risk_tiers`` does not know: views that ask whether a tier is urgent pass over them."""
+    rows = con.execute(
+        f"""
+        select p.risk_tier, p.policy_version, count(*)
+        from {SCHEMA}.predictions as p
+        left join {SCHEMA}.risk_tiers as tier using (policy_version, risk_tier)
+        where p.snapshot_date = any(%s) and p.risk_tier is not null and tier.risk_tier is null
+        group by p.risk_tier, p.policy_version
+        order by p.risk_tier, p.policy_version
+        """,
+        [list(mondays)],
+    ).fetchall()
+    return [
+        f"{SCHEMA}.risk_tiers has no tier {tier} of policy {policy}: its {customers:,} rows are not in {SCHEMA}.at_risk."
+        for tier, policy, customers in rows
+    ]

@@ -1,18 +1,16 @@
-"""Which published tables go to PostgreSQL, and how their types are written there."""
+"""Which published tables go to PostgreSQL, and which type of DuckDB becomes which there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from churn_pipeline.core.errors import PostgresError
 from churn_pipeline.core.sql import quoted
+from churn_pipeline.delivery.postgres.connection import SCHEMA
 
 if TYPE_CHECKING:
     import duckdb
-    import psycopg
-
-from churn_pipeline.delivery.postgres.connection import SCHEMA
 
 PREDICTIONS = "predictions"
 
@@ -26,22 +24,20 @@ class Table:
         database: which of the published databases it is in.
         day: the column by which it is replaced, Monday by Monday; None for a small one that is replaced whole.
         digest: an aggregate in DuckDB's SQL that differs when a Monday's rows do.
-        assessed_on: the column that this revision of the schema has for the published ``assessed_on``.
+        version: the column that names a policy; of a small table only the rows of policies that the home has are replaced. Mondays that
+            only PostgreSQL has, which are left alone, may need the others.
     """
 
     name: str
     database: Literal["published", "monitoring"]
     day: str | None = None
     digest: str = ""
-    assessed_on: str | None = None
+    version: str | None = None
 
     @property
     def source(self) -> str:
-        """What is copied, as DuckDB reads it: a relation with PostgreSQL's names of the columns."""
-        relation = f"{self.database}.main.{quoted(self.name)}"
-        return (
-            f"(select * rename (assessed_on as {self.assessed_on}) from {relation})" if self.assessed_on else relation
-        )
+        """What is copied, as DuckDB reads it."""
+        return f"{self.database}.main.{quoted(self.name)}"
 
 
 # Not of the values: a row of predictions is written once by a run, apart from its change columns, which are refreshed by the run that
@@ -55,14 +51,15 @@ TABLES = (
     Table("customers", "published"),
     Table("runs", "published"),
     Table("promotions", "published"),
-    Table("policy_seeds", "published"),
+    Table("policy_seeds", "published", version="policy_version"),
+    Table("risk_tiers", "published", version="policy_version"),
     Table("drift", "monitoring", "snapshot_date", _BY_VALUE),
     Table("drift_verdicts", "monitoring", "snapshot_date", _BY_VALUE),
     Table("judgements", "monitoring", "snapshot_date", _BY_VALUE),
-    Table("model_quality", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
-    Table("saves", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
-    Table("holdout_lift", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
-    Table("prediction_outcomes", "monitoring", "monday", _BY_VALUE, assessed_on="monday"),
+    Table("model_quality", "monitoring", "assessed_on", _BY_VALUE),
+    Table("saves", "monitoring", "assessed_on", _BY_VALUE),
+    Table("holdout_lift", "monitoring", "assessed_on", _BY_VALUE),
+    Table("prediction_outcomes", "monitoring", "assessed_on", _BY_VALUE),
 )
 
 # The one type in PostgreSQL that holds every value of the one in DuckDB. Nothing is converted: another pair is refused.
@@ -89,45 +86,53 @@ def postgres_type(duckdb_type: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The columns that a table has on both sides.
+class Column:
+    """A column that is copied.
 
     Attributes:
-        types: DuckDB's type and PostgreSQL's, by name, in the order of the copy.
-        left_out: columns that are published and that the schema does not know.
+        name: on both sides.
+        kind: its type in PostgreSQL.
     """
 
-    types: dict[str, tuple[str, str]]
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table that are copied.
+
+    Attributes:
+        copied: in the order of the copy.
+        left_out: columns that are published and that nobody declared.
+    """
+
+    copied: tuple[Column, ...]
     left_out: tuple[str, ...]
 
 
-def columns_of(table: Table, reader: duckdb.DuckDBPyConnection, con: psycopg.Connection[Any]) -> Columns:
-    """Compares a table's columns on both sides.
+def columns_of(table: Table, declared: dict[str, str], reader: duckdb.DuckDBPyConnection) -> Columns:
+    """The declared columns that are published.
 
-    A column that only PostgreSQL has stays null: a home that was written by an older version may lack it.
+    One that is not published stays null: a home that was written by an older version may lack it.
+
+    Args:
+        table: the published table.
+        declared: the columns of schema churn that it is copied into, with their types.
+        reader: has the published databases.
 
     Raises:
         PostgresError: a column has a type on one side that cannot hold the other's values.
     """
-    there = {
-        name: str(kind)
-        for name, kind in con.execute(
-            """
-            select attname, format_type(atttypid, atttypmod) from pg_attribute
-            where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
-            """,
-            [f"{SCHEMA}.{table.name}"],
-        ).fetchall()
-    }
-    types: dict[str, tuple[str, str]] = {}
+    copied = []
     left_out = []
-    for name, kind, *_ in reader.execute(f"describe from {table.source}").fetchall():
-        if name not in there:
+    for name, kind, *_ in reader.execute(f"describe {table.source}").fetchall():
+        if name not in declared:
             left_out.append(f"{table.name}.{name}")
             continue
-        if postgres_type(kind) != there[name]:
+        if postgres_type(kind) != declared[name]:
             raise PostgresError(
-                f"{SCHEMA}.{table.name}.{name} is {there[name]} in PostgreSQL, and {kind} in what is published: it is not converted"
+                f"{SCHEMA}.{table.name}.{name} is {declared[name]} in PostgreSQL, and {kind} in what is published: it is not converted"
             )
-        types[name] = (kind, there[name])
-    return Columns(types, tuple(left_out))
+        copied.append(Column(name, declared[name]))
+    return Columns(tuple(copied), tuple(left_out))
