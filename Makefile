@@ -3,7 +3,7 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup postgres chromium run test test-long test-faults test-daemon test-kills stack-test env lint format ui bench clean lock
+.PHONY: help setup postgres chromium run test test-long test-faults test-daemon test-kills stack-test env generate lint format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ env:  ## Write .env for docker compose, with new passwords
 
 bench: setup  ## Measure what a replay costs beside its parts (twelve minutes)
 	.venv/bin/python -W ignore -m benchmarks.replay
+
+generate: setup  ## Write what follows from declarations: what dbt has to know of the targets
+	.venv/bin/python -m churn_pipeline.core.dbt_targets
 
 lint: setup  ## Check format, style, types and SQL
 	.venv/bin/ruff check .

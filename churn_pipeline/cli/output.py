@@ -425,7 +425,9 @@ def print_customer(profile: dict[str, Any]) -> None:
         f"{within}: {profile['risk_tier']}, {at_risk} a year at risk, call number "
         f"{profile['priority_rank']:,}"
     )
-    console.print(f"Risk score {profile['risk_score']:.2f} ({profile['risk_score_tier']}) from {profile['risk_score_basis']}")
+    console.print(
+        f"Risk score {profile['risk_score']:.2f} ({profile['risk_score_tier']}) from {profile['risk_score_basis']}"
+    )
     expansion = target_of("expansion")
     if profile[expansion.probability_column] is not None:
         console.print(
