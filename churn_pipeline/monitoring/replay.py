@@ -577,7 +577,9 @@ def _week(
         other, reasons = baselines.scores(day, frame["customer_id"], revenue)
         notes += reasons
         held_by_list = tally.add_lists(day, frame["customer_id"], churned, revenue, scores | other)
-        known["held"] = {ranking: {caller: held_by_list.get((ranking, caller)) for caller in CALLERS} for ranking in RANKINGS}
+        known["held"] = {
+            ranking: {caller: held_by_list.get((ranking, caller)) for caller in CALLERS} for ranking in RANKINGS
+        }
         known["churners"], known["churned_revenue"] = int(churned.sum()), float((churned * revenue).sum())
         known["calibration_90d"] = _calibration_error(probability, churned)
     return ReplayWeek(
