@@ -3,10 +3,11 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup postgres chromium run test test-long test-faults test-daemon test-kills stack-test env generate lint format ui bench clean lock
+.PHONY: help setup postgres chromium run test test-all test-long test-faults test-daemon test-kills test-nightly stack-test \
+  clear-test-homes env generate lint lint-python lint-types lint-sql format ui bench clean lock
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup:  ## Build .venv with the churn command
 	@scripts/setup.sh
@@ -21,26 +22,41 @@ run: setup  ## Run this Monday; simulates a company where data/raw is empty
 postgres:  ## Find PostgreSQL's server for the tests; install Debian's package where absent and root
 	@scripts/postgres.sh >/dev/null
 
-# A file of tests stays with one worker, which builds its homes once. Each worker takes up to 2 GB. XGBoost's threads spin while they wait,
-# which on a core that another worker wants made two trainings side by side take twice as long as one after the other.
+# A file of tests stays with one worker; the files that take longest begin, so that the workers end together (tests/conftest.py). Each worker
+# takes up to 2 GB. XGBoost's threads spin while they wait, which on a core that another worker wants made two trainings side by side take
+# twice as long as one after the other. What each target proves, and how long it takes: docs/testing.md.
 WORKERS ?= 2
-test: setup postgres chromium  ## Run the tests (under ten minutes on two cores)
-	OMP_WAIT_POLICY=passive .venv/bin/pytest -n $(WORKERS) --dist loadfile
+PYTEST := OMP_WAIT_POLICY=passive .venv/bin/pytest
+BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: setup postgres chromium  ## Run the tests of every day (six minutes on two cores)
+	$(PYTEST) $(BESIDE)
 
-test-long: setup postgres  ## Run the tests that take longer: model quality on whole companies, and real data
-	.venv/bin/pytest -m long
+test-all: setup postgres chromium  ## Run every test but those of test-nightly: what CI runs
+	$(PYTEST) $(BESIDE) -m 'not nightly'
+
+test-long: setup postgres  ## Whole replays, re-executions, erasures and the truncation test
+	$(PYTEST) $(BESIDE) -m 'long and not nightly'
 
 test-faults: setup postgres  ## Break things for real: full disk, held and damaged files, no MLflow, no Slack, wrong clock
-	.venv/bin/pytest -m faults tests/faults --ignore=tests/faults/test_kills.py --ignore=tests/faults/test_daemon.py
+	$(PYTEST) $(BESIDE) -m 'faults and not nightly' tests/faults --ignore=tests/faults/test_kills.py --ignore=tests/faults/test_daemon.py
 
 test-daemon: setup  ## Dagster's web server and daemon as processes: a backfill, the queue, the schedule over a DST change
-	.venv/bin/pytest -m faults tests/faults/test_daemon.py
+	$(PYTEST) -m 'faults and not nightly' tests/faults/test_daemon.py
 
-test-kills: setup  ## kill -9 at every stage and at fifty random moments (forty minutes)
-	.venv/bin/pytest -m faults tests/faults/test_kills.py
+test-kills: setup  ## kill -9 where it matters most; at every stage and at fifty random moments in test-nightly
+	$(PYTEST) -m 'faults and not nightly' tests/faults/test_kills.py
 
 stack-test: setup postgres  ## Run docker-compose.yml without Docker: its services as processes, a Monday through the daemon, read back through SQL
-	.venv/bin/pytest -m stack tests/stack
+	$(PYTEST) -m 'stack and not nightly' tests/stack
+
+test-nightly: setup postgres  ## What takes too long for CI: fifty random kills, the oracle's tables, real data, the stack restored from a backup
+	failed=0; \
+	$(PYTEST) $(BESIDE) -m nightly --ignore=tests/stack || failed=1; \
+	$(PYTEST) -m stack tests/stack || failed=1; \
+	exit $$failed
+
+clear-test-homes:  ## Remove the prepared homes of the tests
+	.venv/bin/python -m tests.support.companies --clear
 
 env:  ## Write .env for docker compose, with new passwords
 	@scripts/env.sh
@@ -51,10 +67,16 @@ bench: setup  ## Measure what a replay costs beside its parts (twelve minutes)
 generate: setup  ## Write what follows from declarations: what dbt has to know of the targets
 	.venv/bin/python -m churn_pipeline.core.dbt_targets
 
-lint: setup  ## Check format, style, types and SQL
+lint: lint-python lint-types lint-sql  ## Check format, style, types and SQL
+
+lint-python: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+lint-types: setup
 	.venv/bin/mypy
+
+lint-sql: setup
 	.venv/bin/sqlfluff lint --disable-progress-bar dbt_project/models dbt_project/tests
 
 format: setup  ## Rewrite what lint would complain about

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,21 @@ import hypothesis
 import pytest
 
 from churn_pipeline.core.settings import REPOSITORY, Settings
-from churn_pipeline.simulate import Simulation, simulate, write
-from tests.support.homes import copy_of
+from tests.support import companies
+from tests.support.companies import (
+    MONDAY,
+    TINY,
+    TINY_BEFORE,
+    TINY_MONDAY,
+    TINY_UNTIL,
+    UNTIL,
+    Company,
+)
+from tests.support.homes import copy_of, settled_copy_of
 from tests.support.postgres import Cluster, Database
 from tests.support.slack_server import SlackServer
-from tests.support.truncation import truncate
+
+__all__ = ["MONDAY", "TINY", "TINY_BEFORE", "TINY_MONDAY", "TINY_UNTIL", "UNTIL", "Company"]
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -26,34 +35,39 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("churn", deadline=None)
 hypothesis.settings.load_profile("churn")
 
-# A Monday with 90 weeks of data before it and 14 after, so that every label of it is known and the truncation test has
-# something to cut off. It is a training Monday of the grid.
-UNTIL = date(2026, 6, 29)
-MONDAY = date(2026, 3, 16)
+# The files that take longest, so that no worker begins one of them when the other has nothing left. Those that wait for Dagster's daemon
+# come first: meanwhile the other worker has the machine for itself.
+LONGEST_FIRST = (
+    "stack/test_stack.py",
+    "faults/test_daemon.py",
+    "e2e/test_replay.py",
+    "faults/test_registry_gone.py",
+    "e2e/test_monday_run.py",
+    "e2e/test_reexecution.py",
+    "faults/test_clock.py",
+    "faults/test_kills.py",
+    "faults/test_holders.py",
+    "e2e/",
+    "faults/",
+    "integration/test_forget.py",
+    "integration/",
+)
 
 
-# A company that is small enough to be killed fifty times. TINY_MONDAY is a training Monday, TINY_BEFORE the Monday before it.
-TINY_UNTIL = date(2026, 6, 15)
-TINY_MONDAY = date(2026, 6, 8)
-TINY_BEFORE = date(2026, 6, 1)
-TINY = {"min_train_churners": 20, "min_test_churners": 5, "bootstrap_replicates": 50, "history_weeks": 60}
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
 
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(here).as_posix()
+        return next((n for n, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST))
 
-@dataclass(frozen=True)
-class Company:
-    """A simulated company on disk."""
-
-    raw: Path
-    oracle: Path
-    until: date
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """4,000 customers over 104 weeks, with duplicates, late rows and plan changes."""
-    out = tmp_path_factory.mktemp("company")
-    write(simulate(Simulation(customers=4_000, weeks=104, until=UNTIL, seed=3, dirty=True)), out)
-    return Company(out / "raw", out / "oracle.parquet", UNTIL)
+def company() -> Company:
+    """2,400 customers over 104 weeks, with duplicates, late rows and plan changes. Nobody writes in it."""
+    return companies.company()
 
 
 @pytest.fixture(scope="session")
@@ -71,48 +85,33 @@ def home_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]
     """Makes the settings of a new, empty home whose clock stands at noon of a Monday."""
 
     def make(raw: Path, monday: date, **settings: object) -> Settings:
-        noon = datetime(monday.year, monday.month, monday.day, 12, tzinfo=UTC)
-        home = tmp_path_factory.mktemp("home")
-        return Settings(
-            home=home, raw=raw, **{"now": noon, "lock_wait_seconds": 5, "bootstrap_replicates": 100, **settings}
-        )
+        return companies.settings_at(tmp_path_factory.mktemp("home"), raw, monday, **settings)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def scored_home(company: Company, home_at: Callable[..., Settings]) -> Settings:
+def scored_home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home that has scored MONDAY, months after it, from raw data that goes on."""
-    from churn_pipeline.orchestration.execute import run_mondays
-
-    settings = home_at(company.raw, company.until)
-    outcome = run_mondays(settings, MONDAY)
-    assert outcome.exit_code == 0, outcome.reason
-    return settings
+    return settled_copy_of(companies.scored_home(), tmp_path_factory.mktemp("scored") / "home")
 
 
 @pytest.fixture(scope="session")
-def tiny_company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """900 customers over 62 weeks."""
-    out = tmp_path_factory.mktemp("tiny")
-    write(simulate(Simulation(customers=900, weeks=62, until=TINY_UNTIL, seed=5)), out)
-    return Company(out / "raw", out / "oracle.parquet", TINY_UNTIL)
+def tiny_company() -> Company:
+    """900 customers over 62 weeks. Nobody writes in it."""
+    return companies.tiny_company()
 
 
 @pytest.fixture(scope="session")
-def tiny_home(
-    tiny_company: Company, tmp_path_factory: pytest.TempPathFactory, home_at: Callable[..., Settings]
-) -> Settings:
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home that has scored TINY_BEFORE from what was known then; its settings see the raw data of a week later."""
-    from churn_pipeline.orchestration.execute import run_mondays
+    return settled_copy_of(companies.tiny_home(), tmp_path_factory.mktemp("tiny") / "home")
 
-    early = tmp_path_factory.mktemp("early")
-    truncate(tiny_company.raw, early, TINY_BEFORE)
-    before = home_at(early, TINY_BEFORE, **TINY)
-    outcome = run_mondays(before, TINY_BEFORE)
-    assert outcome.exit_code == 0, outcome.reason
-    noon = datetime(TINY_MONDAY.year, TINY_MONDAY.month, TINY_MONDAY.day, 12, tzinfo=UTC)
-    return Settings(**before.model_dump(include=before.model_fields_set) | {"raw": tiny_company.raw, "now": noon})
+
+@pytest.fixture(scope="session")
+def tiny_two_mondays(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A home that has scored TINY_BEFORE and, a week later, TINY_MONDAY, with a training before each."""
+    return settled_copy_of(companies.tiny_two_mondays(), tmp_path_factory.mktemp("two") / "home")
 
 
 @pytest.fixture

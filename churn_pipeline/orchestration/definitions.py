@@ -14,20 +14,20 @@ from churn_pipeline.core import calendar, dbt_targets
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.delivery.publish import newest_published
 from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.orchestration import keys
+from churn_pipeline.orchestration.assets.channels import channel_asset
 from churn_pipeline.orchestration.assets.data_docs import data_docs
 from churn_pipeline.orchestration.assets.features import Translator, build_plan, dbt_stage
 from churn_pipeline.orchestration.assets.landing import landing
 from churn_pipeline.orchestration.assets.models import model_assets
 from churn_pipeline.orchestration.assets.monitoring import digest_asset, drift_asset, judgement_asset
 from churn_pipeline.orchestration.assets.performance import performance_asset
-from churn_pipeline.orchestration.assets.postgres import published_postgres
 from churn_pipeline.orchestration.assets.publish import published, published_rescored
 from churn_pipeline.orchestration.assets.replay import report_asset
-from churn_pipeline.orchestration.assets.report import weekly_report
 from churn_pipeline.orchestration.assets.scores import rescores, scores
 from churn_pipeline.orchestration.checks.edges import feeds_check, landing_quality_check
 from churn_pipeline.orchestration.checks.mondays import features_check, monotonicity_check, predictions_check
@@ -89,7 +89,6 @@ def build_defs(
         dbt_stage("dbt_candidates", _CANDIDATES, dbt.manifest, translator, weekly, goes_on_from="scores"),
         dbt_stage("dbt_predictions", _PREDICTIONS, dbt.manifest, translator, weekly, goes_on_from="scores"),
         published(dbt_keys[_PREDICTIONS], weekly),
-        published_postgres(dbt_keys[_PREDICTIONS], weekly),
         rescores(marts, weekly),
         dbt_stage("dbt_rescored", _RESCORED, dbt.manifest, translator, weekly, goes_on_from="scores"),
         published_rescored(dbt_keys[_RESCORED], weekly),
@@ -98,7 +97,7 @@ def build_defs(
         dbt_stage("dbt_outcomes", _OUTCOMES, dbt.manifest, translator, weekly, goes_on_from="scores"),
         performance_asset(dbt_keys[_OUTCOMES], weekly),
         judgement_asset(weekly),
-        weekly_report(dbt_keys[_PREDICTIONS], weekly),
+        *(channel_asset(channel, dbt_keys[_PREDICTIONS], weekly) for channel in CHANNELS),
         digest_asset(weekly),
         data_docs(dbt_keys[_CANDIDATES], weekly),
     ]

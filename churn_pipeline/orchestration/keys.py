@@ -13,6 +13,7 @@ from churn_pipeline.contract import TABLES
 from churn_pipeline.core import run_ledger
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.channel import Channel
 from churn_pipeline.orchestration.home import partition_mondays
 
 # A backfill of many Mondays is one run: landing and the marts are built once for all of them, and DuckDB's one writer never
@@ -126,14 +127,10 @@ MODEL_QUALITY = dg.AssetKey(["monitoring", "model_quality"])
 JUDGEMENT = dg.AssetKey(["monitoring", "judgement"])
 DIGEST = dg.AssetKey("slack_digest")
 DATA_DOCS = dg.AssetKey("data_docs")
-WEEKLY_REPORT = dg.AssetKey("weekly_report")
 # The executor takes what is ready by priority: this is done when nothing else is left.
 LAST = {"dagster/priority": "-10"}
-# After publication and monitoring, and before people are told to look.
-BEFORE_LAST = {"dagster/priority": "-5"}
 
 PUBLISHED = dg.AssetKey("published")
-PUBLISHED_POSTGRES = dg.AssetKey("published_postgres")
 REPLAY_REPORT = dg.AssetKey("replay_report")
 RESCORED_COPY = dg.AssetKey("published_rescored")
 
@@ -144,3 +141,7 @@ REPLAY = "replay"
 
 def model_key(target: str) -> dg.AssetKey:
     return dg.AssetKey(["models", target])
+
+
+def channel_key(channel: Channel) -> dg.AssetKey:
+    return dg.AssetKey(channel.name)

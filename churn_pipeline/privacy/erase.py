@@ -28,6 +28,8 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.warehouse import connect, has_table, home_lock
 from churn_pipeline.delivery.announce import outbox_of
+from churn_pipeline.delivery.channel import Channel
+from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.features.plan import USAGE_DAYS
 from churn_pipeline.privacy import databases, files
 from churn_pipeline.privacy.matching import Traces, shared
@@ -56,6 +58,7 @@ _TEXT = {
 }
 # Never looked into: what models are made of (their files are known by checksums and hold no customer), dbt's own files, and the list.
 _LEFT = ("models", "dbt", "forgotten", "raw")
+_OUTSIDE = tuple(channel for channel in CHANNELS if channel.keeps_outside_home)
 
 type Say = Callable[[str], None]
 
@@ -102,8 +105,11 @@ def preview(settings: Settings, customer_id: str) -> Erasure:
     traces = _traces(settings, [customer_id])
     touched = _known(settings, traces)
     notes = _notes(settings, traces)
-    if settings.publish_url is not None:
-        notes.append("PostgreSQL is asked when the customer is erased, and was not looked into")
+    notes += [
+        f"{channel.place} is asked when the customer is erased, and was not looked into"
+        for channel in _OUTSIDE
+        if channel.missing(settings) is None
+    ]
     return Erasure(1, tuple(touched), raw_rows(settings, [customer_id]), tuple(notes))
 
 
@@ -237,8 +243,9 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
     touched += _erase_warehouse(settings, traces, known, who, now, touched)
     _make_reports_again(settings)
     # 'churn publish' takes no lock: beside this erasure it may have brought back what was still published.
-    if brought_back := _postgres(settings, traces):
-        touched.append(Touched("PostgreSQL", "rows brought back meanwhile", brought_back))
+    for channel in _OUTSIDE:
+        if brought_back := _outside(settings, traces, channel):
+            touched.append(Touched(channel.place, "rows brought back meanwhile", brought_back))
     if remaining := _look(settings, traces):
         places = ", ".join(f"{finding.place} ({finding.count:,} {finding.what})" for finding in remaining)
         raise ChurnError(
@@ -263,10 +270,11 @@ def _look(settings: Settings, traces: Traces) -> list[Touched]:
 def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple[str, str, Callable[[], int]]]:
     """Every place but DuckDB files, as place, what is counted there and how it is looked at or cleaned.
 
-    PostgreSQL comes first: when it cannot be reached nothing else has been touched. Judgements come before the pages made of them.
+    What channels keep outside the home comes first: where one cannot be reached nothing else has been touched. Judgements come
+    before the pages made of them.
     """
-    if write:
-        yield "PostgreSQL", "rows", lambda: _postgres(settings, traces)
+    for channel in _OUTSIDE if write else ():
+        yield channel.place, "rows", lambda channel=channel: _outside(settings, traces, channel)  # type: ignore[misc]
     if settings.outbox.is_dir():
         for path in sorted(settings.outbox.glob("*.*")):
             if path.suffix in (".json", ".unreadable") and not path.name.startswith("."):
@@ -350,15 +358,10 @@ def _make_reports_again(settings: Settings) -> None:
             write_reports(con, settings, missing)
 
 
-def _postgres(settings: Settings, traces: Traces) -> int:
-    """Rows taken out of PostgreSQL; none where nothing is published to one."""
-    if settings.publish_url is None:
-        return 0
-    # Here, so that a home that publishes to files only does not load the driver.
-    from churn_pipeline.delivery.postgres.forget import forget as forget_there
-
-    url = settings.publish_url.get_secret_value()
-    return sum(sum(forget_there(url, customer_id).values()) for customer_id in sorted(traces.customer_ids))
+def _outside(settings: Settings, traces: Traces, channel: Channel) -> int:
+    """Rows taken out of the place of a channel that keeps customers outside the home."""
+    assert channel.erase is not None
+    return channel.erase(settings, sorted(traces.customer_ids))
 
 
 def _erase_warehouse(

@@ -8,10 +8,11 @@ import pytest
 from pydantic import SecretStr
 
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.postgres.channel import POSTGRES
 from churn_pipeline.delivery.postgres.publish import publish
 from churn_pipeline.orchestration.definitions import JOB, build_defs
 from churn_pipeline.orchestration.execute import run_mondays
-from churn_pipeline.orchestration.keys import PUBLISHED_POSTGRES
+from churn_pipeline.orchestration.keys import channel_key
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
 from tests.support.postgres import Cluster, Database
@@ -37,7 +38,7 @@ def said(instance: dg.DagsterInstance, run_id: str) -> dict[str, dg.MetadataValu
         for entry in instance.all_logs(run_id)
         if entry.dagster_event is not None
         and entry.dagster_event.is_step_materialization
-        and entry.dagster_event.asset_key == PUBLISHED_POSTGRES
+        and entry.dagster_event.asset_key == channel_key(POSTGRES)
     ]
     return dict(metadata)
 

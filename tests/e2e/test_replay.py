@@ -72,6 +72,7 @@ def stored_gate_verdicts(settings: Settings) -> dict[tuple, tuple]:
     return {row[:2]: row[2:] for row in rows}
 
 
+@pytest.mark.nightly
 def test_overlapping_replays_in_any_order_give_the_same_rows_from_the_same_models(
     tiny_company: Company, home_at: Callable[..., Settings]
 ) -> None:
@@ -145,12 +146,9 @@ def first_possible(company: Company) -> date:
 
 
 @pytest.fixture(scope="module")
-def replayed_home(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def replayed_home(tiny_two_mondays: Settings) -> Settings:
     """A home that has scored TINY_BEFORE and TINY_MONDAY, with a training before each."""
-    settings = copy_of(tiny_home, tmp_path_factory.mktemp("replayed") / "home")
-    outcome = run_mondays(settings, TINY_MONDAY)
-    assert outcome.exit_code == 0, outcome.reason
-    return settings
+    return tiny_two_mondays
 
 
 def tables(database: Path) -> dict[str, str]:
@@ -392,6 +390,7 @@ def test_a_decision_of_an_earlier_monday_is_what_the_next_training_is_compared_w
     assert f"the model of {TINY_MONDAY - 8 * WEEK}" in stored_gate_verdicts(settings)["churn_30d", TINY_MONDAY][1]
 
 
+@pytest.mark.nightly
 def test_where_many_trainings_are_refused_a_fresh_home_comes_to_the_verdicts_of_an_old_one(
     home_at: Callable[..., Settings], tmp_path: Path
 ) -> None:

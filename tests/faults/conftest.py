@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.orchestration.execute import run_mondays
-from tests.conftest import TINY_MONDAY
-from tests.support.homes import PER_RUN, copy_of, differences, query
+from tests.support.homes import PER_RUN, differences, query
 
 # A run that was killed between registering a model and noting it leaves a number behind.
 VERSIONS = ("churn_30d_model_version", "churn_90d_model_version", "expansion_model_version")
@@ -40,12 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def reference(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def reference(tiny_two_mondays: Settings) -> Settings:
     """What an undisturbed run of TINY_MONDAY gives."""
-    settings = copy_of(tiny_home, tmp_path_factory.mktemp("reference") / "home")
-    outcome = run_mondays(settings, TINY_MONDAY)
-    assert outcome.exit_code == 0, outcome.reason
-    return settings
+    return tiny_two_mondays
 
 
 @pytest.fixture(scope="session")

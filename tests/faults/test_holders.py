@@ -42,7 +42,7 @@ def bi_tool(database: Path, sql: str, opened: str = "to read") -> Iterator[tuple
 
 
 # What the duckdb shell and a plain duckdb.connect do is open a file to write in it, which locks everybody else out.
-@pytest.mark.parametrize("opened", ["to read", "to write"])
+@pytest.mark.parametrize("opened", [pytest.param("to read", marks=pytest.mark.nightly), "to write"])
 def test_a_bi_tool_that_holds_the_published_database_neither_waits_nor_is_waited_for(
     tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None], opened: str
 ) -> None:
@@ -69,6 +69,7 @@ def test_a_bi_tool_that_holds_the_warehouse_is_waited_for_and_then_named(tiny_co
     assert query(tiny_copy.published_database, "from predictions order by all") == before
 
 
+@pytest.mark.nightly
 def test_a_bi_tool_that_lets_go_of_the_warehouse_in_time_only_delays_the_run(
     tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None]
 ) -> None:
@@ -95,6 +96,7 @@ def test_two_runs_started_at_once_go_one_after_the_other_and_both_end_right(
     same_as_undisturbed(tiny_copy)
 
 
+@pytest.mark.nightly
 def test_a_second_run_that_may_not_wait_names_the_first(tiny_copy: Settings) -> None:
     first = start(tiny_copy, "run", "--week", str(TINY_MONDAY))
     assert first.stderr is not None

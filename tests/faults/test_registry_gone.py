@@ -63,6 +63,7 @@ def test_on_a_training_monday_without_the_store_the_list_comes_out_and_the_train
     assert {row[2] for row in trainings(tiny_copy)} > {row[2] for row in before}
 
 
+@pytest.mark.nightly
 def test_without_the_store_a_past_monday_whose_training_is_missing_is_refused_and_the_others_of_the_range_come_out(
     tiny_copy: Settings, reference: Settings
 ) -> None:
@@ -138,6 +139,7 @@ def settled(tiny_copy: Settings, tiny_home: Settings) -> Settings:
     return tiny_copy
 
 
+@pytest.mark.nightly
 def test_a_read_only_store_is_read_as_ever_and_a_training_fails_clearly(settled: Settings) -> None:
     """A real read-only mount where that is allowed; root would write to files that are merely marked so."""
     before, known = published(settled, TINY_BEFORE), trainings(settled)
@@ -163,7 +165,7 @@ def test_a_read_only_store_is_read_as_ever_and_a_training_fails_clearly(settled:
     assert trainings(settled) == known
 
 
-@pytest.mark.parametrize("listening", [False, True])
+@pytest.mark.parametrize("listening", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_a_server_that_does_not_answer_is_given_up_after_seconds(tiny_copy: Settings, listening: bool) -> None:
     """One that is not there, and one that takes every connection and stays silent: five seconds each time a model is read, which is
     six times in a run, and not a minute."""
@@ -211,6 +213,7 @@ def test_a_damaged_model_is_never_scored_with(damaged: Settings, tiny_home: Sett
     assert published(damaged, TINY_BEFORE) == expected
 
 
+@pytest.mark.nightly
 def test_a_model_swapped_for_another_whole_one_is_found_out(tiny_copy: Settings) -> None:
     run_mondays(tiny_copy, TINY_MONDAY)
     first, second = (tiny_copy.models / "churn_90d" / version for version in ("1", "2"))

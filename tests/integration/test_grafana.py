@@ -19,10 +19,8 @@ from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.postgres import publish as publishing
 from churn_pipeline.delivery.postgres.connection import READER
 from churn_pipeline.delivery.postgres.migrate import migrate
-from churn_pipeline.orchestration.execute import run_mondays
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support import grafana
-from tests.support.homes import copy_of
 from tests.support.postgres import Cluster, Database
 
 BOARDS = grafana.boards()
@@ -135,12 +133,9 @@ def reading(postgres: Cluster, prepare: Callable[[Database], None]) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def two_mondays(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def two_mondays(tiny_two_mondays: Settings) -> Settings:
     """A home that has scored two Mondays."""
-    settings = copy_of(tiny_home, tmp_path_factory.mktemp("grafana") / "home")
-    outcome = run_mondays(settings, TINY_MONDAY)
-    assert outcome.exit_code == 0, outcome.reason
-    return settings
+    return tiny_two_mondays
 
 
 @pytest.fixture(scope="module")

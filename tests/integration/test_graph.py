@@ -16,6 +16,8 @@ import pytest
 from churn_pipeline.contract import TABLES
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.delivery.postgres.channel import POSTGRES
+from churn_pipeline.delivery.report.channel import REPORT
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.definitions import (
     JOB,
@@ -31,16 +33,18 @@ from churn_pipeline.orchestration.keys import (
     DIGEST,
     MONDAYS_TO_TEST,
     PUBLISHED,
-    PUBLISHED_POSTGRES,
     REPLAY,
     RESCORING,
     SNAPSHOTS_TO_BUILD,
-    WEEKLY_REPORT,
+    channel_key,
     landing_key,
     model_key,
     raw_key,
     weekly,
 )
+
+PUBLISHED_POSTGRES = channel_key(POSTGRES)
+WEEKLY_REPORT = channel_key(REPORT)
 
 SNAPSHOT = Path(__file__).with_name("graph.txt")
 REGENERATE = "CHURN_WRITE_GRAPH=1 .venv/bin/pytest tests/integration/test_graph.py"

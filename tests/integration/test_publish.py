@@ -23,15 +23,19 @@ from churn_pipeline.core.run_state import claim
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery import publish as publishing
+from churn_pipeline.delivery.postgres.channel import POSTGRES
 from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
+from churn_pipeline.delivery.report.channel import REPORT
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.orchestration.definitions import JOB, build_defs
 from churn_pipeline.orchestration.failures import problems
-from churn_pipeline.orchestration.keys import PUBLISHED, PUBLISHED_POSTGRES, WEEKLY_REPORT
+from churn_pipeline.orchestration.keys import PUBLISHED, channel_key
 from churn_pipeline.policy.version import SEEDS
 from tests.conftest import MONDAY, TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
 from tests.support.postgres import Database
+
+WEEKLY_REPORT, PUBLISHED_POSTGRES = channel_key(REPORT), channel_key(POSTGRES)
 
 COPIED = (
     "policy.predictions",

@@ -14,7 +14,6 @@ import pytest
 
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.orchestration.definitions import build_defs
-from churn_pipeline.orchestration.execute import run_mondays
 from churn_pipeline.orchestration.keys import REPLAY_REPORT
 from tests.conftest import MONDAY, TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import copy_of, query
@@ -58,6 +57,7 @@ def test_a_backfill_of_a_range_that_makes_no_sense_is_refused_before_anything_is
     assert len(completed.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_backfill_of_weeks_that_can_have_no_model_names_every_one_and_publishes_nothing(tiny_copy: Settings) -> None:
     mondays = [date(2025, 9, 1), date(2025, 9, 8)]
     before = tiny_copy.published_database.read_bytes()
@@ -92,12 +92,9 @@ def test_a_decision_about_a_model_without_a_reason_or_a_version_that_is_there_is
 
 
 @pytest.fixture(scope="module")
-def two_versions(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def two_versions(tiny_two_mondays: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home whose models were trained twice; nothing but decisions is done to it."""
-    settings = copy_of(tiny_home, tmp_path_factory.mktemp("decided") / "home")
-    outcome = run_mondays(settings, TINY_MONDAY)
-    assert outcome.exit_code == 0, outcome.reason
-    return settings
+    return copy_of(tiny_two_mondays, tmp_path_factory.mktemp("decided") / "home")
 
 
 @pytest.mark.long

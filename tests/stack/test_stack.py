@@ -172,6 +172,7 @@ def test_the_models_are_in_the_mlflow_server_and_nowhere_in_the_home(stack: Stac
     assert all(version in versions[name] for name, version in zip(TARGETS, used, strict=True))
 
 
+@pytest.mark.nightly
 def test_the_churn_command_beside_the_code_server_works_on_the_same_dagster_and_mlflow(stack: Stack) -> None:
     before = [run["runId"] for run in stack.runs()]
     done = stack.native.run("code", "churn", "run", "--json")
@@ -210,6 +211,7 @@ def test_stopped_it_leaves_nothing_running_and_started_again_it_still_knows_ever
     assert stack.sql("select * from churn.latest_predictions order by customer_id") == list_before
 
 
+@pytest.mark.nightly
 def test_passwords_are_changed_by_a_new_env_file_and_the_script_of_the_databases(stack: Stack) -> None:
     logins = {"dagster": "dagster", "mlflow": "mlflow", "churn": "predictions", "postgres": "postgres"}
     old = {user: stack.password(user) for user in logins}
@@ -231,6 +233,7 @@ def test_passwords_are_changed_by_a_new_env_file_and_the_script_of_the_databases
             stack.sql("select 1", database, user, old[user])
 
 
+@pytest.mark.nightly
 def test_a_backup_that_is_restored_into_an_empty_stack_is_the_same_stack(
     stack: Stack, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -269,6 +272,7 @@ def test_a_backup_that_is_restored_into_an_empty_stack_is_the_same_stack(
         new.kill()
 
 
+@pytest.mark.nightly
 def test_the_migrations_of_an_upgrade_find_nothing_to_do(stack: Stack) -> None:
     native = stack.native
     native.start("postgres")

@@ -55,6 +55,15 @@ def copy_of(settings: Settings, home: Path) -> Settings:
     return Settings(**settings.model_dump(include=settings.model_fields_set) | {"home": home})
 
 
+def settled_copy_of(settings: Settings, home: Path) -> Settings:
+    """A copy that no longer points at the original anywhere, as if it had run in its place."""
+    from churn_pipeline.orchestration.execute import prepare_home
+
+    copied = copy_of(settings, home)
+    prepare_home(copied)
+    return copied
+
+
 def at_noon_of(settings: Settings, monday: date) -> Settings:
     """The same home with its clock at another Monday."""
     noon = datetime.combine(monday, time(12), UTC)

@@ -30,6 +30,11 @@ CATALOGUE = Catalogue(
 )
 
 
+def leaving(health: np.ndarray) -> np.ndarray:
+    """The probability with which a customer of this health leaves."""
+    return np.where(health < -1, 0.35, np.where(health > 1.2, 0.12, 0.03))
+
+
 def company(weeks: int = 40, customers: int = 600, seed: int = 1) -> pd.DataFrame:
     """Snapshots up to MONDAY of customers whose health decides, in a curve no straight line follows, whether they leave."""
     random = np.random.default_rng(seed)
@@ -37,7 +42,6 @@ def company(weeks: int = 40, customers: int = 600, seed: int = 1) -> pd.DataFram
     base = random.normal(size=customers)
     for week in range(weeks):
         health = base + 0.3 * random.normal(size=customers)
-        probability = np.where(health < -1, 0.35, np.where(health > 1.2, 0.12, 0.03))
         rows.append(
             pd.DataFrame(
                 {
@@ -49,7 +53,7 @@ def company(weeks: int = 40, customers: int = 600, seed: int = 1) -> pd.DataFram
                     "empty": np.nan,
                     "plan_tier": random.choice(["starter", "growth"], customers),
                     "mrr": random.uniform(500, 2000, customers),
-                    "label": (random.random(customers) < probability).astype(int),
+                    "label": (random.random(customers) < leaving(health)).astype(int),
                 }
             )
         )

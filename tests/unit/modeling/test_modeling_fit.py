@@ -16,7 +16,7 @@ from churn_pipeline.modeling.calibrate import logit
 from churn_pipeline.modeling.fit import TrainingResult, fit
 from churn_pipeline.modeling.model import BOOSTER_FILE, ScoringModel
 from churn_pipeline.modeling.promote import decide
-from tests.unit.modeling.frames import CATALOGUE, MONDAY, company
+from tests.unit.modeling.frames import CATALOGUE, MONDAY, company, leaving
 
 TARGET = TARGETS["churn_30d"]
 SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50)
@@ -53,6 +53,15 @@ def test_contributions_and_bias_add_up_to_the_log_odds(frame: pd.DataFrame, resu
     assert (
         np.abs(explanation.contributions.sum(axis=1) + explanation.bias - logit(explanation.probability)).max() < 1e-4
     )
+
+
+def test_the_probabilities_on_weeks_that_were_not_trained_on_mean_what_they_say(result: TrainingResult) -> None:
+    """By the bounds that the oracle's test has for whole companies. The customers are drawn with known probabilities."""
+    ours = result.twin.probability(result.test.frame)
+    truth = leaving(result.test.frame["health"].to_numpy())
+    assert 0.8 <= result.metrics["calibration_slope"].value <= 1.25
+    assert result.metrics["ece"].value <= 0.02
+    assert abs(ours.mean() - truth.mean()) <= 0.01
 
 
 def test_a_customers_score_does_not_depend_on_who_is_scored_with_them(

@@ -123,7 +123,8 @@ def test_text_that_is_long_everywhere_still_makes_messages_that_slack_takes(text
     for message in (
         digest_message(digest, True),
         digest_message(digest, False),
-        *(m for _, m in owner_messages(digest)),
+        # All fifty owners are the same one.
+        *(m for _, m in owner_messages(replace(digest, owners=digest.owners[:1]))),
     ):
         assert_safe(message)
     assert_safe(
