@@ -64,7 +64,8 @@ env:  ## Write .env for docker compose, with new passwords
 bench: setup  ## Measure what a replay costs beside its parts (twelve minutes)
 	.venv/bin/python -W ignore -m benchmarks.replay
 
-generate: setup  ## Write what follows from declarations: Grafana's boards
+generate: setup  ## Write what follows from declarations: what dbt has to know of the targets, Grafana's boards
+	.venv/bin/python -m churn_pipeline.core.dbt_targets
 	.venv/bin/python -W ignore -m churn_pipeline.delivery.grafana
 
 lint: lint-python lint-types lint-sql  ## Check format, style, types and SQL

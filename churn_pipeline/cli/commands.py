@@ -15,6 +15,7 @@ import typer
 from churn_pipeline.core.errors import ChurnError, InputError
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.operator import user
+from churn_pipeline.core.targets import TARGETS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -39,7 +40,7 @@ WeekOption = Annotated[str | None, typer.Option("--week", metavar="MONDAY", help
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="churn_30d, churn_90d or expansion_90d.")]
+TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help=f"{', '.join(TARGETS)}.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.", show_default="required")]
 
 

@@ -17,16 +17,19 @@ from rich.table import Table
 from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS, in_reports, predicted_in, target_of
 from churn_pipeline.delivery.call_list import CUSTOMERS
 
 if TYPE_CHECKING:
     from churn_pipeline.core.run_ledger import RunRow
     from churn_pipeline.monitoring.replay import ReplayReport
 
-# What one line of the call list says.
-_CALL_LIST = f"""
-select priority_rank, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, churn_probability_30d,
-       churn_probability_90d, probability_change, mrr, revenue_at_risk, play, recommended_action, is_early_stage, history_weeks, reasons
+
+def _call_list() -> str:
+    """What one line of the call list says."""
+    flag, risk = target_of("flag").probability_column, target_of("risk").probability_column
+    return f"""
+select priority_rank, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, {flag}, {risk}, probability_change, mrr, revenue_at_risk, play, recommended_action, is_early_stage, history_weeks, reasons
 from ({CUSTOMERS})
 where is_called and ($owner::varchar is null or csm_owner = $owner)
 order by priority_rank
@@ -64,12 +67,12 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
                 )
         rows = _rows(
             con,
-            _CALL_LIST,
+            _call_list(),
             {"monday": monday, "reasons": 2, "owner": owner, "top": top},
         )
         totals = _rows(
             con,
-            """
+            f"""
             select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
                    count(*) filter (where risk_tier = 'CRITICAL') as critical, count(*) filter (where risk_tier = 'HIGH') as high,
                    count(*) filter (where risk_tier = 'MEDIUM') as medium, count(*) filter (where risk_tier = 'LOW') as low,
@@ -77,9 +80,7 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
                    count(snoozed_until) as snoozed, count(*) filter (where is_holdout) as held_out,
                    count(*) filter (where is_expansion_candidate) as expansion_candidates,
                    any_value(scoring_mode) as scoring_mode, any_value(policy_version) as policy_version,
-                   any_value(churn_30d_model_version) as churn_30d_model_version,
-                   any_value(churn_90d_model_version) as churn_90d_model_version,
-                   any_value(expansion_model_version) as expansion_model_version
+                   {_versions(con, "predictions")}
             from predictions where snapshot_date = ?
             """,
             [monday],
@@ -110,18 +111,17 @@ def customer(settings: Settings, customer_id: str, monday: date | None) -> dict[
             if span is None or span[0] is None:
                 raise InputError(f"no published week holds a customer '{customer_id}'")
             raise InputError(f"'{customer_id}' was not active on {week}; published from {span[0]} to {span[1]}")
+        risk = target_of("risk").probability_column
         history = con.execute(
-            """
-            select snapshot_date, churn_probability_90d, risk_tier from predictions
+            f"""
+            select snapshot_date, {risk}, risk_tier from predictions
             where customer_id = ? and snapshot_date <= ? order by snapshot_date desc limit 12
             """,
             [customer_id, week],
         ).fetchall()
     return {
         **rows[0],
-        "history": [
-            dict(zip(("snapshot_date", "churn_probability_90d", "risk_tier"), h, strict=True)) for h in history
-        ],
+        "history": [dict(zip(("snapshot_date", risk, "risk_tier"), h, strict=True)) for h in history],
     }
 
 
@@ -140,9 +140,7 @@ def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
 
     summary = call_list(settings, monday, top)
     versions = {
-        "churn_30d": summary["churn_30d_model_version"],
-        "churn_90d": summary["churn_90d_model_version"],
-        "expansion_90d": summary["expansion_model_version"],
+        target.name: summary[target.version_column] for target in TARGETS.values() if target.version_column in summary
     }
     summary["models"] = [
         row
@@ -175,7 +173,7 @@ def print_call_list(listing: dict[str, Any]) -> None:
     table.add_column("customer", overflow="fold", min_width=10)
     table.add_column("plan")
     table.add_column("at risk", justify="right", no_wrap=True)
-    table.add_column("90 days", justify="right", no_wrap=True)
+    table.add_column(f"{target_of('risk').horizon_days} days", justify="right", no_wrap=True)
     table.add_column("change", justify="right", no_wrap=True)
     table.add_column("tier")
     table.add_column("why", overflow="fold", ratio=3)
@@ -188,7 +186,7 @@ def print_call_list(listing: dict[str, Any]) -> None:
             who,
             row["plan_tier"] or "unknown",
             usd(row["revenue_at_risk"]),
-            f"{row['churn_probability_90d']:.0%}",
+            f"{row[target_of('risk').probability_column]:.0%}",
             f"{row['probability_change']:+.0%}" if row["probability_change"] is not None else "new",
             row["risk_tier"],
             "\n".join(escape(reason) for reason in row["reasons"]) or "nothing raises the risk",
@@ -240,7 +238,15 @@ def rescored_weeks(settings: Settings, run_id: str, refused: Sequence[RunRow]) -
     return sorted(weeks, key=lambda week: week["snapshot_date"])
 
 
+def _versions(con: duckdb.DuckDBPyConnection, table: str) -> str:
+    """The version behind each target that the table has columns of, as items of a query."""
+    there = [name for (name, *_) in con.execute(f"describe {table}").fetchall()]
+    columns = [target.version_column for target in predicted_in(there)]
+    return ", ".join(f"any_value({column}) as {column}" for column in columns)
+
+
 def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> dict[date, dict[str, Any]]:
+    flag, risk = target_of("flag").version_column, target_of("risk").version_column
     with duckdb.connect(str(database), read_only=True) as con:
         rows = _rows(
             con,
@@ -248,8 +254,7 @@ def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> di
             select snapshot_date, count(*) as customers,
                    count(*) filter (where risk_tier in ('CRITICAL', 'HIGH')) as high_or_critical,
                    coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
-                   any_value(churn_30d_model_version) as churn_30d_model_version,
-                   any_value(churn_90d_model_version) as churn_90d_model_version
+                   any_value({flag}) as {flag}, any_value({risk}) as {risk}
             from {table} where {where} group by 1 order by 1
             """,
             values,
@@ -259,6 +264,7 @@ def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> di
 
 def print_weeks(weeks: list[dict[str, Any]]) -> None:
     """What became of each Monday of a backfill; an empty one is there to be seen."""
+    flag, risk = target_of("flag"), target_of("risk")
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
     for name, justify in (
         ("Monday", "left"),
@@ -267,7 +273,7 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
         ("customers", "right"),
         ("HIGH or CRITICAL", "right"),
         ("at risk", "right"),
-        ("models 30 d / 90 d", "right"),
+        (f"models {flag.horizon_days} d / {risk.horizon_days} d", "right"),
         ("reason", "left"),
     ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
@@ -280,7 +286,7 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
             f"{week['customers']:,}" if there else "",
             f"{week['high_or_critical']:,}" if there else "",
             usd(week["revenue_at_risk"]) if there else "",
-            f"{week['churn_30d_model_version']} / {week['churn_90d_model_version']}" if there else "",
+            f"{week[flag.version_column]} / {week[risk.version_column]}" if there else "",
             escape(week["reason"]),
         )
     console = _console()
@@ -408,17 +414,24 @@ def print_customer(profile: dict[str, Any]) -> None:
         if profile["probability_change"] is not None
         else ""
     )
+    first, *others = (target for target in in_reports() if target.event == "churn")
+    within = "".join(
+        f", {profile[target.probability_column]:.1%} within {target.horizon_days}"
+        for target in others
+        if profile.get(target.probability_column) is not None
+    )
     console.print(
-        f"\nChurn: [bold]{profile['churn_probability_90d']:.1%}[/bold] within 90 days{change}, "
-        f"{profile['churn_probability_30d']:.1%} within 30: {profile['risk_tier']}, {usd(profile['revenue_at_risk'])} a year at risk, call number "
+        f"\nChurn: [bold]{profile[first.probability_column]:.1%}[/bold] within {first.horizon_days} days{change}"
+        f"{within}: {profile['risk_tier']}, {usd(profile['revenue_at_risk'])} a year at risk, call number "
         f"{profile['priority_rank']:,}"
     )
     console.print(
         f"Risk score {profile['risk_score']:.2f} ({profile['risk_score_tier']}) from {profile['risk_score_basis']}"
     )
-    if profile["expansion_propensity"] is not None:
+    expansion = target_of("expansion")
+    if profile[expansion.probability_column] is not None:
         console.print(
-            f"Expansion: {profile['expansion_propensity']:.1%} to {profile['target_tier']} within 90 days "
+            f"Expansion: {profile[expansion.probability_column]:.1%} to {profile['target_tier']} within {expansion.horizon_days} days "
             f"({profile['expansion_readiness']}), expected {usd(profile['expected_arr_uplift'] or 0)} a year"
         )
     console.print(f"\n[bold]{profile['play']}[/bold]: {escape(profile['recommended_action'])}")
@@ -440,7 +453,7 @@ def print_customer(profile: dict[str, Any]) -> None:
     if len(profile["history"]) > 1:
         console.print("\nBefore")
         for row in profile["history"][1:]:
-            console.print(f"  {row['snapshot_date']}  {row['churn_probability_90d']:.1%}  {row['risk_tier']}")
+            console.print(f"  {row['snapshot_date']}  {row[first.probability_column]:.1%}  {row['risk_tier']}")
 
 
 def _model_cells(row: dict[str, Any]) -> list[str]:

@@ -1,13 +1,27 @@
-"""What is predicted. One declaration a target; everything else in this package is one code path for all of them."""
+"""What is predicted. One declaration a target; everything else in this package is one code path for all of them.
+
+A new target is one more entry of ``TARGETS``, then ``make generate``, which writes what dbt has to know of it
+(:mod:`churn_pipeline.core.dbt_targets`). Scores, columns of ``predictions``, outcomes, checks, monitoring and the report follow. What decides about a
+customer is asked by its role (``ROLES``) and never by a target's name.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import InputError
+
+Event = Literal["churn", "expansion"]
+# risk: tiers, ranking, revenue at risk, reasons, saves and hold-out go by it. flag: is_flagged. expansion: readiness, candidates, uplift.
+Role = Literal["risk", "flag", "expansion"]
+
+# SQL, file names and asset keys are made of these.
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -40,12 +54,12 @@ class Target:
         rule: the baseline that a customer-success team would use without any model.
         question: the target in words, completing "the probability that a customer ...".
         title: heads its part of a page or its panel of a plot.
-        probability_column: of the predictions table.
-        version_column: of the predictions table; the model version behind the probability.
+        probability_column: of the predictions table; ``EVENT_probability_HORIZONd`` unless given.
+        version_column: of the predictions table; the model version behind the probability. ``NAME_model_version`` unless given.
     """
 
     name: str
-    event: Literal["churn", "expansion"]
+    event: Event
     horizon_days: int
     mart: str
     stagger_weeks: int
@@ -53,8 +67,14 @@ class Target:
     rule: HeuristicBaseline
     question: str
     title: str
-    probability_column: str
-    version_column: str
+    probability_column: str = ""
+    version_column: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.probability_column:
+            object.__setattr__(self, "probability_column", f"{self.event}_probability_{self.horizon_days}d")
+        if not self.version_column:
+            object.__setattr__(self, "version_column", f"{self.name}_model_version")
 
     @property
     def horizon_weeks(self) -> int:
@@ -89,8 +109,6 @@ TARGETS: dict[str, Target] = {
             rule=_SILENT,
             question="leaves within the next 30 days",
             title="Churn within 30 days",
-            probability_column="churn_probability_30d",
-            version_column="churn_30d_model_version",
         ),
         Target(
             name="churn_90d",
@@ -102,8 +120,6 @@ TARGETS: dict[str, Target] = {
             rule=_SILENT,
             question="leaves within the next 90 days",
             title="Churn within 90 days",
-            probability_column="churn_probability_90d",
-            version_column="churn_90d_model_version",
         ),
         Target(
             name="expansion_90d",
@@ -121,8 +137,53 @@ TARGETS: dict[str, Target] = {
     )
 }
 
-# As people look at them: the longest horizon of churn first, which the list is ranked by, and expansion last.
-IN_REPORTS = tuple(sorted(TARGETS.values(), key=lambda target: (target.event != "churn", -target.horizon_days)))
+# Which target decides what.
+ROLES: dict[Role, str] = {"risk": "churn_90d", "flag": "churn_30d", "expansion": "expansion_90d"}
+# People read the reasons of these.
+EXPLAINED: tuple[Role, ...] = ("risk", "expansion")
+_EVENT_OF: dict[Role, Event] = {"risk": "churn", "flag": "churn", "expansion": "expansion"}
+
+
+def target_of(role: Role) -> Target:
+    """The target that has a role."""
+    return TARGETS[ROLES[role]]
+
+
+def without_role() -> tuple[Target, ...]:
+    """The targets that decide about nobody: they are predicted, published and judged."""
+    return tuple(target for target in TARGETS.values() if target.name not in ROLES.values())
+
+
+def in_reports() -> tuple[Target, ...]:
+    """As people look at them: the one that the list is ranked by, the other horizons of churn, the longest first, and expansion last."""
+    ranked_by = ROLES["risk"]
+    return tuple(
+        sorted(
+            TARGETS.values(),
+            key=lambda target: (target.name != ranked_by, target.event != "churn", -target.horizon_days),
+        )
+    )
+
+
+def by_horizon(event: Event) -> tuple[Target, ...]:
+    """The targets of one event, the shortest horizon first."""
+    return tuple(sorted((t for t in TARGETS.values() if t.event == event), key=lambda target: target.horizon_days))
+
+
+def shorter_than(target: Target) -> tuple[Target, ...]:
+    """The targets of the same event with a shorter horizon: no probability of theirs is above this one's."""
+    return tuple(other for other in by_horizon(target.event) if other.horizon_days < target.horizon_days)
+
+
+def predicted_in(columns: Collection[str]) -> tuple[Target, ...]:
+    """The targets whose columns a table of predictions has; a table made before a target was declared lacks it.
+
+    Args:
+        columns: of the table.
+    """
+    return tuple(
+        target for target in TARGETS.values() if {target.probability_column, target.version_column} <= set(columns)
+    )
 
 
 def target_named(name: str) -> Target:
@@ -135,3 +196,48 @@ def target_named(name: str) -> Target:
         return TARGETS[name]
     except KeyError:
         raise InputError(f"'{name}' is no target; there are {', '.join(TARGETS)}") from None
+
+
+def check_targets() -> None:
+    """Refuses a declaration that the rest cannot follow.
+
+    Raises:
+        InputError: one sentence for each thing that is wrong, naming it.
+    """
+    if problems := [*_problems_of_targets(), *_problems_of_roles()]:
+        raise InputError(" ".join(problems))
+
+
+def _problems_of_targets() -> Iterator[str]:
+    columns: dict[str, str] = {}
+    horizons: dict[tuple[str, int], str] = {}
+    for key, target in TARGETS.items():
+        if key != target.name:
+            yield f"The target '{target.name}' is declared under another name, '{key}'."
+        for name in (target.name, target.probability_column, target.version_column):
+            if not _NAME.fullmatch(name):
+                yield f"'{name}' of the target '{key}' is no name of small letters, digits and underscores."
+        if target.event not in get_args(Event):
+            yield f"The target '{key}' is about '{target.event}', and there are only {' and '.join(get_args(Event))}."
+        if target.horizon_days <= 0:
+            yield f"The horizon of the target '{key}' is {target.horizon_days} days, and has to be longer than 0."
+        if target.stagger_weeks <= 0:
+            yield f"The target '{key}' keeps one snapshot in {target.stagger_weeks} weeks, and has to keep one in 1 or more."
+        for column in (target.probability_column, target.version_column):
+            if column in columns:
+                yield f"The column {column} belongs to both targets, '{columns[column]}' and '{key}'."
+            columns.setdefault(column, key)
+        if (twin := horizons.setdefault((target.event, target.horizon_days), key)) != key:
+            yield f"The targets '{twin}' and '{key}' are one: {target.event} within {target.horizon_days} days."
+
+
+def _problems_of_roles() -> Iterator[str]:
+    for role in get_args(Role):
+        name = ROLES.get(role)
+        target = TARGETS.get(name or "")
+        if target is None:
+            yield f"The role '{role}' names '{name}', which is no target; there are {', '.join(TARGETS)}."
+        elif target.event != _EVENT_OF[role]:
+            yield f"The role '{role}' needs a target about {_EVENT_OF[role]}, and '{name}' is about {target.event}."
+        elif target.event == "churn" and not target.required:
+            yield f"The role '{role}' decides about every customer, so its target '{name}' has to be required."

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 
 from churn_pipeline.core.atomic import swap_folders, temp_folders
+from churn_pipeline.core.targets import target_of
 
 
 def called(row: str = "predictions") -> str:
@@ -44,29 +45,41 @@ where snapshot_date = $monday
 ALL = "all"
 UNASSIGNED = "unassigned"
 REASONS = 3
-COLUMNS = (
-    "snapshot_date",
-    "priority_rank",
-    "customer_id",
-    "company_name",
-    "csm_owner",
-    "plan_tier",
-    "industry",
-    "risk_tier",
-    "previous_risk_tier",
-    "churn_probability_30d",
-    "churn_probability_90d",
-    "probability_change",
-    "mrr",
-    "annual_revenue",
-    "revenue_at_risk",
-    "play",
-    "recommended_action",
-    *(f"reason_{n + 1}" for n in range(REASONS)),
-)
-_ROWS = f"""
+
+
+def columns() -> tuple[str, ...]:
+    """The columns of the files, in order."""
+    return (
+        "snapshot_date",
+        "priority_rank",
+        "customer_id",
+        "company_name",
+        "csm_owner",
+        "plan_tier",
+        "industry",
+        "risk_tier",
+        "previous_risk_tier",
+        *_probability_columns(),
+        "probability_change",
+        "mrr",
+        "annual_revenue",
+        "revenue_at_risk",
+        "play",
+        "recommended_action",
+        *(f"reason_{n + 1}" for n in range(REASONS)),
+    )
+
+
+def _probability_columns() -> list[str]:
+    # One target may have both roles.
+    return list(dict.fromkeys((target_of("flag").probability_column, target_of("risk").probability_column)))
+
+
+def _rows_query() -> str:
+    probabilities = ", ".join(f"round({column}, 4)" for column in _probability_columns())
+    return f"""
 select snapshot_date, priority_rank, customer_id, company_name, csm_owner, plan_tier, industry, risk_tier, previous_risk_tier,
-       round(churn_probability_30d, 4), round(churn_probability_90d, 4), round(probability_change, 4), round(mrr, 2),
+       {probabilities}, round(probability_change, 4), round(mrr, 2),
        round(annual_revenue, 2), round(revenue_at_risk, 2), play, recommended_action,
        {", ".join(f"reasons[{n + 1}]" for n in range(REASONS))}
 from ({CUSTOMERS})
@@ -74,6 +87,8 @@ where is_called
 order by priority_rank
 limit $capacity
 """
+
+
 # Spreadsheets read a cell that begins with one of these as a formula, full-width forms and leading blanks included. OWASP's list,
 # and what Excel and LibreOffice skip before they look.
 _FORMULA = re.compile(r"[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
@@ -96,14 +111,14 @@ def write_call_lists(con: duckdb.DuckDBPyConnection, folder: Path, monday: date,
     Returns:
         The files, ``all.csv`` first.
     """
-    rows = con.execute(_ROWS, {"monday": monday, "reasons": REASONS, "capacity": capacity}).fetchall()
+    rows = con.execute(_rows_query(), {"monday": monday, "reasons": REASONS, "capacity": capacity}).fetchall()
     owners = [
         owner
         for (owner,) in con.execute(
             "select distinct csm_owner from predictions where snapshot_date = ? order by csm_owner nulls last", [monday]
         ).fetchall()
     ]
-    owner_column = COLUMNS.index("csm_owner")
+    owner_column = columns().index("csm_owner")
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / str(monday)
     new, old = temp_folders(final)
@@ -151,6 +166,6 @@ def _write(path: Path, rows: Sequence[Sequence[Any]]) -> None:
     # Without a byte order mark: importers take one for a part of the first column's name.
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(columns())
         for row in rows:
             writer.writerow(neutral(value) if isinstance(value, str) else value for value in row)

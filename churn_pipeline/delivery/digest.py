@@ -20,6 +20,7 @@ class CustomerLine:
     """One customer of the call list.
 
     Attributes:
+        risk_probability: of the target that the list is ranked by.
         mrr: USD a month; None when unknown, and then `revenue_at_risk` is too.
         probability_change: against the row of the Monday before; None for a customer who was not in it.
         reasons: what raises the probability, strongest first.
@@ -30,7 +31,7 @@ class CustomerLine:
     plan_tier: str | None
     mrr: float | None
     revenue_at_risk: float | None
-    churn_probability_90d: float
+    risk_probability: float
     probability_change: float | None
     risk_tier: str
     previous_risk_tier: str | None
@@ -58,7 +59,7 @@ class ExpansionLine:
     company_name: str | None
     plan_tier: str | None
     target_tier: str | None
-    expansion_propensity: float
+    propensity: float
     expected_arr_uplift: float
     csm_owner: str | None
     reasons: tuple[str, ...]

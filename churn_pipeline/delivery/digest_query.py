@@ -10,17 +10,21 @@ import duckdb
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.sql import literal
+from churn_pipeline.core.targets import in_reports, predicted_in, target_of
 from churn_pipeline.delivery.call_list import CUSTOMERS, called
 from churn_pipeline.delivery.digest import CustomerLine, Digest, ExpansionLine, Link, ModelHealth, OwnerList, TierCount
 
 TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
-_LINES = f"""
-select customer_id, company_name, plan_tier, mrr, revenue_at_risk, churn_probability_90d, probability_change, risk_tier,
-       previous_risk_tier, reasons, play, csm_owner
-from ({CUSTOMERS})
-where is_called
-"""
+
+def _lines_query() -> str:
+    return f"""
+    select customer_id, company_name, plan_tier, mrr, revenue_at_risk, {target_of("risk").probability_column}, probability_change, risk_tier,
+           previous_risk_tier, reasons, play, csm_owner
+    from ({CUSTOMERS})
+    where is_called
+    """
 
 
 def digest_from(
@@ -75,7 +79,7 @@ def digest_from(
 
 
 def _lines(con: duckdb.DuckDBPyConnection, rest: str, parameters: dict[str, Any]) -> tuple[CustomerLine, ...]:
-    return tuple(_line(row) for row in con.execute(f"{_LINES} {rest}", parameters).fetchall())
+    return tuple(_line(row) for row in con.execute(f"{_lines_query()} {rest}", parameters).fetchall())
 
 
 def _line(row: Sequence[Any]) -> CustomerLine:
@@ -140,7 +144,7 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
     ).fetchall()[0]
     rows = con.execute(
         f"""
-        select customer_id, company_name, plan_tier, target_tier, expansion_propensity, coalesce(expected_arr_uplift, 0),
+        select customer_id, company_name, plan_tier, target_tier, {target_of("expansion").probability_column}, coalesce(expected_arr_uplift, 0),
                predictions.csm_owner,
                list_transform(
                    list_filter(expansion_drivers, lambda driver: driver.contribution > 0)[:1], lambda driver: driver.sentence
@@ -160,26 +164,26 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
 
 
 def _health(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[ModelHealth, ...]:
-    """The models that scored this Monday, with the figures they were promoted on, the 90-day model first."""
+    """The models that scored this Monday, with the figures they were promoted on, as reports order the targets."""
+    published = {name for (name, *_) in con.execute("describe predictions").fetchall()}
+    targets = [target for target in in_reports() if target in predicted_in(published)]
+    used = " union all ".join(
+        f"select {place} as place, {literal(target.name)} as target, any_value({target.version_column}) as version "
+        "from predictions where snapshot_date = $monday"
+        for place, target in enumerate(targets)
+    )
     rows = con.execute(
-        """
-        with used as (
-            unpivot (
-                select any_value(churn_90d_model_version) as churn_90d, any_value(churn_30d_model_version) as churn_30d,
-                       any_value(expansion_model_version) as expansion_90d
-                from predictions where snapshot_date = ?
-            ) on churn_90d, churn_30d, expansion_90d into name target value version
-        )
+        f"""
         select target, version, labels_closed_by,
                (metrics ->> '$.model.auc.value')::double, (metrics ->> '$.model.ece.value')::double,
                (metrics ->> '$.model.precision_top_200.value')::double
-        from used join promotions using (target, version)
+        from ({used}) join promotions using (target, version)
         -- A rollback names the same version again; its figures are those of its promotion.
         where promoted
         qualify row_number() over (partition by target order by metrics ->> '$.model.auc.value' is null, seq desc) = 1
-        order by target = 'churn_90d' desc, target
+        order by place
         """,
-        [monday],
+        {"monday": monday},
     ).fetchall()
     return tuple(ModelHealth(*row) for row in rows)
 
@@ -198,7 +202,7 @@ def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> tuple
         return ()
     rows = con.execute(
         f"""
-        {_LINES}
+        {_lines_query()}
         qualify row_number() over (partition by csm_owner order by priority_rank) <= $per_owner
         order by priority_rank
         """,

@@ -21,22 +21,28 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
+from churn_pipeline.core.targets import target_of
 from churn_pipeline.core.warehouse import has_table
 
-DRIVERS_VIEW = """
+
+def drivers_view() -> str:
+    """The view ``drivers`` of the published database: the lists of drivers, a row each."""
+    risk, expansion = target_of("risk").name, target_of("expansion").name
+    return f"""
 create view drivers as
 select snapshot_date, customer_id, target, rank, driver.*
 from (
     select snapshot_date, customer_id, target, unnest(drivers) as driver, generate_subscripts(drivers, 1) as rank
     from (
-        select snapshot_date, customer_id, 'churn_90d' as target, churn_drivers as drivers from predictions
+        select snapshot_date, customer_id, {literal(risk)} as target, churn_drivers as drivers from predictions
         union all
-        select snapshot_date, customer_id, 'churn_90d_change', change_drivers from predictions
+        select snapshot_date, customer_id, {literal(f"{risk}_change")}, change_drivers from predictions
         union all
-        select snapshot_date, customer_id, 'expansion_90d', expansion_drivers from predictions
+        select snapshot_date, customer_id, {literal(expansion)}, expansion_drivers from predictions
     )
 )
 """
+
 
 # What the published database holds, as queries on the warehouse.
 _TABLES = {
@@ -99,7 +105,7 @@ def _publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequen
         [touched],
     ).fetchall()
     files = tuple(_write_week(con, _parquet(settings, day), day) for (day,) in present)
-    _write_database(con, settings.published_database, _TABLES, [DRIVERS_VIEW])
+    _write_database(con, settings.published_database, _TABLES, [drivers_view()])
     with duckdb.connect(str(settings.published_database), read_only=True) as reader:
         rows = dict(
             reader.execute(

@@ -18,7 +18,7 @@ from churn_pipeline.modeling.calibrate import logit, sigmoid
 
 # A customer-success team of five makes about 200 calls a week.
 TOP_PER_WEEK = 200
-# The flag of the product: churn_probability_30d > 0.7.
+# The flag of the product: the probability of the target of role flag is above this.
 FLAG = 0.7
 ECE_BINS = 15
 TOP_SHARE = 0.1

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.core.targets import TARGETS, Target, target_of
 from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.lifecycle import registered
@@ -22,8 +22,6 @@ from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, s
 from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
 from churn_pipeline.policy.holdout import starts_quarter
 
-# Saves and holdout are about churn in a quarter, which is also how long somebody is held out.
-_LONG = TARGETS["churn_90d"]
 _CREATE = """
 create schema if not exists monitoring;
 create table if not exists monitoring.model_quality (
@@ -49,7 +47,7 @@ class Findings:
     Attributes:
         monday: the Monday.
         quality: of the predictions that fell due, realised; and of its own ones, expected.
-        saves: of the predictions of 13 weeks before; None where nobody at risk was touched.
+        saves: of the predictions of role risk that fell due; None where nobody at risk was touched.
         lift: of the same predictions; None where nobody was held out.
     """
 
@@ -72,10 +70,10 @@ def mondays_to_judge(con: duckdb.DuckDBPyConnection, written: Sequence[date]) ->
     rows = con.execute(
         """
         select distinct written + days as assessed_on
-        from unnest(?::date[]) as mondays (written) cross join (values (0), (35), (91)) as due (days)
+        from unnest(?::date[]) as mondays (written) cross join unnest(?::integer[]) as due (days)
         where days = 0 or written + days in (select snapshot_date from policy.predictions) order by 1
         """,
-        [list(written)],
+        [list(written), [0, *sorted({7 * target.horizon_weeks for target in TARGETS.values()})]],
     ).fetchall()
     return [day for (day,) in rows]
 
@@ -85,7 +83,7 @@ def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
 
     Args:
         con: the warehouse, after dbt joined the outcomes of this Monday.
-        monday: S. What is not there is left out: outcomes where nothing was predicted 5 or 13 weeks before, estimates
+        monday: S. What is not there is left out: outcomes where nothing was predicted that falls due, estimates
             where S itself is not published.
 
     Raises:
@@ -99,8 +97,10 @@ def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
         own = _predictions(con, target, monday)
         if len(own):
             quality += expected(target, monday, own, _promise(con, target, own))
-    long = _outcomes(con, _LONG, monday)
-    predicted_on = due(_LONG, monday)
+    # Saves and hold-out are about those whom the list puts first.
+    risk = target_of("risk")
+    long = _outcomes(con, risk, monday)
+    predicted_on = due(risk, monday)
     return Findings(
         monday,
         tuple(quality),

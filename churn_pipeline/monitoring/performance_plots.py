@@ -13,7 +13,7 @@ import pandas as pd
 
 from churn_pipeline.core.atomic import commit_file, temp_path
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import IN_REPORTS, TARGETS
+from churn_pipeline.core.targets import TARGETS, in_reports
 from churn_pipeline.monitoring.performance import ASSUMPTION
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ SHOWN = {
     "brier_skill": "Brier skill",
     "precision_top_200": "precision, top 200",
 }
-_TITLES = {target.name: target.title for target in IN_REPORTS}
 # Blue and vermilion after Okabe and Ito (2008), darkened to a contrast of 4.5 on white, as in the replay report; what they tell
 # apart differs in form too.
 _BAND, _TRUTH, _UNDER, _PROMISE, _INK, _MUTED, _GRID = (
@@ -71,7 +70,8 @@ def chart(history: pd.DataFrame) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    targets = [name for name in _TITLES if name in set(history["target"])] or list(_TITLES)[:1]
+    titles = {target.name: target.title for target in in_reports()}
+    targets = [name for name in titles if name in set(history["target"])] or list(titles)[:1]
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(1.2 + 3.6 * len(targets), 8.2), layout="constrained")
         FigureCanvasAgg(figure)
@@ -83,7 +83,7 @@ def chart(history: pd.DataFrame) -> Figure:
                 panel_history = history[(history["target"] == target) & (history["figure"] == name)]
                 handles |= _panel(axes, panel_history)
                 if row == 0:
-                    axes.set_title(_TITLES[target], loc="left")
+                    axes.set_title(titles[target], loc="left")
                 if column == 0:
                     axes.set_ylabel(words)
                 if row == len(SHOWN) - 1:

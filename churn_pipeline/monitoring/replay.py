@@ -25,7 +25,7 @@ from churn_pipeline.core import calendar
 from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.core.targets import Target, by_horizon, predicted_in, target_of
 from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.features import frames
 from churn_pipeline.features.catalogue import read_catalogue
@@ -44,13 +44,6 @@ type Caller = Literal["model", "logistic", "rule", "chance"]
 # before the smaller). By probability: the score alone.
 RANKINGS: tuple[Ranking, ...] = ("revenue", "probability")
 CALLERS: tuple[Caller, ...] = ("model", "logistic", "rule", "chance")
-_SHORT, _LONG = TARGETS["churn_30d"], TARGETS["churn_90d"]
-NAMES: dict[Caller, str] = {
-    "model": "the list",
-    "logistic": "logistic regression",
-    "rule": f"the rule '{_LONG.rule.text}'",
-    "chance": "chance",
-}
 _DECILES = 10
 # Usage may rest over a long weekend. Longer, and whoever left in days without data would count as having stayed;
 # shorter, and a company that is closed on Sundays would know a week less than it does.
@@ -72,7 +65,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Flag:
-    """The product's flag, churn_probability_30d > 0.7, against who left within 30 days.
+    """The product's flag, a probability over 0.7 of the target of role flag (30 days), against who left within its horizon.
 
     Attributes:
         flagged: customers flagged.
@@ -158,15 +151,15 @@ class ReplayWeek:
             no predictions.
         reason: why figures are not there; empty when all of them are.
         scoring_mode: ``live`` or ``as_of``; None when missing, like everything below.
-        model_version: of churn_90d.
+        model_version: of the target of role risk (90 days).
         customers: scored and still in the data.
         forgotten: scored and no longer in the data (erased on request); judged by no figure.
         churners: customers who left within 90 days.
         churned_revenue: their annual revenue in USD; a customer whose revenue is not known adds 0.
         held: by ranking and caller, what the called held; None for a baseline that could not be had (see ``notes``).
         flag: at 30 days.
-        calibration_30d: of churn_probability_30d.
-        calibration_90d: of churn_probability_90d.
+        calibration_30d: of the target of role flag.
+        calibration_90d: of the target of role risk.
         deciles: by target, for each whose window has closed; fewer than ten where probabilities are equal.
         notes: why a baseline is not there, and who is not judged.
     """
@@ -190,12 +183,12 @@ class ReplayWeek:
     @property
     def closes_30d(self) -> date:
         """When the 30-day window closes; its figures are there from the first Monday that is not before."""
-        return self.snapshot_date + timedelta(days=_SHORT.horizon_days)
+        return self.snapshot_date + timedelta(days=target_of("flag").horizon_days)
 
     @property
     def closes_90d(self) -> date:
         """Likewise of the 90-day window."""
-        return self.snapshot_date + timedelta(days=_LONG.horizon_days)
+        return self.snapshot_date + timedelta(days=target_of("risk").horizon_days)
 
 
 @dataclass(frozen=True)
@@ -277,7 +270,7 @@ class ReplayReport:
             )
         totals = self.totals["revenue"]
         others = []
-        for caller, name in NAMES.items():
+        for caller, name in caller_names().items():
             if caller != "model" and (total := totals.get(caller)):
                 on = "" if total.weeks == totals["model"].weeks else f" (on {_count(total.weeks, 'Monday')} of them)"
                 others.append(f"{name} {total.churners.value:.0f}{on}")
@@ -303,7 +296,7 @@ class ReplayReport:
             verdict = "too close to call" if by.low <= 0 <= by.high else "a clear difference"
             sentences.append(
                 f"The list finds {abs(by.value):.1f} {'more' if by.value >= 0 else 'fewer'} churners a Monday than "
-                f"{NAMES[caller]} (95 % interval {by.low:+.1f} to {by.high:+.1f}): {verdict}."
+                f"{caller_names()[caller]} (95 % interval {by.low:+.1f} to {by.high:+.1f}): {verdict}."
             )
         return tuple(sentences)
 
@@ -361,9 +354,19 @@ def replay_report(
         flag=Flag(sum(f.flagged for f in flags), sum(f.hits for f in flags), sum(f.churners for f in flags))
         if flags
         else None,
-        calibration={target.name: tally.deciles(target) for target in (_SHORT, _LONG)},
+        calibration={target.name: tally.deciles(target) for target in by_horizon("churn")},
         notices=tuple(_notices(con, settings, scored, known_until, latest)),
     )
+
+
+def caller_names() -> dict[Caller, str]:
+    """How sentences call those who rank the customers."""
+    return {
+        "model": "the list",
+        "logistic": "logistic regression",
+        "rule": f"the rule '{target_of('risk').rule.text}'",
+        "chance": "chance",
+    }
 
 
 @dataclass
@@ -520,10 +523,13 @@ def _called(score: Floats, values: Floats, capacity: int, resamples: Resamples) 
 def _week(
     con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines
 ) -> ReplayWeek:
+    flag, risk = target_of("flag"), target_of("risk")
+    there = {name for (name, *_) in con.execute("describe policy.predictions").fetchall()}
+    predicted = [target for target in predicted_in(there) if target.event == "churn"]
     frame = con.execute(
-        """
-        select customer_id, churn_probability_30d, churn_probability_90d, is_flagged, priority_rank,
-               coalesce(annual_revenue, 0) as revenue, scoring_mode, churn_90d_model_version
+        f"""
+        select customer_id, {", ".join(target.probability_column for target in predicted)}, is_flagged, priority_rank,
+               coalesce(annual_revenue, 0) as revenue, scoring_mode, {risk.version_column} as model_version
         from policy.predictions
         semi join landing.customers using (customer_id)
         where snapshot_date = ?
@@ -538,19 +544,24 @@ def _week(
         return _empty(day, f"none of the {forgotten:,} customers scored is in the data any more")
     notes = [f"{_count(forgotten, 'customer')} no longer in the data and not judged"] if forgotten else []
     known: dict[str, Any] = {"deciles": {}}
-    if _SHORT.is_closed(day, known_until):
-        churned = _left(con, day, _SHORT)
+    forecasts: dict[str, tuple[Floats, NDArray[np.bool_]]] = {}
+    for target in predicted:
+        # A target that was declared after this Monday was published, or had no model, predicted nothing.
+        if target.is_closed(day, known_until) and frame[target.probability_column].notna().all():
+            probability = frame[target.probability_column].to_numpy(dtype=np.float64)
+            churned = _left(con, day, target)
+            forecasts[target.name] = probability, churned
+            known["deciles"][target.name] = _monday_deciles(probability, churned)
+            tally.add_forecasts(target, frame["customer_id"], probability, churned)
+    if flag.name in forecasts:
+        probability, churned = forecasts[flag.name]
         flagged = frame["is_flagged"].to_numpy(dtype=bool)
-        probability = frame["churn_probability_30d"].to_numpy(dtype=np.float64)
         known["flag"] = Flag(int(flagged.sum()), int((flagged & churned).sum()), int(churned.sum()))
         known["calibration_30d"] = _calibration_error(probability, churned)
-        known["deciles"][_SHORT.name] = _monday_deciles(probability, churned)
-        tally.add_forecasts(_SHORT, frame["customer_id"], probability, churned)
-    closed = _LONG.is_closed(day, known_until)
+    closed = risk.name in forecasts
     if closed:
-        churned = _left(con, day, _LONG)
+        probability, churned = forecasts[risk.name]
         revenue = frame["revenue"].to_numpy(dtype=np.float64)
-        probability = frame["churn_probability_90d"].to_numpy(dtype=np.float64)
         scores: dict[tuple[Ranking, Caller], Floats] = {
             ("revenue", "model"): -frame["priority_rank"].to_numpy(dtype=np.float64),
             ("probability", "model"): probability,
@@ -563,14 +574,14 @@ def _week(
         }
         known["churners"], known["churned_revenue"] = int(churned.sum()), float((churned * revenue).sum())
         known["calibration_90d"] = _calibration_error(probability, churned)
-        known["deciles"][_LONG.name] = _monday_deciles(probability, churned)
-        tally.add_forecasts(_LONG, frame["customer_id"], probability, churned)
     return ReplayWeek(
         snapshot_date=day,
         state="judged" if closed else "open",
-        reason="" if closed else f"the 90-day window is open until {day + timedelta(days=_LONG.horizon_days)}",
+        reason=""
+        if closed
+        else f"the {risk.horizon_days}-day window is open until {day + timedelta(days=risk.horizon_days)}",
         scoring_mode=str(frame["scoring_mode"].iloc[0]),
-        model_version=str(frame["churn_90d_model_version"].iloc[0]),
+        model_version=str(frame["model_version"].iloc[0]),
         customers=len(frame),
         forgotten=forgotten,
         notes=tuple(notes),
@@ -614,15 +625,16 @@ class _Baselines:
         self, day: date, customer_id: pd.Series, revenue: Floats
     ) -> tuple[dict[tuple[Ranking, Caller], Floats], list[str]]:
         """Scores by ranking and caller, each of shape (customers,), and why one is not there."""
-        if not has_table(self.con, "marts", _LONG.mart):
+        risk = target_of("risk")
+        if not has_table(self.con, "marts", risk.mart):
             return {}, [_NO_FEATURES]
-        mart = frames.scoring_frame(self.con, _LONG, day)
+        mart = frames.scoring_frame(self.con, risk, day)
         if mart.empty:
             return {}, [_NO_FEATURES]
         # A customer who has left the mart since, because a late row changed who was active, is silent to nobody and
         # average to the regression.
         features = mart.set_index("customer_id").reindex(customer_id).reset_index()
-        silent = rule_score(features, _LONG.rule)
+        silent = rule_score(features, risk.rule)
         scores: dict[tuple[Ranking, Caller], Floats] = {
             # Above the largest revenue, so that the silent come first and the larger before the smaller.
             ("revenue", "rule"): silent * (1 + revenue.max()) + revenue,
@@ -649,12 +661,13 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
     Raises:
         RefusedError: too little time, or too few who left.
     """
-    oldest = frames.first_snapshot(con, _LONG)
+    risk = target_of("risk")
+    oldest = frames.first_snapshot(con, risk)
     assert oldest is not None, "the mart holds the Monday that asks"
     first = max(oldest, training_monday - settings.history_weeks * calendar.WEEK)
-    span = refit_slices(_LONG, training_monday, first).train
+    span = refit_slices(risk, training_monday, first).train
     frame = frames.training_frame(
-        con, _LONG, training_monday, whole=(), first=first, drop_touched=not settings.train_on_touched
+        con, risk, training_monday, whole=(), first=first, drop_touched=not settings.train_on_touched
     )
     train = frame[span.rows(frame)]
     positive = int(train.loc[train["label"] == 1, "customer_id"].nunique())
@@ -664,8 +677,8 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
             f"{settings.min_train_churners:,} are needed"
         )
     known = frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan)
-    catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{_LONG.mart}.yml").trained(known)
-    if (on_revenue := catalogue.requiring()) and revenue_zeroed(train, _LONG):
+    catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{risk.mart}.yml").trained(known)
+    if (on_revenue := catalogue.requiring()) and revenue_zeroed(train, risk):
         catalogue = catalogue.without(on_revenue)
     catalogue = catalogue.without(
         [name for name in catalogue.names if name not in train.columns or train[name].isna().all()]

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import IN_REPORTS, TARGETS
+from churn_pipeline.core.targets import in_reports, target_of
 from churn_pipeline.core.templating import templates
-from churn_pipeline.monitoring.replay import CALLERS, NAMES, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek
+from churn_pipeline.monitoring.replay import CALLERS, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,9 +43,13 @@ _LINES: dict[Caller, dict[str, Any]] = {
     "rule": {"linestyle": "-.", "marker": "^", "linewidth": 1.4, "zorder": 3},
     "chance": {"linestyle": ":", "marker": ".", "linewidth": 1.4, "zorder": 2},
 }
-_LABELS: dict[Caller, str] = NAMES | {"rule": "the rule", "chance": "chance (expected)"}
+_LABELS: dict[Caller, str] = {
+    "model": "the list",
+    "logistic": "logistic regression",
+    "rule": "the rule",
+    "chance": "chance (expected)",
+}
 _RANKED: dict[Ranking, str] = {"revenue": "Ranked by revenue at risk", "probability": "Ranked by probability"}
-_HORIZONS = {target.name: f"{target.horizon_days} days" for target in IN_REPORTS if target.event == "churn"}
 
 
 def render(report: ReplayReport) -> str:
@@ -76,8 +80,8 @@ def render(report: ReplayReport) -> str:
         labels=_LABELS,
         rankings=RANKINGS,
         ranked=_RANKED,
-        horizons=_HORIZONS,
-        rule=TARGETS["churn_90d"].rule.text,
+        horizons=_horizons(),
+        rule=target_of("risk").rule.text,
         counts={state: sum(week.state == state for week in report.weeks) for state in ("judged", "open", "missing")},
         remarks=_remarks(report.weeks),
     )
@@ -157,7 +161,8 @@ def _revenue(report: ReplayReport, narrow: bool) -> Figure:
 def _calibration(report: ReplayReport, narrow: bool) -> Figure:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    shown = {target: report.calibration[target] for target in _HORIZONS if report.calibration[target]}
+    horizons = _horizons()
+    shown = {target: report.calibration[target] for target in horizons if report.calibration[target]}
     figure = _figure(narrow, (10.0, 4.7), (4.4, 4.2 * len(shown)))
     panels = figure.subplots(*((len(shown), 1) if narrow else (1, len(shown))), squeeze=False).ravel()
     for (target, deciles), axes in zip(shown.items(), panels, strict=True):
@@ -179,7 +184,7 @@ def _calibration(report: ReplayReport, narrow: bool) -> Figure:
         )
         fewest, most = min(decile.rows for decile in deciles), max(decile.rows for decile in deciles)
         n = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
-        axes.set_title(f"Within {_HORIZONS[target]}, n = {n} a point", loc="left")
+        axes.set_title(f"Within {horizons[target]}, n = {n} a point", loc="left")
         axes.set(xlabel="forecast probability", ylabel="share that left", xlim=(0, limit), ylim=(0, limit))
         axes.set_aspect("equal")
         for axis in (axes.xaxis, axes.yaxis):
@@ -187,6 +192,10 @@ def _calibration(report: ReplayReport, narrow: bool) -> Figure:
             axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}%"))
     _legend(figure, panels[0], narrow)
     return figure
+
+
+def _horizons() -> dict[str, str]:
+    return {target.name: f"{target.horizon_days} days" for target in in_reports() if target.event == "churn"}
 
 
 def _style() -> Any:

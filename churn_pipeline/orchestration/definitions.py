@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from churn_pipeline.core import calendar
+from churn_pipeline.core import calendar, dbt_targets
+from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.delivery.publish import newest_published
+from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.orchestration import keys
 from churn_pipeline.orchestration.assets.channels import channel_asset
@@ -68,10 +70,13 @@ def build_defs(
         **resources: Dagster resources that replace the wired ones, by name.
     """
     settings = settings or Settings()
+    # Before dbt parses: of files that are not current it would say something else.
+    dbt_targets.check(settings.dbt_project)
     dbt = InProcessDbt(settings)
     weekly = keys.weekly(settings)
     translator = Translator({_RESCORED: keys.RESCORING})
     dbt_keys = model_asset_keys(dbt.manifest, translator)
+    check_marts(settings, dbt_keys)
     marts = [dbt_keys[name] for name in MARTS]
 
     assets: list[Any] = [
@@ -134,6 +139,30 @@ def build_defs(
         # One process: DuckDB lets one process write, and a step of its own would pay for every import again.
         executor=dg.in_process_executor,
     )
+
+
+def check_marts(settings: Settings, models: Collection[str]) -> None:
+    """Refuses targets whose features nobody builds or describes.
+
+    Args:
+        settings: the home.
+        models: names of the dbt models.
+
+    Raises:
+        InputError: the mart of a target is not there, is not built by a run, or its YAML is no catalogue of features.
+    """
+    for target in TARGETS.values():
+        if target.mart not in models:
+            raise InputError(f"The mart '{target.mart}' of the target '{target.name}' is no model of the dbt project.")
+        if target.mart not in MARTS:
+            raise InputError(
+                f"The mart '{target.mart}' of the target '{target.name}' is none of those that a run builds: {', '.join(MARTS)}."
+            )
+        catalogue = settings.dbt_project / "models" / "marts" / f"{target.mart}.yml"
+        if not catalogue.is_file() or not read_catalogue(catalogue).names:
+            raise InputError(
+                f"The mart '{target.mart}' of the target '{target.name}' has no catalogue of features, {catalogue}."
+            )
 
 
 def model_asset_keys(manifest: Mapping[str, Any], translator: Translator) -> dict[str, dg.AssetKey]:

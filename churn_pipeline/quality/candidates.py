@@ -10,21 +10,14 @@ import duckdb
 
 from churn_pipeline.contract import TABLES
 from churn_pipeline.core.sql import quoted
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.gx import FailingRows, SuiteResult, judge
 
 _CANDIDATES = "policy.prediction_candidates"
 _KEYS = ["snapshot_date", "customer_id"]
-_JUDGED = [
-    *_KEYS,
-    "churn_probability_30d",
-    "churn_probability_90d",
-    "risk_tier",
-    "risk_score",
-    "risk_score_tier",
-    "expansion_propensity",
-]
+_JUDGED = [*_KEYS, "risk_tier", "risk_score", "risk_score_tier"]
 # Shorter values occur inside other words.
 _SHORTEST_NAME = 4
 
@@ -72,6 +65,7 @@ def judge_candidates(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) ->
     """
     tiers = con.execute("select risk_tier, lower_bound::double from seeds.risk_tiers order by lower_bound").fetchall()
     personal = _personal_columns(con)
+    judged_columns = [*_JUDGED, *(target.probability_column for target in TARGETS.values())]
     judged = []
     for day in mondays:
         (active,) = con.execute(
@@ -79,7 +73,7 @@ def judge_candidates(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) ->
         ).fetchall()[0]
         frame = con.execute(
             f"""
-            select {", ".join(_JUDGED)}, len(churn_drivers) as churn_drivers
+            select {", ".join(judged_columns)}, len(churn_drivers) as churn_drivers
             from {_CANDIDATES} where snapshot_date = ? order by customer_id
             """,
             [day],

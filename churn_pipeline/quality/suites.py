@@ -11,6 +11,7 @@ from typing import Any
 
 from churn_pipeline.contract import TABLES, Column, Kind, Rule, TableContract
 from churn_pipeline.contract.declaration import RANGES, READABLE
+from churn_pipeline.core.targets import TARGETS, shorter_than, target_of
 
 # An argument of ours: the column and the value that a row must have to be judged.
 WHERE = "where"
@@ -228,29 +229,34 @@ def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
             {"column_list": ["snapshot_date", "customer_id"]},
         ),
     ]
-    for column in ("customer_id", "churn_probability_30d", "churn_probability_90d", "risk_tier", "risk_score"):
+    probabilities = [target.probability_column for target in TARGETS.values()]
+    required = [target.probability_column for target in TARGETS.values() if target.required]
+    for column in ("customer_id", *required, "risk_tier", "risk_score"):
         expected.append(
             Expected(
                 f"{column}_is_given", f"Every row has a {column}.", "ExpectColumnValuesToNotBeNull", {"column": column}
             )
         )
-    for column in ("churn_probability_30d", "churn_probability_90d", "expansion_propensity", "risk_score"):
+    for column in (*probabilities, "risk_score"):
         expected.append(between(f"{column}_from_0_to_1", f"{column} lies between 0 and 1.", column, 0, 1))
-    expected.append(
-        Expected(
-            "the_longer_window_is_as_probable",
-            "churn_probability_30d is at most churn_probability_90d.",
-            "ExpectColumnPairValuesAToBeGreaterThanB",
-            {
-                "column_A": "churn_probability_90d",
-                "column_B": "churn_probability_30d",
-                "or_equal": True,
-                "ignore_row_if": "either_value_is_missing",
-            },
-        )
-    )
+    for longer in TARGETS.values():
+        for shorter in shorter_than(longer):
+            expected.append(
+                Expected(
+                    f"{longer.name}_is_as_probable_as_{shorter.name}",
+                    f"{shorter.probability_column} is at most {longer.probability_column}.",
+                    "ExpectColumnPairValuesAToBeGreaterThanB",
+                    {
+                        "column_A": longer.probability_column,
+                        "column_B": shorter.probability_column,
+                        "or_equal": True,
+                        "ignore_row_if": "either_value_is_missing",
+                    },
+                )
+            )
+    risk = target_of("risk")
     for tier_column, value, what in (
-        ("risk_tier", "churn_probability_90d", "90-day probability"),
+        ("risk_tier", risk.probability_column, f"{risk.horizon_days}-day probability"),
         ("risk_score_tier", "risk_score", "risk score"),
     ):
         expected.append(

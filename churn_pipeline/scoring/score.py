@@ -10,31 +10,23 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from churn_pipeline.core.targets import EXPLAINED, ROLES, TARGETS, shorter_than
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.scoring.drivers import DRIVER_TYPE, Driver, change_drivers, top_drivers
 
-# Over this share of customers raised, the two churn models disagree about who is at risk soon, and one of them is wrong.
+# Over this share of customers raised, two models of one event disagree about who is at risk soon, and one of them is wrong.
 MAX_RAISED_SHARE = 0.02
 
 SCORES = pa.schema(
     [
         ("snapshot_date", pa.date32()),
         ("customer_id", pa.string()),
-        ("churn_probability_30d", pa.float64()),
-        ("churn_probability_90d", pa.float64()),
-        ("expansion_propensity", pa.float64()),
-        ("churn_drivers", DRIVER_TYPE),
-        ("change_drivers", DRIVER_TYPE),
-        ("expansion_drivers", DRIVER_TYPE),
-    ]
-)
-CONTRIBUTIONS = pa.schema(
-    [
-        ("snapshot_date", pa.date32()),
-        ("customer_id", pa.string()),
         ("target", pa.string()),
+        ("probability", pa.float64()),
         ("bias", pa.float64()),
         ("contributions", pa.list_(pa.struct([("feature", pa.string()), ("contribution", pa.float64())]))),
+        ("drivers", DRIVER_TYPE),
+        ("change_drivers", DRIVER_TYPE),
     ]
 )
 
@@ -44,17 +36,23 @@ class ScoredMonday:
     """The scores of one Monday.
 
     Attributes:
-        scores: schema ``SCORES``, one row per active customer, ordered by customer_id.
-        contributions: schema ``CONTRIBUTIONS``, one row per customer and target. They add up to the log-odds of the calibrated
-            probability before the raise.
-        raised_share: share of customers whose 90-day probability was raised to the 30-day one.
+        scores: schema ``SCORES``, one row per target and customer of its mart, ordered by target (as declared) and customer_id. Bias and
+            contributions add up to the log-odds of the calibrated probability before the raise. Only explained targets have drivers, and
+            only the one of role risk has what changed.
+        customers: active customers.
+        adjusted: by target with a shorter horizon beside it, the share of customers whose probability was raised to that of a shorter one.
         notices: what a person should know, for example columns that were not there.
     """
 
     scores: pa.Table
-    contributions: pa.Table
-    adjusted_share: float
+    customers: int
+    adjusted: Mapping[str, float]
     notices: tuple[str, ...]
+
+    @property
+    def adjusted_share(self) -> float:
+        """The largest share of customers raised."""
+        return max(self.adjusted.values(), default=0.0)
 
 
 def score_monday(
@@ -67,76 +65,74 @@ def score_monday(
 
     Args:
         snapshot_date: the Monday.
-        models: by target; both churn targets, and ``expansion_90d`` where there is a model for it.
+        models: by target; all that are required, and of the others those there are.
         frames: by target, the mart's rows of the Monday, ordered by customer_id.
-        before: the churn mart's rows of the Monday before, for what changed.
+        before: the rows of the Monday before in the mart of the target of role risk, for what changed.
     """
-    churn = frames["churn_90d"]
-    customers = churn["customer_id"].astype(object).to_numpy()
-    explained = {target: model.explain(frames[target]) for target, model in models.items()}
-
-    p30 = explained["churn_30d"].probability
-    p90 = np.maximum(p30, explained["churn_90d"].probability)
-    catalogue = models["churn_90d"].catalogue
-    drivers = top_drivers(catalogue, churn, explained["churn_90d"].contributions)
-    if len(before):
-        change = change_drivers(
-            catalogue,
-            churn,
-            before,
-            explained["churn_90d"].contributions,
-            models["churn_90d"].contributions(before)[0],
-        )
-    else:
-        change = [[] for _ in customers]
-
-    propensity: np.ndarray = np.full(len(customers), np.nan)
-    expansion: list[list[Driver] | None] = [None] * len(customers)
-    if "expansion_90d" in models:
-        frame = frames["expansion_90d"]
-        position = pd.Index(customers).get_indexer(frame["customer_id"].astype(object))
-        propensity[position] = explained["expansion_90d"].probability
-        for row, customer_drivers in zip(
-            position,
-            top_drivers(models["expansion_90d"].catalogue, frame, explained["expansion_90d"].contributions),
-            strict=True,
-        ):
-            expansion[row] = customer_drivers
-
-    scores = pa.table(
+    explained = {target: models[target].explain(frames[target]) for target in TARGETS if target in models}
+    customers = {target: frames[target]["customer_id"].astype(object).to_numpy() for target in explained}
+    probabilities, adjusted = monotone(
         {
-            "snapshot_date": pa.array([snapshot_date] * len(customers), pa.date32()),
-            "customer_id": pa.array(customers, pa.string()),
-            "churn_probability_30d": pa.array(p30, pa.float64()),
-            "churn_probability_90d": pa.array(p90, pa.float64()),
-            "expansion_propensity": pa.array(propensity, pa.float64(), from_pandas=True),
-            "churn_drivers": pa.array(drivers, DRIVER_TYPE),
-            "change_drivers": pa.array(change, DRIVER_TYPE),
-            "expansion_drivers": pa.array(expansion, DRIVER_TYPE),
-        },
-        schema=SCORES,
-    )
-    monotonicity_adjusted = float(np.mean(p90 > explained["churn_90d"].probability)) if len(customers) else 0.0
-    contributions = pa.concat_tables(
-        [
-            _contribution_table(
-                snapshot_date,
-                target,
-                frames[target]["customer_id"].astype(object).to_numpy(),
-                models[target].catalogue.names,
-                explanation.contributions,
-                explanation.bias,
-            )
+            target: pd.Series(explanation.probability, index=customers[target], dtype=np.float64)
             for target, explanation in explained.items()
-        ]
+        }
     )
+    parts = []
+    for target, explanation in explained.items():
+        model, frame = models[target], frames[target]
+        rows = len(frame)
+        drivers: list[list[Driver] | None] = [None] * rows
+        change: list[list[Driver] | None] = [None] * rows
+        if target in {ROLES[role] for role in EXPLAINED}:
+            drivers = list(top_drivers(model.catalogue, frame, explanation.contributions))
+        if target == ROLES["risk"]:
+            change = [[] for _ in range(rows)]
+            if len(before):
+                former = model.contributions(before)[0]
+                change = list(change_drivers(model.catalogue, frame, before, explanation.contributions, former))
+        parts.append(
+            pa.table(
+                {
+                    "snapshot_date": pa.array([snapshot_date] * rows, pa.date32()),
+                    "customer_id": pa.array(customers[target], pa.string()),
+                    "target": pa.array([target] * rows, pa.string()),
+                    "probability": pa.array(probabilities[target].to_numpy(), pa.float64()),
+                    "bias": pa.array([explanation.bias] * rows, pa.float64()),
+                    "contributions": _contributions(model.catalogue.names, explanation.contributions),
+                    "drivers": pa.array(drivers, DRIVER_TYPE),
+                    "change_drivers": pa.array(change, DRIVER_TYPE),
+                },
+                schema=SCORES,
+            )
+        )
     notices = tuple(dict.fromkeys(notice for explanation in explained.values() for notice in explanation.notices))
-    return ScoredMonday(scores, contributions, monotonicity_adjusted, notices)
+    return ScoredMonday(pa.concat_tables(parts), len(frames[ROLES["risk"]]), adjusted, notices)
 
 
-def _contribution_table(
-    snapshot_date: date, target: str, customers: np.ndarray, features: list[str], values: np.ndarray, bias: float
-) -> pa.Table:
+def monotone(probabilities: Mapping[str, pd.Series]) -> tuple[dict[str, pd.Series], dict[str, float]]:
+    """Raises probabilities of one event so that none falls with the horizon.
+
+    Args:
+        probabilities: by target, indexed by customer; targets that are not there raise nothing.
+
+    Returns:
+        By target the maximum of its probability and those of the shorter horizons, and by each target that has a shorter one beside it
+        the share of its customers that were raised.
+    """
+    raised, shares = {}, {}
+    for name, own in probabilities.items():
+        shorter = [probabilities[other.name] for other in shorter_than(TARGETS[name]) if other.name in probabilities]
+        highest = own
+        for other in shorter:
+            # Of a customer whom the other mart does not have nothing is known there.
+            highest = pd.Series(np.fmax(highest, other.reindex(own.index)), index=own.index)
+        raised[name] = highest
+        if shorter:
+            shares[name] = float(np.mean(highest > own)) if len(own) else 0.0
+    return raised, shares
+
+
+def _contributions(features: list[str], values: np.ndarray) -> pa.ListArray:
     rows, width = values.shape
     entries = pa.StructArray.from_arrays(
         [
@@ -145,13 +141,4 @@ def _contribution_table(
         ],
         names=["feature", "contribution"],
     )
-    return pa.table(
-        {
-            "snapshot_date": pa.array([snapshot_date] * rows, pa.date32()),
-            "customer_id": pa.array(customers, pa.string()),
-            "target": pa.array([target] * rows, pa.string()),
-            "bias": pa.array([bias] * rows, pa.float64()),
-            "contributions": pa.ListArray.from_arrays(np.arange(0, rows * width + 1, width, dtype=np.int32), entries),
-        },
-        schema=CONTRIBUTIONS,
-    )
+    return pa.ListArray.from_arrays(np.arange(0, rows * width + 1, width, dtype=np.int32), entries)

@@ -7,13 +7,14 @@ them says which run asks, and another run is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime
 
 import duckdb
 
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.run_state import assert_owner, claim
+from churn_pipeline.core.targets import TARGETS, Target, shorter_than
 from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
@@ -29,42 +30,36 @@ class Stamp:
 
     Attributes:
         scoring_mode: ``live``, ``as_of``, or ``rescored`` for another model than the one in force.
-        churn_30d_model_version: like the other versions, that of the registered model.
+        model_versions: by target, the version of the registered model; without the targets that had no model.
         labels_closed_by: no model saw a label that closed after it.
     """
 
     snapshot_date: date
     policy_version: str
     scoring_mode: str
-    churn_30d_model_version: str
-    churn_90d_model_version: str
-    expansion_model_version: str | None
+    model_versions: Mapping[str, str]
     labels_closed_by: date
     run_id: str
     scored_at: datetime
 
 
+# One row per customer, target and Monday. What was scored again is compared with nobody's contributions, so they are not kept of it.
+_SCORE = "snapshot_date date, customer_id varchar, target varchar, probability double"
+_EXPLANATION = "bias double, contributions struct(feature varchar, contribution double)[]"
+_REASONS = f"drivers {_DRIVERS}, change_drivers {_DRIVERS}"
+_TABLES = {
+    "scores": f"{_SCORE}, {_EXPLANATION}, {_REASONS}",
+    "rescores": f"{_SCORE}, {_REASONS}",
+    # Of each target with a shorter one beside it the share of customers whose probability was raised.
+    "raised": "snapshot_date date, target varchar, share double",
+}
+
+
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Creates schema ``scoring`` where absent."""
     con.execute("create schema if not exists scoring")
-    for table in ("scores", "rescores"):
-        con.execute(
-            f"""
-            create table if not exists scoring.{table} (
-                snapshot_date date, customer_id varchar, churn_probability_30d double, churn_probability_90d double,
-                expansion_propensity double, churn_drivers {_DRIVERS}, change_drivers {_DRIVERS}, expansion_drivers {_DRIVERS}
-            )
-            """
-        )
-    con.execute(
-        """
-        create table if not exists scoring.contributions (
-            snapshot_date date, customer_id varchar, target varchar, bias double,
-            contributions struct(feature varchar, contribution double)[]
-        )
-        """
-    )
-    con.execute("create table if not exists scoring.raised (snapshot_date date, share double)")
+    for table, columns in _TABLES.items():
+        con.execute(f"create table if not exists scoring.{table} ({columns})")
 
 
 def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
@@ -80,9 +75,8 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
         con.execute(
             """
             create or replace table scoring.scored_mondays (
-                snapshot_date date, policy_version varchar, scoring_mode varchar, churn_30d_model_version varchar,
-                churn_90d_model_version varchar, expansion_model_version varchar, labels_closed_by date, run_id varchar,
-                scored_at timestamp
+                snapshot_date date, policy_version varchar, scoring_mode varchar, model_versions map(varchar, varchar),
+                labels_closed_by date, run_id varchar, scored_at timestamp
             )
             """
         )
@@ -95,25 +89,26 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
 def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) -> None:
     """Replaces exactly the scores of one Monday, in one transaction. Scores of another model go beside those in force, not over them."""
     con.register("new_scores", scored.scores)
-    con.register("new_contributions", scored.contributions)
-    rescored = stamp.scoring_mode == RESCORED
     with transaction(con):
-        for table in ("rescores",) if rescored else ("scores", "contributions", "raised"):
-            con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
-        if rescored:
-            con.execute("insert into scoring.rescores by name from new_scores")
+        if stamp.scoring_mode == RESCORED:
+            con.execute("delete from scoring.rescores where snapshot_date = ?", [stamp.snapshot_date])
+            con.execute("insert into scoring.rescores by name select * exclude (bias, contributions) from new_scores")
         else:
+            for table in ("scores", "raised"):
+                con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
             con.execute("insert into scoring.scores by name from new_scores")
-            con.execute("insert into scoring.contributions by name from new_contributions")
-            con.execute("insert into scoring.raised values (?, ?)", [stamp.snapshot_date, scored.adjusted_share])
+            for target, share in scored.adjusted.items():
+                con.execute("insert into scoring.raised values (?, ?, ?)", [stamp.snapshot_date, target, share])
         con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
-        values = asdict(stamp)
+        values = {field.name: getattr(stamp, field.name) for field in fields(stamp)}
+        # DuckDB takes a dict of two lists for a MAP, and any other for a STRUCT.
+        versions = stamp.model_versions
+        values["model_versions"] = {"key": list(versions), "value": list(versions.values())}
         con.execute(
             f"insert into scoring.scored_mondays ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
             list(values.values()),
         )
     con.unregister("new_scores")
-    con.unregister("new_contributions")
 
 
 def scored_mondays(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[date]:
@@ -130,19 +125,30 @@ def rescored(con: duckdb.DuckDBPyConnection) -> bool:
 
 
 def monotonicity_results(con: duckdb.DuckDBPyConnection) -> list[MondayCheck]:
-    """Whether the 90-day probability had to be raised to the 30-day one for more customers than two good models would need."""
-    rows = con.execute(
-        "select snapshot_date, share from scoring.raised semi join scoring.scored_mondays using (snapshot_date) order by 1"
-    ).fetchall()
+    """Whether a probability had to be raised to that of a shorter horizon for more customers than two good models would need."""
+    shares: dict[date, dict[str, float]] = {}
+    for day, target, share in con.execute(
+        "from scoring.raised semi join scoring.scored_mondays using (snapshot_date) order by snapshot_date, target"
+    ).fetchall():
+        if target in TARGETS:
+            shares.setdefault(day, {})[target] = share
     return [
         MondayCheck(
             day,
             "the_longer_window_is_rarely_raised",
-            share <= MAX_RAISED_SHARE,
-            f"the 90-day probability of {share:.1%} of customers was below their 30-day one; {MAX_RAISED_SHARE:.0%} allowed",
+            all(share <= MAX_RAISED_SHARE for share in of_day.values()),
+            "; ".join(_raise(TARGETS[target], share) for target, share in of_day.items()),
         )
-        for day, share in rows
+        for day, of_day in shares.items()
     ]
+
+
+def _raise(target: Target, share: float) -> str:
+    shorter = " or ".join(f"{other.horizon_days}-day" for other in shorter_than(target))
+    return (
+        f"the {target.horizon_days}-day probability of {share:.1%} of customers was below their {shorter} one; "
+        f"{MAX_RAISED_SHARE:.0%} allowed"
+    )
 
 
 def approve(con: duckdb.DuckDBPyConnection, passed: Sequence[date]) -> None:

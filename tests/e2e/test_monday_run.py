@@ -54,17 +54,15 @@ def test_contributions_and_bias_add_up_to_the_log_odds_of_the_probability(scored
         scored_home.warehouse,
         """
         with summed as (
-            select customer_id, target, bias + list_sum(list_transform(contributions, lambda c: c.contribution)) as log_odds
-            from scoring.contributions
+            select customer_id, target, probability,
+                   bias + list_sum(list_transform(contributions, lambda c: c.contribution)) as log_odds
+            from scoring.scores
         )
-        select max(abs(1 / (1 + exp(-log_odds)) - p)), count(*)
-        from (
-            select log_odds, case target when 'churn_30d' then churn_probability_30d else expansion_propensity end as p
-            from summed inner join scoring.scores using (customer_id) where target <> 'churn_90d'
-            union all
-            select log_odds, churn_probability_90d from summed inner join scoring.scores using (customer_id)
-            where target = 'churn_90d' and churn_probability_90d > churn_probability_30d
-        )
+        select max(abs(1 / (1 + exp(-log_odds)) - probability)), count(*)
+        from summed
+        inner join policy.predictions using (customer_id)
+        -- Who was raised has the probability of the shorter window.
+        where target <> 'churn_90d' or churn_probability_90d > churn_probability_30d
         """,
     )[0]
     assert rows > 1_000
@@ -77,7 +75,7 @@ def test_the_driver_list_holds_the_five_largest_contributions_in_order(scored_ho
         """
         with expected as (
             select customer_id, list_reverse_sort(list_transform(contributions, lambda c: abs(c.contribution)))[:5] as amounts
-            from scoring.contributions where target = 'churn_90d'
+            from scoring.scores where target = 'churn_90d'
         )
         select count(*) from expected inner join policy.predictions using (customer_id)
         where amounts <> list_transform(churn_drivers, lambda d: abs(d.contribution))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from churn_pipeline.core.calendar import WEEK
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.delivery.call_list import CUSTOMERS
 from churn_pipeline.delivery.digest import Digest
@@ -102,9 +102,9 @@ class WeekReport:
     Attributes:
         digest: the figures that Slack is told too.
         customers: one row per customer by priority_rank: the columns of `CUSTOMERS`, the first ``reason``, and where there are contributions ``bias`` and
-            ``log_odds`` of the 90-day model.
+            ``log_odds`` of the model of role risk.
         mondays: of the columns of ``probabilities``, oldest first, the last one S.
-        probabilities: shape (customers, WEEKS), churn_probability_90d in thousandths, `NOTHING` where there is none.
+        probabilities: shape (customers, WEEKS), probability of the target of role risk in thousandths, `NOTHING` where there is none.
         usage: shape (customers, WEEKS), events in the weeks before S, oldest first; `NOTHING` where there are no usage data.
         tickets: customer (row), age in days at S, priority, topic, is_resolved, hours it took.
         weeks: published Mondays up to S, oldest first.
@@ -210,7 +210,7 @@ def totals(published: duckdb.DuckDBPyConnection) -> tuple[WeekTotals, ...]:
 
 
 def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyConnection, monday: date) -> pa.Table:
-    """Everybody of the Monday, and what the 90-day model adds the contributions up from and to."""
+    """Everybody of the Monday, and what the model of role risk adds the contributions up from and to."""
     import pyarrow as pa
 
     everybody = published.sql(
@@ -218,15 +218,15 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
         params={"monday": monday, "reasons": 1},
     ).to_arrow_table()
     log_odds: dict[str, tuple[float, float]] = {}
-    if has_table(warehouse, "scoring", "contributions"):
+    if has_table(warehouse, "scoring", "scores"):
         log_odds = {
             customer: (bias, total)
             for customer, bias, total in warehouse.execute(
                 """
                 select customer_id, bias, bias + list_sum(list_transform(contributions, lambda one: one.contribution))
-                from scoring.contributions where snapshot_date = ? and target = 'churn_90d'
+                from scoring.scores where snapshot_date = ? and target = ?
                 """,
-                [monday],
+                [monday, target_of("risk").name],
             ).fetchall()
         }
     pairs = [log_odds.get(customer, (None, None)) for customer in everybody["customer_id"].to_pylist()]
@@ -239,8 +239,8 @@ def _probabilities(
     published: duckdb.DuckDBPyConnection, customers: pa.Table, mondays: Sequence[date]
 ) -> NDArray[np.int64]:
     probabilities = published.sql(
-        """
-        select customer_id, (snapshot_date - $first) // 7 as week, round(1000 * churn_probability_90d)::bigint as value
+        f"""
+        select customer_id, (snapshot_date - $first) // 7 as week, round(1000 * {target_of("risk").probability_column})::bigint as value
         from predictions where snapshot_date between $first and $last
         """,
         params={"first": mondays[0], "last": mondays[-1]},
@@ -316,6 +316,8 @@ def _cutoffs(published: duckdb.DuckDBPyConnection, policy_version: str) -> dict[
 def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outcome, ...]:
     """What the models turned out to be worth by S, and what this Monday's predictions are expected to be."""
     outcomes.create_tables(warehouse)
+    # Of the longest horizon as many weeks again as its truth takes.
+    weeks = max(OUTCOME_WEEKS, *(2 * target.horizon_weeks for target in TARGETS.values()))
     rows = warehouse.execute(
         """
         select target, figure, basis, predicted_on, version, "rows", value, low, high, promised, is_under
@@ -325,7 +327,7 @@ def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outco
             and predicted_on > $monday - 7 * $weeks::integer
         order by target, figure, predicted_on, basis
         """,
-        {"monday": monday, "figures": list(FIGURES), "weeks": OUTCOME_WEEKS},
+        {"monday": monday, "figures": list(FIGURES), "weeks": weeks},
     ).fetchall()
     return tuple(Outcome(*row) for row in rows if row[0] in TARGETS)
 

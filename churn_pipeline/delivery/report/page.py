@@ -23,7 +23,7 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.formatting import points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import shipped
-from churn_pipeline.core.targets import IN_REPORTS, TARGETS
+from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import templates
 from churn_pipeline.delivery.digest_query import TIERS
 from churn_pipeline.delivery.report.charts import STEP, specifications
@@ -39,7 +39,6 @@ _TEMPLATES = Path(__file__).parent / "templates"
 # Past these nobody reads on; the table has them all.
 EXPANSION_ROWS = 100
 DRIFT_ROWS = 8
-_TARGETS = {target.name: target.title for target in IN_REPORTS}
 # Fast, and 3 % larger than the best: a replay of 26 weeks packs 200 MB.
 _LEVEL = 4
 
@@ -93,8 +92,16 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
     environment = _environment()
     script = _source(environment, "usd.js.j2") + "\n" + _source(environment, "report.js.j2")
     monday = report.snapshot_date
+    risk = target_of("risk")
     week = {
         "monday": str(monday),
+        "riskDays": risk.horizon_days,
+        "expansionDays": target_of("expansion").horizon_days,
+        "shorter": " or ".join(str(target.horizon_days) for target in shorter_than(risk)),
+        "others": [
+            f"Leaves within {target.horizon_days} days" if target.event == "churn" else target.title
+            for target in _others(report.customers)
+        ],
         "capacity": capacity,
         "charts": specifications(),
         "step": STEP,
@@ -126,7 +133,9 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
         health=_health(report),
         drift=_drift(report),
         assumption=ASSUMPTION,
-        targets=_TARGETS,
+        targets={target.name: target.title for target in in_reports()},
+        horizons=sorted({(target.horizon_days, target.horizon_weeks) for target in TARGETS.values()}),
+        risk=risk,
         weeks=WEEKS,
         tier_weeks=report.weeks,
     )
@@ -203,7 +212,7 @@ def _list(customers: pa.Table) -> dict[str, Any]:
         "name": customers["company_name"].to_pylist(),
         "rank": customers["priority_rank"].to_pylist(),
         "called": [int(called) for called in customers["is_called"].to_pylist()],
-        "probability": _scaled(customers["churn_probability_90d"], 10_000),
+        "probability": _scaled(customers[target_of("risk").probability_column], 10_000),
         "change": _scaled(customers["probability_change"], 10_000),
         "atRisk": _scaled(customers["revenue_at_risk"], 1),
         "owner": _coded(customers["csm_owner"]),
@@ -236,14 +245,14 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "mrr": _scaled(customers["mrr"], 1),
         "tenure": customers["tenure_days"].to_pylist(),
         "historyWeeks": customers["history_weeks"].to_pylist(),
-        "probability30": _scaled(customers["churn_probability_30d"], 10_000),
+        "others": [_scaled(customers[target.probability_column], 10_000) for target in _others(customers)],
         "previousTier": _coded(customers["previous_risk_tier"]),
         "riskScore": _scaled(customers["risk_score"], 100),
         "riskBasis": _coded(customers["risk_score_basis"]),
         "action": _coded(customers["recommended_action"]),
         "snoozed": _coded(customers["snoozed_until"].cast("string")),
         "heldOut": [int(bool(is_holdout)) for is_holdout in customers["is_holdout"].to_pylist()],
-        "propensity": _scaled(customers["expansion_propensity"], 10_000),
+        "propensity": _scaled(customers[target_of("expansion").probability_column], 10_000),
         "readiness": _coded(customers["expansion_readiness"]),
         "targetTier": _coded(customers["target_tier"]),
         "uplift": _scaled(customers["expected_arr_uplift"], 1),
@@ -253,6 +262,14 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "changes": _drivers(customers["change_drivers"]),
         "expansion": _drivers(customers["expansion_drivers"]),
     }
+
+
+def _others(customers: pa.Table) -> list[Target]:
+    """The targets of a customer's detail that neither the list nor the part about growth shows."""
+    shown = {target_of("risk"), target_of("expansion")}
+    return [
+        target for target in in_reports() if target not in shown and target.probability_column in customers.column_names
+    ]
 
 
 def _coded(column: Any) -> dict[str, Any]:
@@ -305,12 +322,13 @@ def _expansion(customers: pa.Table) -> list[dict[str, Any]]:
 
     candidates = customers.filter(pc.and_(customers["is_expansion_candidate"], customers["is_called"]))
     rows = candidates.sort_by("expansion_rank").slice(0, EXPANSION_ROWS)
-    names = ("customer_id", "company_name", "csm_owner", "plan_tier", "target_tier", "expansion_propensity",
+    names = ("customer_id", "company_name", "csm_owner", "plan_tier", "target_tier", target_of("expansion").probability_column,
              "expected_arr_uplift", "expansion_readiness", "is_high_value_target", "expansion_drivers")  # fmt: skip
     listed = rows.select(names).to_pylist()
     for row in listed:
         raising = [driver["sentence"] for driver in row.pop("expansion_drivers") or () if driver["contribution"] > 0]
         row["reason"] = raising[0] if raising else ""
+        row["propensity"] = row.pop(target_of("expansion").probability_column)
     return listed
 
 
@@ -329,7 +347,7 @@ def _chart_rows(report: WeekReport) -> dict[str, list[dict[str, Any]]]:
             for order, tier in enumerate(TIERS)
         ]
     }
-    for target in _TARGETS:
+    for target in (declared.name for declared in in_reports()):
         rows[f"quality-{target}"] = [
             {
                 "week": str(outcome.predicted_on),
@@ -355,7 +373,7 @@ def _health(report: WeekReport) -> list[dict[str, Any]]:
     """For each target the newest realised figures and the expected ones, beside what was promised."""
     targets = []
     versions = {model.target: model for model in report.digest.health}
-    for target in _TARGETS:
+    for target in (declared.name for declared in in_reports()):
         of_target = [outcome for outcome in report.outcomes if outcome.target == target]
         if not of_target and target not in versions:
             continue

@@ -254,7 +254,7 @@ def _call(row: CustomerLine, compared_with: date | None) -> Block:
 
 def _probability(row: CustomerLine, compared_with: date | None) -> str:
     """``77% CRITICAL (+6 points, was HIGH)``."""
-    shown = f"{row.churn_probability_90d:.0%} {clean(row.risk_tier, 12)}"
+    shown = f"{row.risk_probability:.0%} {clean(row.risk_tier, 12)}"
     if compared_with is None:
         return shown
     if row.probability_change is None:
@@ -296,8 +296,7 @@ def _expansion(digest: Digest) -> list[Block]:
             *_who(row.customer_id, row.company_name),
             _text(
                 f" · +{usd(row.expected_arr_uplift)} · {clean(row.plan_tier, 20)} → {clean(row.target_tier, 20)} at "
-                f"{row.expansion_propensity:.0%}"
-                + "".join(f" · {clean(reason, _REASON)}" for reason in row.reasons[:1])
+                f"{row.propensity:.0%}" + "".join(f" · {clean(reason, _REASON)}" for reason in row.reasons[:1])
             ),
         )
         for row in digest.expansion

@@ -10,7 +10,7 @@ from pydantic import Field
 from churn_pipeline.core import run_ledger
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError, InputError, RefusedError
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.targets import ROLES, TARGETS, target_of
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features import verdicts
 from churn_pipeline.features.frames import scoring_frame
@@ -43,7 +43,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 SCORES,
                 deps=deps,
                 group_name="scoring",
-                description="Calibrated probabilities and drivers, one row per active customer per Monday.",
+                description="Calibrated probabilities and drivers, one row per active customer and target per Monday.",
                 kinds={"xgboost", "duckdb"},
                 partitions_def=weekly,
             ),
@@ -94,9 +94,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 for notice in scored.notices:
                     context.log.warning(notice)
                 rows.append(
-                    (day, scored.scores.num_rows, f"{scored.adjusted_share:.2%}", stamp.churn_90d_model_version)
+                    (day, scored.customers, f"{scored.adjusted_share:.2%}", stamp.model_versions[ROLES["risk"]])
                 )
-                context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored")
+                context.log.info(f"{day}: {scored.customers:,} customers scored")
             run_ledger.record(con, refused)
         for notice in models.notices:
             context.log.warning(notice)
@@ -106,7 +106,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
             asset_key=SCORES,
             metadata={
                 "dagster/row_count": sum(row[1] for row in rows),
-                "Mondays": table_metadata(["Monday", "customers", "raised", "churn_90d version"], rows),
+                "Mondays": table_metadata(["Monday", "customers", "raised", f"{ROLES['risk']} version"], rows),
             },
         )
         yield dg.MaterializeResult(
@@ -164,8 +164,8 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
                     refused.append(run_ledger.Refusal(day, str(error), error.exit_code))
                     continue
                 store.write(con, scored, stamp)
-                rows.append((day, scored.scores.num_rows, day < stamp.labels_closed_by))
-                context.log.info(f"{day}: {scored.scores.num_rows:,} customers scored again")
+                rows.append((day, scored.customers, day < stamp.labels_closed_by))
+                context.log.info(f"{day}: {scored.customers:,} customers scored again")
             store.refuse(con, refused)
         for notice in models.notices:
             context.log.warning(notice)
@@ -204,16 +204,13 @@ def _score(
 ) -> tuple[ScoredMonday, store.Stamp]:
     loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
     frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
-    before = scoring_frame(con, TARGETS["churn_90d"], day - WEEK)
+    before = scoring_frame(con, target_of("risk"), day - WEEK)
     scored = score_monday(day, loaded, frames, before)
-    versions = {name: str(row.version) for name, row in chosen.items()}
     stamp = store.Stamp(
         snapshot_date=day,
         policy_version=policy_version,
         scoring_mode=scoring_mode,
-        churn_30d_model_version=versions["churn_30d"],
-        churn_90d_model_version=versions["churn_90d"],
-        expansion_model_version=versions.get("expansion_90d"),
+        model_versions={name: str(row.version) for name, row in chosen.items()},
         labels_closed_by=max(row.labels_closed_by for row in chosen.values()),
         run_id=run_id,
         scored_at=home.now(),

@@ -97,12 +97,12 @@ def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) 
 
 
 def monotonicity_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
-    """Whether the two churn models agree. Raising keeps the table consistent, so a failure warns and stops nothing."""
+    """Whether the models of one event agree. Raising keeps the table consistent, so a failure warns and stops nothing."""
 
     @dg.asset_check(
         asset=SCORES,
         name="the_longer_window_is_rarely_raised",
-        description="The share of customers whose 90-day probability had to be raised to their 30-day one; over 2 % fails.",
+        description="The share of customers whose probability had to be raised to that of a shorter window; over 2 % fails.",
         partitions_def=weekly,
     )
     def the_longer_window_is_rarely_raised(

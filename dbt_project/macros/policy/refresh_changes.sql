@@ -8,10 +8,10 @@
     update {{ this }} as current_week
     set
         previous_risk_tier = last_week.risk_tier,
-        probability_change = current_week.churn_probability_90d - last_week.churn_probability_90d,
+        probability_change = current_week.{{ probability_of('risk') }} - last_week.{{ probability_of('risk') }},
         model_changed = (
-            current_week.churn_90d_model_version <> last_week.churn_90d_model_version
-            or current_week.churn_30d_model_version <> last_week.churn_30d_model_version
+            current_week.{{ version_of('risk') }} <> last_week.{{ version_of('risk') }}
+            or current_week.{{ version_of('flag') }} <> last_week.{{ version_of('flag') }}
         )
     from {{ this }} as last_week
     where

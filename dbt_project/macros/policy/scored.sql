@@ -1,7 +1,10 @@
-{# What this run scored: with the model in force, or again with another one. Policy and audit are the same for both. #}
+{#
+    What this run scored, a row per customer, target and Monday: with the model in force, or again with another one. Policy and audit are
+    the same for both.
+#}
 {% macro scores_of_run() -%}
     (
-        select * from {{ source('scoring', 'scores') }}
+        select * exclude (bias, contributions) from {{ source('scoring', 'scores') }}
         where snapshot_date in {{ mondays_of_run(rescored=false) }}
         union all by name
         select * from {{ source('scoring', 'rescores') }}

@@ -16,18 +16,25 @@ mondays as (
 
 ),
 
-targets (target, event, horizon_days) as (
-
-    values
-    ('churn_30d', 'churn', 30),
-    ('churn_90d', 'churn', 90),
-    ('expansion_90d', 'expansion', 90)
-
-),
-
 predictions as (
 
-    select * from {{ ref('predictions') }}
+    -- One row per customer, Monday and target again. A target that was declared later, or had no model, predicted nothing.
+    {% call(target) for_each_target(separator=' union all ') -%}
+        select
+            snapshot_date,
+            customer_id,
+            plan_tier,
+            risk_tier,
+            is_holdout,
+            scoring_mode,
+            '{{ target.name }}' as target,
+            '{{ target.event }}' as event,
+            {{ target.horizon_days }} as horizon_days,
+            {{ target.probability_column }} as probability,
+            {{ target.version_column }} as model_version
+        from {{ ref('predictions') }}
+        where {{ target.probability_column }} is not null
+    {%- endcall %}
 
 ),
 
@@ -48,29 +55,20 @@ due as (
     -- The first Monday by which every window has closed: 5 weeks after S for 30 days, 13 for 90.
     select
         mondays.assessed_on,
-        targets.target,
-        targets.event,
-        targets.horizon_days,
+        predictions.target,
+        predictions.event,
+        predictions.horizon_days,
         predictions.snapshot_date,
         predictions.customer_id,
         predictions.plan_tier,
         predictions.risk_tier,
         predictions.is_holdout,
         predictions.scoring_mode,
-        case targets.target
-            when 'churn_30d' then predictions.churn_probability_30d
-            when 'churn_90d' then predictions.churn_probability_90d
-            when 'expansion_90d' then predictions.expansion_propensity
-        end as probability,
-        case targets.target
-            when 'churn_30d' then predictions.churn_30d_model_version
-            when 'churn_90d' then predictions.churn_90d_model_version
-            when 'expansion_90d' then predictions.expansion_model_version
-        end as model_version
+        predictions.probability,
+        predictions.model_version
     from mondays
-    cross join targets
     inner join predictions
-        on predictions.snapshot_date = mondays.assessed_on - ((targets.horizon_days + 6) // 7 * 7)::integer
+        on predictions.snapshot_date = mondays.assessed_on - ((predictions.horizon_days + 6) // 7 * 7)::integer
 
 ),
 
@@ -84,7 +82,7 @@ churn as (
 expansion as (
 
     select * from due
-    where event = 'expansion' and probability is not null
+    where event = 'expansion'
 
 ),
 

@@ -19,6 +19,23 @@ scores as (
 
 ),
 
+-- One row per customer, with the columns of every target; a customer without a score of a target has nulls there.
+by_customer as (
+
+    select
+        snapshot_date,
+        customer_id,
+        {% call(target) for_each_target() -%}
+            max(probability) filter (where target = '{{ target.name }}') as {{ target.probability_column }},
+        {% endcall -%}
+        any_value(drivers) filter (where target = '{{ target_of('risk') }}') as churn_drivers,
+        any_value(change_drivers) filter (where target = '{{ target_of('risk') }}') as change_drivers,
+        any_value(drivers) filter (where target = '{{ target_of('expansion') }}') as expansion_drivers
+    from scores
+    group by snapshot_date, customer_id
+
+),
+
 features as (
 
     select * from {{ ref('mart_customer_churn_features') }}
@@ -92,8 +109,16 @@ snoozes as (
 measured as (
 
     select
-        scores.*,
-        scored_mondays.* exclude (snapshot_date, labels_closed_by),
+        by_customer.*,
+        -- Policy asks by role; how the columns are called is the business of whoever reads them.
+        by_customer.{{ probability_of('risk') }} as risk_probability,
+        by_customer.{{ probability_of('flag') }} as flag_probability,
+        by_customer.{{ probability_of('expansion') }} as expansion_probability,
+        scored_mondays.* exclude (snapshot_date, labels_closed_by, model_versions),
+        {% call(target) for_each_target() -%}
+            scored_mondays.model_versions['{{ target.name }}'] as {{ target.version_column }},
+        {% endcall -%}
+        scored_mondays.model_versions['{{ target_of('expansion') }}'] is not null as is_growth_scored,
         features.plan_tier,
         features.industry,
         features.mrr,
@@ -116,14 +141,14 @@ measured as (
             when plan_ladder.uplift_multiplier is not null
                 then policy.months_per_year * features.mrr * (plan_ladder.uplift_multiplier - 1)
         end as full_uplift
-    from scores
-    inner join scored_mondays on scores.snapshot_date = scored_mondays.snapshot_date
+    from by_customer
+    inner join scored_mondays on by_customer.snapshot_date = scored_mondays.snapshot_date
     inner join features
-        on scores.snapshot_date = features.snapshot_date and scores.customer_id = features.customer_id
-    inner join customers on scores.customer_id = customers.customer_id
+        on by_customer.snapshot_date = features.snapshot_date and by_customer.customer_id = features.customer_id
+    inner join customers on by_customer.customer_id = customers.customer_id
     left join plan_ladder on features.plan_tier = plan_ladder.plan_tier
     left join snoozes
-        on scores.snapshot_date = snoozes.snapshot_date and scores.customer_id = snoozes.customer_id
+        on by_customer.snapshot_date = snoozes.snapshot_date and by_customer.customer_id = snoozes.customer_id
     cross join policy
 
 ),
@@ -133,7 +158,7 @@ judged as (
     select
         measured.*,
         churn_tier.risk_tier,
-        measured.annual_revenue * measured.churn_probability_90d as revenue_at_risk,
+        measured.annual_revenue * measured.risk_probability as revenue_at_risk,
         policy.usage_decay_weight * measured.usage_decay
         + policy.compliance_gap_weight * coalesce(measured.known_compliance_gap_score, 0)
         + policy.vendor_flags_weight
@@ -145,36 +170,36 @@ judged as (
             if(measured.known_vendor_risk_flags is not null, 'vendor_flags', null)
         ) as risk_score_basis,
         case
-            when measured.expansion_model_version is null then null
+            when not measured.is_growth_scored then null
             when measured.target_tier is null then 0
-            else measured.full_uplift * measured.expansion_propensity
+            else measured.full_uplift * measured.expansion_probability
         end as expected_arr_uplift,
         case
-            when measured.expansion_propensity is null then null
-            when measured.expansion_propensity >= policy.readiness_ready then 'ready'
-            when measured.expansion_propensity >= policy.readiness_not_ready then 'not_ready'
+            when measured.expansion_probability is null then null
+            when measured.expansion_probability >= policy.readiness_ready then 'ready'
+            when measured.expansion_probability >= policy.readiness_not_ready then 'not_ready'
             else 'none'
         end as expansion_readiness,
         case
-            when measured.expansion_model_version is not null
+            when measured.is_growth_scored
                 then coalesce(
-                    measured.expansion_propensity >= policy.candidate_propensity
-                    and measured.churn_probability_90d < policy.candidate_max_churn,
+                    measured.expansion_probability >= policy.candidate_propensity
+                    and measured.risk_probability < policy.candidate_max_churn,
                     false
                 )
         end as is_expansion_candidate,
         case
-            when measured.churn_probability_90d >= policy.play_churn_threshold
+            when measured.risk_probability >= policy.play_churn_threshold
                 then if(
-                    coalesce(measured.expansion_propensity >= policy.play_expansion_threshold, false),
+                    coalesce(measured.expansion_probability >= policy.play_expansion_threshold, false),
                     'Flight Risk', 'Retention Priority'
                 )
             else if(
-                coalesce(measured.expansion_propensity >= policy.play_expansion_threshold, false),
+                coalesce(measured.expansion_probability >= policy.play_expansion_threshold, false),
                 'Growth Engine', 'Stable Base'
             )
         end as play,
-        measured.churn_probability_30d > policy.flag_threshold as is_flagged,
+        measured.flag_probability > policy.flag_threshold as is_flagged,
         churn_tier.severity >= called_from.severity
         and coalesce(
             {{ holdout_draw('measured.customer_id', 'measured.snapshot_date', 'holdout.seed') }} < holdout.share, false
@@ -183,7 +208,7 @@ judged as (
     cross join policy
     asof left join holdout on measured.snapshot_date >= holdout.effective_from
     cross join called_from
-    asof left join risk_tiers as churn_tier on measured.churn_probability_90d >= churn_tier.lower_bound
+    asof left join risk_tiers as churn_tier on measured.risk_probability >= churn_tier.lower_bound
 
 ),
 
@@ -193,19 +218,19 @@ ranked as (
         judged.*,
         score_tier.risk_tier as risk_score_tier,
         case
-            when judged.expansion_model_version is not null
+            when judged.is_growth_scored
                 then coalesce(
                     (
                         judged.expected_arr_uplift > policy.high_value_uplift
-                        and judged.expansion_propensity >= policy.high_value_propensity
+                        and judged.expansion_probability >= policy.high_value_propensity
                     )
-                    or (judged.plan_tier = 'free' and judged.expansion_propensity >= policy.high_value_free_propensity),
+                    or (judged.plan_tier = 'free' and judged.expansion_probability >= policy.high_value_free_propensity),
                     false
                 )
         end as is_high_value_target,
         row_number() over (
             partition by judged.snapshot_date
-            order by coalesce(judged.revenue_at_risk, 0) desc, judged.churn_probability_90d desc, judged.customer_id
+            order by coalesce(judged.revenue_at_risk, 0) desc, judged.risk_probability desc, judged.customer_id
         ) as priority_rank,
         case
             when judged.is_expansion_candidate
@@ -213,7 +238,7 @@ ranked as (
                     partition by judged.snapshot_date, judged.is_expansion_candidate
                     order by
                         coalesce(judged.expected_arr_uplift, 0) desc,
-                        judged.expansion_propensity desc,
+                        judged.expansion_probability desc,
                         judged.customer_id
                 )
         end as expansion_rank
@@ -234,8 +259,8 @@ final as (
         ranked.tenure_days,
         ranked.is_early_stage,
         ranked.csm_owner,
-        ranked.churn_probability_30d,
-        ranked.churn_probability_90d,
+        ranked.{{ probability_of('flag') }},
+        ranked.{{ probability_of('risk') }},
         ranked.risk_tier,
         null::varchar as previous_risk_tier,
         null::double as probability_change,
@@ -248,7 +273,7 @@ final as (
         ranked.priority_rank,
         ranked.churn_drivers,
         ranked.change_drivers,
-        ranked.expansion_propensity,
+        ranked.{{ probability_of('expansion') }},
         ranked.expansion_readiness,
         ranked.expansion_drivers,
         ranked.target_tier,
@@ -264,11 +289,15 @@ final as (
         null::boolean as model_changed,
         ranked.policy_version,
         ranked.scoring_mode,
-        ranked.churn_30d_model_version,
-        ranked.churn_90d_model_version,
-        ranked.expansion_model_version,
+        ranked.{{ version_of('flag') }},
+        ranked.{{ version_of('risk') }},
+        ranked.{{ version_of('expansion') }},
         ranked.run_id,
-        ranked.scored_at
+        ranked.scored_at{% call(target) for_each_target(without_role=true) -%}
+            ,
+            ranked.{{ target.probability_column }},
+            ranked.{{ target.version_column }}
+        {%- endcall %}
     from ranked
     left join playbook on ranked.play = playbook.play and ranked.risk_tier = playbook.risk_tier
 

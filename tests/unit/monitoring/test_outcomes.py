@@ -407,7 +407,9 @@ def test_candidates_hold_out_a_share_of_who_is_at_risk_and_nobody_while_it_is_of
             # Everybody at the edge of HIGH, and just below.
             con.execute(
                 """
-                update scoring.scores set churn_probability_90d = if(hash(customer_id) % 2 = 0, 0.5, 0.4999), churn_probability_30d = 0.1
+                update scoring.scores
+                set probability = case target when 'churn_90d' then if(hash(customer_id) % 2 = 0, 0.5, 0.4999) else 0.1 end
+                where target like 'churn%'
                 """
             )
         dbt_candidates(dbt, settings)
@@ -465,7 +467,7 @@ CASES = [(-1, 1), (-1, 0), (0, 30), (-40, 30), (-40, -1)]
 
 
 def _snoozed(settings: Settings) -> dict[tuple[int, int], str]:
-    rows = query(settings.warehouse, "select customer_id from scoring.scores order by 1 limit 5")
+    rows = query(settings.warehouse, "select distinct customer_id from scoring.scores order by 1 limit 5")
     return dict(zip(CASES, (customer for (customer,) in rows), strict=True))
 
 

@@ -67,7 +67,7 @@ def test_good_candidates_meet_every_expectation_by_the_cut_offs_of_the_seed(con:
         ("update candidates set churn_probability_30d = -0.1 where customer_id = 'C4'", {"churn_probability_30d_from_0_to_1"}),
         ("update candidates set churn_probability_90d = 1.5 where customer_id = 'C19'", {"churn_probability_90d_from_0_to_1"}),
         ("update candidates set churn_probability_90d = null where customer_id = 'C19'", {"churn_probability_90d_is_given"}),
-        ("update candidates set churn_probability_30d = 0.7 where customer_id = 'C10'", {"the_longer_window_is_as_probable"}),
+        ("update candidates set churn_probability_30d = 0.7 where customer_id = 'C10'", {"churn_90d_is_as_probable_as_churn_30d"}),
         ("update candidates set risk_tier = 'LOW' where customer_id = 'C4'", {"risk_tier_LOW"}),
         ("update candidates set risk_tier = 'HIGH' where customer_id = 'C4'", {"risk_tier_HIGH"}),
         ("update candidates set risk_tier = 'SEVERE' where customer_id = 'C4'", {"risk_tier_is_a_tier"}),
