@@ -33,7 +33,6 @@ class Stamp:
     """
 
     snapshot_date: date
-    policy_version: str
     scoring_mode: str
     churn_30d_model_version: str
     churn_90d_model_version: str
@@ -79,7 +78,7 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
     con.execute(
         """
         create or replace table scoring.scored_mondays (
-            snapshot_date date, policy_version varchar, scoring_mode varchar, churn_30d_model_version varchar,
+            snapshot_date date, scoring_mode varchar, churn_30d_model_version varchar,
             churn_90d_model_version varchar, expansion_model_version varchar, labels_closed_by date, run_id varchar,
             scored_at timestamp
         )
