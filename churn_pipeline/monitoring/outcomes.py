@@ -19,6 +19,7 @@ from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.lifecycle import registered
 from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
 from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
+from churn_pipeline.policy import tiers
 from churn_pipeline.policy.holdout import starts_quarter
 
 # Saves and holdout are about churn in a quarter, which is also how long somebody is held out.
@@ -100,11 +101,12 @@ def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
             quality += expected(target, monday, own, _promise(con, target, own))
     long = _outcomes(con, _LONG, monday)
     predicted_on = due(_LONG, monday)
+    urgent = tiers.urgent(tiers.of_mondays(con, "policy.predictions", [predicted_on]).get(predicted_on, ()))
     return Findings(
         monday,
         tuple(quality),
-        saves(predicted_on, long),
-        holdout_lift(predicted_on, long) if starts_quarter(predicted_on) else None,
+        saves(predicted_on, long, urgent),
+        holdout_lift(predicted_on, long, urgent) if starts_quarter(predicted_on) else None,
     )
 
 

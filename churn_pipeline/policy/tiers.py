@@ -92,6 +92,16 @@ def of_mondays(con: duckdb.DuckDBPyConnection, predictions: str, mondays: Iterab
     return {day: policies[version] for day, version in versions.items()}
 
 
+def of_candidates(con: duckdb.DuckDBPyConnection) -> Tiers:
+    """The tiers by which the candidates that lie in the warehouse were made, the gravest first.
+
+    Args:
+        con: the warehouse, after dbt made candidates.
+    """
+    (version,) = con.execute("select any_value(policy_version) from control.policy_in_force").fetchall()[0]
+    return of_policies(con, [version])[version]
+
+
 def merged(policies: Iterable[Tiers]) -> Tiers:
     """The tiers of several policies in one order, the gravest first, each name once; where two policies know a name, as the first has it.
 
@@ -145,6 +155,8 @@ def _read(content: str) -> Tiers:
 def _tier(row: Mapping[str, str]) -> RiskTier:
     severity = int(row["severity"])
     is_urgent = (
-        row["is_urgent"].lower() in ("true", "t", "1") if "is_urgent" in row else severity >= _URGENT_FROM_BEFORE_IT_WAS_A_COLUMN
+        row["is_urgent"].lower() in ("true", "t", "1")
+        if "is_urgent" in row
+        else severity >= _URGENT_FROM_BEFORE_IT_WAS_A_COLUMN
     )
     return RiskTier(row["risk_tier"], severity, float(row["lower_bound"]), is_urgent)
