@@ -184,16 +184,13 @@ def sample_digest(monday: date, policy: Tiers, plays: Sequence[str]) -> Digest:
         *("SAMPLE-4", "Specimen Ltd", "growth", "enterprise", 0.62, 38_000, owner),
         ("Plan limits reached in the last 30 days: 9",),
     )
+    # Customers, money at risk, and the change of both: the gravest tiers first, and most customers in the last.
+    graver = ((1, 96_228, 1, 96_228), (1, 53_592, -1, -41_500), (1, 20_832, 0, -2_100))
+    tier_figures = [*(graver[min(place, 2)] for place in range(len(names) - 1)), (40, 60_300, 2, 3_400)]
     return Digest(
         snapshot_date=monday,
         compared_with=monday - timedelta(days=7),
-        tiers=(
-            TierCount(top, 1, 96_228, 1, 96_228),
-            *(
-                TierCount(name, rank * rank, 53_592 / rank, rank - 2, 1_700 * rank)
-                for rank, name in enumerate(names[1:], 1)
-            ),
-        ),
+        tiers=tuple(TierCount(name, *figures) for name, figures in zip(names, tier_figures, strict=True)),
         top_tier=top,
         former_top_tier=top,
         urgent_tiers=tuple(tiers.urgent(policy)),
