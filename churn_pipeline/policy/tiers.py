@@ -121,7 +121,7 @@ def urgent(tiers: Iterable[RiskTier]) -> list[str]:
 
 
 def in_words(names: Sequence[str]) -> str:
-    """``CRITICAL or HIGH``; with three, ``A, B or C``."""
+    """``A or B``; with three, ``A, B or C``."""
     return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 

@@ -111,6 +111,7 @@ def test_the_lift_compares_within_strata_and_not_across_them() -> None:
             # A stratum with nobody on the other side says nothing.
             ("HIGH", "free", False, 50, 50),
         ),
+        URGENT,
     )
     assert lift is not None
     assert lift.lift == pytest.approx(0)
@@ -127,6 +128,7 @@ def test_a_stratum_counts_by_what_it_can_say() -> None:
             ("CRITICAL", "growth", True, 20, 18),
             ("CRITICAL", "growth", False, 20, 18),
         ),
+        URGENT,
     )
     assert lift is not None
     # 20 x 180 / 200 = 18 and 20 x 20 / 40 = 10.
