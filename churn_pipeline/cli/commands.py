@@ -392,11 +392,18 @@ def test(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Send a sample digest to Slack and say what came of it. Without Slack its Block Kit JSON is printed."""
     from churn_pipeline.core.calendar import latest_monday
     from churn_pipeline.delivery.announce import slack_config
+    from churn_pipeline.delivery.slack.blocks import sample_digest
     from churn_pipeline.delivery.slack.notify import send_sample
+    from churn_pipeline.policy import playbook, tiers
 
     settings = _settings(home)
     config = slack_config(settings)
-    delivery, message = send_sample(config, latest_monday(settings.clock(), settings.timezone))
+    sample = sample_digest(
+        latest_monday(settings.clock(), settings.timezone),
+        tiers.declared(settings.dbt_project),
+        playbook.plays(settings.dbt_project),
+    )
+    delivery, message = send_sample(config, sample)
     if as_json or config.way == "none":
         typer.echo(message.builder_json())
     _complain(str(delivery))

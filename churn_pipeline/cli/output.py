@@ -19,6 +19,7 @@ from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, in_reports, predicted_in, target_of
 from churn_pipeline.delivery.call_list import CUSTOMERS
+from churn_pipeline.policy import tiers
 
 if TYPE_CHECKING:
     from churn_pipeline.core.run_ledger import RunRow
@@ -74,8 +75,6 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
             con,
             f"""
             select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
-                   count(*) filter (where risk_tier = 'CRITICAL') as critical, count(*) filter (where risk_tier = 'HIGH') as high,
-                   count(*) filter (where risk_tier = 'MEDIUM') as medium, count(*) filter (where risk_tier = 'LOW') as low,
                    count(*) filter (where is_flagged) as flagged,
                    count(snoozed_until) as snoozed, count(*) filter (where is_holdout) as held_out,
                    count(*) filter (where is_expansion_candidate) as expansion_candidates,
@@ -85,6 +84,13 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
             """,
             [monday],
         )[0]
+        customers = dict(
+            con.execute(
+                "select risk_tier, count(*) from predictions where snapshot_date = ? group by 1", [monday]
+            ).fetchall()
+        )
+        names = [tier.risk_tier for tier in tiers.of_mondays(con, "predictions", [monday])[monday]]
+    totals["tiers"] = [{"risk_tier": name, "customers": customers.get(name, 0)} for name in names]
     return {"snapshot_date": monday, "owner": owner, **totals, "calls": rows}
 
 
@@ -163,7 +169,7 @@ def print_call_list(listing: dict[str, Any]) -> None:
     console.print(f"\n[bold]{title}[/bold]")
     console.print(
         f"{listing['customers']:,} active customers, {usd(listing['revenue_at_risk'])} a year at risk; "
-        f"{listing['critical']:,} CRITICAL, {listing['high']:,} HIGH, {listing['medium']:,} MEDIUM, {listing['low']:,} LOW; "
+        f"{', '.join(f'{tier["customers"]:,} {escape(tier["risk_tier"])}' for tier in listing['tiers'])}; "
         f"{listing['expansion_candidates'] or 0:,} expansion candidates"
     )
     if listing["snoozed"] or listing["held_out"]:
@@ -252,26 +258,37 @@ def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> di
             con,
             f"""
             select snapshot_date, count(*) as customers,
-                   count(*) filter (where risk_tier in ('CRITICAL', 'HIGH')) as high_or_critical,
                    coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
                    any_value({flag}) as {flag}, any_value({risk}) as {risk}
             from {table} where {where} group by 1 order by 1
             """,
             values,
         )
-    return {row.pop("snapshot_date"): row for row in rows}
+        customers = con.execute(
+            f"select snapshot_date, risk_tier, count(*) from {table} where {where} group by all", values
+        ).fetchall()
+        policies = tiers.of_mondays(con, table, [row["snapshot_date"] for row in rows])
+    figures = {row.pop("snapshot_date"): row for row in rows}
+    for snapshot_date, policy in policies.items():
+        names = tiers.urgent(policy)
+        figures[snapshot_date]["urgent_tiers"] = names
+        figures[snapshot_date]["urgent"] = sum(
+            count for week, name, count in customers if week == snapshot_date and name in names
+        )
+    return figures
 
 
 def print_weeks(weeks: list[dict[str, Any]]) -> None:
     """What became of each Monday of a backfill; an empty one is there to be seen."""
     flag, risk = target_of("flag"), target_of("risk")
+    urgent_names = list(dict.fromkeys(name for week in weeks for name in week.get("urgent_tiers", ())))
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
     for name, justify in (
         ("Monday", "left"),
         ("status", "left"),
         ("mode", "left"),
         ("customers", "right"),
-        ("HIGH or CRITICAL", "right"),
+        (tiers.in_words(urgent_names) or "urgent", "right"),
         ("at risk", "right"),
         (f"models {flag.horizon_days} d / {risk.horizon_days} d", "right"),
         ("reason", "left"),
@@ -284,7 +301,7 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
             week["status"],
             week["scoring_mode"],
             f"{week['customers']:,}" if there else "",
-            f"{week['high_or_critical']:,}" if there else "",
+            f"{week['urgent']:,}" if there else "",
             usd(week["revenue_at_risk"]) if there else "",
             f"{week[flag.version_column]} / {week[risk.version_column]}" if there else "",
             escape(week["reason"]),

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=0.5,
-        description="Share of HIGH and CRITICAL customers left out of the call list, to measure the calls.",
+        description="Share of the customers in urgent tiers (seed risk_tiers) left out of the call list, to measure the calls.",
     )
     call_capacity: int = Field(
         200, ge=1, description="Calls that the whole team makes in a week: the length of the call lists."

@@ -88,7 +88,7 @@ class OwnerList:
     """The customers of one customer success manager; `owner` None gathers those who have nobody.
 
     Attributes:
-        customers: all of them, of which `urgent` are HIGH or CRITICAL.
+        customers: all of them, of which `urgent` are in an urgent tier.
         calls: the first of them by priority.
     """
 
@@ -113,11 +113,14 @@ class Digest:
 
     Attributes:
         compared_with: the Monday before, where it is published.
-        tiers: CRITICAL first.
+        tiers: the gravest first. One that only the policy of `compared_with` knows is among them, without customers.
+        top_tier: name of the gravest tier of this Monday's policy.
+        former_top_tier: the same of the policy of `compared_with`.
+        urgent_tiers: names of its urgent tiers, the gravest first.
         calls: the first customers by priority.
-        into_critical: the first of the `into_critical_count` that were in a lower tier on `compared_with`.
-        left_critical: customers who were CRITICAL and are in a lower tier now.
-        gone_critical: customers who were CRITICAL and are no longer active.
+        into_top: the first of the `into_top_count` that moved into the gravest tier since `compared_with`.
+        left_top: customers who were in the gravest tier and are in a lower one now.
+        gone_top: customers who were in it and are no longer active.
         model_changed: some customer is scored by another model than on `compared_with`.
         policy_changed: the cut-offs, weights or texts differ from those of `compared_with`.
         notes: what monitoring has to add, one short sentence each.
@@ -126,11 +129,14 @@ class Digest:
     snapshot_date: date
     compared_with: date | None
     tiers: tuple[TierCount, ...]
+    top_tier: str
+    former_top_tier: str
+    urgent_tiers: tuple[str, ...]
     calls: tuple[CustomerLine, ...]
-    into_critical: tuple[CustomerLine, ...]
-    into_critical_count: int
-    left_critical: int
-    gone_critical: int
+    into_top: tuple[CustomerLine, ...]
+    into_top_count: int
+    left_top: int
+    gone_top: int
     expansion: tuple[ExpansionLine, ...]
     expansion_candidates: int
     expansion_ready: int
@@ -141,6 +147,10 @@ class Digest:
     owners: tuple[OwnerList, ...]
     notes: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
+
+    @property
+    def urgent(self) -> tuple[TierCount, ...]:
+        return tuple(tier for tier in self.tiers if tier.risk_tier in self.urgent_tiers)
 
     @property
     def customers(self) -> int:

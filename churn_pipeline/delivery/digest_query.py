@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -14,8 +14,8 @@ from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import in_reports, predicted_in, target_of
 from churn_pipeline.delivery.call_list import CUSTOMERS, called
 from churn_pipeline.delivery.digest import CustomerLine, Digest, ExpansionLine, Link, ModelHealth, OwnerList, TierCount
-
-TIERS = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+from churn_pipeline.policy import tiers
+from churn_pipeline.policy.tiers import Tiers
 
 
 def _lines_query() -> str:
@@ -42,7 +42,7 @@ def digest_from(
     Args:
         con: the published database, read only.
         snapshot_date: which Monday; it is compared with the one a week before, where that is published.
-        top: customers to call first, customers that moved into CRITICAL, and (half of it) expansion candidates to name.
+        top: customers to call first, customers that moved into the gravest tier, and (half of it) expansion candidates to name.
         per_owner: customers in each owner's list.
         reasons: sentences for each customer.
         notes: what monitoring has to add.
@@ -52,27 +52,26 @@ def digest_from(
         RefusedError: nothing is published for that Monday.
     """
     before = snapshot_date - WEEK
-    weeks = {
-        day
-        for (day,) in con.execute(
-            "select distinct snapshot_date from predictions where snapshot_date in (?, ?)", [snapshot_date, before]
-        ).fetchall()
-    }
-    if snapshot_date not in weeks:
+    policies = tiers.of_mondays(con, "predictions", [snapshot_date, before])
+    if snapshot_date not in policies:
         raise RefusedError(f"{snapshot_date} is not published, so there is nothing to say about it")
-    compared_with = before if before in weeks else None
+    compared_with = before if before in policies else None
+    policy, former_policy = policies[snapshot_date], policies.get(before, policies[snapshot_date])
     parameters = {"monday": snapshot_date, "reasons": reasons}
-    moved = "and risk_tier = 'CRITICAL' and previous_risk_tier <> 'CRITICAL'"
+    tops = {"top_tier": policy[0].risk_tier, "former_top_tier": former_policy[0].risk_tier}
+    moved = "and risk_tier = $top_tier and previous_risk_tier <> $former_top_tier"
     return Digest(
         snapshot_date=snapshot_date,
         compared_with=compared_with,
-        tiers=_tiers(con, snapshot_date, compared_with),
+        tiers=_tiers(con, snapshot_date, compared_with, policy, former_policy),
+        **tops,
+        urgent_tiers=tuple(tiers.urgent(policy)),
         calls=_lines(con, "order by priority_rank limit $top", parameters | {"top": top}),
-        into_critical=_lines(con, f"{moved} order by priority_rank limit $top", parameters | {"top": top}),
-        **_moves(con, snapshot_date, compared_with),
+        into_top=_lines(con, f"{moved} order by priority_rank limit $top", parameters | tops | {"top": top}),
+        **_moves(con, snapshot_date, compared_with, tops),
         **_growth(con, snapshot_date, (top + 1) // 2),
         health=_health(con, snapshot_date),
-        owners=_owners(con, parameters | {"per_owner": per_owner}),
+        owners=_owners(con, parameters | {"per_owner": per_owner}, tiers.urgent(policy)),
         notes=tuple(notes),
         links=tuple(links),
     )
@@ -88,7 +87,10 @@ def _line(row: Sequence[Any]) -> CustomerLine:
     return CustomerLine(*values)
 
 
-def _tiers(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) -> tuple[TierCount, ...]:
+def _tiers(
+    con: duckdb.DuckDBPyConnection, monday: date, before: date | None, policy: Tiers, former_policy: Tiers
+) -> tuple[TierCount, ...]:
+    """Every tier of this Monday, and of the tiers that its policy no longer has those that had customers: so the changes add up."""
     # Summed in one order, so that the same week reads the same to the last digit.
     totals = {
         (day, tier): (customers, float(money))
@@ -100,8 +102,9 @@ def _tiers(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) ->
             [monday, before],
         ).fetchall()
     }
+    names = {tier.risk_tier for tier in policy} | {tier for _, tier in totals}
     rows = []
-    for tier in TIERS:
+    for tier in (row.risk_tier for row in tiers.merged([policy, former_policy]) if row.risk_tier in names):
         customers, money = totals.get((monday, tier), (0, 0.0))
         if before is None:
             rows.append(TierCount(tier, customers, money, None, None))
@@ -111,22 +114,24 @@ def _tiers(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) ->
     return tuple(rows)
 
 
-def _moves(con: duckdb.DuckDBPyConnection, monday: date, before: date | None) -> dict[str, Any]:
-    """Who went into CRITICAL and out of it, and whether the model or the policy had a part in it."""
+def _moves(
+    con: duckdb.DuckDBPyConnection, monday: date, before: date | None, tops: Mapping[str, str]
+) -> dict[str, Any]:
+    """Who went into the gravest tier and out of it, each Monday's by its own policy, and whether the model or the policy had a part in it."""
     row = con.execute(
         f"""
         with earlier as (select * from predictions where snapshot_date = $before),
         now as (select * from predictions where snapshot_date = $monday)
-        select count(*) filter (where now.risk_tier = 'CRITICAL' and now.previous_risk_tier <> 'CRITICAL' and {called("now")}),
-               count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.risk_tier <> 'CRITICAL'),
-               count(*) filter (where earlier.risk_tier = 'CRITICAL' and now.customer_id is null),
+        select count(*) filter (where now.risk_tier = $top_tier and now.previous_risk_tier <> $former_top_tier and {called("now")}),
+               count(*) filter (where earlier.risk_tier = $former_top_tier and now.risk_tier <> $top_tier),
+               count(*) filter (where earlier.risk_tier = $former_top_tier and now.customer_id is null),
                coalesce(bool_or(now.model_changed), false),
                coalesce(bool_or(now.policy_version <> earlier.policy_version), false)
         from now full join earlier using (customer_id)
         """,
-        {"monday": monday, "before": before},
+        {"monday": monday, "before": before, **tops},
     ).fetchall()[0]
-    names = ("into_critical_count", "left_critical", "gone_critical", "model_changed", "policy_changed")
+    names = ("into_top_count", "left_top", "gone_top", "model_changed", "policy_changed")
     return dict(zip(names, row, strict=True))
 
 
@@ -188,15 +193,15 @@ def _health(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[ModelHealth, 
     return tuple(ModelHealth(*row) for row in rows)
 
 
-def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> tuple[OwnerList, ...]:
+def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any], urgent: Sequence[str]) -> tuple[OwnerList, ...]:
     """Every owner's list, the most money first, customers without an owner last; nothing where nobody has one."""
     totals = con.execute(
         """
-        select csm_owner, count(*), count(*) filter (where risk_tier in ('HIGH', 'CRITICAL')),
+        select csm_owner, count(*), count(*) filter (where risk_tier in (select unnest($urgent::varchar[]))),
                coalesce(sum(revenue_at_risk order by customer_id), 0)
-        from predictions where snapshot_date = ? group by 1 order by csm_owner is null, 4 desc, 1
+        from predictions where snapshot_date = $monday group by 1 order by csm_owner is null, 4 desc, 1
         """,
-        [parameters["monday"]],
+        {"monday": parameters["monday"], "urgent": list(urgent)},
     ).fetchall()
     if all(owner is None for owner, *_ in totals):
         return ()

@@ -23,6 +23,7 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import target_of
 from churn_pipeline.core.warehouse import has_table
+from churn_pipeline.policy import tiers
 
 
 def drivers_view() -> str:
@@ -51,6 +52,7 @@ _TABLES = {
     "runs": "select * from ledger.runs order by recorded_at, snapshot_date",
     "promotions": "select * from ledger.promotions order by seq",
     "policy_seeds": "select * from ledger.policy_seeds order by policy_version, seed",
+    "risk_tiers": "from policy.risk_tiers order by policy_version, severity",
 }
 
 
@@ -105,6 +107,7 @@ def _publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequen
         [touched],
     ).fetchall()
     files = tuple(_write_week(con, _parquet(settings, day), day) for (day,) in present)
+    tiers.write_table(con)
     _write_database(con, settings.published_database, _TABLES, [drivers_view()])
     with duckdb.connect(str(settings.published_database), read_only=True) as reader:
         rows = dict(
@@ -215,10 +218,12 @@ def publish_rescored(con: duckdb.DuckDBPyConnection, settings: Settings) -> None
     """Publishes what other models would have said, in a database of its own: nobody takes it for what was known."""
     settings.published.mkdir(parents=True, exist_ok=True)
     _sweep(settings.published)
+    tiers.write_table(con)
+    policy = {name: _TABLES[name] for name in ("policy_seeds", "risk_tiers")}
     _write_database(
         con,
         settings.rescored_database,
-        {"predictions_rescored": "from policy.predictions_rescored order by snapshot_date, customer_id"},
+        {"predictions_rescored": "from policy.predictions_rescored order by snapshot_date, customer_id", **policy},
     )
 
 

@@ -1,12 +1,13 @@
 """What is known of the worth of interventions: how many of the touched stayed, and what a random holdout says.
 
-The two answer different questions. `saves` counts: of the customers at HIGH or above whom somebody tried to keep, so many
+The two answer different questions. `saves` counts: of the customers in an urgent tier whom somebody tried to keep, so many
 are still here, beside the number that the probabilities lead to expect. Who is called is chosen, so the difference is
 no effect of calling. `holdout_lift` compares groups that chance made, which is what an effect can be read from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from math import hypot, sqrt
@@ -15,8 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-# The tiers that are called: whose customers can be saved, and can be held out.
-URGENT = ("HIGH", "CRITICAL")
 SAVES_NOTE = "a count beside an expectation: whom to call was chosen, so the difference is not the effect of calling"
 LIFT_METHOD = "Newcombe's hybrid score interval, strata of risk and plan tier with Mantel-Haenszel weights, 95 %"
 # Two-sided 95 %.
@@ -25,7 +24,7 @@ _Z = 1.96
 
 @dataclass(frozen=True)
 class Saves:
-    """Customers at HIGH or above in the predictions of a Monday who had an intervention within 90 days.
+    """Customers in an urgent tier in the predictions of a Monday who had an intervention within 90 days.
 
     Attributes:
         predicted_on: the snapshot_date of the predictions.
@@ -48,7 +47,7 @@ class Saves:
 
 @dataclass(frozen=True)
 class Lift:
-    """Churn within 90 days among customers at HIGH or above who were held out of the call list, and among the others.
+    """Churn within 90 days among customers in an urgent tier who were held out of the call list, and among the others.
 
     Attributes:
         predicted_on: the snapshot_date of the predictions.
@@ -75,17 +74,18 @@ class Lift:
     high: float
 
 
-def saves(predicted_on: date, outcomes: pd.DataFrame) -> Saves | None:
+def saves(predicted_on: date, outcomes: pd.DataFrame, urgent: Collection[str]) -> Saves | None:
     """Counts who stayed of those whom somebody tried to keep.
 
     Args:
         predicted_on: the snapshot_date of the predictions.
         outcomes: one row per customer with the 90-day probability of churn: risk_tier, touched, probability, status.
+        urgent: names of the tiers whose customers were called, by the policy of that Monday.
 
     Returns:
-        None where nobody at HIGH or above was touched.
+        None where nobody in an urgent tier was touched.
     """
-    called = outcomes[outcomes["touched"].astype(bool) & outcomes["risk_tier"].isin(URGENT)]
+    called = outcomes[outcomes["touched"].astype(bool) & outcomes["risk_tier"].isin(urgent)]
     if called.empty:
         return None
     stays = 1 - called["probability"].to_numpy(dtype=np.float64)
@@ -103,7 +103,7 @@ def saves(predicted_on: date, outcomes: pd.DataFrame) -> Saves | None:
     )
 
 
-def holdout_lift(predicted_on: date, outcomes: pd.DataFrame) -> Lift | None:
+def holdout_lift(predicted_on: date, outcomes: pd.DataFrame, urgent: Collection[str]) -> Lift | None:
     """How many more of those who were held out churned than of the others, within strata of risk tier and plan tier.
 
     Rates are averaged over the strata with the weights of Mantel and Haenszel, h o / (h + o), which give least to the
@@ -115,13 +115,14 @@ def holdout_lift(predicted_on: date, outcomes: pd.DataFrame) -> Lift | None:
     Args:
         predicted_on: the snapshot_date of the predictions.
         outcomes: one row per customer with the 90-day label of churn: risk_tier, plan_tier, is_holdout, label.
+        urgent: names of the tiers whose customers could be held out, by the policy of that Monday.
 
     Returns:
         None where no stratum has customers on both sides.
     """
-    urgent = outcomes[outcomes["risk_tier"].isin(URGENT)]
-    stratum = [urgent["risk_tier"], urgent["plan_tier"].fillna("unknown")]
-    held_out, churned = urgent["is_holdout"].astype(bool), urgent["label"].astype(bool)
+    drawn = outcomes[outcomes["risk_tier"].isin(urgent)]
+    stratum = [drawn["risk_tier"], drawn["plan_tier"].fillna("unknown")]
+    held_out, churned = drawn["is_holdout"].astype(bool), drawn["label"].astype(bool)
 
     def counted(where: pd.Series) -> NDArray[np.float64]:
         return where.groupby(stratum, observed=True).sum().to_numpy(dtype=np.float64)

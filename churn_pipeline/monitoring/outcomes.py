@@ -20,6 +20,7 @@ from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.lifecycle import registered
 from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
 from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
+from churn_pipeline.policy import tiers
 from churn_pipeline.policy.holdout import starts_quarter
 
 _CREATE = """
@@ -101,11 +102,12 @@ def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
     risk = target_of("risk")
     long = _outcomes(con, risk, monday)
     predicted_on = due(risk, monday)
+    urgent = tiers.urgent(tiers.of_mondays(con, "policy.predictions", [predicted_on]).get(predicted_on, ()))
     return Findings(
         monday,
         tuple(quality),
-        saves(predicted_on, long),
-        holdout_lift(predicted_on, long) if starts_quarter(predicted_on) else None,
+        saves(predicted_on, long, urgent),
+        holdout_lift(predicted_on, long, urgent) if starts_quarter(predicted_on) else None,
     )
 
 

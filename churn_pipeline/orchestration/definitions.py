@@ -124,8 +124,10 @@ def build_defs(
     )
     rescoring_job = dg.define_asset_job(
         RESCORING_JOB,
-        selection=rescoring | dg.AssetSelection.assets(dbt_keys[_CANDIDATES]),
-        description="Scores past Mondays again with a model of your choice, into predictions_rescored. Touches nothing else.",
+        # Whoever has edited a seed and scores again wants to see what that does.
+        selection=rescoring | dg.AssetSelection.assets(dbt_keys[_CANDIDATES]) | dg.AssetSelection.groups(keys.SEEDS),
+        description="Loads the policy seeds and scores past Mondays again with a model of your choice, into predictions_rescored. Touches "
+        "nothing else.",
     )
     return dg.Definitions(
         assets=assets,

@@ -137,6 +137,8 @@ RESCORED_COPY = dg.AssetKey("published_rescored")
 # Groups of what a Monday run does not make.
 RESCORING = "rescoring"
 REPLAY = "replay"
+# The tables of the policy, and what event types mean.
+SEEDS = "policy_seeds"
 
 
 def model_key(target: str) -> dg.AssetKey:

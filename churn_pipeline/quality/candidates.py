@@ -12,6 +12,7 @@ from churn_pipeline.contract import TABLES
 from churn_pipeline.core.sql import quoted
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.verdicts import MondayCheck
+from churn_pipeline.policy import tiers
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.gx import FailingRows, SuiteResult, judge
 
@@ -63,7 +64,7 @@ def judge_candidates(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) ->
         con: the warehouse, after ``prediction_candidates`` was built.
         mondays: the Mondays that this run scored.
     """
-    tiers = con.execute("select risk_tier, lower_bound::double from seeds.risk_tiers order by lower_bound").fetchall()
+    policy = [(tier.risk_tier, tier.lower_bound) for tier in reversed(tiers.of_candidates(con))]
     personal = _personal_columns(con)
     judged_columns = [*_JUDGED, *(target.probability_column for target in TARGETS.values())]
     judged = []
@@ -87,7 +88,7 @@ def judge_candidates(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) ->
             frame.loc[0, suites.PERSONAL_ROWS] = float(_rows_with_personal_values(con, day))
         # An empty list has length 0 and a missing one has none; both leave the customer without a reason.
         frame["churn_drivers"] = frame["churn_drivers"].fillna(0)
-        suite = suites.candidates_suite(tiers, active)
+        suite = suites.candidates_suite(policy, active)
         judged.append(CandidatesJudgement(day, judge(suite, frame, run=str(day), keys=_KEYS)))
     return judged
 

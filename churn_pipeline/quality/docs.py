@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable
 
 from churn_pipeline.contract import TABLES
 from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.policy import tiers
 from churn_pipeline.quality import suites
 from churn_pipeline.quality.suites import Bounds, Expected
 
@@ -37,8 +37,7 @@ def insert(page: str) -> str:
 
 
 def _shipped_tiers() -> list[tuple[str, float]]:
-    with (REPOSITORY / "dbt_project" / "seeds" / "risk_tiers.csv").open(encoding="utf-8") as file:
-        return [(row["risk_tier"], float(row["lower_bound"])) for row in csv.DictReader(file)]
+    return [(tier.risk_tier, tier.lower_bound) for tier in reversed(tiers.declared(REPOSITORY / "dbt_project"))]
 
 
 def _table(expectations: Iterable[Expected]) -> str:

@@ -35,7 +35,6 @@ class Stamp:
     """
 
     snapshot_date: date
-    policy_version: str
     scoring_mode: str
     model_versions: Mapping[str, str]
     labels_closed_by: date
@@ -75,7 +74,7 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
         con.execute(
             """
             create or replace table scoring.scored_mondays (
-                snapshot_date date, policy_version varchar, scoring_mode varchar, model_versions map(varchar, varchar),
+                snapshot_date date, scoring_mode varchar, model_versions map(varchar, varchar),
                 labels_closed_by date, run_id varchar, scored_at timestamp
             )
             """

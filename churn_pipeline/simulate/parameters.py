@@ -72,7 +72,7 @@ INCIDENT_END = 0.20
 # --- Churn ----------------------------------------------------------------------------------------------------------
 CHURN_LEVEL = -5.2
 # Effect of one standard deviation of health. It alone gives the oracle most of its AUC. Before the contract clock got its
-# weight 1.5 gave 0.83 at 30 days and 1.9 gave 0.87; below 1.5 the CRITICAL tier (90 days, 0.75) runs empty.
+# weight 1.5 gave 0.83 at 30 days and 1.9 gave 0.87; below 1.5 the gravest tier (90 days, 0.75) runs empty.
 CHURN_HEALTH = 1.65
 CHURN_INCIDENT = 0.8
 # Loyalty by tier at signup. Small: tier today must not be a shortcut.

@@ -35,6 +35,7 @@ from churn_pipeline.orchestration.keys import (
     PUBLISHED,
     REPLAY,
     RESCORING,
+    SEEDS,
     SNAPSHOTS_TO_BUILD,
     channel_key,
     landing_key,
@@ -136,9 +137,12 @@ def test_monitoring_is_read_by_nothing_that_decides_about_a_customer(graph: dg.A
     assert not [key for key in before if graph.get(key).group_name == "monitoring"]
 
 
-def test_scoring_again_with_another_model_makes_nothing_that_a_monday_run_makes(defs: dg.Definitions) -> None:
+def test_scoring_again_with_another_model_loads_the_policy_and_makes_nothing_else_that_a_monday_run_makes(
+    defs: dg.Definitions, graph: dg.AssetGraph
+) -> None:
     made = {name: defs.resolve_job_def(name).asset_layer.selected_asset_keys for name in (JOB, RESCORING_JOB)}
-    assert made[JOB] & made[RESCORING_JOB] == {dg.AssetKey(["policy", "prediction_candidates"])}
+    seeds = {key for key in made[JOB] if graph.get(key).group_name == SEEDS}
+    assert made[JOB] & made[RESCORING_JOB] == {dg.AssetKey(["policy", "prediction_candidates"]), *seeds}
 
 
 def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: Settings) -> None:

@@ -160,7 +160,22 @@ def test_high_value_targets_have_the_uplift_and_the_propensity_or_are_free_and_c
     assert not wrong(rows, lambda row: row["is_high_value_target"] is high_value(row))
 
 
-def test_play_and_action_follow_the_two_probabilities_and_the_tier(rows: list[Row], scored_home: Settings) -> None:
+ACTIONS = {
+    ("Flight Risk", "CRITICAL"): "executive sponsor included: agree a rescue plan with dates; hold every upsell",
+    ("Flight Risk", "HIGH"): "within two days with the account executive",
+    (
+        "Retention Priority",
+        "CRITICAL",
+    ): "executive sponsor included: agree a rescue plan with dates and an owner on both sides",
+    ("Retention Priority", "HIGH"): "within two days: agree on a success plan",
+    ("Growth Engine", "LOW"): "Hand to the account executive",
+    ("Growth Engine", "MEDIUM"): "Account executive and success manager call together",
+    ("Stable Base", "LOW"): "No call needed",
+    ("Stable Base", "MEDIUM"): "Send the relevant guide",
+}
+
+
+def test_play_and_action_follow_the_two_probabilities_and_the_tier(rows: list[Row]) -> None:
     names = {
         (True, True): "Flight Risk",
         (True, False): "Retention Priority",
@@ -171,12 +186,11 @@ def test_play_and_action_follow_the_two_probabilities_and_the_tier(rows: list[Ro
     def play(row: Row) -> str:
         return names[row["churn_probability_90d"] >= 0.5, (row["expansion_propensity"] or 0) >= 0.5]
 
-    text = (scored_home.dbt_project / "seeds" / "playbook.csv").as_posix()
-    with duckdb.connect() as con:
-        book = {(name, level): action for name, level, action in con.execute(f"from read_csv('{text}')").fetchall()}
-    assert len(book) == 16
+    met = {(row["play"], row["risk_tier"]) for row in rows}
+    # Below 0.5 there is neither of the two urgent tiers, and from it on neither of the others.
+    assert met == set(ACTIONS)
     assert not wrong(rows, lambda row: row["play"] == play(row))
-    assert not wrong(rows, lambda row: row["recommended_action"] == book[row["play"], row["risk_tier"]])
+    assert not wrong(rows, lambda row: ACTIONS[row["play"], row["risk_tier"]] in row["recommended_action"])
 
 
 def analyst_relations(scored_home: Settings) -> list[tuple[str, str, str, str]]:

@@ -30,9 +30,9 @@ from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.orchestration.definitions import JOB, build_defs
 from churn_pipeline.orchestration.failures import problems
 from churn_pipeline.orchestration.keys import PUBLISHED, channel_key
-from churn_pipeline.policy.version import SEEDS
 from tests.conftest import MONDAY, TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
+from tests.support.policy import POLICY_SEEDS, SHIPPED, rows_that_their_policy_does_not_give
 from tests.support.postgres import Database
 
 WEEKLY_REPORT, PUBLISHED_POSTGRES = channel_key(REPORT), channel_key(POSTGRES)
@@ -43,6 +43,7 @@ COPIED = (
     "ledger.runs",
     "ledger.promotions",
     "ledger.policy_seeds",
+    "policy.risk_tiers",
 )
 
 # The first query opens the file and reads next to nothing of it, so that the second one has to read it after publication.
@@ -251,6 +252,7 @@ def test_the_published_database_holds_what_the_contract_names_and_nothing_else(s
         ("main", "policy_seeds", "BASE TABLE"),
         ("main", "predictions", "BASE TABLE"),
         ("main", "promotions", "BASE TABLE"),
+        ("main", "risk_tiers", "BASE TABLE"),
         ("main", "runs", "BASE TABLE"),
     ]
 
@@ -276,36 +278,24 @@ def test_the_drivers_view_is_long_and_ranks_each_customers_drivers(scored_home: 
     assert sum(row[3] for row in rows) == listed[0][0]
 
 
-def test_the_tier_of_a_past_row_can_be_worked_out_from_the_policy_kept_with_it(
+def test_the_tier_and_the_play_of_a_past_row_can_be_worked_out_from_the_policy_kept_with_it(
     scored_home: Settings, tmp_path: Path
 ) -> None:
     """All that compliance needs is in the published database: the row, its policy_version, and the seeds of that version."""
-    database = scored_home.published_database
-    versions = query(database, "select distinct policy_version from predictions")
-    assert len(versions) == 1
-    seeds = dict(query(database, f"select seed, content from policy_seeds where policy_version = '{versions[0][0]}'"))
-    assert set(seeds) == set(SEEDS)
-    for name in SEEDS:
-        (tmp_path / f"{name}.csv").write_text(seeds[name], encoding="utf-8")
-    different, rows, tiers = query(
-        database,
-        f"""
-        select count(*) filter (where worked_out.risk_tier <> predictions.risk_tier), count(*), count(distinct predictions.risk_tier)
-        from predictions
-        asof left join read_csv('{tmp_path}/risk_tiers.csv') as worked_out
-            on predictions.churn_probability_90d >= worked_out.lower_bound
-        """,
-    )[0]
-    assert (different, tiers) == (0, 4)
-    assert rows > 1_000
-    ((actions,),) = query(
-        database,
-        f"""
-        select count(*) from predictions inner join read_csv('{tmp_path}/playbook.csv') as book using (play, risk_tier)
-        where book.recommended_action = predictions.recommended_action
-        """,
-    )
-    assert actions == rows
+    with duckdb.connect(str(scored_home.published_database), read_only=True) as con:
+        assert rows_that_their_policy_does_not_give(con, "predictions", "policy_seeds", tmp_path) == []
+        versions = con.execute("select distinct policy_version from predictions").fetchall()
+        assert con.execute("select distinct policy_version, seed from policy_seeds order by 2").fetchall() == [
+            (*versions[0], seed) for seed in POLICY_SEEDS
+        ]
+        # Tiers are there as a table too, and it knows every tier that a row names.
+        left_over, names = con.execute(
+            """
+            select count(*) filter (where risk_tiers.is_urgent is null), count(distinct risk_tiers.risk_tier)
+            from predictions left join risk_tiers using (policy_version, risk_tier)
+            """
+        ).fetchall()[0]
+        assert (left_over, names) == (0, len(SHIPPED))
 
 
 def materialize(
@@ -401,7 +391,7 @@ def test_seeds_can_be_loaded_by_themselves_and_what_reads_the_landed_tables_only
     tiny_copy: Settings,
 ) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        assert materialize(tiny_copy, instance, *(dg.AssetKey(["seeds", name]) for name in SEEDS)).success
+        assert materialize(tiny_copy, instance, *(dg.AssetKey(["seeds", name]) for name in POLICY_SEEDS)).success
         result = materialize(tiny_copy, instance, dg.AssetKey(["staging", "stg_contracts"]))
     (problem,) = problems(result.all_events)
     assert "Run the Monday again from the start" in problem.what

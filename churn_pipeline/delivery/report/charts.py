@@ -7,10 +7,9 @@ colours say.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
-
-from churn_pipeline.delivery.digest_query import TIERS
 
 if TYPE_CHECKING:
     import altair as alt
@@ -25,12 +24,16 @@ def _var(name: str) -> str:
 
 
 @cache
-def specifications() -> dict[str, dict[str, Any]]:
-    """All charts by name: ``tiers``, ``quality``, ``drift`` for the page, ``history``, ``waterfall``, ``usage`` for a customer."""
+def specifications(tiers: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """All charts by name: ``tiers``, ``quality``, ``drift`` for the page, ``history``, ``waterfall``, ``usage`` for a customer.
+
+    Args:
+        tiers: names of the risk tiers, the gravest first; the page has a CSS variable ``--tier-1`` and so on for each.
+    """
     import altair as alt
 
     return {
-        "tiers": _finished(_tiers(alt), 210),
+        "tiers": _finished(_tiers(alt, tiers), 210),
         "quality": _finished(_quality(alt), 150),
         "drift": _finished(_drift(alt), None),
         "history": _finished(_history(alt), 150),
@@ -39,7 +42,7 @@ def specifications() -> dict[str, dict[str, Any]]:
     }
 
 
-def _tiers(alt: Any) -> alt.Chart:
+def _tiers(alt: Any, tiers: Sequence[str]) -> alt.Chart:
     return (
         alt.Chart()
         .mark_bar(stroke=_var("page"), strokeWidth=0.5)
@@ -49,8 +52,10 @@ def _tiers(alt: Any) -> alt.Chart:
             color=alt.Color(
                 "tier:N",
                 title=None,
-                sort=list(TIERS),
-                scale=alt.Scale(domain=list(TIERS), range=[_var(tier.lower()) for tier in TIERS]),
+                sort=list(tiers),
+                scale=alt.Scale(
+                    domain=list(tiers), range=[_var(f"tier-{number}") for number in range(1, len(tiers) + 1)]
+                ),
                 legend=alt.Legend(orient="top"),
             ),
             order=alt.Order("order:Q"),

@@ -20,6 +20,8 @@ from churn_pipeline.delivery.call_list import CUSTOMERS
 from churn_pipeline.delivery.digest import Digest
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.monitoring import outcomes, store
+from churn_pipeline.policy import tiers
+from churn_pipeline.policy.tiers import Tiers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +45,7 @@ class WeekTotals:
 
     Attributes:
         at_risk: revenue at risk in USD a year, by risk tier; ``customers`` likewise.
+        policy: the risk tiers of the policy that made it, the gravest first.
     """
 
     snapshot_date: date
@@ -51,6 +54,7 @@ class WeekTotals:
     at_risk: dict[str, float]
     candidates: int
     uplift: float
+    policy: Tiers
 
     @property
     def total(self) -> int:
@@ -108,7 +112,7 @@ class WeekReport:
         usage: shape (customers, WEEKS), events in the weeks before S, oldest first; `NOTHING` where there are no usage data.
         tickets: customer (row), age in days at S, priority, topic, is_resolved, hours it took.
         weeks: published Mondays up to S, oldest first.
-        cutoffs: lower bounds of the risk tiers by the policy of this Monday.
+        policy: the risk tiers of the policy of this Monday, the gravest first.
         unmet: expectations of the data that were not met; None where nothing was judged.
     """
 
@@ -124,7 +128,7 @@ class WeekReport:
     usage: NDArray[np.int64]
     tickets: list[tuple[int, int, str | None, str | None, bool, float | None]]
     weeks: tuple[WeekTotals, ...]
-    cutoffs: dict[str, float]
+    policy: Tiers
     outcomes: tuple[Outcome, ...]
     drift: tuple[store.DriftVerdict, ...]
     features: tuple[DriftedFeature, ...]
@@ -154,7 +158,7 @@ def read_week(
     """
     digest = digest_from(published, monday)
     customers = _customers(published, warehouse, monday)
-    mode, scored_at, run_id, policy = published.execute(
+    mode, scored_at, run_id, policy_version = published.execute(
         "select any_value(scoring_mode), max(scored_at), any_value(run_id), any_value(policy_version) "
         "from predictions where snapshot_date = ?",
         [monday],
@@ -165,7 +169,7 @@ def read_week(
         scoring_mode=mode,
         scored_at=scored_at,
         run_id=run_id,
-        policy_version=policy,
+        policy_version=policy_version,
         digest=digest,
         customers=customers,
         mondays=mondays,
@@ -173,7 +177,7 @@ def read_week(
         usage=_usage(warehouse, customers, monday),
         tickets=_tickets(warehouse, customers, monday),
         weeks=tuple(week for week in weeks or totals(published) if week.snapshot_date <= monday)[-WEEKS:],
-        cutoffs=_cutoffs(published, policy),
+        policy=tiers.of_policies(published, [policy_version])[policy_version],
         outcomes=_outcomes(warehouse, monday),
         drift=tuple(store.drift_verdicts(warehouse, monday)),
         features=_features(warehouse, monday),
@@ -196,16 +200,18 @@ def totals(published: duckdb.DuckDBPyConnection) -> tuple[WeekTotals, ...]:
     weeks: dict[date, list[Sequence[Any]]] = {}
     for row in rows:
         weeks.setdefault(row[0], []).append(row)
+    policies = tiers.of_mondays(published, "predictions", weeks)
     return tuple(
         WeekTotals(
             snapshot_date=day,
-            scoring_mode=tiers[0][1],
-            customers={tier[2]: tier[3] for tier in tiers},
-            at_risk={tier[2]: float(tier[4]) for tier in tiers},
-            candidates=sum(tier[5] for tier in tiers),
-            uplift=float(sum(tier[6] for tier in tiers)),
+            scoring_mode=tier_rows[0][1],
+            customers={row[2]: row[3] for row in tier_rows},
+            at_risk={row[2]: float(row[4]) for row in tier_rows},
+            candidates=sum(row[5] for row in tier_rows),
+            uplift=float(sum(row[6] for row in tier_rows)),
+            policy=policies[day],
         )
-        for day, tiers in weeks.items()
+        for day, tier_rows in weeks.items()
     )
 
 
@@ -296,21 +302,6 @@ def _tickets(
     return sorted(
         ((rows[customer], *rest) for customer, *rest in tickets if customer in rows), key=lambda ticket: ticket[0]
     )
-
-
-def _cutoffs(published: duckdb.DuckDBPyConnection, policy_version: str) -> dict[str, float]:
-    """Lower bounds of the tiers, from the seeds that this policy was made of."""
-    import csv
-    import io
-
-    contents = published.execute(
-        "select content from policy_seeds where policy_version = ? and seed = 'risk_tiers'", [policy_version]
-    ).fetchall()
-    return {
-        row["risk_tier"]: float(row["lower_bound"])
-        for (content,) in contents
-        for row in csv.DictReader(io.StringIO(content))
-    }
 
 
 def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outcome, ...]:

@@ -25,17 +25,20 @@ from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import templates
-from churn_pipeline.delivery.digest_query import TIERS
 from churn_pipeline.delivery.report.charts import STEP, specifications
 from churn_pipeline.delivery.report.data import FIGURES, TICKET_DAYS, WEEKS, Outcome, WeekReport, WeekTotals
 from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.monitoring.performance import ASSUMPTION
+from churn_pipeline.policy import tiers
+from churn_pipeline.policy.tiers import Tiers
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from jinja2 import Environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
+# The page's colours of the gravest tiers.
+_STRONG = ("critical", "high", "medium")
 # Past these nobody reads on; the table has them all.
 EXPANSION_ROWS = 100
 DRIFT_ROWS = 8
@@ -93,6 +96,8 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
     script = _source(environment, "usd.js.j2") + "\n" + _source(environment, "report.js.j2")
     monday = report.snapshot_date
     risk = target_of("risk")
+    policies = [report.policy, *(week.policy for week in reversed(report.weeks))]
+    names = tuple(tier.risk_tier for tier in tiers.merged(policies))
     week = {
         "monday": str(monday),
         "riskDays": risk.horizon_days,
@@ -103,11 +108,11 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
             for target in _others(report.customers)
         ],
         "capacity": capacity,
-        "charts": specifications(),
+        "charts": specifications(names),
         "step": STEP,
-        "rows": _chart_rows(report),
-        "tiers": TIERS,
-        "cutoffs": report.cutoffs,
+        "rows": _chart_rows(report, names),
+        "tiers": names,
+        "cutoffs": [tier.lower_bound for tier in report.policy if tier.lower_bound > 0],
         "weeks": [str(day) for day in report.mondays],
         # Usage of a week is named by the day it begins; the last week ends on the eve of S.
         "usageWeeks": [str(day - WEEK) for day in report.mondays],
@@ -126,6 +131,9 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
         list=_packed(_list(report.customers)),
         details=_packed(_details(report)),
         style=_source(environment, "report.css.j2"),
+        tier_style=_tier_style(names, policies),
+        tier_names=names,
+        urgent=report.digest.urgent,
         owners=sorted({owner for owner in report.customers["csm_owner"].to_pylist() if owner is not None}),
         has_unowned=report.customers["csm_owner"].null_count > 0,
         expansion=_expansion(report.customers),
@@ -154,9 +162,10 @@ def render_index(weeks: Sequence[WeekTotals], pages: Sequence[date]) -> str:
         }
         for before, week in zip([None, *weeks], weeks, strict=False)
     ]
+    urgent = tiers.urgent(tiers.merged(week.policy for week in reversed(weeks)))
     most = max((week.revenue_at_risk for week in weeks), default=0.0) or 1.0
     return environment.get_template("index.html.j2").render(
-        rows=rows[::-1], most=most, style=_source(environment, "report.css.j2")
+        rows=rows[::-1], most=most, urgent=urgent, style=_source(environment, "report.css.j2")
     )
 
 
@@ -332,7 +341,34 @@ def _expansion(customers: pa.Table) -> list[dict[str, Any]]:
     return listed
 
 
-def _chart_rows(report: WeekReport) -> dict[str, list[dict[str, Any]]]:
+def _tier_style(names: Sequence[str], policies: Sequence[Tiers]) -> Any:
+    """Colour and shape of every tier, by its place in its own policy: the gravest has the strongest colour and a square, the next a drop.
+
+    A tier that was only renamed looks as it did. The lowest is grey, and what lies between the third and it is in between.
+    """
+    from markupsafe import Markup
+
+    places: dict[str, tuple[int, int]] = {}
+    for policy in policies:
+        for place, tier in enumerate(policy, 1):
+            places.setdefault(tier.risk_tier, (place, len(policy)))
+    rules = []
+    for number, name in enumerate(names, 1):
+        place, count = places[name]
+        if place == count > 1:
+            colour = "var(--low)"
+        elif place <= len(_STRONG):
+            colour = f"var(--{_STRONG[place - 1]})"
+        else:
+            share = (count - place) / (count - len(_STRONG))
+            colour = f"color-mix(in srgb, var(--{_STRONG[-1]}) {share:.0%}, var(--low))"
+        shape = {1: " border-radius: 0;", 2: " border-radius: 0 50% 50% 50%;"}.get(place, "")
+        rules.append(f":root {{ --tier-{number}: {colour}; }}")
+        rules.append(f".tag.tier-{number}::before {{ background: var(--tier-{number});{shape} }}")
+    return Markup("\n".join(rules))
+
+
+def _chart_rows(report: WeekReport, tier_names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """The rows of the page's own charts, by the id of the place they are drawn in."""
     rows: dict[str, list[dict[str, Any]]] = {
         "tiers": [
@@ -344,7 +380,7 @@ def _chart_rows(report: WeekReport) -> dict[str, list[dict[str, Any]]]:
                 "at_risk": round(week.at_risk.get(tier, 0.0)),
             }
             for week in report.weeks
-            for order, tier in enumerate(TIERS)
+            for order, tier in enumerate(tier_names)
         ]
     }
     for target in (declared.name for declared in in_reports()):

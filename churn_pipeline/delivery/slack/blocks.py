@@ -25,6 +25,8 @@ from churn_pipeline.delivery.digest import (
     OwnerList,
     TierCount,
 )
+from churn_pipeline.policy import tiers
+from churn_pipeline.policy.tiers import Tiers
 
 Block = dict[str, Any]
 
@@ -40,10 +42,11 @@ MAX_MESSAGE = 13_000
 MAX_FALLBACK = 500
 # Longer names are typing accidents or attacks; the identifier beside them stays whole.
 _NAME = 60
+_TIER = 12
 _REASON = 120
 # Characters of JSON that the parts of variable length may take. With the fixed ones (4,000 at worst) they stay below
 # MAX_MESSAGE; ten calls take about 4,500.
-_CALLS, _CRITICAL, _EXPANSION, _LINKS = 5_200, 1_800, 1_600, 1_200
+_CALLS, _TOP, _EXPANSION, _LINKS = 5_200, 1_800, 1_600, 1_200
 _OWNER = 10_500
 _DETAILS = 4_000
 # A thread of one message per manager: beyond this many it would bury the channel.
@@ -105,14 +108,14 @@ def digest_message(digest: Digest, threaded: bool) -> Message:
         *_list_block(
             "Call first", [_call(row, digest.compared_with) for row in digest.calls], len(digest.calls), _CALLS, True
         ),
-        *_critical(digest),
+        *_top_tier(digest),
         *_expansion(digest),
         _context(_health(digest.health, digest.snapshot_date)),
     ]
     blocks += [_context(note) for note in _caveats(digest)]
     blocks.append(_rich(_links(digest, threaded)))
-    urgent = sum(tier.customers for tier in digest.tiers if tier.risk_tier in ("CRITICAL", "HIGH"))
-    return _message(f"{title}; {counted(urgent, 'customer')} HIGH or CRITICAL", blocks)
+    urgent = sum(tier.customers for tier in digest.urgent)
+    return _message(f"{title}; {counted(urgent, 'customer')} {_urgent_words(digest)}", blocks)
 
 
 def owner_messages(digest: Digest) -> tuple[tuple[str, Message], ...]:
@@ -152,41 +155,50 @@ def alert_title(alert: Alert) -> str:
     return _TITLES[alert.kind].format(subject=clean(alert.subject, 100), day=alert.snapshot_date)
 
 
-def sample_digest(monday: date) -> Digest:
-    """A made-up Monday that shows what the digest looks like, for ``churn slack test``."""
+def sample_digest(monday: date, policy: Tiers, plays: Sequence[str]) -> Digest:
+    """A made-up Monday that shows what the digest looks like, for ``churn slack test``.
+
+    Args:
+        monday: which.
+        policy: the risk tiers, the gravest first.
+        plays: names of plays, at least one.
+    """
     owner, renewal = "Sample Manager", "Renewal is due in 30 days"
+    names = [tier.risk_tier for tier in policy]
+    top, second, third = (names[min(rank, len(names) - 1)] for rank in range(3))
     calls = (
         CustomerLine(
-            *("SAMPLE-1", "Example & Sons", "growth", 9_900, 96_228, 0.81, 0.14, "CRITICAL", "HIGH"),
-            *(("Events in the last 7 days: only 2", renewal), "Retention Priority", owner),
+            *("SAMPLE-1", "Example & Sons", "growth", 9_900, 96_228, 0.81, 0.14, top, second),
+            *(("Events in the last 7 days: only 2", renewal), plays[0], owner),
         ),
         CustomerLine(
-            *("SAMPLE-2", "Sample <Industries>", "growth", 7_700, 53_592, 0.58, 0.02, "HIGH", "HIGH"),
-            *(("High-priority tickets in the last 90 days: 4",), "Flight Risk", owner),
+            *("SAMPLE-2", "Sample <Industries>", "growth", 7_700, 53_592, 0.58, 0.02, second, second),
+            *(("High-priority tickets in the last 90 days: 4",), plays[-1], owner),
         ),
         CustomerLine(
-            *("SAMPLE-3", "Placeholder GmbH", "starter", 5_600, 20_832, 0.31, -0.05, "MEDIUM", "MEDIUM"),
-            *(("Feature adoption of 0.22 over the last 30 days",), "Stable Base", owner),
+            *("SAMPLE-3", "Placeholder GmbH", "starter", 5_600, 20_832, 0.31, -0.05, third, third),
+            *(("Feature adoption of 0.22 over the last 30 days",), plays[-1], owner),
         ),
     )
     grower = ExpansionLine(
         *("SAMPLE-4", "Specimen Ltd", "growth", "enterprise", 0.62, 38_000, owner),
         ("Plan limits reached in the last 30 days: 9",),
     )
+    # Customers, money at risk, and the change of both: the gravest tiers first, and most customers in the last.
+    graver = ((1, 96_228, 1, 96_228), (1, 53_592, -1, -41_500), (1, 20_832, 0, -2_100))
+    tier_figures = [*(graver[min(place, 2)] for place in range(len(names) - 1)), (40, 60_300, 2, 3_400)]
     return Digest(
         snapshot_date=monday,
         compared_with=monday - timedelta(days=7),
-        tiers=(
-            TierCount("CRITICAL", 1, 96_228, 1, 96_228),
-            TierCount("HIGH", 1, 53_592, -1, -41_500),
-            TierCount("MEDIUM", 1, 20_832, 0, -2_100),
-            TierCount("LOW", 40, 60_300, 2, 3_400),
-        ),
+        tiers=tuple(TierCount(name, *figures) for name, figures in zip(names, tier_figures, strict=True)),
+        top_tier=top,
+        former_top_tier=top,
+        urgent_tiers=tuple(tiers.urgent(policy)),
         calls=calls,
-        into_critical=calls[:1],
-        into_critical_count=1,
-        left_critical=0,
-        gone_critical=0,
+        into_top=calls[:1],
+        into_top_count=1,
+        left_top=0,
+        gone_top=0,
         expansion=(grower,),
         expansion_candidates=1,
         expansion_ready=1,
@@ -203,16 +215,19 @@ def sample_digest(monday: date) -> Digest:
 
 
 def _headline(digest: Digest) -> list[Block]:
-    urgent = [tier for tier in digest.tiers if tier.risk_tier in ("CRITICAL", "HIGH")]
-    count = sum(tier.customers for tier in urgent)
-    money = sum(tier.revenue_at_risk for tier in urgent)
+    count = sum(tier.customers for tier in digest.urgent)
+    money = sum(tier.revenue_at_risk for tier in digest.urgent)
     if not count:
-        return [_text("Nobody is HIGH or CRITICAL this week.", bold=True)]
+        return [_text(f"Nobody is {_urgent_words(digest)} this week.", bold=True)]
     be = "is" if count == 1 else "are"
     return [
-        _text(f"{counted(count, 'customer')} {be} HIGH or CRITICAL", bold=True),
+        _text(f"{counted(count, 'customer')} {be} {_urgent_words(digest)}", bold=True),
         _text(f" and account for {usd(money)} of it."),
     ]
+
+
+def _urgent_words(digest: Digest) -> str:
+    return tiers.in_words([clean(tier, _TIER) for tier in digest.urgent_tiers])
 
 
 def _table(digest: Digest) -> Block:
@@ -227,7 +242,7 @@ def _table(digest: Digest) -> Block:
     compared = digest.compared_with is not None
     rows = [["tier", "customers", *(["change"] if compared else []), "at risk", *(["change"] if compared else [])]]
     for tier in (*digest.tiers, total):
-        row = [clean(tier.risk_tier, 12), f"{tier.customers:,}"]
+        row = [clean(tier.risk_tier, _TIER), f"{tier.customers:,}"]
         row += [signed(tier.customers_change or 0)] if compared else []
         row += [usd(tier.revenue_at_risk)]
         row += [signed_usd(tier.revenue_change or 0)] if compared else []
@@ -253,38 +268,39 @@ def _call(row: CustomerLine, compared_with: date | None) -> Block:
 
 
 def _probability(row: CustomerLine, compared_with: date | None) -> str:
-    """``77% CRITICAL (+6 points, was HIGH)``."""
-    shown = f"{row.risk_probability:.0%} {clean(row.risk_tier, 12)}"
+    """``77% TIER (+6 points, was OTHER TIER)``."""
+    shown = f"{row.risk_probability:.0%} {clean(row.risk_tier, _TIER)}"
     if compared_with is None:
         return shown
     if row.probability_change is None:
         return f"{shown} (new this week)"
     moved = row.previous_risk_tier is not None and row.previous_risk_tier != row.risk_tier
-    was = f", was {clean(row.previous_risk_tier, 12)}" if moved else ""
+    was = f", was {clean(row.previous_risk_tier, _TIER)}" if moved else ""
     return f"{shown} ({points(row.probability_change)} points{was})"
 
 
-def _critical(digest: Digest) -> list[Block]:
+def _top_tier(digest: Digest) -> list[Block]:
     if digest.compared_with is None:
         return []
+    top, former_top = clean(digest.top_tier, _TIER), clean(digest.former_top_tier, _TIER)
     departures = []
-    if digest.left_critical:
-        departures.append(f"{counted(digest.left_critical, 'customer')} left CRITICAL for a lower tier")
-    if digest.gone_critical:
-        departures.append(f"{counted(digest.gone_critical, 'customer')} from CRITICAL no longer active")
-    if not digest.into_critical_count:
-        text = f"Nobody moved into CRITICAL; {', '.join(departures)}." if departures else "Nobody moved into CRITICAL."
+    if digest.left_top:
+        departures.append(f"{counted(digest.left_top, 'customer')} left {former_top} for a lower tier")
+    if digest.gone_top:
+        departures.append(f"{counted(digest.gone_top, 'customer')} from {former_top} no longer active")
+    if not digest.into_top_count:
+        text = f"Nobody moved into {top}" + (f"; {', '.join(departures)}." if departures else ".")
         return [_rich(_section(_text(text)))]
     items = [
         _section(
             *_who(row.customer_id, row.company_name),
             _text(f" · {usd(row.revenue_at_risk or 0)} at risk · {_probability(row, digest.compared_with)}"),
         )
-        for row in digest.into_critical
+        for row in digest.into_top
     ]
-    title = f"Moved into CRITICAL: {digest.into_critical_count:,}"
+    title = f"Moved into {top}: {digest.into_top_count:,}"
     return _list_block(
-        title, items, digest.into_critical_count, _CRITICAL, False, f" ({', '.join(departures)})" if departures else ""
+        title, items, digest.into_top_count, _TOP, False, f" ({', '.join(departures)})" if departures else ""
     )
 
 
@@ -355,7 +371,7 @@ def _links(digest: Digest, threaded: bool) -> Block:
 
 def _owner(row: OwnerList, digest: Digest) -> Message:
     name = clean(row.owner, _NAME) if row.owner else "Customers without an owner"
-    summary = f"{counted(row.customers, 'customer')}, {usd(row.revenue_at_risk)} a year at risk, {row.urgent:,} HIGH or CRITICAL"
+    summary = f"{counted(row.customers, 'customer')}, {usd(row.revenue_at_risk)} a year at risk, {row.urgent:,} {_urgent_words(digest)}"
     items = [_owner_call(line, digest.compared_with) for line in row.calls]
     # The name is in quotes on the command line, and a quote in it would end them.
     owner = f' --owner "{name}"' if row.owner and '"' not in name else ""

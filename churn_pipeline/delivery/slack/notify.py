@@ -21,7 +21,6 @@ from churn_pipeline.delivery.slack.blocks import (
     digest_message,
     owner_messages,
     recovery_message,
-    sample_digest,
 )
 from churn_pipeline.delivery.slack.client import SlackConfig, check, post
 from churn_pipeline.delivery.slack.outbox import Entry, Flushed, Outbox
@@ -153,13 +152,13 @@ def send_waiting(outbox: Outbox, config: SlackConfig, *, seconds: float = 60) ->
     return _say(outbox, config, lambda: None, seconds, nothing="nothing")
 
 
-def send_sample(config: SlackConfig, monday: date, *, seconds: float = 30) -> tuple[Delivery, Message]:
-    """Tries the configuration out with a made-up digest, past the outbox: a test that failed is not to be sent later.
+def send_sample(config: SlackConfig, sample: Digest, *, seconds: float = 30) -> tuple[Delivery, Message]:
+    """Tries the configuration out with a made-up digest, :func:`sample_digest`, past the outbox: a test that failed is not to be sent later.
 
     Returns:
         What came of it, with what `check` has to say, and the message, whose JSON can be pasted into the Block Kit Builder.
     """
-    message = digest_message(sample_digest(monday), threaded=config.way != "webhook")
+    message = digest_message(sample, threaded=config.way != "webhook")
     accepted, notes = check(config, seconds)
     if config.way == "none":
         return Delivery("recorded", notes), message

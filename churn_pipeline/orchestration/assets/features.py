@@ -19,6 +19,7 @@ from churn_pipeline.orchestration.keys import (
     HOLDOUT,
     MONDAYS_TO_TEST,
     ONE_RUN,
+    SEEDS,
     SNAPSHOTS_TO_BUILD,
     landing_key,
 )
@@ -48,7 +49,7 @@ class Translator(DagsterDbtTranslator):
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         if dbt_resource_props["resource_type"] == "seed":
-            return "policy_seeds"
+            return SEEDS
         if dbt_resource_props["name"] in self._groups:
             return self._groups[dbt_resource_props["name"]]
         return str(dbt_resource_props["fqn"][1])

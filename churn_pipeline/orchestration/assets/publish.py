@@ -1,5 +1,6 @@
 """Publication: what passed the audit, copied to where people and dashboards read."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -9,7 +10,6 @@ import dagster as dg
 import duckdb
 
 from churn_pipeline.core import run_ledger
-from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.publish import WeekVersion, publish, publish_rescored, unpublished
@@ -23,6 +23,7 @@ from churn_pipeline.orchestration.home import (
     table_metadata,
 )
 from churn_pipeline.orchestration.keys import ONE_RUN, PUBLISHED, RESCORED_COPY, RESCORING, monday_by_monday
+from churn_pipeline.policy import tiers
 from churn_pipeline.scoring.store import approved_mondays, refusals
 
 VERDICT = "every_monday_is_published"
@@ -106,17 +107,14 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                     # Where this is, the disk is full as well; what is to be told is why nothing was published.
                     context.log.error(f"the ledger still says published: {also}")
                 raise
-            tiers = tier_counts(con, list(out))
+            tier_columns, tier_rows = tier_counts(con, list(out))
         for row in run_rows:
             if row.reason:
                 context.log.info(f"{row.snapshot_date}: {row.reason}")
         metadata: dict[str, Any] = {
             "Mondays published": len(out),
             "Mondays in the table": done.weeks,
-            "tiers": table_metadata(
-                ["Monday", "CRITICAL", "HIGH", "MEDIUM", "LOW", "revenue at risk"],
-                [(*counts, usd(revenue)) for *counts, revenue in tiers],
-            ),
+            "tiers": table_metadata(tier_columns, tier_rows),
             "database": dg.MetadataValue.path(home.settings.published_database),
             "files": dg.MetadataValue.json([str(path) for path in done.files]),
             "caught up": table_metadata(
@@ -185,15 +183,25 @@ def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -
     return publish_rescored_mondays
 
 
-def tier_counts(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) -> list[tuple[Any, ...]]:
-    """Customers by risk tier and revenue at risk, one row a Monday: Monday, CRITICAL, HIGH, MEDIUM, LOW, USD."""
-    return con.execute(
+def tier_counts(
+    con: duckdb.DuckDBPyConnection, mondays: Sequence[date]
+) -> tuple[list[str], list[tuple[date | str | int, ...]]]:
+    """Customers by risk tier and revenue at risk: the columns, and one row a Monday. The gravest tier comes first, and a tier that the policy
+    of a Monday does not know has nobody there."""
+    policies = tiers.of_mondays(con, "policy.predictions", mondays)
+    names = [tier.risk_tier for tier in tiers.merged(policy for _, policy in sorted(policies.items(), reverse=True))]
+    customers: Counter[tuple[date, str]] = Counter()
+    money: Counter[date] = Counter()
+    rows = con.execute(
         """
-        select snapshot_date,
-               count(*) filter (where risk_tier = 'CRITICAL'), count(*) filter (where risk_tier = 'HIGH'),
-               count(*) filter (where risk_tier = 'MEDIUM'), count(*) filter (where risk_tier = 'LOW'),
-               coalesce(round(sum(revenue_at_risk)), 0)::bigint
-        from policy.predictions where snapshot_date in (select unnest(?::date[])) group by 1 order by 1
+        select snapshot_date, risk_tier, count(*), coalesce(sum(revenue_at_risk order by customer_id), 0)
+        from policy.predictions where snapshot_date in (select unnest(?::date[])) group by all order by all
         """,
         [list(mondays)],
     ).fetchall()
+    for snapshot_date, risk_tier, count, at_risk in rows:
+        customers[snapshot_date, risk_tier] = count
+        money[snapshot_date] += at_risk
+    return ["Monday", *names, "revenue at risk (USD)"], [
+        (day, *(customers[day, name] for name in names), round(money[day])) for day in sorted(policies)
+    ]

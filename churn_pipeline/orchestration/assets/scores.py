@@ -28,7 +28,6 @@ from churn_pipeline.orchestration.home import (
     table_metadata,
 )
 from churn_pipeline.orchestration.keys import ONE_RUN, RESCORES, RESCORING, SCORED_MONDAYS, SCORES, model_key
-from churn_pipeline.policy.version import keep_seeds
 from churn_pipeline.scoring import store
 from churn_pipeline.scoring.score import ScoredMonday, score_monday
 
@@ -51,7 +50,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 SCORED_MONDAYS,
                 deps=deps,
                 group_name="scoring",
-                description="The Mondays that this run scored, with model and policy versions.",
+                description="The Mondays that this run scored, with the versions of their models.",
                 kinds={"duckdb"},
                 partitions_def=weekly,
             ),
@@ -65,7 +64,6 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         rows, refused = [], []
         with expected_errors(), connect(home.settings) as con:
             store.begin_run(con, root_run(context))
-            version = keep_seeds(con, home.settings.dbt_project, home.now())
             requested = partition_mondays(context)
             unusable = _unusable(con, home, requested)
             for day in requested:
@@ -74,7 +72,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                         raise unusable[day]
                     mode = home.scoring_mode(day)
                     chosen = lifecycle.models_for(con, home.settings, day, replayed=mode == "as_of")
-                    scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, mode)
+                    scored, stamp = _score(con, home, models, chosen, day, context.run.run_id, mode)
                 except ChurnError as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(
@@ -114,7 +112,6 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
             metadata={
                 "Mondays": len(rows),
                 "refused": table_metadata(["Monday", "reason"], [(row.snapshot_date, row.reason) for row in refused]),
-                "policy version": version,
                 "models not read from MLflow": dg.MetadataValue.json(models.notices),
             },
         )
@@ -151,14 +148,13 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
         with expected_errors(), connect(home.settings) as con:
             chosen = lifecycle.models_named(con, home.settings, config.model)
             store.begin_run(con, root_run(context))
-            version = keep_seeds(con, home.settings.dbt_project, home.now())
             requested = partition_mondays(context)
             unusable = _unusable(con, home, requested)
             for day in requested:
                 try:
                     if day in unusable:
                         raise unusable[day]
-                    scored, stamp = _score(con, home, models, chosen, day, version, context.run.run_id, store.RESCORED)
+                    scored, stamp = _score(con, home, models, chosen, day, context.run.run_id, store.RESCORED)
                 except ChurnError as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(run_ledger.Refusal(day, str(error), error.exit_code))
@@ -198,7 +194,6 @@ def _score(
     models: ModelStore,
     chosen: Mapping[str, LedgerRow],
     day: date,
-    policy_version: str,
     run_id: str,
     scoring_mode: str,
 ) -> tuple[ScoredMonday, store.Stamp]:
@@ -208,7 +203,6 @@ def _score(
     scored = score_monday(day, loaded, frames, before)
     stamp = store.Stamp(
         snapshot_date=day,
-        policy_version=policy_version,
         scoring_mode=scoring_mode,
         model_versions={name: str(row.version) for name, row in chosen.items()},
         labels_closed_by=max(row.labels_closed_by for row in chosen.values()),

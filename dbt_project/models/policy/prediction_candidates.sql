@@ -1,7 +1,10 @@
 {{
     config(
         materialized='table',
-        pre_hook="create table if not exists control.holdout (effective_from date, share double, seed bigint)"
+        pre_hook=[
+            "create table if not exists control.holdout (effective_from date, share double, seed bigint)",
+            "{{ keep_policy() }}"
+        ]
     )
 }}
 
@@ -60,9 +63,9 @@ risk_tiers as (
 
 ),
 
-playbook as (
+segments as (
 
-    select * from {{ ref('playbook') }}
+    select * from {{ ref('segments') }}
 
 ),
 
@@ -80,13 +83,6 @@ holdout as (
         share,
         seed
     from {{ source('control', 'holdout') }}
-
-),
-
-called_from as (
-
-    select severity from risk_tiers
-    where risk_tier = 'HIGH'
 
 ),
 
@@ -188,27 +184,21 @@ judged as (
                     false
                 )
         end as is_expansion_candidate,
-        case
-            when measured.risk_probability >= policy.play_churn_threshold
-                then if(
-                    coalesce(measured.expansion_probability >= policy.play_expansion_threshold, false),
-                    'Flight Risk', 'Retention Priority'
-                )
-            else if(
-                coalesce(measured.expansion_probability >= policy.play_expansion_threshold, false),
-                'Growth Engine', 'Stable Base'
-            )
-        end as play,
+        segments.segment,
         measured.flag_probability > policy.flag_threshold as is_flagged,
-        churn_tier.severity >= called_from.severity
+        churn_tier.is_urgent
         and coalesce(
             {{ holdout_draw('measured.customer_id', 'measured.snapshot_date', 'holdout.seed') }} < holdout.share, false
         ) as is_holdout
     from measured
     cross join policy
     asof left join holdout on measured.snapshot_date >= holdout.effective_from
-    cross join called_from
     asof left join risk_tiers as churn_tier on measured.risk_probability >= churn_tier.lower_bound
+    left join segments
+        on
+            segments.at_risk = (measured.risk_probability >= policy.play_churn_threshold)
+            and segments.ready_to_grow
+            = coalesce(measured.expansion_probability >= policy.play_expansion_threshold, false)
 
 ),
 
@@ -248,6 +238,12 @@ ranked as (
 
 ),
 
+plays as (
+
+    {{ first_plays('ranked') }}
+
+),
+
 final as (
 
     select
@@ -281,13 +277,13 @@ final as (
         ranked.is_expansion_candidate,
         ranked.expansion_rank,
         ranked.is_high_value_target,
-        ranked.play,
-        playbook.recommended_action,
+        plays.play,
+        plays.recommended_action,
         coalesce(ranked.is_holdout, false) as is_holdout,
         ranked.snoozed_until,
         ranked.history_weeks,
         null::boolean as model_changed,
-        ranked.policy_version,
+        {{ policy_version() }} as policy_version,
         ranked.scoring_mode,
         ranked.{{ version_of('flag') }},
         ranked.{{ version_of('risk') }},
@@ -299,7 +295,7 @@ final as (
             ranked.{{ target.version_column }}
         {%- endcall %}
     from ranked
-    left join playbook on ranked.play = playbook.play and ranked.risk_tier = playbook.risk_tier
+    left join plays on {{ same_case('ranked', 'plays') }}
 
 )
 

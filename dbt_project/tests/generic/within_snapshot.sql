@@ -37,12 +37,13 @@ where
 group by snapshot_date
 {% endtest %}
 
+{# `values` is the table that lists what the column may say, in a column of the same name. It is no reference, or the test would be run with it too. #}
 {% test accepted_within_snapshot(model, column, values) %}
 select
     snapshot_date,
     count(*) as failures
 from {{ model }}
-where {{ column }} not in ({% for value in values %}'{{ value }}'{% if not loop.last %}, {% endif %}{% endfor %})
+where {{ column }} not in (select {{ column }} from {{ values }})
 group by snapshot_date
 {% endtest %}
 

@@ -10,6 +10,7 @@ import pytest
 
 from churn_pipeline.cli import output
 from churn_pipeline.core.settings import Settings
+from tests.support.policy import keep_shipped_policy
 
 MONDAY = date(2026, 3, 16)
 COLUMNS = """
@@ -29,6 +30,7 @@ def settings(tmp_path: Path) -> Settings:
     settings.published.mkdir(parents=True)
     with duckdb.connect(str(settings.published_database)) as con:
         con.execute(f"create table predictions ({COLUMNS})")
+        keep_shipped_policy(con, "p")
         con.execute("create table customers (customer_id varchar, company_name varchar)")
         for rank, (customer, held_out, until) in enumerate(
             [
@@ -44,7 +46,7 @@ def settings(tmp_path: Path) -> Settings:
                 """
                 insert into predictions by name
                 select ? as snapshot_date, ? as customer_id, ? as priority_rank, ?::boolean as is_holdout, ?::date as snoozed_until,
-                       'CRITICAL' as risk_tier, 0.8 as churn_probability_90d, 'Ana' as csm_owner, 'Retention Priority' as play,
+                       'CRITICAL' as risk_tier, 0.8 as churn_probability_90d, 'Ana' as csm_owner, 'Retention Priority' as play, 'p' as policy_version,
                        100 as revenue_at_risk
                 """,
                 [MONDAY, customer, rank, held_out, until],

@@ -11,6 +11,7 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.slack.blocks import digest_message
+from tests.support.policy import keep_shipped_policy
 from tests.unit.delivery.slack.conftest import MONDAY
 
 DRIVER = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
@@ -78,6 +79,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
                         str(day)[:7],
                     ],
                 )
+        keep_shipped_policy(con, {str(day)[:7] for day in weeks})
         yield con
 
 
@@ -94,15 +96,15 @@ def test_tiers_are_compared_with_the_monday_before(con: duckdb.DuckDBPyConnectio
         "MEDIUM": (1, 30, 1, 30),
         "LOW": (1, 0, 1, 0),
     }
-    assert (digest.into_critical_count, digest.left_critical, digest.gone_critical) == (1, 1, 1)
-    assert [line.company_name for line in digest.into_critical] == ["Alpha & Co"]
+    assert (digest.into_top_count, digest.left_top, digest.gone_top) == (1, 1, 1)
+    assert [line.company_name for line in digest.into_top] == ["Alpha & Co"]
     assert digest.expansion_candidates == digest.expansion_ready == 1 and digest.expansion_uplift == 40
     assert [line.customer_id for line in digest.expansion] == ["B"]
 
 
 def test_the_first_monday_is_compared_with_nothing(con: duckdb.DuckDBPyConnection) -> None:
     digest = digest_from(con, MONDAY - WEEK)
-    assert digest.compared_with is None and digest.into_critical == ()
+    assert digest.compared_with is None and digest.into_top == ()
     assert all(row.customers_change is None and row.revenue_change is None for row in digest.tiers)
 
 
@@ -137,6 +139,7 @@ def test_the_figures_of_a_model_are_those_of_its_promotion_even_after_a_rollback
 
 def test_a_changed_policy_or_model_is_noticed(con: duckdb.DuckDBPyConnection) -> None:
     assert not digest_from(con, MONDAY).policy_changed and not digest_from(con, MONDAY).model_changed
+    keep_shipped_policy(con, ["new"])
     con.execute("update predictions set policy_version = 'new', model_changed = true where snapshot_date = ?", [MONDAY])
     assert digest_from(con, MONDAY).policy_changed and digest_from(con, MONDAY).model_changed
 

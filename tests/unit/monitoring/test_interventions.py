@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_pipeline.monitoring import interventions
 from churn_pipeline.monitoring.interventions import LIFT_METHOD, SAVES_NOTE, holdout_lift, saves
 from churn_pipeline.policy.holdout import starts_quarter, write_holdout
 
 MONDAY = date(2026, 3, 16)
+URGENT = ("CRITICAL", "HIGH")
 
 
 def book(*rows: tuple[str, bool, float, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["risk_tier", "touched", "probability", "status"])
 
 
-def test_saves_count_the_touched_at_high_or_above_who_are_still_there() -> None:
+def test_saves_count_the_touched_in_urgent_tiers_who_are_still_there() -> None:
     counts = saves(
         MONDAY,
         book(
@@ -32,6 +32,7 @@ def test_saves_count_the_touched_at_high_or_above_who_are_still_there() -> None:
             ("HIGH", False, 0.7, "active"),
             ("MEDIUM", True, 0.4, "active"),
         ),
+        URGENT,
     )
     assert counts is not None
     assert (counts.predicted_on, counts.touched, counts.stayed, counts.left_the_book) == (MONDAY, 4, 2, 1)
@@ -42,8 +43,8 @@ def test_saves_count_the_touched_at_high_or_above_who_are_still_there() -> None:
 
 
 def test_nothing_is_said_where_nobody_at_risk_was_touched() -> None:
-    assert saves(MONDAY, book(("HIGH", False, 0.6, "active"), ("LOW", True, 0.1, "active"))) is None
-    assert saves(MONDAY, book()) is None
+    assert saves(MONDAY, book(("HIGH", False, 0.6, "active"), ("LOW", True, 0.1, "active")), URGENT) is None
+    assert saves(MONDAY, book(), URGENT) is None
 
 
 def test_nothing_that_is_said_of_saves_claims_a_cause() -> None:
@@ -81,7 +82,7 @@ def test_the_interval_of_the_lift_holds_the_truth_about_95_times_in_100(
 ) -> None:
     # The effect is the same in every stratum, so that whatever the weights are, the truth is one number.
     truth = held_out_rate["HIGH"] - others_rate["HIGH"]
-    lifts = [holdout_lift(MONDAY, drawn(seed, held_out_rate, others_rate)) for seed in range(400)]
+    lifts = [holdout_lift(MONDAY, drawn(seed, held_out_rate, others_rate), URGENT) for seed in range(400)]
     covered = np.mean([each.low <= truth <= each.high for each in lifts if each])
     off = np.mean([each.lift - truth for each in lifts if each])
     print(f"coverage {covered:.3f}, bias {off:+.4f}")
@@ -110,6 +111,7 @@ def test_the_lift_compares_within_strata_and_not_across_them() -> None:
             # A stratum with nobody on the other side says nothing.
             ("HIGH", "free", False, 50, 50),
         ),
+        URGENT,
     )
     assert lift is not None
     assert lift.lift == pytest.approx(0)
@@ -126,6 +128,7 @@ def test_a_stratum_counts_by_what_it_can_say() -> None:
             ("CRITICAL", "growth", True, 20, 18),
             ("CRITICAL", "growth", False, 20, 18),
         ),
+        URGENT,
     )
     assert lift is not None
     # 20 x 180 / 200 = 18 and 20 x 20 / 40 = 10.
@@ -143,7 +146,7 @@ def test_one_stratum_gives_the_interval_of_newcombe() -> None:
             "label": [1] * 56 + [0] * 14 + [1] * 48 + [0] * 32,
         }
     )
-    lift = holdout_lift(MONDAY, frame)
+    lift = holdout_lift(MONDAY, frame, URGENT)
     assert lift is not None
     assert (lift.lift, lift.low, lift.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     assert "Newcombe" in LIFT_METHOD
@@ -151,10 +154,10 @@ def test_one_stratum_gives_the_interval_of_newcombe() -> None:
 
 def test_there_is_no_lift_where_nobody_or_everybody_is_held_out() -> None:
     everybody = drawn(1, {"HIGH": 0.5, "CRITICAL": 0.5}, {"HIGH": 0.5, "CRITICAL": 0.5})
-    assert holdout_lift(MONDAY, everybody.assign(is_holdout=False)) is None
-    assert holdout_lift(MONDAY, everybody.assign(is_holdout=True)) is None
-    assert holdout_lift(MONDAY, everybody.assign(risk_tier="LOW")) is None
-    assert holdout_lift(MONDAY, everybody.iloc[:0]) is None
+    assert holdout_lift(MONDAY, everybody.assign(is_holdout=False), URGENT) is None
+    assert holdout_lift(MONDAY, everybody.assign(is_holdout=True), URGENT) is None
+    assert holdout_lift(MONDAY, everybody.assign(risk_tier="LOW"), URGENT) is None
+    assert holdout_lift(MONDAY, everybody.iloc[:0], URGENT) is None
 
 
 def test_a_share_holds_from_its_monday_on_and_a_run_of_the_past_changes_nothing() -> None:
@@ -178,7 +181,3 @@ def test_a_share_holds_from_its_monday_on_and_a_run_of_the_past_changes_nothing(
 def test_the_lift_is_taken_where_a_quarter_begins() -> None:
     firsts = [day for week in range(52) if starts_quarter(day := date(2026, 1, 5) + timedelta(weeks=week))]
     assert firsts == [date(2026, 1, 5), date(2026, 4, 6), date(2026, 7, 6), date(2026, 10, 5)]
-
-
-def test_the_tiers_that_can_be_held_out_are_those_that_count_as_saves() -> None:
-    assert set(interventions.URGENT) == {"HIGH", "CRITICAL"}

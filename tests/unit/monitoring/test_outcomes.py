@@ -48,6 +48,7 @@ select snapshot_date, customer_id, plan_tier, p as churn_probability_30d, p as c
        case when plan_tier <> 'custom' then p / 2 end as expansion_propensity,
        case when p >= 0.75 then 'CRITICAL' when p >= 0.5 then 'HIGH' when p >= 0.25 then 'MEDIUM' else 'LOW' end as risk_tier,
        '1' as churn_30d_model_version, '1' as churn_90d_model_version, '1' as expansion_model_version,
+       (select any_value(policy_version) from policy.predictions) as policy_version,
        'as_of' as scoring_mode, p >= 0.5 and customer_id like '%7' as is_holdout
 from (
     select snapshot_date, customer_id, plan_tier,
@@ -404,7 +405,7 @@ def test_candidates_hold_out_a_share_of_who_is_at_risk_and_nobody_while_it_is_of
             con.execute("drop table if exists control.holdout")
             if share is not None:
                 write_holdout(con, share, date(2020, 1, 6))
-            # Everybody at the edge of HIGH, and just below.
+            # Everybody at the edge of an urgent tier, and just below.
             con.execute(
                 """
                 update scoring.scores

@@ -19,11 +19,10 @@ DRIVER = (
 @pytest.fixture
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": 2}) as connection:
-        connection.execute("create schema seeds; create schema marts; create schema policy; create schema landing")
         connection.execute(
-            "create table seeds.risk_tiers as from (values ('LOW', 1, 0.0), ('MEDIUM', 2, 0.2), ('HIGH', 3, 0.6), ('CRITICAL', 4, 0.9)) "
-            "as tiers (risk_tier, severity, lower_bound)"
+            "create schema marts; create schema policy; create schema landing; create schema control; create schema ledger"
         )
+        keep_tiers(connection, "LOW,1,0.0,false", "MEDIUM,2,0.2,false", "HIGH,3,0.6,true", "CRITICAL,4,0.9,true")
         connection.execute(
             f"""
             create table policy.prediction_candidates as
@@ -43,6 +42,16 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
             "create table landing.customers as select 'C' || n as customer_id, 'Quillfeather ' || n as company_name from range(20) as c(n)"
         )
         yield connection
+
+
+def keep_tiers(con: duckdb.DuckDBPyConnection, *rows: str) -> None:
+    """The tiers that the candidates were made by."""
+    content = "\n".join(("risk_tier,severity,lower_bound,is_urgent", *rows, ""))
+    con.execute(
+        "create or replace table ledger.policy_seeds as select 'p' as policy_version, 'risk_tiers' as seed, ? as content",
+        [content],
+    )
+    con.execute("create or replace table control.policy_in_force as select 'p' as policy_version")
 
 
 def judged(con: duckdb.DuckDBPyConnection, *mondays: date) -> dict[date, CandidatesJudgement]:
@@ -125,5 +134,5 @@ def test_a_customer_named_like_an_ordinary_word_stops_nothing(con: duckdb.DuckDB
 
 
 def test_the_policy_s_cut_offs_are_read_and_not_restated(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute("update seeds.risk_tiers set lower_bound = 0.3 where risk_tier = 'MEDIUM'")
+    keep_tiers(con, "LOW,1,0.0,false", "MEDIUM,2,0.3,false", "HIGH,3,0.6,true", "CRITICAL,4,0.9,true")
     assert failed(judged(con, GOOD)[GOOD]) == {"risk_tier_MEDIUM", "risk_score_tier_MEDIUM"}

@@ -39,6 +39,7 @@ from churn_pipeline.delivery.slack.blocks import (
     recovery_message,
     sample_digest,
 )
+from tests.support.policy import PLAYS, SHIPPED, TIERS
 from tests.support.slack_server import _refused
 
 MONDAY = date(2026, 11, 16)
@@ -49,7 +50,7 @@ NASTY = [
 anybody = st.one_of(st.sampled_from(NASTY), st.text(st.characters(), max_size=200))
 money = st.floats(-1e12, 1e12, allow_nan=False)
 share = st.floats(0, 1)
-tier = st.sampled_from(["CRITICAL", "HIGH", "MEDIUM", "LOW"])
+tier = st.sampled_from(TIERS) | anybody
 customer_lines = st.builds(
     CustomerLine, anybody, st.none() | anybody, st.none() | anybody, st.none() | money, st.none() | money, share,
     st.none() | st.floats(-1, 1), tier, st.none() | tier, st.lists(anybody, max_size=4).map(tuple), anybody, st.none() | anybody,
@@ -72,10 +73,13 @@ digests = st.builds(
         st.builds(TierCount, tier, counts, money, st.integers(-(10**7), 10**7), money), min_size=4, max_size=4
     ).map(tuple),
     calls=many_lines,
-    into_critical=many_lines,
-    into_critical_count=counts,
-    left_critical=counts,
-    gone_critical=counts,
+    top_tier=tier,
+    former_top_tier=tier,
+    urgent_tiers=st.lists(tier, max_size=3).map(tuple),
+    into_top=many_lines,
+    into_top_count=counts,
+    left_top=counts,
+    gone_top=counts,
     expansion=st.lists(expansions, max_size=8).map(tuple),
     expansion_candidates=counts,
     expansion_ready=counts,
@@ -111,12 +115,12 @@ def test_whatever_an_alert_holds_slack_takes_it_and_reads_no_markup_in_it(alert:
 
 @pytest.mark.parametrize("text", ['"' * 4_000, "\\" * 4_000, "&" * 4_000, "😀" * 4_000])
 def test_text_that_is_long_everywhere_still_makes_messages_that_slack_takes(text: str) -> None:
-    line = CustomerLine(text, text, text, 1e12, 1e12, 1, -1, "CRITICAL", "MEDIUM", (text,) * 4, text, text)
+    line = CustomerLine(text, text, text, 1e12, 1e12, 1, -1, text, text, (text,) * 4, text, text)
     grower = ExpansionLine(text, text, text, text, 1, 1e12, text, (text,) * 4)
     health = (ModelHealth(text, text, date(2001, 1, 1), 0.5, 0.5, 0.5),) * 5
     given_links = (Link(text, text), Link(text, "https://example.com/" + "a" * 500), Link(text, "https://example.com/"))
     digest = Digest(
-        MONDAY, MONDAY - timedelta(days=7), tuple(TierCount(row, 10**7, 1e12, -(10**7), -1e12) for row in ("CRITICAL", "HIGH", "MEDIUM", "LOW")),
+        MONDAY, MONDAY - timedelta(days=7), (TierCount(text, 10**7, 1e12, -(10**7), -1e12),) * 6, text, text, (text,) * 3,
         (line,) * 50, (line,) * 50, 10**7, 10**7, 10**7, (grower,) * 50, 10**7, 10**7, 1e12, health, True, True,
         (OwnerList(text, 10**7, 10**7, 1e12, (line,) * 50),) * 50, (text,) * 9, given_links,
     )  # fmt: skip
@@ -161,7 +165,7 @@ def test_names_in_other_scripts_stay_as_they_are() -> None:
 
 
 def test_a_customer_of_4000_characters_is_cut_with_an_ellipsis_and_keeps_its_identifier() -> None:
-    digest = sample_digest(MONDAY)
+    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
     line = replace(digest.calls[0], company_name="N" * 4_000, customer_id="C0000007")
     shown = texts(digest_message(replace(digest, calls=(line,)), True))
     assert "N" * 59 + "…" in shown
@@ -169,7 +173,7 @@ def test_a_customer_of_4000_characters_is_cut_with_an_ellipsis_and_keeps_its_ide
 
 
 def test_a_name_that_pings_everybody_is_shown_letter_by_letter() -> None:
-    digest = sample_digest(MONDAY)
+    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
     line = replace(digest.calls[0], company_name="<!channel> *now* `x`")
     message = digest_message(replace(digest, calls=(line,)), True)
     assert {"type": "text", "text": "<!channel> *now* `x`", "style": {"bold": True}} in list(walk(message.blocks))
@@ -177,12 +181,12 @@ def test_a_name_that_pings_everybody_is_shown_letter_by_letter() -> None:
 
 
 def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_grow() -> None:
-    text = "\n".join(texts(digest_message(sample_digest(MONDAY), True)))
+    text = "\n".join(texts(digest_message(sample_digest(MONDAY, SHIPPED, PLAYS), True)))
     order = [
         text.index(part)
         for part in (
             "$231K a year at risk (+$56K)",
-            "2 customers are HIGH or CRITICAL",
+            "2 customers are CRITICAL or HIGH",
             "Call first",
             "Moved into CRITICAL: 1",
             "Expansion: 1 candidate",
@@ -193,7 +197,7 @@ def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_
 
 
 def test_a_first_week_says_that_there_is_nothing_to_compare_with_and_shows_no_changes() -> None:
-    digest = sample_digest(MONDAY)
+    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
     tiers = tuple(replace(row, customers_change=None, revenue_change=None) for row in digest.tiers)
     text = "\n".join(texts(digest_message(replace(digest, compared_with=None, tiers=tiers), True)))
     assert "No earlier Monday is published" in text
@@ -204,12 +208,12 @@ def test_a_first_week_says_that_there_is_nothing_to_compare_with_and_shows_no_ch
 def test_a_changed_model_is_named_as_a_reason_for_changes() -> None:
     assert any(
         "The model changed" in text
-        for text in texts(digest_message(replace(sample_digest(MONDAY), model_changed=True), True))
+        for text in texts(digest_message(replace(sample_digest(MONDAY, SHIPPED, PLAYS), model_changed=True), True))
     )
 
 
 def test_without_a_thread_the_digest_says_where_the_lists_are() -> None:
-    digest = sample_digest(MONDAY)
+    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
     digest = replace(digest, owners=(OwnerList("Ann", 3, 1, 9_000, digest.calls),))
     assert "churn show --week 2026-11-16 --owner NAME" in texts(digest_message(digest, False))
     assert any("in the thread" in text for text in texts(digest_message(digest, True)))
@@ -217,14 +221,15 @@ def test_without_a_thread_the_digest_says_where_the_lists_are() -> None:
 
 def test_more_owners_than_a_thread_bears_are_counted() -> None:
     digest = replace(
-        sample_digest(MONDAY), owners=tuple(OwnerList(f"o{n}", 1, 0, 1, ()) for n in range(MAX_OWNERS + 3))
+        sample_digest(MONDAY, SHIPPED, PLAYS),
+        owners=tuple(OwnerList(f"o{n}", 1, 0, 1, ()) for n in range(MAX_OWNERS + 3)),
     )
     assert len(owner_messages(digest)) == MAX_OWNERS
     assert any("3 owners more" in text for text in texts(digest_message(digest, True)))
 
 
 def test_a_list_that_does_not_fit_says_how_many_are_missing() -> None:
-    digest = sample_digest(MONDAY)
+    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
     line = replace(digest.calls[0], company_name="Ö" * 60, reasons=("r" * 120,) * 3)
     message = digest_message(replace(digest, calls=(line,) * 100), True)
     shown = sum(text == "Ö" * 60 for text in texts(message))

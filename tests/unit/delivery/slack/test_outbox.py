@@ -23,6 +23,7 @@ from churn_pipeline.delivery.slack.blocks import sample_digest
 from churn_pipeline.delivery.slack.client import SlackConfig
 from churn_pipeline.delivery.slack.notify import clear_alerts, post_digest, raise_alert, send_sample, send_waiting
 from churn_pipeline.delivery.slack.outbox import MAX_WAITING, Entry, Outbox
+from tests.support.policy import PLAYS, SHIPPED
 from tests.support.slack_server import (
     CHANNEL,
     CHANNEL_NAME,
@@ -40,7 +41,7 @@ MakeAlert = Callable[..., Alert]
 
 
 def digest(owners: int = 2) -> Digest:
-    sample = sample_digest(MONDAY)
+    sample = sample_digest(MONDAY, SHIPPED, PLAYS)
     return replace(
         sample, owners=tuple(OwnerList(f"Owner {n}", 3, 1, 9_000.0 - n, sample.calls) for n in range(owners))
     )
@@ -257,7 +258,7 @@ def test_a_digest_that_was_not_sent_is_replaced_by_the_next_run_of_its_monday(
     assert post_digest(outbox, down, digest()).state == "waiting"
     send_waiting(outbox, bot)
     assert [message["text"] for message in slack.messages] == [
-        "Monday 2026-11-16: $231K a year at risk (+$56K); 2 customers HIGH or CRITICAL"
+        "Monday 2026-11-16: $231K a year at risk (+$56K); 2 customers CRITICAL or HIGH"
     ]
 
 
@@ -346,11 +347,11 @@ def test_a_sample_shows_the_digest_and_stays_out_of_the_outbox(
     bot: SlackConfig, webhook: SlackConfig, slack: SlackServer
 ) -> None:
     for config in (bot, webhook):
-        delivery, message = send_sample(config, MONDAY)
+        delivery, message = send_sample(config, digest(0))
         assert delivery.state == "sent"
     assert [entry["blocks"] for entry in slack.messages] == [json.loads(message.builder_json())["blocks"]] * 2
-    assert send_sample(NO_SLACK, MONDAY)[0].state == "recorded"
-    assert "CHURN_SLACK_TOKEN" in str(send_sample(replace(bot, token=SecretStr("no")), MONDAY)[0])
+    assert send_sample(NO_SLACK, digest(0))[0].state == "recorded"
+    assert "CHURN_SLACK_TOKEN" in str(send_sample(replace(bot, token=SecretStr("no")), digest(0))[0])
 
 
 # Killed with -9, in a process of its own
@@ -366,11 +367,12 @@ from churn_pipeline.delivery.slack.client import SlackConfig
 from churn_pipeline.delivery.digest import OwnerList
 from churn_pipeline.delivery.slack.notify import post_digest
 from churn_pipeline.delivery.slack.outbox import Outbox
+from tests.support.policy import PLAYS, SHIPPED
 
 folder, api, webhook, token, channel, minutes = sys.argv[1:]
 moment = datetime(2026, 11, 16, 8, tzinfo=UTC) + timedelta(minutes=int(minutes))
 config = SlackConfig(SecretStr(token) if token else None, SecretStr(webhook) if webhook else None, channel, api=api, timeout_seconds=5)
-sample = sample_digest(date(2026, 11, 16))
+sample = sample_digest(date(2026, 11, 16), SHIPPED, PLAYS)
 digest = replace(sample, owners=tuple(OwnerList(f"Owner {n}", 3, 1, 9.0 - n, sample.calls) for n in range(3)))
 print(post_digest(Outbox(Path(folder), lambda: moment), config, digest).state)
 """

@@ -1,0 +1,71 @@
+{#
+    The policy is what the seeds with the tag `policy` hold, as they lie in the warehouse when candidates are made of them: a file may have
+    been edited since it was loaded. Its version is a hash of them, and they are kept by it, so that any row can be worked out again.
+#}
+
+{# Before the candidates are made, in their transaction: what the policy is, and, where it is new, its place in the ledger. #}
+{% macro keep_policy() -%}
+    create schema if not exists ledger;
+    create table if not exists ledger.policy_seeds (
+        policy_version varchar, seed varchar, content varchar, first_used timestamp
+    );
+    create or replace table control.policy_in_force as
+    with contents as ({% for seed in policy_seeds() %}
+        {% if not loop.first %}union all {% endif %}select '{{ seed.identifier }}' as seed, {{ csv_of(seed) }} as content
+    {%- endfor %}
+    )
+    select
+        (
+            select left(sha256(string_agg(seed || ' ' || sha256(content), chr(10) order by seed)), 12) from contents
+        ) as policy_version,
+        seed,
+        content
+    from contents;
+    insert into ledger.policy_seeds by name
+    select *, (select max(scored_at) from scoring.scored_mondays) as first_used
+    from control.policy_in_force
+    where policy_version not in (select policy_version from ledger.policy_seeds)
+{%- endmacro %}
+
+{# The version of the policy that `keep_policy` found. #}
+{% macro policy_version() -%}
+    (select any_value(policy_version) from control.policy_in_force)
+{%- endmacro %}
+
+{# The tables of the policy. dbt knows its seeds only when it executes. #}
+{% macro policy_seeds() -%}
+    {%- set tables = [] -%}
+    {%- if execute -%}
+        {%- for node in graph.nodes.values() | sort(attribute='name') -%}
+            {%- if node.resource_type == 'seed' and 'policy' in node.tags -%}
+                {%- do tables.append(api.Relation.create(node.database, node.schema, node.alias)) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- do return(tables) -%}
+{%- endmacro %}
+
+{# A table as CSV, the same for the same rows: ordered by all columns, values as DuckDB writes them, quoted only where they have to be, nothing
+   for null. The seed can be loaded from it again. #}
+{% macro csv_of(table) -%}
+    {%- set columns = adapter.get_columns_in_relation(table) | map(attribute='name') | list -%}
+    (
+        select '{{ columns | join(",") }}' || chr(10) || coalesce(string_agg(
+            {% for column in columns -%}
+                {{ csv_cell(column) }} || {{ 'chr(10)' if loop.last else "','" }}
+                {%- if not loop.last %} || {% endif %}
+            {%- endfor %},
+            '' order by {% for column in columns %}"{{ column }}" nulls first{% if not loop.last %}, {% endif %}{% endfor %}
+        ), '')
+        from {{ table }}
+    )
+{%- endmacro %}
+
+{% macro csv_cell(column) -%}
+    case
+        when "{{ column }}" is null then ''
+        when "{{ column }}"::varchar = '' or regexp_matches("{{ column }}"::varchar, '[",\r\n]')
+            then '"' || replace("{{ column }}"::varchar, '"', '""') || '"'
+        else "{{ column }}"::varchar
+    end
+{%- endmacro %}

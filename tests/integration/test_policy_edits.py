@@ -1,0 +1,181 @@
+"""Somebody edits the policy while it is used: whatever is written says of itself by which policy it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.warehouse import connect
+from churn_pipeline.orchestration.definitions import JOB, build_defs
+from churn_pipeline.orchestration.execute import rescore_mondays, run_mondays
+from churn_pipeline.orchestration.keys import PUBLISHED, SCORED_MONDAYS, SCORES
+from tests.conftest import TINY_BEFORE
+from tests.support.homes import query
+from tests.support.policy import edit_seed, project_of_its_own, rows_that_their_policy_does_not_give
+
+CUT_OFFS = f"""
+select tiers.risk_tier, tiers.lower_bound from risk_tiers as tiers
+where policy_version in (select policy_version from {{}} where snapshot_date = date '{TINY_BEFORE}') order by severity
+"""
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    return project_of_its_own(monkeypatch, tmp_path)
+
+
+class Editor:
+    """Edits two seeds, each time in another way: their files, and then what the warehouse holds of them, as if somebody had loaded yet
+    another edit by hand."""
+
+    def __init__(self, settings: Settings, project: Path) -> None:
+        self._settings, self._project = settings, project
+        self.edits = 0
+
+    def __call__(self) -> None:
+        self.edits += 1
+        files, tables = 0.2 + self.edits / 1_000, 0.3 + self.edits / 1_000
+        edit_seed(self._project, "risk_tiers", lambda text: _with_cut_off(text, files))
+        edit_seed(self._project, "playbook", lambda text: text.replace('"\n', '!"\n').replace('"Call', '"Please call'))
+        with connect(self._settings) as con:
+            con.execute(
+                "update seeds.risk_tiers set lower_bound = ? where lower_bound > 0 and lower_bound < 0.5", [tables]
+            )
+            con.execute("update seeds.playbook set recommended_action = recommended_action || ?", [f" ({self.edits})"])
+
+    def between_steps(self) -> Callable[[str], None]:
+        """For a run's progress: a step begins with a line of its own, what it says itself is indented."""
+        return lambda line: None if line.startswith(" ") or line.startswith("Slack") else self()
+
+
+def _with_cut_off(text: str, lower_bound: float) -> str:
+    return "".join(
+        f"MEDIUM,2,{lower_bound:.3f},false\n" if line.startswith("MEDIUM,") else line for line in text.splitlines(True)
+    )
+
+
+def untrue(settings: Settings, table: str, folder: Path) -> list[tuple]:
+    with connect(settings) as con:
+        return rows_that_their_policy_does_not_give(con, table, "ledger.policy_seeds", folder)
+
+
+def kept(settings: Settings) -> set[str]:
+    return {version for (version,) in query(settings.warehouse, "select policy_version from ledger.policy_seeds")}
+
+
+def test_a_seed_edited_between_every_two_steps_of_a_run_leaves_every_row_true(
+    tiny_copy: Settings, project: Path, tmp_path: Path
+) -> None:
+    before, editor = kept(tiny_copy), Editor(tiny_copy, project)
+    outcome = run_mondays(tiny_copy, TINY_BEFORE, progress=editor.between_steps())
+    assert outcome.exit_code == 0, outcome.reason
+    assert editor.edits > 10
+    assert untrue(tiny_copy, "policy.predictions", tmp_path) == []
+    (version,) = kept(tiny_copy) - before
+    assert query(tiny_copy.published_database, "select distinct policy_version from predictions") == [(version,)]
+    # What somebody loaded after the run had loaded the files, and before it made candidates, is what the rows are made by.
+    (_, medium, *_) = query(tiny_copy.published_database, CUT_OFFS.format("predictions"))
+    assert 0.3 < medium[1] < 0.4
+
+
+def test_a_seed_edited_before_and_between_the_steps_of_a_re_execution_leaves_every_row_true(
+    tiny_copy: Settings, project: Path, tmp_path: Path
+) -> None:
+    before, editor = kept(tiny_copy), Editor(tiny_copy, project)
+    defs = build_defs(tiny_copy)
+    job, graph = defs.resolve_job_def(JOB), defs.resolve_asset_graph()
+    scores = dg.AssetSelection.assets(SCORES, SCORED_MONDAYS)
+    # The run dies when it has scored; its re-execution goes on under the same root, from the candidates to publication.
+    first = scores.upstream().required_multi_asset_neighbors().materializable()
+    rest = (dg.AssetSelection.all() - first) & dg.AssetSelection.assets(PUBLISHED).upstream()
+    run_id = "00000000-0000-4000-8000-000000000000"
+    for selection in (
+        first,
+        rest & dg.AssetSelection.groups("policy") - _published(),
+        rest & dg.AssetSelection.assets(PUBLISHED),
+    ):
+        editor()
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = job.execute_in_process(
+                partition_key=TINY_BEFORE.isoformat(),
+                asset_selection=sorted(selection.resolve(graph)),
+                instance=instance,
+                run_id=run_id,
+            )
+            assert result.success
+    assert untrue(tiny_copy, "policy.predictions", tmp_path) == []
+    (version,) = kept(tiny_copy) - before
+    assert query(tiny_copy.published_database, "select distinct policy_version from predictions") == [(version,)]
+
+
+def _published() -> dg.AssetSelection:
+    return dg.AssetSelection.assets(PUBLISHED)
+
+
+def test_a_re_score_loads_the_seeds_and_one_edited_between_its_steps_leaves_every_row_true(
+    tiny_copy: Settings, project: Path, tmp_path: Path
+) -> None:
+    published = query(
+        tiny_copy.published_database, "select customer_id, risk_tier, play, policy_version from predictions order by 1"
+    )
+    edit_seed(project, "risk_tiers", lambda text: _with_cut_off(text, 0.1))
+    outcome = rescore_mondays(tiny_copy, TINY_BEFORE, TINY_BEFORE, "champion")
+    assert outcome.exit_code == 0, outcome.reason
+    (_, medium, *_) = query(tiny_copy.rescored_database, CUT_OFFS.format("predictions_rescored"))
+    assert medium == ("MEDIUM", 0.1)
+    assert untrue(tiny_copy, "policy.predictions_rescored", tmp_path) == []
+
+    editor = Editor(tiny_copy, project)
+    outcome = rescore_mondays(tiny_copy, TINY_BEFORE, TINY_BEFORE, "champion", progress=editor.between_steps())
+    assert outcome.exit_code == 0, outcome.reason
+    assert editor.edits > 3
+    assert untrue(tiny_copy, "policy.predictions_rescored", tmp_path) == []
+    assert published == query(
+        tiny_copy.published_database, "select customer_id, risk_tier, play, policy_version from predictions order by 1"
+    )
+
+
+def test_the_version_depends_on_what_the_tables_hold_and_not_on_how_the_files_are_written(
+    tiny_copy: Settings, project: Path
+) -> None:
+    before = kept(tiny_copy)
+
+    def rewritten(text: str) -> str:
+        head, *rows = text.splitlines()
+        return "\r\n".join([head, *reversed(rows), ""])
+
+    for seed in ("risk_tiers", "segments", "playbook", "policy_parameters"):
+        path = project / "seeds" / f"{seed}.csv"
+        path.write_bytes(rewritten(path.read_text(encoding="utf-8")).encode())
+    outcome = rescore_mondays(tiny_copy, TINY_BEFORE, TINY_BEFORE, "champion")
+    assert outcome.exit_code == 0, outcome.reason
+    assert kept(tiny_copy) == before
+
+
+@pytest.mark.parametrize(
+    ("seed", "change", "test"),
+    [
+        ("playbook", lambda text: text.replace("12,Stable Base,,", "12,Stable Base,HIGH,"), "playbook_every_segment_and_tier_has_a_row"),
+        ("playbook", lambda text: text.replace("10,Stable Base,LOW,", "13,Stable Base,LOW,"), "playbook_no_row_stands_behind_others"),
+        ("segments", lambda text: text.replace("Stable Base,false,false", "Stable Base,true,false"), "segments_every_customer_has"),
+        ("risk_tiers", lambda text: text.replace("LOW,1,0.00", "LOW,1,0.30"), "risk_tiers_rise_from_zero"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_cannot_be_applied_is_refused_before_anything_is_made_of_it(
+    tiny_copy: Settings, project: Path, seed: str, change: Callable[[str], str], test: str
+) -> None:
+    edit_seed(project, seed, change)
+    defs = build_defs(tiny_copy)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = defs.resolve_job_def(JOB).execute_in_process(
+            partition_key=TINY_BEFORE.isoformat(),
+            asset_selection=sorted(dg.AssetSelection.groups("policy_seeds").resolve(defs.resolve_asset_graph())),
+            instance=instance,
+            raise_on_error=False,
+        )
+    assert not result.success
+    assert test in str([event.step_failure_data.error.message for event in result.all_events if event.is_step_failure])
