@@ -67,9 +67,53 @@ def _publish_monitoring_again(con: duckdb.DuckDBPyConnection, settings: Settings
     commit_file(temporary, final)
 
 
+def _lengthen_scores(con: duckdb.DuckDBPyConnection) -> None:
+    # Kept and not dropped: the reports of past Mondays are made again from the contributions when a customer is erased. What was scored again
+    # has no contributions, and drivers were written of two targets only.
+    columns = {
+        (table, column)
+        for table, column in con.execute(
+            "select table_name, column_name from duckdb_columns() where database_name = current_database() and schema_name = 'scoring'"
+        ).fetchall()
+    }
+    for table in ("scores", "rescores"):
+        if (table, "churn_probability_30d") not in columns:
+            continue
+        explained = table == "scores"
+        join = "left join scoring.contributions using (snapshot_date, customer_id, target)" if explained else ""
+        con.execute(f"alter table scoring.{table} rename to wide")
+        con.execute(
+            f"""
+            create table scoring.{table} as
+            select snapshot_date, customer_id, target, probability,
+                {"bias, contributions," if explained else ""} drivers, change_drivers
+            from (
+                select snapshot_date, customer_id, 'churn_30d' as target, churn_probability_30d as probability,
+                    null as drivers, null as change_drivers
+                from scoring.wide
+                union all
+                select snapshot_date, customer_id, 'churn_90d', churn_probability_90d, churn_drivers, change_drivers
+                from scoring.wide
+                union all
+                select snapshot_date, customer_id, 'expansion_90d', expansion_propensity, expansion_drivers, null
+                from scoring.wide
+            ) {join}
+            where probability is not null
+            """
+        )
+        con.execute("drop table scoring.wide")
+    con.execute("drop table if exists scoring.contributions")
+    if ("raised", "share") in columns and ("raised", "target") not in columns:
+        con.execute(
+            "create or replace table scoring.raised as select snapshot_date, 'churn_90d' as target, share from scoring.raised"
+        )
+
+
 MIGRATIONS = (
     # Format 1
     Migration(
         "the column monday of monitoring's tables is called assessed_on", _rename_monday, _publish_monitoring_again
     ),
+    # Format 2
+    Migration("scores have a row for each target", _lengthen_scores),
 )

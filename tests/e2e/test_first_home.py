@@ -138,6 +138,22 @@ def test_the_figures_of_past_mondays_are_the_same_under_the_new_name_of_their_co
         assert query(database, figures.format(*["assessed_on"] * 2, table, "assessed_on")) == before
 
 
+def test_scores_of_past_mondays_keep_their_probabilities_and_contributions_now_one_row_a_target(opened: Opened) -> None:
+    wide = """
+        select snapshot_date, customer_id, target, bias::varchar, contributions::varchar,
+            case target when 'churn_30d' then churn_probability_30d else churn_probability_90d end,
+            case target when 'churn_90d' then churn_drivers end, case target when 'churn_90d' then change_drivers end
+        from scoring.scores inner join scoring.contributions using (snapshot_date, customer_id) order by 1, 2, 3
+    """
+    long = """
+        select snapshot_date, customer_id, target, bias::varchar, contributions::varchar, probability, drivers, change_drivers
+        from scoring.scores where snapshot_date <= date '2026-06-08' order by 1, 2, 3
+    """
+    before = query(opened.before.warehouse, wide)
+    assert len(before) == 1396
+    assert query(opened.after.warehouse, long) == before
+
+
 def test_published_weeks_keep_their_predictions_to_the_bit(opened: Opened) -> None:
     for day in PUBLISHED:
         where = f"snapshot_date = date '{day}'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.core.targets import TARGETS, Target, target_of
 from churn_pipeline.delivery.grafana.panels import (
     NEWEST,
     OWNERS,
@@ -58,7 +58,7 @@ def label(target: Target) -> str:
 
 def customer_success() -> Json:
     """The dashboard, for the targets that are declared."""
-    risk, expansion = TARGETS["churn_90d"], TARGETS["expansion_90d"]
+    risk, expansion = target_of("risk"), target_of("expansion")
     churn = sorted(
         (target for target in TARGETS.values() if target.event == "churn"), key=lambda target: target.horizon_days
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.delivery.grafana.panels import (
     NEWEST,
     Json,
@@ -68,7 +68,7 @@ def engineer() -> Json:
                 select distinct target from churn.promotions
                 order by 1
                 """,
-                chosen=TARGETS["churn_90d"].name,
+                chosen=target_of("risk").name,
             )
         ],
         [

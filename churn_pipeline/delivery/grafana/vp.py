@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.targets import target_of
 from churn_pipeline.delivery.grafana.panels import (
     NEWEST,
     OWNER,
@@ -51,7 +51,7 @@ order by 1, 2"""
 
 def vp() -> Json:
     """The dashboard, for the targets that are declared."""
-    risk = TARGETS["churn_90d"]
+    risk = target_of("risk")
     return board(
         "churn-vp",
         "Revenue at risk",

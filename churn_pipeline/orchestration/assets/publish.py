@@ -10,6 +10,7 @@ import dagster as dg
 import duckdb
 
 from churn_pipeline.core import run_ledger
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.publish import WeekVersion, publish, publish_rescored, unpublished
@@ -202,6 +203,6 @@ def tier_counts(
     for snapshot_date, risk_tier, count, at_risk in rows:
         customers[snapshot_date, risk_tier] = count
         money[snapshot_date] += at_risk
-    return ["Monday", *names, "revenue at risk (USD)"], [
-        (day, *(customers[day, name] for name in names), round(money[day])) for day in sorted(policies)
+    return ["Monday", *names, "revenue at risk"], [
+        (day, *(customers[day, name] for name in names), usd(money[day])) for day in sorted(policies)
     ]
