@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def company() -> Company:
-    """2,400 customers over 104 weeks, with duplicates, late rows and plan changes. Nobody writes in it."""
+    """4,000 customers over 104 weeks, with duplicates, late rows and plan changes. Nobody writes in it."""
     return companies.company()
 
 

@@ -11,8 +11,7 @@ import pytest
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.orchestration.execute import run_mondays
-from churn_pipeline.simulate import Simulation, simulate, write
-from tests.conftest import MONDAY, UNTIL, Company
+from tests.conftest import MONDAY, Company
 from tests.support.homes import PER_RUN, differences
 from tests.support.truncation import truncate
 
@@ -46,22 +45,6 @@ def test_nothing_of_a_simulated_monday_changes_when_its_future_is_cut_off(
 
     compared = assert_no_future(scored_home, truncated, MONDAY)
     print(compared)
-
-
-@pytest.mark.long
-@pytest.mark.nightly
-@pytest.mark.timeout(900)
-def test_nothing_of_a_simulated_monday_of_4000_customers_changes_when_its_future_is_cut_off(
-    home_at: Callable[..., Settings], tmp_path: Path
-) -> None:
-    """The company of docs/quality.md."""
-    write(simulate(Simulation(customers=4_000, weeks=104, until=UNTIL, seed=3, dirty=True)), tmp_path / "company")
-    truncate(tmp_path / "company" / "raw", tmp_path / "raw", MONDAY)
-    full, truncated = home_at(tmp_path / "company" / "raw", UNTIL), home_at(tmp_path / "raw", MONDAY)
-    for settings in (full, truncated):
-        outcome = run_mondays(settings, MONDAY)
-        assert outcome.exit_code == 0, outcome.reason
-    print(assert_no_future(full, truncated, MONDAY))
 
 
 @pytest.mark.long

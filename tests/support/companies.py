@@ -42,8 +42,11 @@ def settings_at(home: Path, raw: Path, monday: date, **settings: object) -> Sett
 
 
 def company() -> Company:
-    """2,400 customers over 104 weeks, with duplicates, late rows and plan changes."""
-    simulation = Simulation(customers=2_400, weeks=104, until=UNTIL, seed=3, dirty=True)
+    """4,000 customers over 104 weeks, with duplicates, late rows and plan changes.
+
+    With fewer, trainings are refused one after the other, which costs more than the customers do.
+    """
+    simulation = Simulation(customers=4_000, weeks=104, until=UNTIL, seed=3, dirty=True)
     folder = prepared("company", lambda out: write(simulate(simulation), out))
     return Company(folder / "raw", folder / "oracle.parquet", UNTIL)
 
