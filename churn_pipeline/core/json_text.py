@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import date, time
+from datetime import date, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def json_text(
 ) -> str:
     """A value as JSON.
 
-    Dates, decimals, paths and UUIDs become text, numpy's numbers Python's. A number that is not defined (NaN, an infinity, NaT)
+    Dates, times, spans, decimals, paths and UUIDs become text, numpy's numbers Python's. A number that is not defined (NaN, an infinity, NaT)
     becomes null: JSON has no word for it, and Python's own ``NaN`` is refused by other readers.
 
     Args:
@@ -60,7 +60,7 @@ def json_text(
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, date | time):
+    if isinstance(value, date | time | timedelta):
         # NaT, of pandas, is a date too.
         return str(value) if value == value else None
     if isinstance(value, Decimal | Path | UUID):

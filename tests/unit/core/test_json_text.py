@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from churn_pipeline.core.json_text import json_text
     [
         (date(2026, 11, 16), '"2026-11-16"'),
         (datetime(2026, 11, 16, 8, tzinfo=UTC), '"2026-11-16 08:00:00+00:00"'),
+        (timedelta(hours=36), '"1 day, 12:00:00"'),
         (time(6, 30), '"06:30:00"'),
         (Decimal("12.50"), '"12.50"'),
         (Path("/a/b"), '"/a/b"'),
