@@ -30,7 +30,7 @@ from churn_pipeline.delivery.postgres.connection import READER
 from churn_pipeline.delivery.postgres.migrate import migrate
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support import grafana
-from tests.support.homes import copy_of, with_tiers
+from tests.support.homes import copy_of
 from tests.support.postgres import Cluster, Database
 
 BOARDS = grafana.boards()
@@ -177,7 +177,7 @@ def reading(postgres: Cluster, prepare: Callable[[Database], None]) -> Iterator[
 @pytest.fixture(scope="module")
 def two_mondays(tiny_two_mondays: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home that has scored two Mondays."""
-    return with_tiers(copy_of(tiny_two_mondays, tmp_path_factory.mktemp("grafana") / "home"))
+    return copy_of(tiny_two_mondays, tmp_path_factory.mktemp("grafana") / "home")
 
 
 @pytest.fixture(scope="module")

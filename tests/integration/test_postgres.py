@@ -31,7 +31,6 @@ from churn_pipeline.delivery.postgres.forget import forget
 from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.tables import TABLES, postgres_type
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
-from tests.support.homes import with_tiers
 from tests.support.postgres import Cluster, Database
 
 CHURN = str(Path(sys.executable).with_name("churn"))
@@ -80,7 +79,7 @@ def home(tiny_home: Settings, tmp_path: Path) -> Settings:
     settings.published.mkdir(parents=True)
     for file in (tiny_home.published_database, tiny_home.monitoring_database):
         shutil.copy(file, settings.published)
-    return with_tiers(settings)
+    return settings
 
 
 def change(settings: Settings, *statements: str) -> None:

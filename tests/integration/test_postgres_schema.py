@@ -23,7 +23,6 @@ from churn_pipeline.delivery.postgres.forget import forget
 from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.schema import FIXED, columns_in, differences
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
-from tests.support.homes import with_tiers
 from tests.support.postgres import Cluster, Database, server_programs
 
 FIRST = REPOSITORY / "tests" / "data" / "first_home" / "postgres_0001.sql.xz"
@@ -50,7 +49,7 @@ def home(tiny_home: Settings, tmp_path: Path) -> Settings:
     settings.published.mkdir(parents=True)
     for file in (tiny_home.published_database, tiny_home.monitoring_database):
         shutil.copy(file, settings.published)
-    return with_tiers(settings)
+    return settings
 
 
 @pytest.fixture

@@ -68,19 +68,3 @@ def at_noon_of(settings: Settings, monday: date) -> Settings:
     """The same home with its clock at another Monday."""
     noon = datetime.combine(monday, time(12), UTC)
     return Settings(**settings.model_dump(include=settings.model_fields_set) | {"now": noon})
-
-
-def with_tiers(settings: Settings) -> Settings:
-    """The same home, whose published database has the table of risk tiers for every policy in it."""
-    with duckdb.connect(str(settings.published_database)) as con:
-        con.execute(
-            """
-            create table if not exists risk_tiers as
-            select distinct policy_version, tier.risk_tier, tier.severity::integer as severity, tier.lower_bound::double as lower_bound,
-                   tier.is_urgent
-            from predictions
-            cross join (values ('LOW', 1, 0, false), ('MEDIUM', 2, 0.25, false), ('HIGH', 3, 0.5, true), ('CRITICAL', 4, 0.75, true))
-                as tier (risk_tier, severity, lower_bound, is_urgent)
-            """
-        )
-    return settings
