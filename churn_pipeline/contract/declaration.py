@@ -153,6 +153,7 @@ class TableContract:
             known_date.
         facts_from: relation that facts are read from; ``{rows}`` stands for the landed rows in question.
         whole: always landed from all of its files, because one new row may change what the old ones mean.
+        read_by_models: whether a dbt model reads it; what is only landed is kept for the analyst and for the day on which one does.
     """
 
     name: str
@@ -166,6 +167,7 @@ class TableContract:
     extra_rules: tuple[Rule, ...] = ()
     facts_from: str = "{rows}"
     whole: bool = False
+    read_by_models: bool = True
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -657,6 +659,7 @@ EXPANSION_OUTREACH_LOG = TableContract(
     key=("outreach_id",),
     own_date="contacted_date",
     required=False,
+    read_by_models=False,
     raw=(
         Column("outreach_id", Kind.TEXT, "the attempt", needed=True),
         CUSTOMER_ID,
