@@ -235,6 +235,7 @@ def stale_run(tiny_copy: Settings) -> Iterator[str]:
     yield run.run_id
 
 
+@pytest.mark.nightly
 def test_a_run_whose_process_is_gone_is_closed_by_whoever_comes_next_and_holds_up_nobody(
     stale_run: str, tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None]
 ) -> None:

@@ -34,6 +34,7 @@ def said(slack: SlackServer) -> list[str]:
     return [message["text"] for message in slack.messages if not message.get("thread_ts")]
 
 
+@pytest.mark.nightly
 def test_a_monday_is_one_digest_however_often_it_is_run_and_a_backfill_says_nothing(
     settings: Settings, slack: SlackServer
 ) -> None:
