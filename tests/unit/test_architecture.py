@@ -125,8 +125,7 @@ _ONE_HOME = {
     "money": (
         # A sign before a figure, in Python, in JavaScript and as charts write formats.
         r"""\$\{[^}]*:[,.]|["'`]\$["'`] *\+|\$["'`]\) \+|\$\{text\}|style: *["']currency|format=["']\$""",
-        # A driver's value is a fact to the dollar, part of what is published of a Monday, which a re-run repeats.
-        "core/formatting.py features/catalogue.py delivery/report/templates/usd.js.j2",
+        "core/formatting.py delivery/report/templates/usd.js.j2",
     ),
     "a Markdown table": (r"""---\||["']\| ["'] *\+|replace\(["']\|["']""", "core/formatting.py"),
     "a quoted text in SQL": (
