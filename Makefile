@@ -64,9 +64,12 @@ env:  ## Write .env for docker compose, with new passwords
 bench: setup  ## Measure what a replay costs beside its parts (twelve minutes)
 	.venv/bin/python -W ignore -m benchmarks.replay
 
-generate: setup  ## Write what follows from declarations: what dbt has to know of the targets, Grafana's boards
+generate: setup  ## Write what follows from declarations: what dbt has to know of the targets, Grafana's boards, pages of docs
 	.venv/bin/python -m churn_pipeline.core.dbt_targets
 	.venv/bin/python -W ignore -m churn_pipeline.delivery.grafana
+	.venv/bin/python -W ignore -m churn_pipeline.contract.docs > docs/data-contract.md.new && mv docs/data-contract.md.new docs/data-contract.md
+	.venv/bin/python -W ignore -m churn_pipeline.core.settings > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+	.venv/bin/python -W ignore -m churn_pipeline.quality.docs
 
 lint: lint-python lint-types lint-sql  ## Check format, style, types and SQL
 

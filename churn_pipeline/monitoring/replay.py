@@ -25,7 +25,7 @@ from churn_pipeline.core import calendar
 from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import Target, by_horizon, predicted_in, target_of
+from churn_pipeline.core.targets import Target, by_horizon, target_of
 from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.features import frames
 from churn_pipeline.features.catalogue import read_catalogue
@@ -525,7 +525,7 @@ def _week(
 ) -> ReplayWeek:
     flag, risk = target_of("flag"), target_of("risk")
     there = {name for (name, *_) in con.execute("describe policy.predictions").fetchall()}
-    predicted = [target for target in predicted_in(there) if target.event == "churn"]
+    predicted = [target for target in by_horizon("churn") if target.probability_column in there]
     frame = con.execute(
         f"""
         select customer_id, {", ".join(target.probability_column for target in predicted)}, is_flagged, priority_rank,

@@ -20,11 +20,12 @@ from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.report.write import page_of
+from churn_pipeline.modeling.lifecycle import decide_by_hand
 from churn_pipeline.orchestration.definitions import build_defs
-from churn_pipeline.orchestration.execute import run_mondays
+from churn_pipeline.orchestration.execute import run_mondays, train_monday
 from churn_pipeline.simulate import Simulation, simulate, write
 from tests.conftest import TINY
-from tests.support.homes import query
+from tests.support.homes import at_noon_of, query
 from tests.unit.core.test_targets import CHURN_180D
 
 # The only training Monday of a grid of 52 weeks, so that the run half a year later trains nothing.
@@ -52,6 +53,22 @@ def settings(
     patch.setattr(Settings, "dbt_project", project)
     dbt_targets.write(project)
     settings = home_at(out / "raw", DUE, **TINY | {"training_cadence_weeks": 52, "history_weeks": WEEKS})
+    trained, rows = train_monday(settings, MONDAY, "test")
+    assert trained.exit_code == 0, trained.reason
+    assert {row["target"]: row["version"] for row in rows} == dict.fromkeys(TARGETS, "1")
+    with duckdb.connect(str(settings.warehouse)) as con:
+        for row in rows:
+            # Whether a model of so few customers beats a baseline is chance, and no matter here.
+            if not row["promoted"]:
+                decide_by_hand(
+                    con,
+                    at_noon_of(settings, MONDAY),
+                    row["target"],
+                    "1",
+                    decision="promote",
+                    reason="small",
+                    who="test",
+                )
     for monday in (MONDAY, DUE):
         outcome = run_mondays(settings, monday)
         assert outcome.exit_code == 0, outcome.reason

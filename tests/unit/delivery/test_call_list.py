@@ -130,6 +130,6 @@ def test_every_list_reads_the_same_query() -> None:
     from churn_pipeline.cli import output
     from churn_pipeline.delivery import digest_query
 
-    for sql in (output._CALL_LIST, digest_query._LINES, call_list._ROWS):
+    for sql in (output._call_list(), digest_query._lines_query(), call_list._rows_query()):
         assert call_list.CUSTOMERS in sql
         assert "is_called" in sql.replace(call_list.CUSTOMERS, "")
