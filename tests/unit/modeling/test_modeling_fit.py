@@ -70,7 +70,8 @@ def test_probabilities_are_those_of_the_weeks_it_was_calibrated_on_and_not_of_th
     """Half as many leave in the training weeks: trees alone, or calibrated on what they learned, would say half of the truth."""
     learned = pd.to_datetime(frame["snapshot_date"]) <= pd.Timestamp(result.slices["train"].last)
     spared = learned & (np.random.default_rng(7).random(len(frame)) < 0.5)
-    fitted = fit(TARGET, frame.assign(label=frame["label"].where(~spared, 0)), MONDAY, CATALOGUE, SETTINGS, BOTH)
+    fewer = SETTINGS.model_copy(update={"min_train_churners": 50})
+    fitted = fit(TARGET, frame.assign(label=frame["label"].where(~spared, 0)), MONDAY, CATALOGUE, fewer, BOTH)
     truth = leaving(fitted.test.frame["health"].to_numpy()).mean()
     assert abs(fitted.test.probability.mean() / truth - 1) <= 0.15
 
