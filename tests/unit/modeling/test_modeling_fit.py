@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def test_probabilities_are_those_of_the_weeks_it_was_calibrated_on_and_not_of_th
     fitted = fit(TARGET, frame.assign(label=frame["label"].where(~spared, 0)), MONDAY, CATALOGUE, fewer, BOTH)
     truth = leaving(fitted.test.frame["health"].to_numpy()).mean()
     assert abs(fitted.test.probability.mean() / truth - 1) <= 0.15
+
+
+def test_no_class_counts_for_more_than_the_other(result: TrainingResult) -> None:
+    """Calibration would hide it from the probabilities, and not from the trees."""
+    for model in (result.twin, result.model):
+        objective = json.loads(model.booster.save_config())["learner"]["objective"]
+        assert float(objective["reg_loss_param"]["scale_pos_weight"]) == 1
 
 
 def test_a_customers_score_does_not_depend_on_who_is_scored_with_them(
