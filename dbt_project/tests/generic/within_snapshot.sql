@@ -87,7 +87,8 @@ with
 
 scored as (
 
-    select
+    -- A row for each target.
+    select distinct
         snapshot_date,
         customer_id
     from {{ scores_of_run() }}
