@@ -31,6 +31,8 @@ BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: setup postgres chromium  ## Run the tests of every day (six minutes on two cores)
 	$(PYTEST) $(BESIDE)
 
+# One more worker than cores: the daemon and the stack wait for most of their minutes.
+test-all: WORKERS = 3
 test-all: setup postgres chromium  ## Run every test but those of test-nightly: what CI runs
 	$(PYTEST) $(BESIDE) -m 'not nightly'
 

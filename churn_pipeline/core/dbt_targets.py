@@ -7,7 +7,6 @@ project again.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, get_args
 
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.targets import (
     ROLES,
     TARGETS,
@@ -151,7 +151,7 @@ def _macros() -> str:
 
 def _jinja(value: Any) -> str:
     """A value as Jinja writes it, which for what is declared here is JSON."""
-    return json.dumps(value)
+    return json_text(value)
 
 
 def _of_roles(*roles: Role) -> list[Target]:
@@ -164,7 +164,7 @@ def _columns(describe: Callable[[Target], Iterable[tuple[str, str, str]]], targe
         line
         for target in targets
         for name, data_type, description in describe(target)
-        for line in (f"- name: {name}", f"  data_type: {data_type}", f"  description: {json.dumps(description)}")
+        for line in (f"- name: {name}", f"  data_type: {data_type}", f"  description: {json_text(description)}")
     ]
 
 

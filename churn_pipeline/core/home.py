@@ -20,6 +20,7 @@ from pathlib import Path
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError, LockedError
 from churn_pipeline.core.home_migrations import MIGRATIONS, Migration
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect, has_table, transaction
 
@@ -62,9 +63,8 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
                 time.sleep(_POLL_SECONDS)
         file.seek(0)
         file.truncate()
-        json.dump(
-            {"pid": os.getpid(), "purpose": purpose, "since": datetime.now(UTC).isoformat(timespec="seconds")}, file
-        )
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(json_text({"pid": os.getpid(), "purpose": purpose, "since": since}))
         file.flush()
         _bring_up_to_date(settings, waiting)
         yield
@@ -153,7 +153,7 @@ def _apply(settings: Settings, migration: Migration) -> None:
 def _note(settings: Settings, number: int) -> None:
     written_at = settings.clock().astimezone(UTC).isoformat(timespec="seconds")
     note = {"format": number, "written_by": _version(), "written_at": written_at}
-    replace_bytes(settings.home_note, json.dumps(note, indent=1).encode() + b"\n")
+    replace_bytes(settings.home_note, json_text(note, indent=1).encode() + b"\n")
 
 
 def _version() -> str:

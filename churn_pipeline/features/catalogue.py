@@ -15,6 +15,7 @@ from string import Formatter
 from typing import Any, Literal, Self, get_args
 
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.json_text import json_text
 
 DType = Literal["numeric", "categorical", "boolean"]
@@ -70,7 +71,7 @@ class Feature:
             case "hours":
                 return f"{number:,.1f} hours"
             case "usd":
-                return f"-${-number:,.0f}" if number < 0 else f"${number:,.0f}"
+                return usd(number)
             case "percent":
                 return f"{100 * number:,.0f} %"
         return f"{number:.2f}"

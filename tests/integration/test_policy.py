@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import duckdb
 import pytest
 
 from churn_pipeline.contract import TABLES
-from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.plan import MARTS
 from tests.support.homes import query
@@ -187,10 +188,20 @@ def test_play_and_action_follow_the_two_probabilities_and_the_tier(rows: list[Ro
         return names[row["churn_probability_90d"] >= 0.5, (row["expansion_propensity"] or 0) >= 0.5]
 
     met = {(row["play"], row["risk_tier"]) for row in rows}
-    # Below 0.5 there is neither of the two urgent tiers, and from it on neither of the others.
-    assert met == set(ACTIONS)
+    # Below 0.5 there is neither of the two urgent tiers, and from it on neither of the others. Which of the others a company has is its own.
+    assert met <= set(ACTIONS)
+    assert {tier for _, tier in met} == {tier for _, tier in ACTIONS}
     assert not wrong(rows, lambda row: row["play"] == play(row))
     assert not wrong(rows, lambda row: ACTIONS[row["play"], row["risk_tier"]] in row["recommended_action"])
+
+
+@pytest.mark.parametrize(("segment", "risk_tier"), ACTIONS)
+def test_the_shipped_playbook_says_what_to_do_in_every_case_that_can_occur(segment: str, risk_tier: str) -> None:
+    with (REPOSITORY / "dbt_project" / "seeds" / "playbook.csv").open(encoding="utf-8", newline="") as file:
+        book = sorted(csv.DictReader(file), key=lambda line: int(line["position"]))
+    line = next(line for line in book if line["segment"] in ("", segment) and line["risk_tier"] in ("", risk_tier))
+    assert line["play"] == segment
+    assert ACTIONS[segment, risk_tier] in line["recommended_action"]
 
 
 def analyst_relations(scored_home: Settings) -> list[tuple[str, str, str, str]]:

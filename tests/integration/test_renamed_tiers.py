@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from churn_pipeline.cli import output
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.digest_query import digest_from
@@ -95,7 +96,7 @@ def test_the_digest_sums_to_the_table_and_its_changes_to_the_two_tables(
             "select count(*), sum(revenue_at_risk) from predictions where snapshot_date = ?", [TINY_BEFORE]
         ).fetchall()[0]
     shown = {tier.risk_tier: (tier.customers, tier.revenue_at_risk) for tier in digest.tiers if tier.customers}
-    assert shown == pytest.approx(table)
+    assert shown == table
     assert [tier.risk_tier for tier in digest.tiers if tier.risk_tier != "HIGH"] == NAMES
     assert digest.customers == total(table)
     assert digest.revenue_at_risk == pytest.approx(sum(money for _, money in table.values()))
@@ -177,7 +178,7 @@ def test_the_metadata_of_the_asset_sum_to_the_table(settings: Settings, table: d
     assert [name for name in names if name != "HIGH"] == NAMES
     before, now = (dict(zip(columns, row, strict=True)) for row in rows)
     assert {name: now[name] for name in names} == {name: table[name][0] for name in NAMES} | {"HIGH": 0}
-    assert now[columns[-1]] == round(sum(money for _, money in table.values()))
+    assert now[columns[-1]] == usd(sum(money for _, money in table.values()))
     ((customers,),) = query(
         settings.published_database,
         f"select count(*) from predictions where snapshot_date = date '{TINY_BEFORE}'",
@@ -195,7 +196,7 @@ def test_saves_and_the_strata_of_the_hold_out_are_the_urgent_customers_of_the_ta
         con.execute(
             f"""
             insert into monitoring.prediction_outcomes by name
-            select snapshot_date + 91 as monday, snapshot_date as predicted_on, 'churn_90d' as target, customer_id, 'growth' as plan_tier,
+            select snapshot_date + 91 as assessed_on, snapshot_date as predicted_on, 'churn_90d' as target, customer_id, 'growth' as plan_tier,
                    risk_tier, churn_probability_90d as probability, (priority_rank % 3 = 0)::integer as label, true as touched,
                    row_number() over (partition by risk_tier order by customer_id) % 2 = 0 as is_holdout, 'active' as status,
                    churn_90d_model_version as model_version, scoring_mode

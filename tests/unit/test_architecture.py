@@ -124,9 +124,8 @@ _ONE_HOME = {
     "JSON that is written": (r"\bjson\.dumps?\(", "core/json_text.py"),
     "money": (
         # A sign before a figure, in Python, in JavaScript and as charts write formats.
-        r"""\$\{[^}]*:[,.]|["'`]\$["'`] *\+|\$["'`]\) \+|\$\{text\}|\bcurrency|format=["']\$""",
-        # A driver's value is a fact to the dollar, part of what is published of a Monday, which a re-run repeats.
-        "core/formatting.py features/catalogue.py delivery/report/templates/usd.js.j2",
+        r"""\$\{[^}]*:[,.]|["'`]\$["'`] *\+|\$["'`]\) \+|\$\{text\}|style: *["']currency|format=["']\$""",
+        "core/formatting.py delivery/report/templates/usd.js.j2",
     ),
     "a Markdown table": (r"""---\||["']\| ["'] *\+|replace\(["']\|["']""", "core/formatting.py"),
     "a quoted text in SQL": (

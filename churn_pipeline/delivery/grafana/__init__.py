@@ -7,9 +7,9 @@ to what is here. Targets are those of ``TARGETS``; tiers are read from ``churn.r
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import REPOSITORY
 from churn_pipeline.delivery.grafana.customer_success import customer_success
 from churn_pipeline.delivery.grafana.engineer import engineer
@@ -21,7 +21,7 @@ BOARDS = REPOSITORY / "dashboards" / "grafana" / "boards"
 def boards() -> dict[Path, str]:
     """The text of every dashboard, by its file."""
     return {
-        BOARDS / f"{make.__name__}.json": json.dumps(make(), indent=2, ensure_ascii=False) + "\n"
+        BOARDS / f"{make.__name__}.json": json_text(make(), indent=2, ascii_only=False) + "\n"
         for make in (customer_success, engineer, vp)
     }
 

@@ -27,9 +27,13 @@ CHURN_180D = Target(
     question="leaves within the next 180 days",
     title="Churn within 180 days",
 )
-# What is made of the declaration, what was published once and for all, and the simulator, which has columns of its own.
+# What is made of the declaration, what was published once and for all, forms of a home that were, and the simulator, which has columns of
+# its own.
 MAY_NAME_TARGETS = (
+    "churn_pipeline/core/home_migrations.py",
     "churn_pipeline/core/targets.py",
+    # Speaks of tables as they were.
+    "churn_pipeline/core/home_migrations.py",
     "churn_pipeline/delivery/postgres/",
     "churn_pipeline/simulate/",
     "dbt_project/macros/generated/",

@@ -82,6 +82,15 @@ def test_what_was_known_from_the_training_monday_on_changes_nothing(
     assert frame(warehouse(*touches, *unknown)).equals(frame(warehouse(*touches)))
 
 
+def test_a_snapshot_whose_label_is_not_closed_is_not_there_even_where_a_slice_asks_for_it() -> None:
+    con = warehouse()
+    later = [(CLOSED + n * WEEK, customer) for n in range(1, 6) for customer in CUSTOMERS]
+    con.executemany(f"insert into marts.{TARGET.mart} values (?, ?)", later)
+    first = CLOSED - 3 * WEEK
+    asked_for_all = training_frame(con, TARGET, TRAINING, whole=[Span(first, TRAINING)], first=first)
+    assert rows(asked_for_all) == {(CLOSED - n * WEEK, customer) for n in range(4) for customer in CUSTOMERS}
+
+
 def test_without_interventions_training_sees_the_same_rows_in_the_same_order() -> None:
     con = warehouse()
     training_rows = frame(con)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_the_probabilities_on_weeks_that_were_not_trained_on_mean_what_they_say(
     assert 0.8 <= result.metrics["calibration_slope"].value <= 1.25
     assert result.metrics["ece"].value <= 0.02
     assert abs(ours.mean() - truth.mean()) <= 0.01
+
+
+def test_probabilities_are_those_of_the_weeks_it_was_calibrated_on_and_not_of_those_the_trees_learned_from(
+    frame: pd.DataFrame, result: TrainingResult
+) -> None:
+    """Half as many leave in the training weeks: trees alone, or calibrated on what they learned, would say half of the truth."""
+    learned = pd.to_datetime(frame["snapshot_date"]) <= pd.Timestamp(result.slices["train"].last)
+    spared = learned & (np.random.default_rng(7).random(len(frame)) < 0.5)
+    fewer = SETTINGS.model_copy(update={"min_train_churners": 50})
+    fitted = fit(TARGET, frame.assign(label=frame["label"].where(~spared, 0)), MONDAY, CATALOGUE, fewer, BOTH)
+    truth = leaving(fitted.test.frame["health"].to_numpy()).mean()
+    assert abs(fitted.test.probability.mean() / truth - 1) <= 0.15
+
+
+def test_no_class_counts_for_more_than_the_other(result: TrainingResult) -> None:
+    """Calibration would hide it from the probabilities, and not from the trees."""
+    for model in (result.twin, result.model):
+        objective = json.loads(model.booster.save_config())["learner"]["objective"]
+        assert float(objective["reg_loss_param"]["scale_pos_weight"]) == 1
 
 
 def test_a_customers_score_does_not_depend_on_who_is_scored_with_them(

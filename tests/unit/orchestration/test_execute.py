@@ -13,12 +13,13 @@ import dagster as dg
 import pytest
 
 from churn_pipeline.core.atomic import exclusive_lock
+from churn_pipeline.core.errors import ChurnError, InputError, RefusedError
 from churn_pipeline.core.run_ledger import RunRow
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.announce import Problem
 from churn_pipeline.orchestration.execute import _outcome, prepare_home
 from churn_pipeline.orchestration.failures import problems
-from churn_pipeline.orchestration.home import EXIT_CODE
+from churn_pipeline.orchestration.home import EXIT_CODE, expected_errors
 from churn_pipeline.orchestration.liveness import GONE
 
 
@@ -112,6 +113,22 @@ def test_an_unexpected_error_names_its_step() -> None:
     error = SimpleNamespace(message="ValueError: 7\n", cause=None, cls_name="ValueError")
     outcome = _outcome(result(False, failed("score", error=error)), ["published"])
     assert (outcome.exit_code, outcome.reason) == (1, "score: ValueError: 7")
+
+
+@pytest.mark.parametrize(("error", "code"), [(InputError("customers is missing"), 2), (RefusedError("no model"), 3)])
+def test_an_expected_error_in_an_asset_fails_its_step_in_its_own_words_with_its_code_and_is_not_tried_again(
+    tmp_path: Path, error: ChurnError, code: int
+) -> None:
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=1))
+    def landing() -> None:
+        with expected_errors():
+            raise error
+
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        run = dg.materialize([landing], instance=instance, raise_on_error=False)
+        assert problems(run.all_events) == [Problem(code, "landing", str(error))]
+    assert not run.success
+    assert not [event for event in run.all_events if event.is_step_up_for_retry]
 
 
 def refused(day: int, reason: str, exit_code: int) -> RunRow:

@@ -107,8 +107,9 @@ def test_no_tier_play_or_segment_is_named_outside_its_seed() -> None:
         for folder in (REPOSITORY / "churn_pipeline", PROJECT)
         for path in folder.rglob("*")
         if path.suffix in (".py", ".sql", ".j2", ".yml")
-        # The schema of PostgreSQL as it was first made stays as it is; dbt's unit test says what the shipped policy does.
-        and path.name not in ("v0001_schema.py", "_unit_tests.yml")
+        # A migration speaks of the time that it was written for; dbt's unit test says what the shipped policy does.
+        and path.parent.name != "versions"
+        and path.name != "_unit_tests.yml"
     ]
     assert len(files) > 150
     places = [
