@@ -28,11 +28,12 @@ from tests.conftest import TINY
 from tests.support.homes import at_noon_of, query
 from tests.unit.core.test_targets import CHURN_180D
 
-# The only training Monday of a grid of 52 weeks, so that the run half a year later trains nothing.
+# The only training Monday of a grid of 104 weeks within the data: the run half a year later trains nothing, and nothing is compared.
 MONDAY = date(2025, 10, 27)
 DUE = MONDAY + CHURN_180D.horizon_weeks * WEEK
 # Before MONDAY: three horizons of 26 weeks, the weeks of calibration and test, and some to train on.
-WEEKS = 100 + CHURN_180D.horizon_weeks
+WEEKS = 96
+SMALL = TINY | {"training_cadence_weeks": 104, "history_weeks": WEEKS, "min_train_churners": 5, "min_test_churners": 2}
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,12 @@ def settings(
 ) -> Settings:
     """A home whose code declares ``churn_180d``, and which has run MONDAY and, half a year later, DUE."""
     out = tmp_path_factory.mktemp("half_a_year")
-    write(simulate(Simulation(customers=400, weeks=WEEKS, until=DUE + WEEK, seed=5)), out)
+    write(simulate(Simulation(customers=300, weeks=WEEKS + CHURN_180D.horizon_weeks, until=DUE + WEEK, seed=5)), out)
     project = Path(shutil.copytree(REPOSITORY / "dbt_project", out / "dbt_project"))
     patch.setitem(TARGETS, CHURN_180D.name, CHURN_180D)
     patch.setattr(Settings, "dbt_project", project)
     dbt_targets.write(project)
-    settings = home_at(out / "raw", DUE, **TINY | {"training_cadence_weeks": 52, "history_weeks": WEEKS})
+    settings = home_at(out / "raw", DUE, **SMALL)
     trained, rows = train_monday(settings, MONDAY, "test")
     assert trained.exit_code == 0, trained.reason
     assert {row["target"]: row["version"] for row in rows} == dict.fromkeys(TARGETS, "1")
@@ -76,9 +77,10 @@ def settings(
 
 
 def test_the_published_tables_have_its_columns_after_those_of_before(settings: Settings) -> None:
-    parquet = settings.published / "predictions" / f"{MONDAY}.parquet"
+    parquet = settings.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
     with duckdb.connect(str(settings.published_database), read_only=True) as con:
-        for relation in ("predictions", f"read_parquet('{parquet}')"):
+        # Not from the name of the folder, which would be one more column.
+        for relation in ("predictions", f"read_parquet('{parquet}', hive_partitioning = false)"):
             columns = [name for (name, *_) in con.execute(f"describe from {relation}").fetchall()]
             assert columns[-2:] == ["churn_probability_180d", "churn_180d_model_version"]
             rows = con.execute(
@@ -120,7 +122,7 @@ def test_half_a_year_later_its_predictions_are_judged(settings: Settings) -> Non
         settings.warehouse,
         f"""
         select predicted_on, count(*), sum(label), count(model_version)
-        from monitoring.prediction_outcomes where target = 'churn_180d' and monday = date '{DUE}' group by 1
+        from monitoring.prediction_outcomes where target = 'churn_180d' and assessed_on = date '{DUE}' group by 1
         """,
     )
     assert [predicted_on for predicted_on, *_ in outcomes] == [MONDAY]
@@ -146,7 +148,7 @@ def test_half_a_year_later_its_predictions_are_judged(settings: Settings) -> Non
         settings.warehouse,
         f"""
         select distinct basis, predicted_on from monitoring.model_quality
-        where target = 'churn_180d' and monday = date '{DUE}' and value is not null
+        where target = 'churn_180d' and assessed_on = date '{DUE}' and value is not null
         """,
     )
     assert sorted(judged) == [("expected", DUE), ("realised", MONDAY)]
