@@ -27,7 +27,7 @@ postgres:  ## Find PostgreSQL's server for the tests; install Debian's package w
 # twice as long as one after the other. What each target proves, and how long it takes: docs/testing.md.
 WORKERS ?= 2
 PYTEST := OMP_WAIT_POLICY=passive .venv/bin/pytest
-BESIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 test: setup postgres chromium  ## Run the tests of every day (six minutes on two cores)
 	$(PYTEST) $(BESIDE)
 
