@@ -717,7 +717,7 @@ def test_churn_publish_says_what_it_did_and_without_a_url_what_is_missing(home: 
     assert done.returncode == 0, done.stderr
     rows = weeks(database)[TINY_BEFORE][0]
     assert re.search(rf"^2026-06-01  {rows} customers  \(had been missed\)$", done.stdout, re.MULTILINE)
-    assert "replaced 1 of 1 Mondays in schema churn, revision 0001" in done.stdout
+    assert "replaced 1 of 1 Mondays in schema churn, revision 0002" in done.stdout
     assert "it had them all" in churn(home, "publish", url=database.url).stdout
     publication = json.loads(churn(home, "publish", "--week", str(TINY_BEFORE), "--json", url=database.url).stdout)
     assert publication["rows"] == {str(TINY_BEFORE): rows}
