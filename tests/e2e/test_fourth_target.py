@@ -28,6 +28,9 @@ from tests.conftest import TINY
 from tests.support.homes import at_noon_of, query
 from tests.unit.core.test_targets import CHURN_180D
 
+# Two Mondays and a training from nothing: a minute of processor time.
+pytestmark = pytest.mark.long
+
 # The only training Monday of a grid of 104 weeks within the data: the run half a year later trains nothing, and nothing is compared.
 MONDAY = date(2025, 10, 27)
 DUE = MONDAY + CHURN_180D.horizon_weeks * WEEK

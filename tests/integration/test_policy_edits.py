@@ -82,6 +82,7 @@ def test_a_seed_edited_between_every_two_steps_of_a_run_leaves_every_row_true(
     assert 0.3 < medium[1] < 0.4
 
 
+@pytest.mark.long
 def test_a_seed_edited_before_and_between_the_steps_of_a_re_execution_leaves_every_row_true(
     tiny_copy: Settings, project: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def _published() -> dg.AssetSelection:
     return dg.AssetSelection.assets(PUBLISHED)
 
 
+@pytest.mark.long
 def test_a_re_score_loads_the_seeds_and_one_edited_between_its_steps_leaves_every_row_true(
     tiny_copy: Settings, project: Path, tmp_path: Path
 ) -> None:
