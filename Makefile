@@ -25,14 +25,13 @@ postgres:  ## Find PostgreSQL's server for the tests; install Debian's package w
 # A file of tests stays with one worker; the files that take longest begin, so that the workers end together (tests/conftest.py). Each worker
 # takes up to 2 GB. XGBoost's threads spin while they wait, which on a core that another worker wants made two trainings side by side take
 # twice as long as one after the other. What each target proves, and how long it takes: docs/testing.md.
-WORKERS ?= 2
+# One more than cores: what waits for a daemon, a browser or a server leaves its core to the others.
+WORKERS ?= 3
 PYTEST := OMP_WAIT_POLICY=passive .venv/bin/pytest
 BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: setup postgres chromium  ## Run the tests of every day (six minutes on two cores)
+test: setup postgres chromium  ## Run the tests of every day (eight minutes on two cores, two less where homes are prepared)
 	$(PYTEST) $(BESIDE)
 
-# One more worker than cores: the daemon and the stack wait for most of their minutes.
-test-all: WORKERS = 3
 test-all: setup postgres chromium  ## Run every test but those of test-nightly: what CI runs
 	$(PYTEST) $(BESIDE) -m 'not nightly'
 
