@@ -29,7 +29,7 @@ postgres:  ## Find PostgreSQL's server for the tests; install Debian's package w
 WORKERS ?= 3
 PYTEST := OMP_WAIT_POLICY=passive .venv/bin/pytest
 BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: setup postgres chromium  ## Run the tests of every day (eight minutes on two cores, two less where homes are prepared)
+test: setup postgres chromium  ## Run the tests of every day (six minutes on two cores where homes are prepared, eight where not)
 	$(PYTEST) $(BESIDE)
 
 test-all: setup postgres chromium  ## Run every test but those of test-nightly: what CI runs
