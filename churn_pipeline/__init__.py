@@ -1,7 +1,7 @@
 """Weekly churn and expansion scoring for B2B customers, correct as of any Monday.
 
-The package is a pure core (``contract``, ``modeling``, ``scoring``, ``delivery``, ``simulate``) inside thin Dagster shells
-(``assets``, ``checks``, ``resources``), wired in one place, ``definitions.py``.
+The package is a pure core in rooms (docs/architecture.md) inside thin shells, Dagster's (``orchestration``) and the command's (``cli``),
+wired in one place, ``orchestration/definitions.py``.
 """
 
 import os
