@@ -85,6 +85,7 @@ def test_a_bi_tool_that_lets_go_of_the_warehouse_in_time_only_delays_the_run(
     same_as_undisturbed(tiny_copy)
 
 
+@pytest.mark.nightly
 def test_two_runs_started_at_once_go_one_after_the_other_and_both_end_right(
     tiny_copy: Settings, same_as_undisturbed: Callable[[Settings], None]
 ) -> None:
