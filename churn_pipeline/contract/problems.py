@@ -16,11 +16,14 @@ class Problem:
 
     Attributes:
         table: the table of the contract; empty where the problem is not one table's.
-        what: what is wrong, with the value as found and the number of its like, as a clause that begins with the culprit: a
-            column, a file, a table.
+        what: what is wrong, as a clause. Where a column is named it goes on from that column and its value (``is not
+            YYYY-MM-DD``), else it begins with the culprit.
         remedy: what to do about it, as a clause.
         file: path of the file below the raw directory; empty where it is not one file's.
         line: the line of the file, from 1, where there is one.
+        column: the column that is to blame.
+        value: one of its values, as found.
+        count: how many values or rows have the problem; 0 where that means nothing.
     """
 
     table: str
@@ -28,13 +31,26 @@ class Problem:
     remedy: str = ""
     file: str = ""
     line: int | None = None
+    column: str = ""
+    value: str | None = None
+    count: int = 0
 
     def __str__(self) -> str:
         place = self.file or self.table
         if self.line is not None:
-            place += f", line {self.line}"
-        sentence = f"{place}: {self.what}" if place else self.what
+            place += f", line {self.line:,}"
+        if self.column:
+            like = f"; {self.count - 1:,} like it" if self.count > 1 else ""
+            value = f" {_quoted(self.value)}" if self.value is not None else ""
+            sentence = f"{self.column}{value} ({place}{like}) {self.what}"
+        else:
+            sentence = f"{place}: {self.what}" if place else self.what
         return f"{sentence}; {self.remedy}" if self.remedy else sentence
+
+
+def _quoted(value: str) -> str:
+    """The value on one line, without what a terminal would obey."""
+    return "'" + "".join(letter if letter.isprintable() else " " for letter in value) + "'"
 
 
 class UnusableError(InputError):
