@@ -56,6 +56,19 @@ KIND_SENTENCES: Mapping[Kind, str] = MappingProxyType(
     }
 )
 
+# What a value of each kind is not, in a message about one that cannot be used.
+_WANTED: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.DATE: "is not YYYY-MM-DD",
+        Kind.INSTANT: "is not YYYY-MM-DD HH:MM:SS",
+        Kind.MONEY: "is not a number of dollars",
+        Kind.SHARE: "is not a number",
+        Kind.HOURS: "is not a number of hours",
+        Kind.COUNT: "is not a number",
+        Kind.FLAG: "is neither true nor false",
+    }
+)
+
 READABLE: Mapping[Kind, str] = MappingProxyType(
     {
         Kind.DATE: "readable date",
@@ -80,6 +93,10 @@ class Column:
         pii: personal data: never copied into the quarantine, never part of a fact.
         future: what happens to a value after the moment of landing: it is fine, the cell is blanked until that moment
             has come, or the row waits in quarantine until then.
+        scheduled: a date that may well lie ahead, such as the begin of a contract: a row that waits for it is no fault.
+        unreadable: what a value that cannot be read costs where the row could do without it: the cell, or the row, because an
+            unknown date would make it known too early.
+        strict: a column whose errors move customers or revenue; fewer bad values of it are tolerated.
     """
 
     name: str
@@ -90,6 +107,9 @@ class Column:
     pii: bool = False
     categories: tuple[str, ...] = ()
     future: Literal["fine", "cell", "row"] = "fine"
+    scheduled: bool = False
+    unreadable: Literal["cell", "row"] = "cell"
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +123,8 @@ class Rule:
         condition: SQL that is true for a row that breaks the rule; null counts as fulfilled.
         until: SQL of the UTC instant from which the rule will be fulfilled without any change of the data, if time
             alone heals it.
+        wanted: what the value had to be, as the end of a sentence that begins with the value: ``is not YYYY-MM-DD``.
+        is_fault: whether whoever breaks it is wrong; what only waits for a date that lies ahead is not.
     """
 
     name: str
@@ -111,6 +133,8 @@ class Rule:
     sentence: str
     condition: str
     until: str | None = None
+    wanted: str = ""
+    is_fault: bool = True
 
 
 @dataclass(frozen=True)
@@ -181,6 +205,8 @@ class TableContract:
         cells: list[Rule] = []
         for column in self.columns:
             rows += _needed(column)
+            for rule in _readable(column):
+                (rows if rule.kind == "row" else cells).append(rule)
             cells += _cell_rules(column)
         for column in self.columns:
             rows += _future(column, "row")
@@ -195,6 +221,7 @@ class TableContract:
                     ("customer_id",),
                     "customer_id is one of the landed customers.",
                     "known_customer_id is null",
+                    wanted="is no customer_id of the table customers",
                 )
             )
         return (*rows, *cells)
@@ -230,6 +257,7 @@ LOADED_AT = Column(
     "when the row arrived; it then counts as known only from that day on",
     required=False,
     future="row",
+    unreadable="row",
 )
 
 
@@ -249,23 +277,23 @@ def _needed(column: Column) -> list[Rule]:
     if column.kind is Kind.CATEGORY:
         usable = f"one of {', '.join(column.categories)}"
         condition += f" or {quoted(column.name)} not in ({_literals(column.categories)})"
-    return [Rule("not missing", "row", (column.name,), f"{column.name} is {usable}.", condition)]
+    wanted = _WANTED.get(column.kind, "") or f"is not {usable}"
+    return [Rule("not missing", "row", (column.name,), f"{column.name} is {usable}.", condition, wanted=wanted)]
+
+
+def _readable(column: Column) -> list[Rule]:
+    kind = column.kind
+    if kind not in READABLE or column.needed:
+        return []
+    noun = READABLE[kind].removeprefix("readable ")
+    condition = f"{quoted(column.name + '?')} and {quoted(column.name)} is null"
+    sentence = f"{column.name} can be read as a {noun}."
+    return [Rule(READABLE[kind], column.unreadable, (column.name,), sentence, condition, wanted=_WANTED[kind])]
 
 
 def _cell_rules(column: Column) -> list[Rule]:
     name, kind = quoted(column.name), column.kind
     rules = []
-    if kind in READABLE and not column.needed:
-        noun = READABLE[kind].removeprefix("readable ")
-        rules.append(
-            Rule(
-                READABLE[kind],
-                "cell",
-                (column.name,),
-                f"{column.name} can be read as a {noun}.",
-                f"{quoted(column.name + '?')} and {name} is null",
-            )
-        )
     if kind in RANGES:
         low, high = RANGES[kind]
         bounds = f"from {low} to {high}" if kind is Kind.SHARE else f"{low} or more (and at most {high:,})"
@@ -278,6 +306,7 @@ def _cell_rules(column: Column) -> list[Rule]:
                 (column.name,),
                 f"{column.name} is {whole}{bounds}.",
                 f"not ({name} between {low} and {high}){fraction}",
+                wanted=f"is not {whole}{bounds}",
             )
         )
     if kind is Kind.CATEGORY and not column.needed:
@@ -288,6 +317,7 @@ def _cell_rules(column: Column) -> list[Rule]:
                 (column.name,),
                 f"{column.name} is one of {', '.join(column.categories)}.",
                 f"{name} not in ({_literals(column.categories)})",
+                wanted=f"is not one of {', '.join(column.categories)}",
             )
         )
     return rules
@@ -303,7 +333,9 @@ def _future(column: Column, kind: Literal["row", "cell"]) -> list[Rule]:
         else "the cell is blank until then and the row is used"
     )
     sentence = f"{column.name} is not after the moment of landing; {waiting}."
-    return [Rule(NOT_AFTER_NOW, kind, (column.name,), sentence, f"{value} > {present}", until)]
+    is_fault = kind == "row" and not column.scheduled
+    wanted = "lies after the moment of landing"
+    return [Rule(NOT_AFTER_NOW, kind, (column.name,), sentence, f"{value} > {present}", until, wanted, is_fault)]
 
 
 def _literals(words: tuple[str, ...]) -> str:
@@ -317,6 +349,7 @@ def _not_before(column: str, start: str) -> Rule:
         (column, start),
         f"{column} is not before {start}.",
         f"{quoted(column)} < {quoted(start)}",
+        wanted=f"is before {start}",
     )
 
 
@@ -351,11 +384,21 @@ CUSTOMERS = TableContract(
         CUSTOMER_ID,
         Column("industry", Kind.TEXT, "free text"),
         Column("plan_tier", Kind.CATEGORY, "today's plan", categories=TIERS),
-        Column("signup_date", Kind.DATE, "first day as a customer", needed=True, future="row"),
-        Column("mrr", Kind.MONEY, "today's monthly recurring revenue"),
-        Column("churn_date", Kind.DATE, "the day they left; null while active", future="cell"),
-        Column("upgrade_date", Kind.DATE, "the day they moved to a higher plan", required=False, future="cell"),
-        Column("censor_date", Kind.DATE, "the day they left the book without churning", required=False, future="cell"),
+        Column(
+            "signup_date",
+            Kind.DATE,
+            "first day as a customer",
+            needed=True,
+            future="row",
+            scheduled=True,
+            strict=True,
+        ),
+        Column("mrr", Kind.MONEY, "today's monthly recurring revenue", strict=True),
+        Column("churn_date", Kind.DATE, "the day they left; null while active", future="cell", strict=True),
+        Column("upgrade_date", Kind.DATE, "the day they moved to a higher plan", False, future="cell", strict=True),
+        Column(
+            "censor_date", Kind.DATE, "the day they left the book without churning", False, future="cell", strict=True
+        ),
         Column("seats", Kind.COUNT, "licensed users", required=False),
         Column("csm_owner", Kind.TEXT, "customer success manager, for display", required=False),
         Column("company_name", Kind.TEXT, "name, for display", required=False, pii=True),
@@ -421,7 +464,7 @@ PLAN_CHANGES = TableContract(
     required=False,
     raw=(
         CUSTOMER_ID,
-        Column("effective_date", Kind.DATE, "first day on the new plan", needed=True, future="row"),
+        Column("effective_date", Kind.DATE, "first day on the new plan", needed=True, future="row", scheduled=True),
         Column("from_tier", Kind.CATEGORY, "plan before", categories=TIERS),
         Column("to_tier", Kind.CATEGORY, "plan after", needed=True, categories=TIERS),
         Column("from_mrr", Kind.MONEY, "monthly revenue before", required=False),
@@ -453,7 +496,7 @@ USAGE_EVENTS = TableContract(
     raw=(
         Column("event_id", Kind.TEXT, "the event", needed=True),
         CUSTOMER_ID,
-        Column("timestamp", Kind.INSTANT, "when it happened", needed=True, future="row"),
+        Column("timestamp", Kind.INSTANT, "when it happened", needed=True, future="row", strict=True),
         Column("event_type", Kind.TEXT, "free text, given its meaning by the seed `event_types.csv`"),
         Column("feature_adoption_score", Kind.SHARE, "depth of use; landed as whole millionths"),
     ),
@@ -474,6 +517,9 @@ USAGE_EVENTS = TableContract(
     facts=(Fact("happened", "known_date", ("event_id", "customer_id", "event_at", "event_type", "adoption_micros")),),
 )
 
+RESOLVED_BY_NOW = "resolved by now"
+RESOLVED_AT = "(created_date + to_seconds(try_cast(round(resolution_time * 3600) as BIGINT)))"
+
 SUPPORT_TICKETS = TableContract(
     name="support_tickets",
     meaning="One row per support ticket.",
@@ -486,6 +532,17 @@ SUPPORT_TICKETS = TableContract(
         Column("priority", Kind.CATEGORY, "urgency", categories=("low", "medium", "high", "critical")),
         Column("resolution_time", Kind.HOURS, "from opening to resolution; null while open"),
         Column("topic", Kind.TEXT, "free text"),
+    ),
+    extra_rules=(
+        Rule(
+            RESOLVED_BY_NOW,
+            "cell",
+            ("resolution_time", "created_date"),
+            "created_date and resolution_time together are not after the moment of landing; the cell is blank until then.",
+            f"resolution_time between 0 and {RANGES[Kind.HOURS][1]} and {RESOLVED_AT} > this_instant()",
+            RESOLVED_AT,
+            "leads to a resolution after the moment of landing",
+        ),
     ),
     landed=(
         _same("ticket_id"),
@@ -502,7 +559,7 @@ SUPPORT_TICKETS = TableContract(
         Landed(
             "resolved_date",
             "DATE",
-            "local_date(created_date + to_seconds(round(resolution_time * 3600)::BIGINT))",
+            f"local_date({RESOLVED_AT})",
         ),
         _same("topic"),
         _known("local_date(created_date)"),
@@ -555,6 +612,8 @@ GTM_OPPORTUNITIES = TableContract(
             "is used.",
             f"{CLOSED_STAGES} and close_date > this_day()",
             "local_midnight(close_date)",
+            "lies after the moment of landing",
+            is_fault=False,
         ),
     ),
     landed=(
@@ -604,6 +663,7 @@ RISK_SIGNALS = TableContract(
             "when it was assessed; without it the row counts from the Monday of its first landing",
             required=False,
             future="row",
+            unreadable="row",
         ),
     ),
     landed=(
@@ -638,7 +698,14 @@ CONTRACTS = TableContract(
     required=False,
     raw=(
         CUSTOMER_ID,
-        Column("start_date", Kind.DATE, "first day; the contract is known from it on", needed=True, future="row"),
+        Column(
+            "start_date",
+            Kind.DATE,
+            "first day; the contract is known from it on",
+            needed=True,
+            future="row",
+            scheduled=True,
+        ),
         Column("end_date", Kind.DATE, "last day; null = open-ended"),
         Column("auto_renew", Kind.FLAG, "renews unless cancelled", required=False),
     ),

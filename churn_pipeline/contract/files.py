@@ -18,6 +18,7 @@ from typing import Literal
 import duckdb
 
 from churn_pipeline.contract.declaration import TABLES, Column, Kind, TableContract
+from churn_pipeline.contract.problems import Problem, UnusableError
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.sql import literal, quoted
 
@@ -52,10 +53,11 @@ class RawFile:
 
 @dataclass(frozen=True)
 class Discovery:
-    """The files of every table present, and remarks on what was left aside."""
+    """The files of every table present, remarks on what was left aside, and what is missing or there twice."""
 
     files: Mapping[str, tuple[RawFile, ...]]
     notices: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 def discover(raw: Path) -> Discovery:
@@ -65,7 +67,7 @@ def discover(raw: Path) -> Discovery:
     Names that start with ``.`` or ``_`` and names that end in ``.tmp`` are somebody's work in progress and are ignored.
 
     Raises:
-        InputError: the directory or a required table is missing, or a table is there in two forms.
+        InputError: there is no such directory.
     """
     raw = raw.resolve()
     if not raw.is_dir():
@@ -73,6 +75,7 @@ def discover(raw: Path) -> Discovery:
     entries = sorted(entry for entry in raw.iterdir() if not _ignored(entry))
     files: dict[str, tuple[RawFile, ...]] = {}
     notices = []
+    problems = []
     claimed: set[Path] = set()
     for table in TABLES.values():
         forms = [
@@ -84,7 +87,8 @@ def discover(raw: Path) -> Discovery:
         claimed.update(forms)
         if len(forms) > 1:
             names = " and ".join(form.name + ("/" if form.is_dir() else "") for form in forms)
-            raise InputError(f"{raw}: table {table.name} is there twice, as {names}; keep one of them")
+            problems.append(Problem(table.name, f"the table is there twice, as {names}", "keep one of them"))
+            continue
         paths: list[Path] = []
         if forms and forms[0].is_dir():
             paths, foreign = _parts(forms[0])
@@ -99,16 +103,19 @@ def discover(raw: Path) -> Discovery:
             files[table.name] = tuple(_raw_file(path, raw) for path in paths)
         elif table.required:
             there = ", ".join(entry.name for entry in entries[:20]) or "nothing"
-            raise InputError(
-                f"{raw}: required table {table.name} is missing; expected {table.name}.parquet, {table.name}.csv or a "
-                f"folder {table.name}/ of such files, found {there}"
+            problems.append(
+                Problem(
+                    table.name,
+                    f"the table is required and missing in {raw}; expected {table.name}.parquet, {table.name}.csv or a "
+                    f"folder {table.name}/ of such files, found {there}",
+                )
             )
     unknown = [
         entry.name for entry in entries if entry not in claimed and (entry.is_dir() or entry.suffix.lower() in SUFFIXES)
     ]
     if unknown:
         notices.append(f"not a table of the contract and not read: {', '.join(unknown[:10])}")
-    return Discovery(files, tuple(notices))
+    return Discovery(files, tuple(notices), tuple(problems))
 
 
 def _ignored(path: Path) -> bool:
@@ -199,24 +206,32 @@ def layout(con: duckdb.DuckDBPyConnection, table: TableContract, file: RawFile) 
         con: any connection; it reads the file only.
 
     Raises:
-        InputError: the file cannot be read, lacks a required column or names one twice.
+        UnusableError: the file cannot be read, lacks required columns or names some twice.
     """
-    header = _csv_header(file) if file.format == "csv" else _parquet_header(con, file)
+    header = _csv_header(table, file) if file.format == "csv" else _parquet_header(con, table, file)
     fields: dict[str, Field] = {}
     declared = {column.name for column in table.columns}
+    problems = []
     for name, field in header:
         plain = name.strip().lower()
         if plain in fields:
-            raise InputError(f"{file.name}: column {plain} is there twice")
+            problems.append(Problem(table.name, f"column {plain} is there twice", "keep one of them", file.name))
         if plain in declared:
             fields[plain] = field
-    for column in table.columns:
-        if column.required and column.name not in fields:
-            names = ", ".join(name.strip() for name, _ in header[:30])
-            raise InputError(
-                f"{file.name}: required column {column.name} of table {table.name} is missing; found: {names}"
-                + _separator_hint(header)
+    missing = [column.name for column in table.columns if column.required and column.name not in fields]
+    if missing:
+        names = ", ".join(name.strip() for name, _ in header[:30])
+        plural = "columns are" if len(missing) > 1 else "column is"
+        problems.append(
+            Problem(
+                table.name,
+                f"the {plural} missing: {', '.join(missing)}; found: {names}{_separator_hint(header)}",
+                f"map in sources.yml what the table {table.name} has under other names",
+                file.name,
             )
+        )
+    if problems:
+        raise UnusableError(problems)
     return Layout(file.format, len(header) if file.format == "csv" else 0, tuple(sorted(fields.items())))
 
 
@@ -226,28 +241,34 @@ def _separator_hint(header: list[tuple[str, Field]]) -> str:
     return ""
 
 
-def _parquet_header(con: duckdb.DuckDBPyConnection, file: RawFile) -> list[tuple[str, Field]]:
+def _parquet_header(con: duckdb.DuckDBPyConnection, table: TableContract, file: RawFile) -> list[tuple[str, Field]]:
     scan = f"read_parquet([{literal(_unglobbed(str(file.path)))}], hive_partitioning = false, binary_as_string = true)"
     try:
-        rows = con.execute(f"describe select * from {scan}").fetchall()
+        # A connection of its own, because a statement that fails dooms the transaction of the caller's.
+        with con.cursor() as own:
+            rows = own.execute(f"describe select * from {scan}").fetchall()
     except duckdb.Error as error:
-        raise unreadable(file, error) from error
+        raise UnusableError([unreadable(table, file, error)]) from error
     return [(str(name), Field(quoted(str(name)), _family(str(sql_type)))) for name, sql_type, *_ in rows]
 
 
-def _csv_header(file: RawFile) -> list[tuple[str, Field]]:
+def _csv_header(table: TableContract, file: RawFile) -> list[tuple[str, Field]]:
     try:
         with file.path.open(encoding="utf-8-sig", newline="") as stream:
             names = next(csv.reader(stream, strict=True), [])
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file.name}: the header cannot be read as UTF-8 CSV: {error}") from error
+        fault = Problem(table.name, f"the header cannot be read as UTF-8 CSV: {error}", file=file.name)
+        raise UnusableError([fault]) from error
     if not names:
-        raise InputError(f"{file.name}: the file is empty, without even a header")
+        raise UnusableError([Problem(table.name, "the file is empty, without even a header", file=file.name)])
     if not _ends_with_a_line(file):
-        raise InputError(
-            f"{file.name}: the last line has no end, so the file may be half-written: wait for the export to finish, or end it "
-            "with a newline if it is whole"
+        fault = Problem(
+            table.name,
+            "the last line has no end, so the file may be half-written",
+            "wait for the export to finish, or end it with a newline if it is whole",
+            file.name,
         )
+        raise UnusableError([fault])
     return [(name, Field(f"c{position}", "text")) for position, name in enumerate(names)]
 
 
@@ -258,16 +279,15 @@ def _ends_with_a_line(file: RawFile) -> bool:
         return stream.read(1) in (b"\n", b"\r")
 
 
-def unreadable(file: RawFile, error: duckdb.Error) -> InputError:
-    """The error for a file that DuckDB cannot read, with the part of DuckDB's message that is about the content."""
+def unreadable(table: TableContract, file: RawFile, error: duckdb.Error) -> Problem:
+    """The problem of a file that DuckDB cannot read, with the part of DuckDB's message that is about the content."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines[:6] if not line.startswith(("Possible", "*", "LINE", "^"))]
-    return InputError(
-        f"{file.name}: the file cannot be read, it may be damaged or half written: {' | '.join(telling[:4])}"
-    )
+    what = f"the file cannot be read, it may be damaged or half written: {' | '.join(telling[:4])}"
+    return Problem(table.name, what, file=file.name)
 
 
-def first_unreadable(files: Mapping[Layout, list[RawFile]]) -> InputError | None:
+def first_unreadable(table: TableContract, files: Mapping[Layout, list[RawFile]]) -> Problem | None:
     """After a failed statement: reads each file alone, to name the one at fault.
 
     A connection of its own, because the failed statement has doomed the transaction of the caller's.
@@ -280,7 +300,7 @@ def first_unreadable(files: Mapping[Layout, list[RawFile]]) -> InputError | None
                 try:
                     con.execute(f"select {wanted} from {layout.relation([file])}").fetchall()
                 except duckdb.Error as error:
-                    return unreadable(file, error)
+                    return unreadable(table, file, error)
     return None
 
 

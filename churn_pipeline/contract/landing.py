@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 import duckdb
 
-from churn_pipeline.contract import statements
+from churn_pipeline.contract import broken, statements
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
 from churn_pipeline.contract.digests import adjust_digests, changed_from, replace_digests
 from churn_pipeline.contract.files import ALWAYS_DIGESTED_BYTES, Layout, RawFile, discover, first_unreadable, layout
+from churn_pipeline.contract.limits import ColumnLimits, Limit
+from churn_pipeline.contract.problems import Problem, UnusableError
 from churn_pipeline.contract.suppression import Register, check
 from churn_pipeline.core.calendar import latest_monday
 from churn_pipeline.core.errors import InputError
@@ -23,7 +25,11 @@ from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.warehouse import transaction
 
-_BOOKKEEPING = """
+_QUARANTINE = """(
+    source VARCHAR, row_key VARCHAR, kind VARCHAR, column_name VARCHAR, value VARCHAR, rule VARCHAR, run_id VARCHAR,
+    file VARCHAR, detected_at TIMESTAMP, customer_id VARCHAR
+)"""
+_BOOKKEEPING = f"""
 create schema if not exists landing;
 create table if not exists landing.files (
     source VARCHAR, path VARCHAR, size_bytes BIGINT, mtime_ns BIGINT, digest VARCHAR
@@ -31,10 +37,8 @@ create table if not exists landing.files (
 create table if not exists landing.state (
     source VARCHAR, definition VARCHAR, evaluated_at TIMESTAMP, due_at TIMESTAMP
 );
-create table if not exists landing.quarantine (
-    source VARCHAR, row_key VARCHAR, kind VARCHAR, column_name VARCHAR, value VARCHAR, rule VARCHAR, run_id VARCHAR,
-    file VARCHAR, detected_at TIMESTAMP, customer_id VARCHAR
-);
+create table if not exists landing.quarantine {_QUARANTINE};
+create table if not exists landing.refused_quarantine {_QUARANTINE};
 alter table landing.quarantine add column if not exists customer_id VARCHAR;
 create table if not exists landing.fact_digests (
     source VARCHAR, fact_date DATE, fact_rows BIGINT, digest HUGEINT
@@ -43,7 +47,15 @@ create table if not exists landing.undated_ledger (
     entry BIGINT, customer_id VARCHAR, compliance_gap_micros BIGINT, vendor_risk_flags BIGINT, first_seen_monday DATE,
     known_date DATE
 );
+alter table landing.undated_ledger add column if not exists is_withdrawn BOOLEAN default false;
 """
+
+# The quarantine of a refused landing: at most so many rows of each rule and column, because a broken column may have millions.
+REFUSED = "refused_quarantine"
+REFUSED_ROWS = 10_000
+
+
+_COLUMN_LIMITS = ColumnLimits()
 
 
 @dataclass
@@ -56,6 +68,7 @@ class TableReport:
         files_read, rows_read, rows_landed: of this call; rows_read is what shares of bad rows refer to.
         rows_total: rows that the landed table holds now.
         rows_kept_out: raw rows of forgotten customers, in the files read; they count nowhere else.
+        rows_repeated: rows that say what another row says, as overlapping parts hold them; each counts once and is no fault.
         bad_rows: rows quarantined in this call, by rule.
         bad_cells: cells blanked in this call, by ``column: rule``.
         changed_from: earliest day on which something known has changed; snapshots after it have to be rebuilt. None:
@@ -69,6 +82,7 @@ class TableReport:
     rows_landed: int = 0
     rows_total: int = 0
     rows_kept_out: int = 0
+    rows_repeated: int = 0
     bad_rows: dict[str, int] = field(default_factory=dict)
     bad_cells: dict[str, int] = field(default_factory=dict)
     changed_from: date | None = None
@@ -137,6 +151,7 @@ def land(
     max_bad_rows: int,
     progress: Callable[[str], None] | None = None,
     register: Register | None = None,
+    columns: ColumnLimits | None = _COLUMN_LIMITS,
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
@@ -145,26 +160,58 @@ def land(
     and digests. The one exception is the ledger of undated rows, whose purpose is to remember when they were first
     seen.
 
+    A refusal tells of everything that is wrong, and leaves what would have gone into the quarantine in
+    ``landing.refused_quarantine``, until a landing succeeds.
+
     Args:
         con: read-write connection to the warehouse, outside of a transaction.
         raw: directory of raw tables.
         now: aware instant; anything dated after it is not a fact yet.
         timezone: IANA name that local dates refer to.
         run_id: stored with whatever is quarantined.
-        max_bad_share: share (0..1) of bad rows among the rows read of a table over which nothing is landed ...
+        max_bad_share: share (0..1) of bad rows in a table or in one of its files over which nothing is landed ...
         max_bad_rows: ... provided that there are more bad rows than this.
         progress: called with a sentence as each table is read.
         register: the home's list of forgotten customers, whose rows are kept out of every table.
+        columns: how much of a column may be unusable; None: columns are not judged, nor whether there is any customer.
 
     Raises:
-        InputError: a table, column or file is missing or unreadable, too many rows are bad, or the warehouse has a list of
-            forgotten customers and the home has lost the key to it.
+        UnusableError: tables, columns or files are missing or unreadable, or too much in them is bad.
+        InputError: there is no such directory, or the warehouse has a list of forgotten customers and the home has lost the key
+            to it.
     """
-    landing = _Landing(
-        con, raw.resolve(), now, timezone, run_id, max_bad_share, max_bad_rows, progress or (lambda _: None), register
-    )
-    with _utc_session(con), transaction(con):
-        return landing.run()
+    unreadable: dict[str, Problem] = {}
+    while True:
+        landing = _Landing(
+            con,
+            raw.resolve(),
+            now,
+            timezone,
+            run_id,
+            Limit(max_bad_share, max_bad_rows),
+            columns,
+            progress or (lambda _: None),
+            register,
+            unreadable,
+        )
+        try:
+            with _utc_session(con), transaction(con):
+                return landing.run()
+        except _UnreadableError as error:
+            # The statement that failed has ended the transaction. Once more without the table, to see what else is wrong.
+            unreadable[error.table] = error.problem
+        except UnusableError:
+            with transaction(con):
+                landing.keep_refused()
+            raise
+
+
+class _UnreadableError(Exception):
+    """A file of a table cannot be read to its end."""
+
+    def __init__(self, table: str, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.table, self.problem = table, problem
 
 
 @contextmanager
@@ -188,12 +235,16 @@ class _Landing:
     now: datetime
     timezone: str
     run_id: str
-    max_bad_share: float
-    max_bad_rows: int
+    row_limit: Limit
+    column_limits: ColumnLimits | None
     progress: Callable[[str], None]
-    register: Register | None = None
+    register: Register | None
+    unreadable: Mapping[str, Problem]
     customers_changed: bool = False
     layouts: dict[RawFile, Layout] = field(default_factory=dict)
+    judges_customers: bool = True
+    problems: list[Problem] = field(default_factory=list)
+    refused_rows: list[tuple[Any, ...]] | None = None
 
     def run(self) -> LandingReport:
         discovery = discover(self.raw)
@@ -201,12 +252,23 @@ class _Landing:
         self._prepare()
         notices = [*discovery.notices, *self._remove_forgotten()]
         compared = {table.name: self._compare(table, discovery.files.get(table.name, ())) for table in TABLES.values()}
+        self.problems += [*discovery.problems, *self.unreadable.values()]
         # A missing column in the last table should not be found out after minutes of reading the others.
+        unusable = {*self.unreadable, *(problem.table for problem in discovery.problems)}
         for table in TABLES.values():
             for file in (*compared[table.name].new, *compared[table.name].changed):
-                self.layouts[file] = layout(self.con, table, file)
+                try:
+                    self.layouts[file] = layout(self.con, table, file)
+                except UnusableError as error:
+                    self.problems += error.problems
+                    unusable.add(table.name)
         reports: dict[str, TableReport] = {}
         for table in TABLES.values():
+            if table.name in unusable:
+                # The run is refused. The other tables are read to tell all that is wrong with them, too.
+                self.judges_customers = self.judges_customers and table.name != "customers"
+                reports[table.name] = TableReport()
+                continue
             plan = self._plan(table, compared[table.name])
             report = reports[table.name] = TableReport(plan.how, plan.reason, files_read=len(plan.read))
             if plan.how != "unchanged":
@@ -214,6 +276,11 @@ class _Landing:
                 self._land(table, plan, report)
             self._note_files(table, compared[table.name])
             report.rows_total = self._count(f"landing.{table.name}")
+            if table.name == "customers" and not report.rows_total and self.column_limits is not None:
+                self.judges_customers = False
+                self.problems.append(broken.without_customers(self.con, compared["customers"].manifest))
+        if self.problems:
+            self._refuse()
         if not (reports["customers"].unchanged and reports["plan_changes"].unchanged):
             replace_digests(self.con, TABLES["customers"])
         for name, day in changed_from(self.con, "digests_before").items():
@@ -222,8 +289,28 @@ class _Landing:
         self._tidy()
         return LandingReport(self.run_id, reports, notices)
 
+    def _refuse(self) -> None:
+        self.refused_rows = self.con.execute(
+            "from landing.quarantine where detected_at = this_instant() qualify row_number() over ("
+            f"partition by source, kind, column_name, rule order by row_key, value) <= {REFUSED_ROWS}"
+        ).fetchall()
+        raise UnusableError(broken.with_spellings(self.con, self.problems))
+
+    def keep_refused(self) -> None:
+        """Stores what the refused landing, which is undone by now, had put aside."""
+        if self.refused_rows is None:
+            return
+        self.con.execute(
+            f"create schema if not exists landing; create table if not exists landing.{REFUSED} {_QUARANTINE}"
+        )
+        self.con.execute(f"delete from landing.{REFUSED}")
+        columns = [list(values) for values in zip(*self.refused_rows, strict=True)]
+        if columns:
+            self.con.execute(f"insert into landing.{REFUSED} select {', '.join('unnest(?)' for _ in columns)}", columns)
+
     def _prepare(self) -> None:
         self.con.execute(_BOOKKEEPING)
+        self.con.execute(f"delete from landing.{REFUSED}")
         for table in TABLES.values():
             self.con.execute(f"create table if not exists {statements.create_sql(table, 'landing.' + table.name)}")
         for name, body in statements.macros(self.timezone, self.now).items():
@@ -354,14 +441,17 @@ class _Landing:
         if groups:
             if self.register is not None and self.register.entries:
                 report.rows_kept_out = self._look_for_forgotten(table, groups)
-            self._scan(f"insert into {target} {statements.landed_sql(table, groups)}", groups)
+            self._scan(table, f"insert into {target} {statements.landed_sql(table, groups)}", groups)
         self._collect_problems(table, groups)
+        if not self.judges_customers:
+            self.con.execute("delete from problems where rule = ?", [KNOWN_CUSTOMER])
         report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
         if report.rows_read:
             if not whole:
                 self.con.execute(f"insert into {landed} from incoming")
-            self._drop_losers(table, groups, None if whole else "incoming")
+            report.rows_repeated = self._drop_losers(table, groups, None if whole else "incoming")
             self._report_problems(table, report)
+            self.problems += broken.judge(self.con, table, groups, self.row_limit, self.column_limits)
         if table.name == "risk_signals":
             self._stamp_undated()
         if table.name == "customers":
@@ -378,6 +468,7 @@ class _Landing:
     def _look_for_forgotten(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> int:
         """Notes the ids on the list that the raw files still hold; returns how many rows they have there."""
         self._scan(
+            table,
             "create or replace temp table raw_customers as "
             f"select customer_id, count(*) as raw_rows from ({statements.customers_sql(table, groups)}) group by customer_id",
             groups,
@@ -398,15 +489,15 @@ class _Landing:
             groups.setdefault(self.layouts[file], []).append(file)
         return groups
 
-    def _scan(self, statement: str, groups: Mapping[Layout, list[RawFile]]) -> None:
+    def _scan(self, table: TableContract, statement: str, groups: Mapping[Layout, list[RawFile]]) -> None:
         """Runs a statement that reads raw files, and names the file if one cannot be read."""
         try:
             self.con.execute(statement)
         except duckdb.Error as error:
-            fault = first_unreadable(groups)
+            fault = first_unreadable(table, groups)
             if fault is None:
                 raise
-            raise fault from error
+            raise _UnreadableError(table.name, fault) from error
 
     def _collect_problems(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> None:
         self.con.execute(
@@ -414,43 +505,49 @@ class _Landing:
             "value VARCHAR, rule VARCHAR, due TIMESTAMP)"
         )
         if groups:
-            self._scan(f"insert into problems {statements.problems_sql(table, groups, self.raw)}", groups)
+            self._scan(table, f"insert into problems {statements.problems_sql(table, groups, self.raw)}", groups)
 
-    def _drop_losers(self, table: TableContract, groups: Mapping[Layout, list[RawFile]], among: str | None) -> None:
-        """Of the rows that share a key, keeps the winner; the others become problems."""
+    def _drop_losers(self, table: TableContract, groups: Mapping[Layout, list[RawFile]], among: str | None) -> int:
+        """Of the rows that share a key, keeps the winner; those that say something else become problems.
+
+        Returns:
+            How many rows only repeated the winner.
+        """
         self.con.execute(f"create or replace temp table losers as {statements.losers_sql(table, among)}")
-        if not self._count("losers"):
-            return
+        losers, repeated = self.con.execute("select count(*), count_if(is_repeated) from losers").fetchall()[0]
+        if not losers:
+            return 0
         self.con.execute(f"delete from landing.{table.name} where rowid in (select id from losers)")
+        if losers == repeated:
+            return int(repeated)
         files = [file for members in groups.values() for file in members]
         if len(files) == 1:
             holders = f"(select null::VARCHAR as row_key, {literal(files[0].name)} as file)"
             condition = "true"
         else:
-            holders = f"({statements.loser_files_sql(table, groups, self.raw, 'losers')})"
+            different = "(select * from losers where not is_repeated)"
+            holders = f"({statements.loser_files_sql(table, groups, self.raw, different)})"
             condition = "loser.row_key = holder.row_key"
         self.con.execute(
             "insert into problems select loser.row_key, loser.customer_id, holder.file, 'row', "
             f"{literal(', '.join(table.key))}, null, {literal(UNIQUE_KEY)}, null "
-            f"from (select {statements.row_key(table)} as row_key, customer_id from losers) as loser "
+            f"from (select {statements.row_key(table)} as row_key, customer_id from losers where not is_repeated) as loser "
             f"left join {holders} as holder on {condition}"
         )
+        return int(repeated)
 
     def _report_problems(self, table: TableContract, report: TableReport) -> None:
-        """Counts the problems, refuses a table with too many, and moves them to the quarantine."""
+        """Counts the problems and moves them to the quarantine."""
         counts = self.con.execute(
-            "select kind, column_name, rule, count(*), min(row_key), min(file) from problems "
+            "select kind, column_name, rule, count(*) from problems "
             "group by kind, column_name, rule order by count(*) desc, rule, column_name"
         ).fetchall()
-        for kind, column, rule, count, _, _ in counts:
+        for kind, column, rule, count in counts:
             if kind == "row":
                 report.bad_rows[rule] = report.bad_rows.get(rule, 0) + count
             else:
                 report.bad_cells[f"{column}: {rule}"] = count
-        bad = sum(report.bad_rows.values())
-        if bad > self.max_bad_rows and bad > self.max_bad_share * report.rows_read:
-            raise self._too_many(table, report, counts)
-        report.rows_landed = report.rows_read - bad
+        report.rows_landed = report.rows_read - sum(report.bad_rows.values()) - report.rows_repeated
         self.con.execute(
             "insert into landing.quarantine "
             "(source, row_key, kind, column_name, value, rule, run_id, file, detected_at, customer_id) "
@@ -458,47 +555,62 @@ class _Landing:
             [table.name, self.run_id],
         )
 
-    def _too_many(self, table: TableContract, report: TableReport, counts: list[tuple[Any, ...]]) -> InputError:
-        bad = sum(report.bad_rows.values())
-        files = self.con.execute(
-            "select file, count(*) from problems where kind = 'row' and file is not null "
-            "group by file order by count(*) desc, file limit 3"
-        ).fetchall()
-        rules = [
-            f"'{rule}' on {column}: {count:,} row(s), such as {key or 'one without a key'}"
-            for kind, column, rule, count, key, _ in counts
-            if kind == "row"
-        ]
-        return InputError(
-            f"{table.name}: {bad:,} of {report.rows_read:,} rows are bad, {bad / report.rows_read:.1%} where "
-            f"{self.max_bad_share:.1%} are tolerated; nothing was landed. Rules broken most: {'; '.join(rules[:3])}. "
-            f"File(s) with most: {', '.join(f'{name} ({count:,})' for name, count in files)}"
-        )
-
     def _stamp_undated(self) -> None:
         """Replaces the undated risk signals by the ledger's history, after adding what is new in them.
 
-        A change within one week replaces that week's values, as the corrected file would have; older Mondays keep
-        theirs.
+        A change within one week replaces that week's values, as the corrected file would have, and what is no longer there is
+        withdrawn; older Mondays keep theirs. Nothing is added for somebody of whom a later Monday is known, as when the clock went
+        back.
         """
         monday = literal(latest_monday(self.now, self.timezone).isoformat()) + "::DATE"
         self.con.execute(
             f"""
-            insert into landing.undated_ledger
-            select
-                (select coalesce(max(entry), 0) from landing.undated_ledger) + row_number() over (order by customer_id),
-                customer_id, signal.compliance_gap_micros, signal.vendor_risk_flags, {monday},
-                -- strictly before the Monday, because a snapshot knows what is dated before it
-                greatest({monday} - 1, signal.known_date)
-            from landing.risk_signals as signal
-            left join (
-                from landing.undated_ledger qualify row_number() over (partition by customer_id order by entry desc) = 1
-            ) as newest using (customer_id)
-            where not signal.is_dated and (
-                newest.entry is null
-                or newest.compliance_gap_micros is distinct from signal.compliance_gap_micros
-                or newest.vendor_risk_flags is distinct from signal.vendor_risk_flags
+            insert into landing.undated_ledger by name
+            with
+            newest as (
+                from landing.undated_ledger
+                qualify row_number() over (partition by customer_id, first_seen_monday order by entry desc) = 1
+            ),
+            present as (from newest where first_seen_monday = {monday}),
+            former as (
+                from newest where first_seen_monday < {monday} and not is_withdrawn
+                qualify row_number() over (partition by customer_id order by first_seen_monday desc) = 1
+            ),
+            news as (
+                select signal.customer_id, signal.compliance_gap_micros, signal.vendor_risk_flags, signal.known_date
+                from landing.risk_signals as signal
+                left join former using (customer_id)
+                where not signal.is_dated and (
+                    former.entry is null
+                    or former.compliance_gap_micros is distinct from signal.compliance_gap_micros
+                    or former.vendor_risk_flags is distinct from signal.vendor_risk_flags
+                )
+            ),
+            entries as (
+                select
+                    news.customer_id, news.compliance_gap_micros, news.vendor_risk_flags,
+                    -- strictly before the Monday, because a snapshot knows what is dated before it
+                    greatest({monday} - 1, news.known_date) as known_date, false as is_withdrawn
+                from news
+                left join present using (customer_id)
+                where present.entry is null
+                    or present.is_withdrawn
+                    or present.compliance_gap_micros is distinct from news.compliance_gap_micros
+                    or present.vendor_risk_flags is distinct from news.vendor_risk_flags
+                union all by name
+                select customer_id, compliance_gap_micros, vendor_risk_flags, known_date, true as is_withdrawn
+                from present
+                anti join news using (customer_id)
+                -- somebody who is gone may come back, and their history is only hidden meanwhile
+                where not is_withdrawn and customer_id in (select customer_id from landing.customers)
             )
+            select
+                (select coalesce(max(entry), 0) from landing.undated_ledger) + row_number() over (order by customer_id)
+                    as entry,
+                customer_id, compliance_gap_micros, vendor_risk_flags, {monday} as first_seen_monday, known_date,
+                is_withdrawn
+            from entries
+            where customer_id not in (select customer_id from landing.undated_ledger where first_seen_monday > {monday})
             """
         )
         self.con.execute("delete from landing.risk_signals where not is_dated")
@@ -506,9 +618,11 @@ class _Landing:
             """
             insert into landing.risk_signals by name
             select customer_id, compliance_gap_micros, vendor_risk_flags, false as is_dated, known_date
-            from landing.undated_ledger
-            where customer_id in (select customer_id from landing.customers)
-            qualify row_number() over (partition by customer_id, known_date order by entry desc) = 1
+            from (
+                from landing.undated_ledger
+                qualify row_number() over (partition by customer_id, known_date order by entry desc) = 1
+            )
+            where not is_withdrawn and customer_id in (select customer_id from landing.customers)
             """
         )
 

@@ -173,7 +173,9 @@ def _file_name(raw: Path) -> str:
 
 
 def losers_sql(table: TableContract, among: str | None) -> str:
-    """The landed rows that lose their key to another row, with their rowid as ``id``.
+    """The landed rows that lose their key to another row, with their rowid as ``id``, and whether they say the same as the winner.
+
+    Rows that differ in nothing but the day of their arrival are one row that was delivered more than once.
 
     Keys are compared by hash first: a group by on 13 million 8-byte hashes takes half of what their texts take, and the
     few candidates that are left, true or by collision, are compared as they are.
@@ -187,10 +189,13 @@ def losers_sql(table: TableContract, among: str | None) -> str:
         f"{column} nulls last"
         for column in ("known_date", quoted(table.own_date), *(quoted(column.name) for column in table.landed))
     )
+    content = ", ".join(quoted(column.name) for column in table.landed if column.name != "known_date")
+    rivals = f"over (partition by {keys} order by {order})"
     return (
-        f"select rowid as id, * from {landed} where hash({keys}) in "
+        f"select rowid as id, row({content}) is not distinct from first_value(row({content})) {rivals} as is_repeated, * "
+        f"from {landed} where hash({keys}) in "
         f"(select hash({keys}) from {landed} {restricted} group by 1 having count(*) > 1) "
-        f"qualify row_number() over (partition by {keys} order by {order}) > 1"
+        f"qualify row_number() {rivals} > 1"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.errors import ChurnError
@@ -54,8 +54,14 @@ def _step(event: dg.DagsterEvent) -> str:
 
 def _root(error: Any) -> str:
     """What to tell a person: the first error of ours, which says what to do, else the one that the others come from."""
-    ours = {kind.__name__ for kind in (ChurnError, *ChurnError.__subclasses__())}
+    ours = {kind.__name__ for kind in _and_subclasses(ChurnError)}
     while error.cause is not None and error.cls_name not in ours:
         error = error.cause
     text = str(error.message).strip()
     return text.partition(": ")[2] if error.cls_name in ours else text
+
+
+def _and_subclasses(kind: type) -> Iterator[type]:
+    yield kind
+    for subclass in kind.__subclasses__():
+        yield from _and_subclasses(subclass)

@@ -192,7 +192,7 @@ def _theirs(schema: str, table: str, columns: dict[str, str]) -> str | None:
     """SQL that is true for a row of theirs; None for a table whose rows belong to nobody."""
     texts = [quoted(name) for name, sql_type in columns.items() if sql_type == "VARCHAR"]
     ids = "getvariable('erased_ids')"
-    if (schema, table) == ("landing", "quarantine"):
+    if schema == "landing" and table in ("quarantine", "refused_quarantine"):
         # Rows from before the quarantine knew whose they are are told by what they quote.
         shortened = f"list_transform({ids}, lambda one: left(one, {VALUE_CHARACTERS}))"
         keys = [f"coalesce(list_contains({ids}, {name}), false)" for name in texts]

@@ -124,6 +124,7 @@ def put(con: duckdb.DuckDBPyConnection, raw: Path, **changes: Any) -> LandingRep
         "run_id": "run",
         "max_bad_share": 1.0,
         "max_bad_rows": 0,
+        "columns": None,
     }
     return land(con, raw, **(options | changes))
 

@@ -104,10 +104,29 @@ def test_with_loaded_at_an_undated_row_is_known_by_both(
     assert landed(con, "risk_signals", "known_date") == [(known,)]
 
 
-def test_an_unreadable_date_makes_a_row_undated_rather_than_old(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+def test_an_unreadable_date_quarantines_the_row_and_leaves_no_trace_in_the_ledger(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
     company(raw, risk_signals=[row("risk_signals", recorded_at="last spring")])
     put(con, raw)
-    assert landed(con, "risk_signals", COLUMNS) == [("C1", 500_000, False, date(2024, 6, 9))]
+    assert landed(con, "risk_signals") == landed(con, "undated_ledger") == []
+    assert quarantined(con, "kind, column_name, value, rule") == [
+        ("row", "recorded_at", "last spring", "readable date")
+    ]
+
+
+def test_a_value_of_this_week_that_is_taken_back_within_the_week_was_never_there(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
+    company(raw, risk_signals=[_undated()])
+    put(con, raw)
+    before = landed(con, "risk_signals")
+    for mistake in ([_undated(vendor_risk_flags="9")], []):
+        write(raw, "risk_signals", mistake)
+        put(con, raw, now=NOW + WEEK)
+        write(raw, "risk_signals", [_undated()])
+        put(con, raw, now=NOW + WEEK)
+        assert landed(con, "risk_signals") == before
 
 
 def test_rows_of_nobody_are_not_stamped_until_somebody_knows_them(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
