@@ -114,6 +114,52 @@ def simulate(
 
 
 @app.command()
+def check(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="Directory of raw tables.", show_default="HOME/data/raw")
+    ] = None,
+    home: HomeOption = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="PAGE", help="Write one HTML page, too.")] = None,
+    quarantine: Annotated[
+        Path | None,
+        typer.Option("--quarantine", metavar="FILE", help="Write the rows and cells that would be put aside, as CSV."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at raw data without landing anything: what would come in, what is wrong, from when on there can be models.
+
+    It needs no home and changes none. What a run would refuse is refused here in the same words, with exit code 2.
+
+    Typical: churn check exports/ --html check.html
+    """
+    from churn_pipeline.cli.intake import print_intake
+    from churn_pipeline.quality.intake import look_at, write_page
+
+    settings = _settings(home, folder)
+    intake = look_at(settings, progress=_progress(), quarantine=quarantine)
+    if html is not None:
+        write_page(intake, html)
+    if as_json:
+        typer.echo(json_text(intake.to_dict()))
+    elif intake.is_usable:
+        print_intake(intake)
+    for path in (html, quarantine):
+        if path is not None:
+            typer.echo(f"Wrote {path}", err=True)
+    if not intake.is_usable:
+        from churn_pipeline.contract.problems import format_problems
+
+        hint = (
+            ""
+            if quarantine
+            else "\nWrite what would be put aside with --quarantine FILE."
+            if intake.refused_rows
+            else ""
+        )
+        _fail(format_problems(intake.problems) + hint, InputError.exit_code)
+
+
+@app.command()
 def run(
     week: WeekOption = None,
     raw: Annotated[

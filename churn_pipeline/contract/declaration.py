@@ -192,6 +192,7 @@ class TableContract:
     facts_from: str = "{rows}"
     whole: bool = False
     read_by_models: bool = True
+    without_it: str = ""
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -1,0 +1,332 @@
+"""The dry run: what would come in from raw data, before anything of a home exists or changes.
+
+The raw data are landed into a warehouse of its own, which is thrown away. So everything that a run would refuse is refused here, in the
+same words, and the figures are those that the run would have.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from churn_pipeline.contract import TABLES, TableContract, land
+from churn_pipeline.contract.landing import REFUSED, TableReport
+from churn_pipeline.contract.problems import Problem, UnusableError
+from churn_pipeline.core import calendar
+from churn_pipeline.core.formatting import usd
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.core.templating import templates
+from churn_pipeline.features.plan import first_mart_monday
+from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, refit_slices, twin_slices
+
+
+@dataclass(frozen=True)
+class ColumnIntake:
+    """What a column of a landed table holds.
+
+    Attributes:
+        filled: share (0..1) of the landed rows with a usable value; None where the table has no rows.
+        unusable: values that were given and cannot be used.
+    """
+
+    name: str
+    filled: float | None
+    unusable: int
+
+
+@dataclass(frozen=True)
+class TableIntake:
+    """What would come in of one table.
+
+    Attributes:
+        present: whether there is a file of it.
+        rows: rows that would be landed.
+        first, last: days from which the oldest and the newest row are known.
+        repeated: rows that only repeat another one.
+        quarantined: rows that would be put aside, by rule.
+        unmatched: of these the rows of customers whom nobody knows.
+        customers: share (0..1) of the customers with at least one row.
+        without_it: what is not known where the table is missing, as a clause.
+    """
+
+    name: str
+    meaning: str
+    present: bool
+    files: int
+    rows: int
+    first: date | None
+    last: date | None
+    repeated: int
+    quarantined: dict[str, int]
+    unmatched: int
+    customers: float | None
+    without_it: str
+    columns: tuple[ColumnIntake, ...]
+
+
+@dataclass(frozen=True)
+class BookIntake:
+    """The customers as they are at the latest Monday. Revenue is monthly, in dollars."""
+
+    snapshot_date: date
+    customers: int
+    active: int
+    churned: int
+    left_otherwise: int
+    mrr: float
+    departures_last_year: int
+
+
+@dataclass(frozen=True)
+class ModelIntake:
+    """From which Monday on there can be a model of a target; None and why where there can be none yet."""
+
+    target: str
+    title: str
+    first: date | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a landing of the raw data would bring.
+
+    Attributes:
+        problems: what would stop it; then there are no figures.
+        notices: what it would remark.
+        refused_rows: rows that it would put aside and that were counted among the problems.
+    """
+
+    raw: str
+    problems: tuple[Problem, ...] = ()
+    notices: tuple[str, ...] = ()
+    tables: tuple[TableIntake, ...] = ()
+    book: BookIntake | None = None
+    models: tuple[ModelIntake, ...] = ()
+    refused_rows: int = 0
+
+    @property
+    def is_usable(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """The intake as plain values; dates stay dates."""
+        values = asdict(self)
+        values["problems"] = [asdict(problem) | {"sentence": str(problem)} for problem in self.problems]
+        return values | {"is_usable": self.is_usable}
+
+
+@dataclass
+class _Look:
+    """What was found out, and the rows put aside."""
+
+    intake: Intake
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+PAGE = "intake.html.j2"
+QUARANTINE_COLUMNS = ("source", "row_key", "kind", "column_name", "value", "rule", "file")
+
+
+def look_at(
+    settings: Settings, *, progress: Callable[[str], None] | None = None, quarantine: Path | None = None
+) -> Intake:
+    """Lands the raw data into a warehouse that is thrown away, and says what came in.
+
+    Args:
+        settings: the raw directory, the time zone, the clock and the limits; nothing of the home is read or written but its
+            ``sources.yml``.
+        progress: called with a sentence as each table is read.
+        quarantine: a CSV file to write the rows and cells into that would be put aside.
+
+    Raises:
+        InputError: there is no such directory.
+    """
+    with _scratch(settings) as con:
+        look = _look(con, settings, progress)
+    if quarantine is not None:
+        with quarantine.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(QUARANTINE_COLUMNS)
+            writer.writerows(look.rows)
+    return look.intake
+
+
+def write_page(intake: Intake, path: Path) -> None:
+    """Writes the intake as one HTML page that needs nothing else."""
+    page = templates(Path(__file__).parent / "templates").get_template(PAGE)
+    path.write_text(page.render(intake=intake, usd=usd, percent=percent), encoding="utf-8")
+
+
+def percent(share: float | None) -> str:
+    """A share in whole percent, where next to all and next to nothing are told from all and nothing; empty where there is none."""
+    if share is None:
+        return ""
+    if 0 < share < 0.005:
+        return "< 1%"
+    return "> 99%" if 0.995 < share < 1 else f"{share:.0%}"
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A warehouse in a private temporary folder, because ten million events need not fit into memory."""
+    with (
+        tempfile.TemporaryDirectory(prefix="churn-check-") as folder,
+        closing(duckdb.connect(str(Path(folder) / "check.duckdb"))) as con,
+    ):
+        con.execute(f"set threads = {settings.threads}")
+        yield con
+
+
+def _look(con: duckdb.DuckDBPyConnection, settings: Settings, progress: Callable[[str], None] | None) -> _Look:
+    raw = str(settings.raw_dir)
+    listed = ", ".join(QUARANTINE_COLUMNS)
+    try:
+        report = land(
+            con,
+            settings.raw_dir,
+            now=settings.clock(),
+            timezone=settings.timezone,
+            run_id="check",
+            max_bad_share=settings.max_bad_share,
+            max_bad_rows=settings.max_bad_rows,
+            progress=progress,
+        )
+    except UnusableError as error:
+        rows: list[tuple[Any, ...]] = []
+        if _has(con, REFUSED):
+            rows = con.execute(f"select {listed} from landing.{REFUSED} order by all").fetchall()
+        return _Look(Intake(raw, problems=tuple(error.problems), refused_rows=len(rows)), rows)
+    rows = con.execute(f"select {listed} from landing.quarantine order by all").fetchall()
+    customers = _count(con, "landing.customers")
+    monday = calendar.latest_monday(settings.clock(), settings.timezone)
+    return _Look(
+        Intake(
+            raw,
+            notices=tuple(report.notices),
+            tables=tuple(_table(con, table, report.tables[table.name], customers) for table in TABLES.values()),
+            book=_book(con, monday),
+            models=tuple(_model(con, settings, target, monday) for target in TARGETS.values()),
+        ),
+        rows,
+    )
+
+
+def _has(con: duckdb.DuckDBPyConnection, table: str) -> bool:
+    where = "duckdb_tables() where schema_name = 'landing' and table_name = ?"
+    return bool(con.execute(f"select count(*) from {where}", [table]).fetchall()[0][0])
+
+
+def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
+    return int(con.execute(f"select count(*) from {relation}").fetchall()[0][0])
+
+
+def _table(con: duckdb.DuckDBPyConnection, table: TableContract, report: TableReport, customers: int) -> TableIntake:
+    restored = [(column, table.restored[column.name]) for column in table.raw if column.name in table.restored]
+    counts = ", ".join(f"count({sql})" for _, sql in restored)
+    rows, first, last, known, *filled = con.execute(
+        f"select count(*), min(known_date), max(known_date), approx_count_distinct(customer_id), {counts} "
+        f"from landing.{table.name}"
+    ).fetchall()[0]
+    unusable = dict(
+        con.execute(
+            "select column_name, count(*) from landing.quarantine where source = ? and value is not null group by all",
+            [table.name],
+        ).fetchall()
+    )
+    unmatched = con.execute(
+        "select count(*) from landing.quarantine where source = ? and rule = 'known customer'", [table.name]
+    ).fetchall()[0][0]
+    return TableIntake(
+        name=table.name,
+        meaning=table.meaning,
+        present=bool(report.files_read),
+        files=report.files_read,
+        rows=rows,
+        first=first,
+        last=last,
+        repeated=report.rows_repeated,
+        quarantined=dict(report.bad_rows),
+        unmatched=unmatched,
+        customers=min(1.0, known / customers) if rows and customers and table.name != "customers" else None,
+        without_it=table.without_it,
+        columns=tuple(
+            ColumnIntake(column.name, count / rows if rows else None, unusable.get(column.name, 0))
+            for (column, _), count in zip(restored, filled, strict=True)
+        ),
+    )
+
+
+def _book(con: duckdb.DuckDBPyConnection, monday: date) -> BookIntake:
+    row = con.execute(
+        """
+        select
+            count(*),
+            count(*) filter (
+                signup_date < $monday and coalesce(churn_date >= $monday, true) and coalesce(censor_date >= $monday, true)
+            ),
+            count(churn_date), count(censor_date),
+            coalesce(sum(mrr_cents) filter (churn_date is null and censor_date is null), 0) / 100,
+            count(*) filter (churn_date >= $monday - interval 1 year and churn_date < $monday)
+        from landing.customers
+        """,
+        {"monday": monday},
+    ).fetchall()[0]
+    return BookIntake(monday, *row)
+
+
+def _model(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> ModelIntake:
+    """The first training Monday whose slices hold enough positive customers, by the days on which these became positive."""
+
+    def answer(first: date | None, reason: str) -> ModelIntake:
+        return ModelIntake(target.name, target.title, first, reason)
+
+    first = first_mart_monday(con)
+    if first is None:
+        return answer(None, "there is no snapshot to learn from")
+    earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)
+    if earliest > monday:
+        return answer(None, f"its labels need time to close; there could be one from {earliest}")
+    days = [day for (day,) in con.execute(_POSITIVE_DAYS[target.event]).fetchall()]
+    most = (0, 0)
+    needed = (settings.min_train_churners, settings.min_test_churners)
+    for training in calendar.mondays(earliest, monday + calendar.WEEK):
+        if training != calendar.training_monday(training, settings.training_cadence_weeks):
+            continue
+        counts = _positives(target, twin_slices(target, training, first), refit_slices(target, training, first), days)
+        most = max(most, counts)
+        if all(count >= least for count, least in zip(counts, needed, strict=True)):
+            return answer(training, "")
+    noun = "departures" if target.event == "churn" else "upgrades"
+    return answer(
+        None,
+        f"there were at most {most[0]:,} {noun} to learn from, where {needed[0]:,} are needed, and {most[1]:,} to judge it by, "
+        f"where {needed[1]:,} are",
+    )
+
+
+_POSITIVE_DAYS = {
+    "churn": "select churn_date from landing.customers where churn_date is not null",
+    "expansion": "select upgrade_date from landing.customers where upgrade_date is not null "
+    "union all select effective_date from landing.plan_changes",
+}
+
+
+def _positives(target: Target, twin: Slices, refit: Slices, days: list[date]) -> tuple[int, int]:
+    """Customers with a positive label on some Monday that is learned from, and on some Monday that it is judged by."""
+
+    def within(span: Span) -> int:
+        end = span.last + target.horizon_weeks * calendar.WEEK
+        return sum(span.first <= day < end for day in days)
+
+    assert twin.test is not None
+    return min(within(twin.train), within(refit.train)), within(twin.test)
