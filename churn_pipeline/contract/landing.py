@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
 
-from churn_pipeline.contract import broken, statements
+from churn_pipeline.contract import book_ledger, broken, statements
+from churn_pipeline.contract.book import LIMITS, Former, Limits
+from churn_pipeline.contract.book_ledger import Acceptance
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
 from churn_pipeline.contract.digests import adjust_digests, changed_from, replace_digests
 from churn_pipeline.contract.files import ALWAYS_DIGESTED_BYTES, Layout, RawFile, discover, first_unreadable, layout
@@ -152,6 +154,8 @@ def land(
     progress: Callable[[str], None] | None = None,
     register: Register | None = None,
     columns: ColumnLimits | None = _COLUMN_LIMITS,
+    max_book_change: float = LIMITS.change,
+    acceptance: Acceptance | None = None,
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
@@ -174,9 +178,11 @@ def land(
         progress: called with a sentence as each table is read.
         register: the home's list of forgotten customers, whose rows are kept out of every table.
         columns: how much of a column may be unusable; None: columns are not judged, nor whether there is any customer.
+        max_book_change: share by which what is said of a past Monday may differ from what the former landing said; see `book`.
+        acceptance: whoever says that what differs by more is right.
 
     Raises:
-        UnusableError: tables, columns or files are missing or unreadable, or too much in them is bad.
+        UnusableError: tables, columns or files are missing or unreadable, too much in them is bad, or the book jumped.
         InputError: there is no such directory, or the warehouse has a list of forgotten customers and the home has lost the key
             to it.
     """
@@ -193,6 +199,8 @@ def land(
             progress or (lambda _: None),
             register,
             unreadable,
+            replace(LIMITS, change=max_book_change),
+            acceptance,
         )
         try:
             with _utc_session(con), transaction(con):
@@ -240,6 +248,8 @@ class _Landing:
     progress: Callable[[str], None]
     register: Register | None
     unreadable: Mapping[str, Problem]
+    book_limits: Limits
+    acceptance: Acceptance | None
     customers_changed: bool = False
     layouts: dict[RawFile, Layout] = field(default_factory=dict)
     judges_customers: bool = True
@@ -263,6 +273,9 @@ class _Landing:
                     self.problems += error.problems
                     unusable.add(table.name)
         reports: dict[str, TableReport] = {}
+        # Where the plans change nothing, nothing will be changed: customers come and go with their own table.
+        changing = any(self._plan(table, compared[table.name]).how != "unchanged" for table in TABLES.values())
+        former = book_ledger.remember(self.con, self.now, self.timezone) if changing else None
         for table in TABLES.values():
             if table.name in unusable:
                 # The run is refused. The other tables are read to tell all that is wrong with them, too.
@@ -279,6 +292,8 @@ class _Landing:
             if table.name == "customers" and not report.rows_total and self.column_limits is not None:
                 self.judges_customers = False
                 self.problems.append(broken.without_customers(self.con, compared["customers"].manifest))
+        if changing:
+            notices += self._judge_book(former, compared, reports)
         if self.problems:
             self._refuse()
         if not (reports["customers"].unchanged and reports["plan_changes"].unchanged):
@@ -288,6 +303,26 @@ class _Landing:
         notices += self._hidden_customers()
         self._tidy()
         return LandingReport(self.run_id, reports, notices)
+
+    def _judge_book(
+        self, former: Former | None, compared: Mapping[str, _Comparison], reports: Mapping[str, TableReport]
+    ) -> list[str]:
+        """Compares the book with what it was before; returns what is to be said of a jump that somebody accepts."""
+        problems, notices = book_ledger.judge(
+            self.con,
+            former,
+            limits=self.book_limits,
+            acceptance=self.acceptance,
+            changed=[name for name, files in compared.items() if files.new or files.changed or files.vanished],
+            unusable=[name for name, report in reports.items() if report.rows_read],
+            now=self.now,
+            timezone=self.timezone,
+            run_id=self.run_id,
+        )
+        # Of a table that is broken anyway nobody wants to hear what follows from it.
+        broken_tables = {problem.table for problem in self.problems}
+        self.problems += [problem for problem in problems if problem.table not in broken_tables]
+        return notices
 
     def _refuse(self) -> None:
         self.refused_rows = self.con.execute(
@@ -355,6 +390,7 @@ class _Landing:
     def _tidy(self) -> None:
         for name in ("digests_before", "customers_before", "kept_out"):
             self.con.execute(f"drop table temp.{name}")
+        self.con.execute("drop table if exists temp.book_before")
         for name in statements.macros(self.timezone, self.now):
             self.con.execute(f"drop macro temp.{name.split('(')[0]}")
 

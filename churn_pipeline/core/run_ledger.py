@@ -9,6 +9,8 @@ from typing import Literal
 
 import duckdb
 
+from churn_pipeline.core.warehouse import has_table
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -91,6 +93,14 @@ def carry_over(con: duckdb.DuckDBPyConnection, run_id: str, before: Sequence[str
                     if row.snapshot_date not in recorded_mondays
                 ],
             )
+
+
+def newest_published_monday(con: duckdb.DuckDBPyConnection) -> date | None:
+    """The newest Monday that was ever published; None where none was. Nothing is created."""
+    if not has_table(con, "ledger", "runs"):
+        return None
+    row = con.execute("select max(snapshot_date) from ledger.runs where status = 'published'").fetchone()
+    return row[0] if row else None
 
 
 def caught_up(con: duckdb.DuckDBPyConnection) -> set[date]:
