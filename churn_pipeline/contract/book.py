@@ -291,19 +291,25 @@ def compare_pictures(former: Picture, present: Picture) -> Comparison:
     )
 
 
-def jumps(compared: Comparison, limits: Limits = LIMITS, changed: Collection[str] = ("customers",)) -> list[Jump]:
+def jumps(
+    compared: Comparison,
+    limits: Limits = LIMITS,
+    changed: Collection[str] = ("customers",),
+    unusable: Collection[str] = (),
+) -> list[Jump]:
     """Every difference that is too large, without what follows from another one.
 
     Args:
         compared: two landings.
         limits: from when on a difference is a jump.
         changed: tables whose files are not those of the former landing, to know which one to blame.
+        unusable: tables whose files have rows, so that they were not emptied, whatever became of those rows.
     """
-    emptied = _emptied_tables(compared)
+    emptied = _emptied_tables(compared, unusable)
     if any(jump.table == "customers" for jump in emptied):
         # Rows of customers whom nobody knows are kept out of every other table.
         return [jump for jump in emptied if jump.table == "customers"]
-    missed = _emptied_columns(compared, limits, {jump.table for jump in emptied})
+    missed = _emptied_columns(compared, limits)
     units = _units(compared, limits)
     explained = {jump.kind.partition(":")[2] for jump in (*missed, *units)}
     active = _active(compared, limits)
@@ -589,19 +595,19 @@ def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
 # --- what is too much
 
 
-def _emptied_tables(compared: Comparison) -> list[Jump]:
+def _emptied_tables(compared: Comparison, unusable: Collection[str]) -> list[Jump]:
     return [
         Jump(f"table:{table}", table, f"no rows where the former landing had {rows:,}")
         for table, (rows, present) in compared.rows.items()
-        if rows and not present
+        if rows and not present and table not in unusable
     ]
 
 
-def _emptied_columns(compared: Comparison, limits: Limits, emptied: Collection[str]) -> list[Jump]:
+def _emptied_columns(compared: Comparison, limits: Limits) -> list[Jump]:
     missed = []
     for name, (former, present) in compared.values.items():
         table, _, column = name.partition(".")
-        if former >= limits.values and not present and table not in emptied:
+        if former >= limits.values and not present and compared.rows[table][1]:
             missed.append(
                 Jump(
                     f"column:{name}",

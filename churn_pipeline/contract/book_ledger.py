@@ -76,6 +76,7 @@ def judge(
     limits: Limits,
     acceptance: Acceptance | None,
     changed: Collection[str],
+    unusable: Collection[str],
     now: datetime,
     timezone: str,
     run_id: str,
@@ -87,7 +88,7 @@ def judge(
         former: of `remember`.
         limits: from when on a difference is a jump.
         acceptance: whoever accepts what jumps now.
-        changed: tables whose files are not those of the former landing.
+        changed, unusable: as `book.jumps` takes them.
         now: the moment of landing.
         timezone: IANA name that local dates refer to.
         run_id: of this landing.
@@ -96,7 +97,9 @@ def judge(
         Jumps that nobody has accepted, and what is to be said of those that somebody has.
     """
     tables = book.contents(con)
-    jumped = [] if former is None else book.jumps(book.compare(con, former.picture, tables, limits), limits, changed)
+    jumped = []
+    if former is not None:
+        jumped = book.jumps(book.compare(con, former.picture, tables, limits), limits, changed, unusable)
     notices = []
     if former is not None and jumped:
         forgiven = _accepted(con, jumped, acceptance, run_id) or _gone_back(con, former, tables, jumped, limits)

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from churn_pipeline.contract import TABLES, Kind, fingerprint, fingerprints
+from churn_pipeline.contract.book_ledger import Acceptance
 from churn_pipeline.contract.docs import render
 from churn_pipeline.core.calendar import mondays
 from tests.unit.contract.landing_helpers import CUSTOMER, NOW, ROWS, company, landed, put, row, write
@@ -69,7 +70,8 @@ def test_a_day_that_lost_its_facts_is_a_change(con: duckdb.DuckDBPyConnection, r
     put(con, raw)
     (raw / "usage_events.csv").unlink()
     write(raw, "usage_events", [])
-    assert put(con, raw).tables["usage_events"].changed_from == date(2024, 3, 1)
+    report = put(con, raw, acceptance=Acceptance("the product was shut down", "Ada"))
+    assert report.tables["usage_events"].changed_from == date(2024, 3, 1)
 
 
 def test_todays_plan_change_leaves_the_past_alone(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
