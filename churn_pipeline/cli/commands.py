@@ -20,6 +20,7 @@ from churn_pipeline.core.targets import TARGETS
 if TYPE_CHECKING:
     from datetime import date
 
+    from churn_pipeline.contract import Acceptance
     from churn_pipeline.core.settings import Settings
 
 app = typer.Typer(
@@ -41,6 +42,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 
 
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help=f"{', '.join(TARGETS)}.")]
+AcceptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-change",
+        metavar="REASON",
+        help="Land the files although the book jumps (docs/operations.md); the reason is kept. The same files pass again without it.",
+    ),
+]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.", show_default="required")]
 
 
@@ -168,6 +177,7 @@ def run(
     home: HomeOption = None,
     top: Annotated[int, typer.Option(min=0, help="How many customers to print.")] = 20,
     quiet: Annotated[bool, typer.Option("--quiet", help="Tell nobody in Slack.")] = False,
+    accept_change: AcceptOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score one Monday: land, build features, train when due, score, publish. Default: the latest Monday (live)."""
@@ -181,7 +191,7 @@ def run(
             f"{settings.raw_dir} holds no raw tables: put yours there (docs/your-data.md), point --raw at them, or write a "
             f"simulated company with 'churn simulate --out {settings.raw_dir.parent}'"
         )
-    outcome = run_mondays(settings, monday, progress=_progress(), quiet=quiet)
+    outcome = run_mondays(settings, monday, progress=_progress(), quiet=quiet, acceptance=_acceptance(accept_change))
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
     summary = output.run_summary(settings, monday, top)
@@ -206,6 +216,7 @@ def backfill(
     raw: Annotated[
         Path | None, typer.Option("--raw", help="Directory of raw tables.", show_default="HOME/data/raw")
     ] = None,
+    accept_change: AcceptOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -223,10 +234,12 @@ def backfill(
     if end < start:
         raise InputError(f"--from {start} lies after --to {end}")
     if model is not None:
+        if accept_change is not None:
+            raise InputError("--accept-change is about what is landed, and --model lands nothing")
         outcome = rescore_mondays(settings, start, end, model, progress=_progress())
         weeks = output.rescored_weeks(settings, outcome.run_id, outcome.mondays)
     else:
-        outcome = run_mondays(settings, start, end, progress=_progress())
+        outcome = run_mondays(settings, start, end, progress=_progress(), acceptance=_acceptance(accept_change))
         weeks = output.backfill_weeks(settings, outcome.mondays)
     if weeks:
         typer.echo(json_text(weeks, indent=1)) if as_json else output.print_weeks(weeks)
@@ -546,6 +559,12 @@ def _published_monday(week: str | None) -> date | None:
     from churn_pipeline.core.calendar import parse_monday
 
     return parse_monday(week) if week else None
+
+
+def _acceptance(reason: str | None) -> Acceptance | None:
+    from churn_pipeline.contract import Acceptance
+
+    return None if reason is None else Acceptance(reason, user())
 
 
 def _progress() -> Callable[[str], None]:

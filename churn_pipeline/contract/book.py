@@ -159,14 +159,22 @@ class Revenue(NamedTuple):
 
 
 class Moves(NamedTuple):
-    """Active customers in two landings: how many in each; how many are active in the former one only, in the present one only; in words,
-    what became of those."""
+    """What became of the customers of the former landing.
+
+    Attributes:
+        former, present: active customers in each landing.
+        vanished, returned: those that are active in the former one only, and in the present one only.
+        how: the same in words.
+        departed, departed_gone: customers who had left, and those of them that are not landed any more.
+    """
 
     former: int
     present: int
     vanished: int
     returned: int
     how: str = ""
+    departed: int = 0
+    departed_gone: int = 0
 
 
 @dataclass(frozen=True)
@@ -310,6 +318,9 @@ def jumps(
         # Rows of customers whom nobody knows are kept out of every other table.
         return [jump for jump in emptied if jump.table == "customers"]
     missed = _emptied_columns(compared, limits)
+    if 2 * compared.moves.departed_gone > compared.moves.departed:
+        # The dates are not lost, but whose they are.
+        missed = [jump for jump in missed if jump.kind != "column:customers.churn_date"]
     units = _units(compared, limits)
     explained = {jump.kind.partition(":")[2] for jump in (*missed, *units)}
     active = _active(compared, limits)
@@ -510,6 +521,8 @@ def _moves(con: duckdb.DuckDBPyConnection) -> Moves:
         vanished=sum(vanished.values()),
         returned=sum(returned.values()),
         how=", ".join(words),
+        departed=sum(count for (former, _), count in became.items() if former == "departed"),
+        departed_gone=became.get(("departed", "gone"), 0),
     )
 
 
@@ -556,7 +569,7 @@ def _revenues(con: duckdb.DuckDBPyConnection) -> tuple[Revenue, Revenue]:
     for plan, is_stayer, *numbers in by_plan:
         if not is_stayer:
             others = everybody.get(plan, Part(0, 0, 0, 0))
-            everybody[plan] = Part(*(a + b for a, b in zip(others, numbers, strict=True)))  # type: ignore[operator]
+            everybody[plan] = Part(*(a + b for a, b in zip(others, numbers, strict=True)))
     return (
         Revenue(everybody, _total(everybody.values(), sum(moved.values()))),
         Revenue(stayers, _total(stayers.values(), moved.get(True, 0))),
@@ -619,24 +632,29 @@ def _emptied_columns(compared: Comparison, limits: Limits) -> list[Jump]:
 
 
 def _units(compared: Comparison, limits: Limits) -> list[Jump]:
-    changed = []
+    sentences: dict[str, list[str]] = {}
     for name, (former, present) in compared.medians.items():
         factor = present / former
         if 1 / limits.unit < factor < limits.unit:
             continue
         column, _, plan = name.partition(" ")
-        table, _, column = column.partition(".")
         whose = f" of {plan} customers" if plan else ""
         times = f"{factor:,.3g} times" if factor > 1 else f"a {1 / factor:,.3g}th of"
-        changed.append(
-            Jump(
-                f"unit:{table}.{column}",
-                table,
-                f"{column} is in another unit: by what was known on {compared.snapshot_date} its median{whose} is {present:,.4g}, "
-                f"{times} the {former:,.4g} of the former landing",
-            )
+        sentences.setdefault(column, []).append(
+            f"its median{whose} is {_figure(present)}, {times} the {_figure(former)} of the former landing"
         )
-    return changed
+    return [
+        Jump(
+            f"unit:{name}",
+            name.partition(".")[0],
+            f"{name.partition('.')[2]} is in another unit: by what was known on {compared.snapshot_date} {', '.join(medians)}",
+        )
+        for name, medians in sentences.items()
+    ]
+
+
+def _figure(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def _too_far(former: float, present: float, limits: Limits) -> bool:
@@ -676,9 +694,12 @@ def _revenue(compared: Comparison, limits: Limits, table: str, explained: bool) 
         enough = part.moved is None or part.moved > limits.customers
         return enough and _too_far(part.former, part.present, limits)
 
-    plans = {
-        plan: part for plan, part in sorted(revenue.plans.items()) if part.customers >= limits.plan and jumped(part)
-    }
+    def is_judged(plan: Part) -> bool:
+        # A handful that moves to a cheaper plan brings a revenue that outweighs everybody's there.
+        a_handful = plan.moved is not None and plan.moved <= limits.change * plan.customers
+        return plan.customers >= limits.plan and not a_handful
+
+    plans = {plan: part for plan, part in sorted(revenue.plans.items()) if is_judged(part) and jumped(part)}
     by_plan = ", ".join(
         f"{plan or 'no plan'} {_annual(part.present)} where it had {_annual(part.former)}"
         for plan, part in plans.items()
@@ -725,6 +746,12 @@ def _departures(compared: Comparison, limits: Limits) -> list[Jump]:
         return []
     present_year = sum(present for _, present in compared.departures.values())
     worst = sorted(months, key=lambda month: (-abs(months[month][1] - months[month][0]), month))[:3]
+    gone = compared.moves.departed_gone
+    gone_too = (
+        f" ({counted(gone, 'customer')} who had left {'is' if gone == 1 else 'are'} not landed any more)"
+        if gone
+        else ""
+    )
     by_month = ", ".join(
         f"{months[month][1]:,} in {month} where it had {months[month][0]:,}" for month in sorted(worst)
     )
@@ -733,6 +760,6 @@ def _departures(compared: Comparison, limits: Limits) -> list[Jump]:
             "departures",
             "customers",
             f"{counted(present_year, 'departure')} in the {limits.months} months before {compared.snapshot_date:%Y-%m} where the former "
-            f"landing had {sum(former for former, _ in compared.departures.values()):,}; most of the difference: {by_month}",
+            f"landing had {sum(former for former, _ in compared.departures.values()):,}{gone_too}; most of the difference: {by_month}",
         )
     ]

@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     freshness_days: int = Field(7, ge=1, description="Newest usage event older than this before S refuses the week.")
     max_bad_share: float = Field(0.05, ge=0, le=1, description="Share of bad rows in a table over which a run stops.")
     max_bad_rows: int = Field(20, ge=0, description="Bad rows that are always tolerated, whatever their share.")
+    max_book_change: float = Field(
+        0.2,
+        gt=0,
+        description="Share by which active customers, revenue or departures of a past Monday may differ from what the former landing said "
+        "of it, before a run stops; see operations.md.",
+    )
     trust_static_plan: bool = Field(False, description="Train on plan_tier and mrr although no plan history exists.")
 
     training_cadence_weeks: int = Field(4, ge=1, description="Distance of training Mondays on the fixed grid.")

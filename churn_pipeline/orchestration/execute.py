@@ -19,6 +19,8 @@ from churn_pipeline.core.warehouse import connect
 if TYPE_CHECKING:
     import dagster as dg
 
+    from churn_pipeline.contract import Acceptance
+
 
 # Dagster keeps its own state in the home too, tells nobody about it, and starts one run at a time. A run that never started is given
 # up after three minutes, or the queue would wait for it; for one that started and died see orchestration/liveness.py.
@@ -113,6 +115,7 @@ def run_mondays(
     progress: Callable[[str], None] | None = None,
     *,
     quiet: bool = False,
+    acceptance: Acceptance | None = None,
     **overrides: Any,
 ) -> Outcome:
     """Runs the Monday job for one Monday, or for all from ``first`` to ``last`` as one run.
@@ -123,12 +126,16 @@ def run_mondays(
         last: the last Monday of a range; ``first`` unless given.
         progress: called with a sentence as the run goes on.
         quiet: tell nobody in Slack.
+        acceptance: whoever says that a book that jumps is right; of the files that are landed now.
         **overrides: resources for :func:`churn_pipeline.orchestration.definitions.build_defs`.
     """
     from churn_pipeline.delivery.announce import QUIET_TAG
+    from churn_pipeline.orchestration.assets.landing import ACCEPT_TAG, ACCEPTED_BY_TAG
     from churn_pipeline.orchestration.definitions import JOB
 
     tags = {QUIET_TAG: "true"} if quiet else {}
+    if acceptance is not None:
+        tags |= {ACCEPT_TAG: acceptance.reason, ACCEPTED_BY_TAG: acceptance.who}
     result = _execute(settings, JOB, first, last, tags, progress, overrides)
     run_rows: list[run_ledger.RunRow] = []
     if _got_the_lock(result):

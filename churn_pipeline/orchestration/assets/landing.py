@@ -1,13 +1,16 @@
 """Raw files to typed tables, once a run, whichever Mondays the run is for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from churn_pipeline.contract import TABLES, land, suppression
+from churn_pipeline.contract import TABLES, Acceptance, land, suppression
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.home import Home, expected_errors
 from churn_pipeline.orchestration.keys import landing_key, raw_key
+
+# Whoever starts a run, in the shell or in the UI, accepts by these tags of it that the book jumps: why, and who.
+ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
 
 
 @dg.multi_asset(
@@ -37,6 +40,8 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             max_bad_rows=settings.max_bad_rows,
             progress=context.log.info,
             register=suppression.load(settings),
+            max_book_change=settings.max_book_change,
+            acceptance=acceptance(context.run.tags),
         )
     for notice in report.notices:
         context.log.warning(notice)
@@ -48,3 +53,14 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
                 **{key: value for key, value in table.items() if value},
             },
         )
+
+
+def acceptance(tags: Mapping[str, str]) -> Acceptance | None:
+    """Whose word a run carries that a book that jumps is right; None where it carries none.
+
+    Raises:
+        InputError: it gives no reason.
+    """
+    if ACCEPT_TAG not in tags:
+        return None
+    return Acceptance(tags[ACCEPT_TAG], tags.get(ACCEPTED_BY_TAG, "somebody in the Dagster UI"))
