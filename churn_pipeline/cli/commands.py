@@ -358,6 +358,9 @@ def show(
     week: WeekOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many customers.")] = 20,
     owner: Annotated[str | None, typer.Option(help="Only the customers of this customer success manager.")] = None,
+    notices: Annotated[
+        bool, typer.Option("--notices", help="Print what was found about data and models instead, all of it.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -365,6 +368,10 @@ def show(
     from churn_pipeline.cli import output
 
     settings = _settings(home)
+    if notices:
+        of_week = output.week_notices(settings, _published_monday(week))
+        typer.echo(json_text(of_week, indent=1)) if as_json else output.print_notices(of_week)
+        return
     listing = output.call_list(settings, _published_monday(week), top, owner)
     typer.echo(json_text(listing, indent=1)) if as_json else output.print_call_list(listing)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from churn_pipeline.core import notices
 from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
@@ -24,6 +26,10 @@ from churn_pipeline.policy import tiers
 if TYPE_CHECKING:
     from churn_pipeline.core.run_ledger import RunRow
     from churn_pipeline.monitoring.replay import ReplayReport
+
+
+# Lines about the data and the models beside a list; 'churn show --notices' prints all.
+NOTICES_SHOWN = 8
 
 
 def _call_list() -> str:
@@ -90,8 +96,23 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
             ).fetchall()
         )
         names = [tier.risk_tier for tier in tiers.of_mondays(con, "predictions", [monday])[monday]]
+        of_monday = [asdict(notice) for notice in notices.published(con, monday)]
     totals["tiers"] = [{"risk_tier": name, "customers": customers.get(name, 0)} for name in names]
-    return {"snapshot_date": monday, "owner": owner, **totals, "calls": rows}
+    return {"snapshot_date": monday, "owner": owner, **totals, "notices": of_monday, "calls": rows}
+
+
+def week_notices(settings: Settings, monday: date | None) -> dict[str, Any]:
+    """Everything that was found out about the data and the models of a published Monday, the most important first.
+
+    Raises:
+        RefusedError: nothing is published for it.
+    """
+    with _published(settings) as con:
+        monday = _published_week(con, monday)
+        return {
+            "snapshot_date": monday,
+            "notices": [asdict(notice) for notice in notices.published(con, monday)],
+        }
 
 
 def customer(settings: Settings, customer_id: str, monday: date | None) -> dict[str, Any]:
@@ -160,8 +181,29 @@ def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
     return summary
 
 
-def print_call_list(listing: dict[str, Any]) -> None:
-    """The call list as a table."""
+def print_notices(week: dict[str, Any]) -> None:
+    """All notices of a Monday, a line each."""
+    console = _console()
+    console.print(f"\n[bold]Monday {week['snapshot_date']}: what to know about its data and models[/bold]")
+    for notice in week["notices"]:
+        console.print(f"{notice['kind']:<12} {notice['sentence']}", markup=False, highlight=False, soft_wrap=True)
+    if not week["notices"]:
+        console.print("Nothing was found.")
+
+
+def _print_notices(console: Console, listing: dict[str, Any]) -> None:
+    of_monday = [notices.Notice(**notice) for notice in listing["notices"]]
+    for line in notices.lines(of_monday, NOTICES_SHOWN, listing["snapshot_date"]):
+        console.print(f"! {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> None:
+    """The call list as a table.
+
+    Args:
+        listing: of :func:`call_list`.
+        notices_above: whether the first notices of the Monday stand above it.
+    """
     console = _console()
     title = f"Monday {listing['snapshot_date']}: whom to call first"
     if listing["owner"]:
@@ -174,6 +216,8 @@ def print_call_list(listing: dict[str, Any]) -> None:
     )
     if listing["snoozed"] or listing["held_out"]:
         console.print(f"Not in the list: {listing['snoozed']:,} snoozed, {listing['held_out']:,} held out")
+    if notices_above:
+        _print_notices(console, listing)
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
     table.add_column("#", justify="right")
     table.add_column("customer", overflow="fold", min_width=10)
@@ -365,7 +409,8 @@ def _number(value: float | None, form: str) -> str:
 
 def print_run(summary: dict[str, Any]) -> None:
     """The call list, how good the models are, and where to look next."""
-    print_call_list(summary)
+    # What is read last is at the bottom, where the terminal stands.
+    print_call_list(summary, notices_above=False)
     console = _console()
     table = Table(
         box=SIMPLE,
@@ -389,6 +434,7 @@ def print_run(summary: dict[str, Any]) -> None:
     for row in summary["models"]:
         table.add_row(*_model_cells(row))
     console.print(table)
+    _print_notices(console, summary)
     console.print(f"Mode {summary['scoring_mode']}; policy {summary['policy_version']}.")
     console.print("Look next:  churn customer ID   churn show --owner NAME   churn models   make ui", markup=False)
     if summary["report"]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
 
+from churn_pipeline.core.notices import Notice
+
 AlertKind = Literal["run_failed", "data_refused", "model_refused", "drift", "deadline"]
 ALERT_KINDS: tuple[AlertKind, ...] = ("run_failed", "data_refused", "model_refused", "drift", "deadline")
 DIGEST = "digest"
@@ -124,6 +126,7 @@ class Digest:
         model_changed: some customer is scored by another model than on `compared_with`.
         policy_changed: the cut-offs, weights or texts differ from those of `compared_with`.
         notes: what monitoring has to add, one short sentence each.
+        notices: what was found out about data and models on the way to the list, the most important first.
     """
 
     snapshot_date: date
@@ -147,6 +150,7 @@ class Digest:
     owners: tuple[OwnerList, ...]
     notes: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def urgent(self) -> tuple[TierCount, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from churn_pipeline.core import notices
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.sql import literal
@@ -75,6 +76,7 @@ def digest_from(
         owners=_owners(con, parameters | {"per_owner": per_owner}, tiers.urgent(policy)),
         notes=tuple(notes),
         links=tuple(links),
+        notices=notices.published(con, snapshot_date),
     )
 
 

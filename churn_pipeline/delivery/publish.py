@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from churn_pipeline.core import notices
 from churn_pipeline.core.atomic import commit_file, temp_path
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError
@@ -53,6 +54,8 @@ _TABLES = {
     "promotions": "select * from ledger.promotions order by seq",
     "policy_seeds": "select * from ledger.policy_seeds order by policy_version, seed",
     "risk_tiers": "from policy.risk_tiers order by policy_version, severity",
+    "notices": "select snapshot_date, position, kind, source, sentence from ledger.notices "
+    "semi join policy.predictions using (snapshot_date) order by snapshot_date, position",
 }
 
 
@@ -108,6 +111,7 @@ def _publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequen
     ).fetchall()
     files = tuple(_write_week(con, _parquet(settings, day), day) for (day,) in present)
     tiers.write_table(con)
+    notices.create_tables(con)
     _write_database(con, settings.published_database, _TABLES, [drivers_view()])
     with duckdb.connect(str(settings.published_database), read_only=True) as reader:
         rows = dict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -34,12 +34,24 @@ class ModelStore:
 
     Attributes:
         settings: the home.
-        notices: what a person should know: which models came from the copy, and why.
     """
 
     settings: Settings
-    notices: list[str] = field(default_factory=list)
     _loaded: dict[tuple[str, str], ScoringModel] = field(default_factory=dict)
+    _copied: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know: which models came from the copy, and why."""
+        return list(self._copied.values())
+
+    def notices_of(self, rows: Iterable[LedgerRow]) -> dict[str, str]:
+        """The same of some models, by target."""
+        return {
+            row.target: self._copied[row.target, row.version]
+            for row in rows
+            if row.version is not None and (row.target, row.version) in self._copied
+        }
 
     def load(self, row: LedgerRow) -> ScoringModel:
         """The model that a ledger row speaks of.
@@ -64,7 +76,7 @@ class ModelStore:
             if not self._copy(row.target, version).is_dir():
                 raise
             model = ScoringModel.load(self._copy(row.target, version), settings.threads, digest)
-            self.notices.append(
+            self._copied[row.target, version] = (
                 f"{row.target} version {version} comes from the copy in {settings.models}, because: {error}"
             )
         else:

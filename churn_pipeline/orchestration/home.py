@@ -107,8 +107,8 @@ def root_run(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
     return context.run.root_run_id or context.run.run_id
 
 
-def run_mondays(context: dg.AssetCheckExecutionContext, settings: Settings) -> list[date]:
-    """The Mondays of the run that a check of an asset without partitions belongs to; the latest one where the run has none.
+def run_mondays(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, settings: Settings) -> list[date]:
+    """The Mondays of the run that an asset without partitions, or a check of one, belongs to; the latest one where the run has none.
 
     Dagster wants such a check to have no partitions either, so it is not told them, while the run is.
     """

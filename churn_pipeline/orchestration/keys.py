@@ -129,6 +129,8 @@ DIGEST = dg.AssetKey("slack_digest")
 DATA_DOCS = dg.AssetKey("data_docs")
 # The executor takes what is ready by priority: this is done when nothing else is left.
 LAST = {"dagster/priority": "-10"}
+# What finds out notices, and is upstream of nothing: done as soon as it can be, so that a list is published with all of its notices.
+BEFORE_PUBLICATION = {"dagster/priority": "10"}
 
 PUBLISHED = dg.AssetKey("published")
 REPLAY_REPORT = dg.AssetKey("replay_report")

@@ -24,7 +24,7 @@ from churn_pipeline.privacy.files import holds
 from churn_pipeline.privacy.matching import Traces
 
 # Columns of tables without a customer_id that hold sentences, which may name a customer: an error, a check's finding, a person's reason.
-_PROSE = ("reason", "detail", "reasons", "drift_reasons")
+_PROSE = ("reason", "detail", "reasons", "drift_reasons", "sentence")
 # Failing rows that dbt's tests kept; the schema holds nothing else, and the tests of a key keep it under a name of their own.
 _SAMPLES = "failures"
 OLD = "before_erasure"

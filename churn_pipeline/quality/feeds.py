@@ -21,6 +21,7 @@ import duckdb
 from churn_pipeline.contract import TABLES, TableContract
 from churn_pipeline.contract.statements import local_date
 from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.sql import quoted
 from churn_pipeline.quality.landing import FORMER_WEEKS, MAD_OF_SIGMA, MIN_WEEKS, SPREADS
 
@@ -165,6 +166,14 @@ def find_changes(feeds: Sequence[Feed], mondays: Sequence[date], *, freshness_da
             if feed.source != _EVENTS:
                 findings += _late(feed, day, freshness_days)
     return findings
+
+
+def unusual(findings: Sequence[Finding], mondays: Sequence[date]) -> dict[date, list[Notice]]:
+    """The findings as notices of their Mondays; a Monday on which everything was as usual has none."""
+    return {
+        day: [Notice("feed", finding.source, finding.sentence) for finding in findings if finding.snapshot_date == day]
+        for day in mondays
+    }
 
 
 def _own_day(table: TableContract, timezone: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ class ExpectationResult:
 
     Attributes:
         observed: what was found instead, in words; empty where it was met.
-        rows: a sample of failing rows as the frame has them, at most ``SAMPLE``.
+        rows: a sample of failing rows as the frame has them, at most ``SAMPLE``; of a condensed frame all of them.
         count: how many of them there are.
     """
 
@@ -139,7 +139,8 @@ def judge(suite: Suite, frame: pd.DataFrame, *, run: str, keys: list[str]) -> Su
         result_format={
             "result_format": "SUMMARY",
             "unexpected_index_column_names": keys,
-            "partial_unexpected_count": SAMPLE,
+            # A condensed frame has a row for each Monday of the run, and every one that fails is told of.
+            "partial_unexpected_count": max(SAMPLE, len(frame)) if suite.condensed else SAMPLE,
         },
         # Without a time of its own a run named by a date would get that date for one.
         run_id=gx.RunIdentifier(run_name=run, run_time=datetime.now(UTC)),
@@ -160,10 +161,10 @@ def _verdict(expected: Expected, result: Any, condensed: bool) -> ExpectationRes
     details = result.to_json_dict()["result"]
     rows = tuple(
         {name: _plain(value) for name, value in row.items()}
-        for row in (details.get("partial_unexpected_index_list") or ())[:SAMPLE]
+        for row in (details.get("partial_unexpected_index_list") or ())[: None if condensed else SAMPLE]
     )
     if condensed and rows:
-        observed = "Found " + "; ".join(_row(row) for row in rows[:3]) + "."
+        observed = in_words(rows[:3])
     elif "unexpected_count" in details:
         some = ", ".join(_short(value) for value in details.get("partial_unexpected_list", [])[:3])
         observed = f"{details['unexpected_count']:,} of {details.get('element_count', 0):,} rows do not: {some}."
@@ -172,6 +173,11 @@ def _verdict(expected: Expected, result: Any, condensed: bool) -> ExpectationRes
     else:
         observed = f"Found {_short(details.get('observed_value'))}."
     return ExpectationResult(expected, False, observed, rows, int(details.get("unexpected_count", 0)))
+
+
+def in_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What was found in rows of a condensed frame, as a sentence."""
+    return "Found " + "; ".join(_row(row) for row in rows) + "."
 
 
 def _row(row: Mapping[str, Any]) -> str:

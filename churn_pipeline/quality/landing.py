@@ -21,9 +21,10 @@ from churn_pipeline.contract import TABLES, Kind, Rule, TableContract
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, UNIQUE_KEY
 from churn_pipeline.contract.statements import macros
 from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.sql import quoted
 from churn_pipeline.quality import suites
-from churn_pipeline.quality.gx import SAMPLE, FailingRows, SuiteResult, judge
+from churn_pipeline.quality.gx import SAMPLE, FailingRows, SuiteResult, in_words, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,6 +140,32 @@ def judge_landing(
             [table.name, moment[0], profile.rows, dict(profile.nulls), run_id],
         )
     return judged
+
+
+def unmet(judged: Sequence[LandingJudgement], mondays: Sequence[date]) -> dict[date, list[Notice]]:
+    """The expectations that were not met, a sentence each: on every Monday, or on those whose weeks are at fault.
+
+    Args:
+        judged: of :func:`judge_landing`.
+        mondays: the Mondays that it judged.
+    """
+    notices: dict[date, list[Notice]] = {day: [] for day in mondays}
+    for table in judged:
+        for verdict in table.judgement.failed:
+            of_weeks = {row[suites.MONDAY]: row for row in verdict.rows if row.get(suites.MONDAY)}
+            for day, of_day in notices.items():
+                if of_weeks and str(day) not in of_weeks:
+                    continue
+                observed = in_words([of_weeks[str(day)]]) if of_weeks else verdict.observed
+                expected = _lowered(verdict.expected.sentence)
+                sentence = f"{table.table} is not as expected ({expected}): {_lowered(observed)}"
+                of_day.append(Notice("expectation", table.table, sentence))
+    return notices
+
+
+def _lowered(sentence: str) -> str:
+    """A sentence as a part of another one."""
+    return sentence[:1].lower() + sentence[1:].removesuffix(".")
 
 
 @contextmanager

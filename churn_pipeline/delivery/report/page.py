@@ -22,6 +22,7 @@ from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.formatting import points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.notices import lines
 from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import templates
@@ -42,6 +43,8 @@ _STRONG = ("critical", "high", "medium")
 # Past these nobody reads on; the table has them all.
 EXPANSION_ROWS = 100
 DRIFT_ROWS = 8
+# Lines about the data and the models above the figures, which have to stay on the first screen.
+NOTICES_SHOWN = 6
 # Fast, and 3 % larger than the best: a replay of 26 weeks packs 200 MB.
 _LEVEL = 4
 
@@ -121,6 +124,7 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
     return environment.get_template("report.html.j2").render(
         report=report,
         digest=report.digest,
+        notices=lines(report.digest.notices, NOTICES_SHOWN, monday),
         monday=monday,
         before=max((day for day in pages if day < monday), default=None),
         capacity=capacity,

@@ -14,6 +14,7 @@ from typing import Any
 
 from churn_pipeline.core.formatting import clean, counted, mrkdwn, points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.notices import lines
 from churn_pipeline.delivery.digest import (
     Alert,
     AlertKind,
@@ -44,10 +45,15 @@ MAX_FALLBACK = 500
 _NAME = 60
 _TIER = 12
 _REASON = 120
-# Characters of JSON that the parts of variable length may take. With the fixed ones (4,000 at worst) they stay below
-# MAX_MESSAGE; ten calls take about 4,500.
+# Characters of JSON that the parts of variable length may take; ten calls take about 4,500. Where all parts are as long as they can
+# be, calls give way.
 _CALLS, _TOP, _EXPANSION, _LINKS = 5_200, 1_800, 1_600, 1_200
 _OWNER = 10_500
+# What the line takes that counts the calls left out.
+_MORE = 120
+# Lines about the data and the models, and the characters of each: enough to know that something is wrong, and where to read on.
+NOTICES_SHOWN = 4
+_NOTICE = 200
 _DETAILS = 4_000
 # A thread of one message per manager: beyond this many it would bury the channel.
 MAX_OWNERS = 20
@@ -102,20 +108,27 @@ def digest_message(digest: Digest, threaded: bool) -> Message:
     title = f"Monday {digest.snapshot_date}: {usd(digest.revenue_at_risk)} a year at risk"
     change = _total_change(digest.tiers)
     title += f" ({signed_usd(change)})" if change is not None else ""
+    blocks = _digest_blocks(digest, threaded, title, _CALLS)
+    if (excess := len(json_text(blocks, ascii_only=False)) - MAX_MESSAGE) > 0:
+        # Where much was found out about the data, the last calls are counted; the lists of the owners have them.
+        blocks = _digest_blocks(digest, threaded, title, _CALLS - excess - _MORE)
+    urgent = sum(tier.customers for tier in digest.urgent)
+    return _message(f"{title}; {counted(urgent, 'customer')} {_urgent_words(digest)}", blocks)
+
+
+def _digest_blocks(digest: Digest, threaded: bool, title: str, calls: int) -> list[Block]:
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": title[:MAX_HEADER], "emoji": False}},
         _rich(_line(_headline(digest)), _table(digest)),
         *_list_block(
-            "Call first", [_call(row, digest.compared_with) for row in digest.calls], len(digest.calls), _CALLS, True
+            "Call first", [_call(row, digest.compared_with) for row in digest.calls], len(digest.calls), calls, True
         ),
         *_top_tier(digest),
         *_expansion(digest),
         _context(_health(digest.health, digest.snapshot_date)),
     ]
     blocks += [_context(note) for note in _caveats(digest)]
-    blocks.append(_rich(_links(digest, threaded)))
-    urgent = sum(tier.customers for tier in digest.urgent)
-    return _message(f"{title}; {counted(urgent, 'customer')} {_urgent_words(digest)}", blocks)
+    return [*blocks, _rich(_links(digest, threaded))]
 
 
 def owner_messages(digest: Digest) -> tuple[tuple[str, Message], ...]:
@@ -354,7 +367,8 @@ def _caveats(digest: Digest) -> tuple[str, ...]:
         )
     if digest.policy_changed:
         caveats.append("The policy (cut-offs, weights or texts) changed since last week: tiers moved with it.")
-    return (*caveats, *(clean(note, 160) for note in digest.notes[:3]))
+    notices = lines(digest.notices, NOTICES_SHOWN, digest.snapshot_date)
+    return (*(clean(line, _NOTICE) for line in notices), *caveats, *(clean(note, 160) for note in digest.notes[:3]))
 
 
 def _links(digest: Digest, threaded: bool) -> Block:

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from churn_pipeline.contract import TABLES, Acceptance, land, suppression
+from churn_pipeline.core import notices
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.orchestration.home import Home, expected_errors
+from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays
 from churn_pipeline.orchestration.keys import landing_key, raw_key
 
 # Whoever starts a run, in the shell or in the UI, accepts by these tags of it that the book jumps: why, and who.
@@ -43,6 +45,8 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             max_book_change=settings.max_book_change,
             acceptance=acceptance(context.run.tags),
         )
+        remarks = [Notice("landing", "raw", notice) for notice in report.notices]
+        notices.record(con, "landing", dict.fromkeys(run_mondays(context, settings), remarks), run_id=root_run(context))
     for notice in report.notices:
         context.log.warning(notice)
     for name, table in report.to_dict()["tables"].items():

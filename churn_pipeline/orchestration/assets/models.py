@@ -7,8 +7,10 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from churn_pipeline.core import notices
 from churn_pipeline.core.calendar import training_monday
 from churn_pipeline.core.errors import RefusedError, RegistryError, UnbuiltError
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.warehouse import connect
@@ -17,7 +19,14 @@ from churn_pipeline.modeling import ledger, lifecycle, plots
 from churn_pipeline.modeling.fit import TrainingResult
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.registry import shown
-from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, picture, table_metadata
+from churn_pipeline.orchestration.home import (
+    Home,
+    expected_errors,
+    partition_mondays,
+    picture,
+    root_run,
+    table_metadata,
+)
 from churn_pipeline.orchestration.keys import ONE_RUN, model_key
 
 _PLOTS = {"calibration": plots.calibration, "precision and recall": plots.precision_recall}
@@ -65,9 +74,11 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
         rows: list[tuple[Any, ...]] = []
         seen: dict[str, Any] = {}
         unmade: list[str] = []
+        to_tell: dict[str, dict[date, list[Notice]]] = {"unmade": {}, "trained": {}}
         with expected_errors(), connect(settings) as con:
             ledger.create(con)
             requested = partition_mondays(context)
+            to_tell["unmade"] = {day: [] for day in requested}
             for monday in _due(con, settings, target, requested, forced):
                 try:
                     row, result = _train(context, con, settings, target, monday)
@@ -75,13 +86,19 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                     if forced:
                         raise
                     # The list of this Monday does not depend on a new model.
-                    unmade.append(f"{target.name} could not be trained as of {monday}: {error}")
+                    problem = f"could not be trained as of {monday}: {error}"
+                    unmade.append(f"{target.name} {problem}")
                     context.log.warning(unmade[-1])
+                    for day in requested:
+                        if day >= monday:
+                            to_tell["unmade"][day].append(Notice("model", target.name, f"{target.name}: {problem}"))
                     if isinstance(error, RegistryError):
                         # Neither can the others, and a server that is gone is not asked for each of them.
                         break
                     continue
                 rows.append((monday, row.version, row.promoted, row.reason))
+                said_on = next(day for day in requested if day >= monday)
+                to_tell["trained"].setdefault(said_on, []).extend(_notices_of(row, result))
                 if (notified_monday := announce.notifiable_monday(settings, context.run.tags)) is not None:
                     delivery = announce.announce_training(
                         settings,
@@ -94,6 +111,8 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                     if delivery.state != "nothing":
                         context.log.info(str(delivery))
                 seen = _figures(result) if result else seen
+            for part, of_mondays in to_tell.items():
+                notices.record(con, f"{part} {target.name}", of_mondays, run_id=root_run(context))
             reigning = ledger.model_for(con, target.name, requested[-1])
         yield dg.MaterializeResult(
             metadata={
@@ -145,6 +164,15 @@ def _train(
         context.log.warning(f"{target.name} as of {monday}: {refusal}")
         return lifecycle.note_refusal(con, settings, target, monday, str(refusal), run_id=run_id, who=who), None
     return trained.row, trained.result
+
+
+def _notices_of(row: LedgerRow, result: TrainingResult | None) -> list[Notice]:
+    """What a training has to say to whoever reads the list of its Monday."""
+    sentences = list(result.notices) if result else []
+    if not row.promoted:
+        what = "the new model is not used" if result else "no new model was made"
+        sentences.insert(0, f"{what} (training as of {row.labels_closed_by}): {row.reason}")
+    return [Notice("training", row.target, f"{row.target}: {sentence}") for sentence in sentences]
 
 
 def _figures(result: TrainingResult) -> dict[str, Any]:

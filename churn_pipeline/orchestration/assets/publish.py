@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from churn_pipeline.core import run_ledger
+from churn_pipeline.core import notices, run_ledger
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.warehouse import connect
@@ -81,6 +81,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
                 if day not in refused_before
             ]
             run_ledger.record(con, run_rows)
+            notices.keep(con, [row.snapshot_date for row in run_rows])
             out = {row.snapshot_date: row.customers for row in run_rows}
             run_ledger.record(
                 con,

@@ -7,9 +7,10 @@ import dagster as dg
 import duckdb
 from pydantic import Field
 
-from churn_pipeline.core import run_ledger
+from churn_pipeline.core import notices, run_ledger
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError, InputError, RefusedError
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.targets import ROLES, TARGETS, target_of
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features import verdicts
@@ -62,6 +63,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
     def score(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
         models = ModelStore(home.settings)
         rows, refused = [], []
+        by_monday: dict[date, list[Notice]] = {}
         with expected_errors(), connect(home.settings) as con:
             store.begin_run(con, root_run(context))
             requested = partition_mondays(context)
@@ -91,10 +93,15 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 store.write(con, scored, stamp)
                 for notice in scored.notices:
                     context.log.warning(notice)
+                copied = models.notices_of(chosen.values())
+                by_monday[day] = [Notice("model", target, sentence) for target, sentence in copied.items()]
+                # They begin with the name of their target.
+                by_monday[day] += [Notice("model", notice.split(":")[0], notice) for notice in scored.notices]
                 rows.append(
                     (day, scored.customers, f"{scored.adjusted_share:.2%}", stamp.model_versions[ROLES["risk"]])
                 )
                 context.log.info(f"{day}: {scored.customers:,} customers scored")
+            notices.record(con, "score", by_monday, run_id=root_run(context))
             run_ledger.record(con, refused)
         for notice in models.notices:
             context.log.warning(notice)

@@ -8,15 +8,16 @@ import dagster as dg
 import duckdb
 
 from churn_pipeline.contract import TABLES
+from churn_pipeline.core import notices
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features.verdicts import MondayCheck
-from churn_pipeline.orchestration.home import Home, expected_errors, run_mondays, table_metadata
-from churn_pipeline.orchestration.keys import landing_key
+from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays, table_metadata
+from churn_pipeline.orchestration.keys import BEFORE_PUBLICATION, landing_key
 from churn_pipeline.quality import site
 from churn_pipeline.quality.candidates import judge_candidates
-from churn_pipeline.quality.feeds import find_changes, read_feeds
+from churn_pipeline.quality.feeds import find_changes, read_feeds, unusual
 from churn_pipeline.quality.gx import FailingRows
-from churn_pipeline.quality.landing import judge_landing
+from churn_pipeline.quality.landing import judge_landing, unmet
 from churn_pipeline.scoring.store import rescored
 
 
@@ -33,14 +34,15 @@ def landing_quality_check() -> dg.AssetChecksDefinition:
             )
             for name in TABLES
         ],
+        op_tags=BEFORE_PUBLICATION,
     )
     def landing_quality(
         context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
     ) -> Iterator[dg.AssetCheckResult]:
+        mondays = run_mondays(context, home.settings)
         with expected_errors(), connect(home.settings) as con:
-            judged = judge_landing(
-                con, run_mondays(context, home.settings), timezone=home.settings.timezone, run_id=context.run.run_id
-            )
+            judged = judge_landing(con, mondays, timezone=home.settings.timezone, run_id=context.run.run_id)
+            notices.record(con, "landing_quality", unmet(judged, mondays), run_id=root_run(context))
         site.save(home.settings.quality, judged, now=home.now())
         by_table = {table_quality.table: table_quality for table_quality in judged}
         for name in TABLES:
@@ -73,13 +75,15 @@ def feeds_check() -> dg.AssetChecksDefinition:
         additional_deps=[landing_key(name) for name in TABLES if name != "usage_events"],
         name="feeds_are_as_usual",
         description="Names a feed that stopped, halved, doubled, lost an event type or a day, or is later than it ever was.",
+        op_tags=BEFORE_PUBLICATION,
     )
     def feeds_are_as_usual(context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
         settings = home.settings
         mondays = run_mondays(context, settings)
         with expected_errors(), connect(settings) as con:
             feeds = read_feeds(con, mondays, timezone=settings.timezone)
-        findings = find_changes(feeds, mondays, freshness_days=settings.freshness_days)
+            findings = find_changes(feeds, mondays, freshness_days=settings.freshness_days)
+            notices.record(con, "feeds", unusual(findings, mondays), run_id=root_run(context))
         return dg.AssetCheckResult(
             passed=not findings,
             severity=dg.AssetCheckSeverity.WARN,

@@ -5,14 +5,16 @@ from datetime import date
 
 import dagster as dg
 
-from churn_pipeline.core import run_ledger
+from churn_pipeline.core import notices, run_ledger
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.run_state import assert_owner
+from churn_pipeline.core.targets import target_of
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features import verdicts
 from churn_pipeline.orchestration.checks.edges import candidate_results
 from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, root_run, table_metadata
-from churn_pipeline.orchestration.keys import SCORES
+from churn_pipeline.orchestration.keys import BEFORE_PUBLICATION, SCORES
 from churn_pipeline.scoring.store import approve, monotonicity_results, refuse, rescored, scored_mondays
 
 
@@ -103,6 +105,7 @@ def monotonicity_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinit
         asset=SCORES,
         name="the_longer_window_is_rarely_raised",
         description="The share of customers whose probability had to be raised to that of a shorter window; over 2 % fails.",
+        op_tags=BEFORE_PUBLICATION,
         partitions_def=weekly,
     )
     def the_longer_window_is_rarely_raised(
@@ -111,8 +114,14 @@ def monotonicity_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinit
         with expected_errors(), connect(home.settings) as con:
             scored = scored_mondays(con, root_run(context))
             results = monotonicity_results(con)
+            failed = verdicts.failures(results)
             verdicts.store(con, "scores", results, run_id=context.run.run_id, now=home.now())
-        return _result(scored, verdicts.failures(results), len(results))
+            raised = {
+                day: [Notice("model", target_of("risk").name, check.detail) for check in failed.get(day, ())]
+                for day in scored
+            }
+            notices.record(con, "raised", raised, run_id=root_run(context))
+        return _result(scored, failed, len(results))
 
     return the_longer_window_is_rarely_raised
 

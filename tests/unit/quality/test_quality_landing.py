@@ -12,8 +12,9 @@ import pytest
 
 from churn_pipeline.contract import TABLES
 from churn_pipeline.contract.declaration import READABLE
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.quality import suites
-from churn_pipeline.quality.landing import LandingJudgement, judge_landing, restored_sql
+from churn_pipeline.quality.landing import LandingJudgement, judge_landing, restored_sql, unmet
 from tests.unit.contract.landing_helpers import NOW, ROWS, company, put, row, write
 from tests.unit.quality.conftest import MONDAY, tickets
 
@@ -149,6 +150,45 @@ def test_a_week_with_many_nulls_is_named_by_its_monday_and_no_other(con: duckdb.
     (failed,) = judged(con, *mondays)["support_tickets"].judgement.failed
     assert failed.expected.name == "nulls in topic in the week before"
     assert [values["Monday"] for values in failed.rows] == [str(bad)]
+
+
+def unmet_of_tickets(con: duckdb.DuckDBPyConnection, *mondays: date) -> dict[date, list[Notice]]:
+    return unmet([judged(con, *mondays)["support_tickets"]], mondays)
+
+
+def test_an_expectation_that_was_not_met_is_a_sentence_on_every_monday(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
+    put(con, company(raw, support_tickets=tickets()))
+    judged(con)
+    write(raw, "support_tickets", tickets()[:400])
+    put(con, raw, now=NOW + timedelta(days=7))
+    mondays = (MONDAY - timedelta(days=7), MONDAY)
+    sentence = "support_tickets is not as expected (as many rows as the former landing and the time since then allow): found 400"
+    expected = [Notice("expectation", "support_tickets", sentence)]
+    assert unmet_of_tickets(con, *mondays) == dict.fromkeys(mondays, expected)
+
+
+def test_a_week_that_was_not_as_expected_is_told_on_its_own_monday_however_many_there_are(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
+    rows = tickets(weeks=70)
+    mondays = [MONDAY - timedelta(days=7 * n) for n in range(56)]
+    bad = mondays[::4]
+    for position, values in enumerate(rows):
+        if mondays[0] - timedelta(days=7 * (position // 40)) in bad:
+            values["topic"] = ""
+    put(con, company(raw, support_tickets=rows))
+    notices = unmet_of_tickets(con, *mondays)
+    assert [day for day, of_day in notices.items() if of_day] == bad
+    assert notices[bad[3]][0].sentence.startswith(
+        "support_tickets is not as expected (the week before the Monday has hardly more rows without topic than former weeks): "
+    )
+    assert [day for day in mondays if str(day) in notices[bad[3]][0].sentence] == [bad[3]]
+
+
+def test_a_good_landing_has_nothing_to_say(landed: duckdb.DuckDBPyConnection) -> None:
+    assert unmet(list(judged(landed).values()), [MONDAY]) == {MONDAY: []}
 
 
 def test_the_history_of_undated_rows_is_no_repeated_key(con: duckdb.DuckDBPyConnection, raw: Path) -> None:

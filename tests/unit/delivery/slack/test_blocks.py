@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn_pipeline.core.formatting import clean, mrkdwn
+from churn_pipeline.core.notices import KINDS, Notice
 from churn_pipeline.delivery.digest import (
     ALERT_KINDS,
     Alert,
@@ -92,6 +93,7 @@ digests = st.builds(
     ),
     notes=st.lists(anybody, max_size=8).map(tuple),
     links=links,
+    notices=st.lists(st.builds(Notice, st.sampled_from(KINDS), anybody, anybody), max_size=8).map(tuple),
 )
 alerts = st.builds(
     Alert, st.sampled_from(ALERT_KINDS), st.just(MONDAY), anybody, anybody, st.just(datetime(2026, 11, 16, 8, 4, tzinfo=UTC)),
@@ -122,7 +124,7 @@ def test_text_that_is_long_everywhere_still_makes_messages_that_slack_takes(text
     digest = Digest(
         MONDAY, MONDAY - timedelta(days=7), (TierCount(text, 10**7, 1e12, -(10**7), -1e12),) * 6, text, text, (text,) * 3,
         (line,) * 50, (line,) * 50, 10**7, 10**7, 10**7, (grower,) * 50, 10**7, 10**7, 1e12, health, True, True,
-        (OwnerList(text, 10**7, 10**7, 1e12, (line,) * 50),) * 50, (text,) * 9, given_links,
+        (OwnerList(text, 10**7, 10**7, 1e12, (line,) * 50),) * 50, (text,) * 9, given_links, (Notice("feed", text, text),) * 9,
     )  # fmt: skip
     for message in (
         digest_message(digest, True),
@@ -210,6 +212,33 @@ def test_a_changed_model_is_named_as_a_reason_for_changes() -> None:
         "The model changed" in text
         for text in texts(digest_message(replace(sample_digest(MONDAY, SHIPPED, PLAYS), model_changed=True), True))
     )
+
+
+def contexts(message: Message) -> list[str]:
+    return [block["elements"][0]["text"] for block in message.blocks if block["type"] == "context"]
+
+
+def test_what_was_found_out_is_a_line_each_up_to_a_limit_and_a_quiet_week_has_none() -> None:
+    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
+    quiet = contexts(digest_message(digest, True))
+    of_monday = tuple(Notice("bad_data", "customers", f"customers: {number} rows are left out") for number in range(9))
+    few = contexts(digest_message(replace(digest, notices=of_monday[:4]), True))
+    assert [line for line in few if line not in quiet] == [notice.sentence for notice in of_monday[:4]]
+    many = contexts(digest_message(replace(digest, notices=of_monday), True))
+    assert [line for line in many if line not in quiet] == [
+        *(notice.sentence for notice in of_monday[:3]),
+        "and 6 more: churn show --week 2026-11-16 --notices",
+    ]
+
+
+def test_a_hostile_word_in_a_notice_is_shown_letter_by_letter() -> None:
+    hostile = "events: type '<script>*_~`x`<!channel>&amp;[red]' is new"
+    message = digest_message(
+        replace(sample_digest(MONDAY, SHIPPED, PLAYS), notices=(Notice("feed", "events", hostile),)), True
+    )
+    assert hostile in contexts(message)
+    assert_safe(message)
+    assert "channel" not in message.text
 
 
 def test_without_a_thread_the_digest_says_where_the_lists_are() -> None:
