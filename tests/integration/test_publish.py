@@ -16,9 +16,11 @@ import pytest
 from pydantic import SecretStr
 
 from churn_pipeline.cli import output
+from churn_pipeline.contract.tolerated import tolerated
 from churn_pipeline.core import run_ledger
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError
+from churn_pipeline.core.notices import KINDS, Notice, keep, record
 from churn_pipeline.core.run_state import claim
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
@@ -249,11 +251,44 @@ def test_the_published_database_holds_what_the_contract_names_and_nothing_else(s
     assert tables == [
         ("main", "customers", "BASE TABLE"),
         ("main", "drivers", "VIEW"),
+        ("main", "notices", "BASE TABLE"),
         ("main", "policy_seeds", "BASE TABLE"),
         ("main", "predictions", "BASE TABLE"),
         ("main", "promotions", "BASE TABLE"),
         ("main", "risk_tiers", "BASE TABLE"),
         ("main", "runs", "BASE TABLE"),
+    ]
+
+
+def test_the_notices_are_those_of_published_mondays_and_say_what_the_quarantine_holds(scored_home: Settings) -> None:
+    notices = query(scored_home.published_database, "select * from notices order by position")
+    assert {day for day, *_ in notices} == {MONDAY}
+    assert [position for _, position, *_ in notices] == list(range(1, len(notices) + 1))
+    kinds = [KINDS.index(kind) for _, _, kind, *_ in notices]
+    assert kinds == sorted(kinds)
+    with duckdb.connect(str(scored_home.warehouse), read_only=True) as con:
+        tolerated_now = [(notice.kind, notice.source, notice.sentence) for notice in tolerated(con)]
+    assert tolerated_now == [tuple(rest) for _, _, *rest in notices if rest[0] == "bad_data"]
+    assert {"customers", "usage_events"} <= {source for _, source, _ in tolerated_now}
+
+
+def test_no_notice_of_a_company_with_dirt_names_a_customer(scored_home: Settings) -> None:
+    named = query(
+        scored_home.published_database,
+        "select sentence, customer_id from notices, customers where contains(sentence, customer_id) or contains(sentence, company_name)",
+    )
+    assert named == []
+
+
+def test_a_monday_that_is_not_published_has_no_notices_there(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    for day in (MONDAY, MONDAY - WEEK):
+        record(warehouse, "feeds", {day: [Notice("feed", "usage_events", f"of {day}")]}, run_id="run")
+    keep(warehouse, [MONDAY, MONDAY - WEEK])
+    publishing.publish(warehouse, settings, [MONDAY])
+    assert query(settings.published_database, "select kind, source, sentence from notices") == [
+        ("feed", "usage_events", f"of {MONDAY}")
     ]
 
 

@@ -36,6 +36,12 @@ NAMES = {
 OWNER = '<b onmouseover=alert(3)>Ana</b> "Q"'
 ODD_ID = "C/../#%41&<i>7"
 LEFT_OUT = (9, 10)
+NOTICES = (
+    "customers: 16 of 1,500 values of plan_tier are none of free, starter, growth, enterprise, custom and are blank: 'pro' (10), "
+    f"'{SCRIPT}' (6)",
+    "usage_events: event type '<img src=x onerror=alert(4)>*_~<!channel>[red]{{ 7 * 7 }}' is new: 40 rows in the week before",
+    *(f"support_tickets: notice {number}" for number in range(6)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,11 @@ def settings(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> S
             """,
             {"text": SCRIPT},
         )
+        con.executemany(
+            "insert into notices values (?, ?, 'feed', 'usage_events', ?)",
+            [(TINY_BEFORE, 100 + number, notice) for number, notice in enumerate(NOTICES)],
+        )
+        con.execute("delete from notices where position < 100")
         con.execute(
             f"insert into predictions select * replace (date '{LATER}' as snapshot_date, 'as_of' as scoring_mode) from predictions"
         )
@@ -323,6 +334,24 @@ def test_a_replay_says_that_it_is_one_and_the_monday_of_the_day_does_not(browser
     for day, notices in ((TINY_BEFORE, 0), (LATER, 1)):
         with opened(browser, written.pages[day]) as watched:
             assert watched.page.locator("#replay").count() == notices
+
+
+def test_what_was_found_out_is_text_on_the_first_screen_and_no_more_than_six_lines(desk: Watched) -> None:
+    notices = desk.page.locator("#notices")
+    assert notices.locator("li").all_text_contents() == [
+        *NOTICES[:5],
+        f"and 3 more: churn show --week {TINY_BEFORE} --notices",
+    ]
+    below = notices.bounding_box()
+    tiles = desk.page.locator(".tiles").bounding_box()
+    assert below is not None and tiles is not None
+    # The figures follow it, and are on the first screen too.
+    assert below["y"] + below["height"] <= tiles["y"] and tiles["y"] + tiles["height"] < 900
+
+
+def test_a_quiet_week_says_nothing_about_its_data(browser: Browser, written: Written) -> None:
+    with opened(browser, written.pages[LATER]) as watched:
+        assert watched.page.locator("#notices").count() == 0
 
 
 def test_the_page_a_week_later_is_made_anew_where_there_is_one(settings: Settings, written: Written) -> None:

@@ -75,3 +75,67 @@ def test_the_list_says_how_many_it_leaves_out(settings: Settings, capsys: pytest
     assert "Not in the list: 1 snoozed, 1 held out" in capsys.readouterr().out
     output.print_call_list(call_list | {"snoozed": 0, "held_out": 0})
     assert "Not in the list" not in capsys.readouterr().out
+
+
+HOSTILE = "usage_events: event type '[red]<script>*_~`x`<!channel>[/red] :heart:' is new"
+
+
+def say(settings: Settings, *sentences: str) -> None:
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute(
+            "create table notices (snapshot_date date, position integer, kind varchar, source varchar, sentence varchar)"
+        )
+        for position, sentence in enumerate(sentences, start=1):
+            con.execute("insert into notices values (?, ?, 'feed', 'usage_events', ?)", [MONDAY, position, sentence])
+
+
+def printed(settings: Settings, capsys: pytest.CaptureFixture[str]) -> str:
+    output.print_call_list(output.call_list(settings, MONDAY, 1) | {"calls": []})
+    return capsys.readouterr().out
+
+
+def test_a_quiet_week_and_a_copy_of_an_older_version_say_nothing_of_notices(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = printed(settings, capsys)
+    say(settings)
+    assert printed(settings, capsys) == before
+    assert "!" not in before and "notice" not in before
+    assert output.call_list(settings, MONDAY, 1)["notices"] == []
+
+
+def test_the_list_shows_the_first_notices_as_text_and_where_the_others_are(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(settings, HOSTILE, *(f"feed {number}" for number in range(9)))
+    text = printed(settings, capsys)
+    assert f"! {HOSTILE}\n" in text
+    assert text.count("\n! ") == output.NOTICES_SHOWN
+    assert "! feed 6\n" not in text
+    assert "! and 3 more: churn show --week 2026-03-16 --notices\n" in text
+
+
+def test_all_notices_are_there_for_programs_and_with_an_option_for_people(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(settings, HOSTILE, *(f"feed {number}" for number in range(9)))
+    assert [row["sentence"] for row in output.call_list(settings, MONDAY, 1)["notices"]] == [
+        HOSTILE,
+        *(f"feed {number}" for number in range(9)),
+    ]
+    week = output.week_notices(settings, None)
+    assert week["notices"][0] == {"kind": "feed", "source": "usage_events", "sentence": HOSTILE}
+    output.print_notices(week)
+    text = capsys.readouterr().out
+    assert f"feed         {HOSTILE}\n" in text and "feed 8\n" in text
+
+
+def test_what_a_run_prints_has_the_notices_below_the_list_once(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(settings, HOSTILE)
+    summary = output.call_list(settings, MONDAY, 1) | {"calls": [], "models": [], "database": "d", "report": None}
+    output.print_run(summary)
+    text = capsys.readouterr().out
+    assert text.count(HOSTILE) == 1
+    assert text.index("whom to call first") < text.index(HOSTILE) < text.index("Look next")

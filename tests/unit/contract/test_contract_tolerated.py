@@ -69,7 +69,7 @@ def test_rows_that_are_left_out_are_told_with_the_reason(con: duckdb.DuckDBPyCon
 
 
 def test_the_largest_share_comes_first(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    scores = {number: "2" for number in range(15)}
+    scores = dict.fromkeys(range(15), "2")
     put(
         con, company(raw, customers=customers(mrr={1: "-1"}), usage_events=events(1_000, feature_adoption_score=scores))
     )

@@ -9,6 +9,7 @@ import pytest
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.slack.blocks import digest_message
 from tests.support.policy import keep_shipped_policy
@@ -142,6 +143,19 @@ def test_a_changed_policy_or_model_is_noticed(con: duckdb.DuckDBPyConnection) ->
     keep_shipped_policy(con, ["new"])
     con.execute("update predictions set policy_version = 'new', model_changed = true where snapshot_date = ?", [MONDAY])
     assert digest_from(con, MONDAY).policy_changed and digest_from(con, MONDAY).model_changed
+
+
+def test_the_notices_of_a_monday_are_its_own_and_an_older_copy_has_none(con: duckdb.DuckDBPyConnection) -> None:
+    assert digest_from(con, MONDAY).notices == ()
+    con.execute(
+        "create table notices (snapshot_date date, position integer, kind varchar, source varchar, sentence varchar)"
+    )
+    con.execute(
+        "insert into notices values ($1, 2, 'feed', 'b', 'second'), ($1, 1, 'bad_data', 'a', 'first'), ($2, 1, 'feed', 'c', 'former')",
+        [MONDAY, MONDAY - WEEK],
+    )
+    assert digest_from(con, MONDAY).notices == (Notice("bad_data", "a", "first"), Notice("feed", "b", "second"))
+    assert digest_from(con, MONDAY - WEEK).notices == (Notice("feed", "c", "former"),)
 
 
 def test_the_same_week_gives_the_same_message_to_the_letter(con: duckdb.DuckDBPyConnection) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from churn_pipeline.contract import land
 from churn_pipeline.core.calendar import WEEK
-from churn_pipeline.quality.feeds import Feed, Finding, find_changes, read_feeds
+from churn_pipeline.core.notices import Notice
+from churn_pipeline.quality.feeds import Feed, Finding, find_changes, read_feeds, unusual
 from churn_pipeline.simulate import Shock, Simulation, simulate, write
 from tests.unit.contract.landing_helpers import company, put, row
 from tests.unit.quality.conftest import MONDAY
@@ -103,6 +104,17 @@ def test_a_holiday_that_was_empty_last_year_is_no_lost_day() -> None:
 
     assert changes(feed(rows, weeks=90)) == []
     assert changes(feed(rows, weeks=40)) == [("lost day", "Monday 2026-05-25")]
+
+
+def test_what_is_unusual_is_told_on_its_own_monday_and_a_usual_one_has_nothing() -> None:
+    mondays = (S - WEEK, S)
+    findings = find_changes([feed(newest_week(0.0))], mondays, freshness_days=7)
+    (finding,) = findings
+    assert finding.sentence.startswith("usage_events has stopped: 0 rows in the week before 2026-06-01")
+    assert unusual(findings, mondays) == {
+        S - WEEK: [],
+        S: [Notice("feed", "usage_events", finding.sentence)],
+    }
 
 
 def test_too_few_rows_or_weeks_say_nothing() -> None:
