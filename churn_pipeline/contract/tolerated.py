@@ -6,6 +6,7 @@ ones before it did. What waits for its date is no fault and is not told.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,7 @@ from churn_pipeline.contract.declaration import (
     UNIQUE_KEY,
     Column,
     Kind,
+    Rule,
     TableContract,
 )
 from churn_pipeline.core.formatting import clean, counted
@@ -27,11 +29,13 @@ from churn_pipeline.core.sql import quoted
 
 # Words of a source that a sentence quotes, and the characters of each.
 _WORDS, _WORD = 3, 30
+# The verbs with which the contract says what is wrong with a value.
+_PLURAL = {"is": "are", "lies": "lie", "leads": "lead"}
 
 
 @dataclass(frozen=True)
 class _Bad:
-    """Rows or cells of one column under one rule; ``negative`` tells numbers below 0 from others out of range."""
+    """Rows or cells of one column under one rule; ``negative`` tells sums, hours and counts below 0 from others out of range."""
 
     kind: Literal["row", "cell"]
     column: str
@@ -41,37 +45,38 @@ class _Bad:
 
 
 def tolerated(con: duckdb.DuckDBPyConnection) -> list[Notice]:
-    """What is in the quarantine for another reason than its date, the largest share of a table or column first.
+    """What is in the quarantine and is somebody's fault, the largest share of a table or column first.
 
     Args:
         con: the warehouse, after ``land``.
     """
-    by_column: dict[tuple[str, str, str], list[_Bad]] = {}
+    by_column: dict[tuple[str, Literal["row", "cell"], str], Counter[tuple[str, bool]]] = {}
     for source, kind, column, rule, negative, count in con.execute(
         """
         select source, kind, column_name, rule, rule = 'in range' and coalesce(try_cast(value as double) < 0, false) as negative, count(*)
         from landing.quarantine group by all order by source, kind, column_name, count(*) desc, rule, negative
         """
     ).fetchall():
-        if not _waits(source, column, rule):
-            by_column.setdefault((source, kind, column), []).append(_Bad(kind, column, rule, negative, count))
+        declared = _rule(TABLES.get(source), column, rule)
+        if declared is None or declared.is_fault:
+            by_rule = by_column.setdefault((source, kind, column), Counter())
+            by_rule[rule, negative and not _is_share(source, column)] += count
     told = []
-    for (source, kind, column), bad in by_column.items():
-        count = sum(part.count for part in bad)
+    for (source, kind, column), counts in by_column.items():
+        bad = [_Bad(kind, column, rule, negative, part) for (rule, negative), part in counts.most_common()]
+        count = counts.total()
         whole = _whole(con, source, kind, column, count)
-        sentence = f"{source}: {_sentence(source, bad, count, whole)}"
+        sentence = f"{source}: {_sentence(TABLES.get(source), bad, count, whole)}"
         if words := _words(con, source, column):
             sentence += f": {words}"
-        told.append((-count / whole if whole else -1.0, source, column, Notice("bad_data", source, sentence)))
+        told.append((-count / whole if whole else -1.0, source, kind, column, Notice("bad_data", source, sentence)))
     return [notice for *_, notice in sorted(told, key=lambda row: row[:-1])]
 
 
-def _waits(source: str, column: str, rule: str) -> bool:
-    """Whether time alone heals what broke the rule."""
-    return source in TABLES and any(
-        declared.until is not None and declared.name == rule and declared.columns[0] == column
-        for declared in TABLES[source].rules
-    )
+def _rule(table: TableContract | None, column: str, rule: str) -> Rule | None:
+    """The declaration that a row or cell in quarantine broke; None where an older version had put it there."""
+    rules = table.rules if table else ()
+    return next((known for known in rules if known.name == rule and known.columns[0] == column), None)
 
 
 def _whole(con: duckdb.DuckDBPyConnection, source: str, kind: str, column: str, bad: int) -> int | None:
@@ -102,14 +107,11 @@ def _landed_name(table: TableContract, column: str) -> str | None:
     return (same | back).get(column)
 
 
-def _sentence(source: str, bad: Sequence[_Bad], count: int, whole: int | None) -> str:
-    table = TABLES.get(source)
+def _sentence(table: TableContract | None, bad: Sequence[_Bad], count: int, whole: int | None) -> str:
     kind, column = bad[0].kind, bad[0].column
-    of = f" of {whole:,}" if whole else ""
     what = "row" if kind == "row" else "value"
-    if whole != 1 and (of or count != 1):
-        what += "s"
-    who = f"{count:,}{of} {what}" + ("" if kind == "row" else f" of {column}")
+    of = f"{count:,} of {counted(whole, what)}" if whole else counted(count, what)
+    who = of if kind == "row" else f"{of} of {column}"
     fate = f"{'is' if count == 1 else 'are'} {'left out' if kind == 'row' else 'blank'}"
     if len(bad) == 1:
         return f"{who} {_fault(table, bad[0])} and {fate}"
@@ -119,30 +121,27 @@ def _sentence(source: str, bad: Sequence[_Bad], count: int, whole: int | None) -
 def _fault(table: TableContract | None, bad: _Bad) -> str:
     """What is wrong, as a clause that goes on from how many there are."""
     one = bad.count == 1
-    be, have = ("is", "has") if one else ("are", "have")
-    column = _column(table, bad.column)
-    match bad.rule:
-        case "not missing":
-            return f"{have} no usable {bad.column}"
-        case rule if rule == UNIQUE_KEY:
-            return f"{'repeats' if one else 'repeat'} the {bad.column.replace(', ', ' and ')} of another row"
-        case rule if rule == KNOWN_CUSTOMER:
-            return "names a customer who is not in customers" if one else "name customers who are not in customers"
-        case rule if rule.startswith("not before "):
-            return f"{have} a {bad.column} before {rule.removeprefix('not before ')}"
-        case "readable number":
-            return f"{be} no number" + ("" if one else "s")
-        case "readable date":
-            return f"{be} no date" + ("" if one else "s")
-        case "readable flag":
-            return f"{be} neither true nor false"
-        case "known category" if column is not None:
-            return f"{be} none of {', '.join(column.categories)}"
-        case "in range" if column is not None and column.kind is Kind.SHARE:
-            return f"{be} not from 0 to 1"
-        case "in range":
-            return f"{be} negative" if bad.negative else f"{be} out of range"
-    return f"{'breaks' if one else 'break'} the rule '{bad.rule}'"
+    have = "has" if one else "have"
+    if bad.rule == UNIQUE_KEY:
+        return f"{'repeats' if one else 'repeat'} the {bad.column.replace(', ', ' and ')} of another row"
+    if bad.rule == KNOWN_CUSTOMER:
+        return "names a customer who is not in customers" if one else "name customers who are not in customers"
+    if bad.rule == "not missing":
+        return f"{have} no usable {bad.column}"
+    if bad.negative:
+        return "is negative" if one else "are negative"
+    rule = _rule(table, bad.column, bad.rule)
+    if rule is None or not rule.wanted:
+        return f"{'breaks' if one else 'break'} the rule '{bad.rule}'"
+    if bad.kind == "row":
+        return f"{have} a {bad.column} that {rule.wanted}"
+    verb, _, rest = rule.wanted.partition(" ")
+    return f"{verb if one else _PLURAL.get(verb, verb)} {rest}"
+
+
+def _is_share(source: str, column: str) -> bool:
+    declared = _column(TABLES.get(source), column)
+    return declared is not None and declared.kind is Kind.SHARE
 
 
 def _column(table: TableContract | None, name: str) -> Column | None:

@@ -10,6 +10,7 @@ show it as text.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -161,8 +162,20 @@ def published(con: duckdb.DuckDBPyConnection, snapshot_date: date) -> tuple[Noti
 
 
 def lines(notices: Sequence[Notice], most: int, snapshot_date: date) -> list[str]:
-    """The sentences that a surface shows: all of them, or the first ``most - 1`` and where the others are."""
+    """The sentences that a surface shows: all of them, or ``most - 1`` and where the others are.
+
+    Every kind has a line before one has two: twenty columns with a few bad cells do not hide a feed that stopped.
+    """
     if len(notices) <= most:
         return [notice.sentence for notice in notices]
-    shown = [notice.sentence for notice in notices[: most - 1]]
-    return [*shown, f"and {len(notices) - len(shown):,} more: churn show --week {snapshot_date} --notices"]
+    turn: Counter[Kind] = Counter()
+    turns = []
+    for place, notice in enumerate(notices):
+        turns.append((turn[notice.kind], place))
+        turn[notice.kind] += 1
+    shown = sorted(place for _, place in sorted(turns)[: most - 1])
+    hidden = len(notices) - len(shown)
+    return [
+        *(notices[place].sentence for place in shown),
+        f"and {hidden:,} more: churn show --week {snapshot_date} --notices",
+    ]

@@ -115,6 +115,15 @@ def test_every_raw_table_reaches_publication_through_landing(graph: dg.AssetGrap
     assert (landing_key(table) in by_value) == TABLES[table].read_by_models
 
 
+def test_what_finds_notices_is_done_before_what_lies_ready_beside_it(defs: dg.Definitions) -> None:
+    """Publication waits for none of these checks: one that fails may not hold a list back. So they have to go first."""
+    job = defs.resolve_job_def(JOB)
+    priority = {node.name: int(node.tags.get("dagster/priority", 0)) for node in job.graph.nodes}
+    finders = [name for name in priority if name.endswith(("quality", "usual", "raised"))]
+    assert len(finders) == 3
+    assert min(priority[name] for name in finders) > max(priority[name] for name in priority.keys() - set(finders))
+
+
 def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> None:
     # Which Mondays the data tests look at is read by the tests alone.
     groups = (RESCORING, REPLAY, "monitoring")

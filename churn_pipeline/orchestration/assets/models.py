@@ -171,7 +171,7 @@ def _notices_of(row: LedgerRow, result: TrainingResult | None) -> list[Notice]:
     sentences = list(result.notices) if result else []
     if not row.promoted:
         what = "the new model is not used" if result else "no new model was made"
-        sentences.insert(0, f"{what} (training as of {row.labels_closed_by}): {row.reason}")
+        sentences.insert(0, f"{what} (training as of {row.labels_closed_by}): {row.reason.removeprefix('refused: ')}")
     return [Notice("training", row.target, f"{row.target}: {sentence}") for sentence in sentences]
 
 

@@ -119,6 +119,17 @@ def test_a_surface_shows_the_first_and_says_where_the_others_are() -> None:
     ]
 
 
+def test_every_kind_has_a_line_before_one_has_two() -> None:
+    of_monday = [
+        *(notice(f"bad {number}") for number in range(9)),
+        notice("stopped", "feed"),
+        notice("fewer", "expectation"),
+        notice("more", "expectation"),
+    ]
+    shown = [line.removeprefix("customers: ") for line in notices.lines(of_monday, 6, MONDAY)]
+    assert shown == ["bad 0", "bad 1", "stopped", "fewer", "more", "and 7 more: churn show --week 2026-11-16 --notices"]
+
+
 def test_a_copy_that_an_older_version_published_has_none(con: duckdb.DuckDBPyConnection) -> None:
     assert notices.published(con, MONDAY) == ()
     con.execute(
