@@ -6,13 +6,13 @@ broken part does not hide in a large whole.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, Column, Kind, Rule, TableContract
+from churn_pipeline.contract.dialects import csv_rows
 from churn_pipeline.contract.files import Layout, RawFile, reading
 from churn_pipeline.contract.limits import ColumnLimits, Limit
 from churn_pipeline.contract.problems import Problem
@@ -364,19 +364,15 @@ def _rows(con: duckdb.DuckDBPyConnection, table: TableContract, scope: _Scope, g
 def _first_line(file: RawFile, layout: Layout, column: Column, values: Iterable[str]) -> tuple[int, str] | None:
     """The first line of a CSV file in which the column holds one of the values, and that value."""
     field = dict(layout.fields).get(column.name)
-    if file.format != "csv" or field is None or not field.identifier.startswith("c"):
+    position = layout.position(field.identifier) if field is not None else None
+    if position is None:
         return None
-    position, wanted = int(field.identifier[1:]), set(values)
-    with file.path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = csv.reader(stream)
-        next(rows, None)
-        begins = rows.line_num + 1
-        for cells in rows:
-            if len(cells) > position and (value := cells[position].strip()[:VALUE_CHARACTERS]) in wanted:
-                return begins, value
-            begins = rows.line_num + 1
-            if begins > _LINES:
-                return None
+    wanted = set(values)
+    for line, cells in csv_rows(file.path, layout.dialect):
+        if len(cells) > position and (value := cells[position].strip()[:VALUE_CHARACTERS]) in wanted:
+            return line, value
+        if line > _LINES:
+            return None
     return None
 
 

@@ -16,10 +16,13 @@ from churn_pipeline.contract import book_ledger, broken, statements
 from churn_pipeline.contract.book import LIMITS, Former, Limits
 from churn_pipeline.contract.book_ledger import Acceptance
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
+from churn_pipeline.contract.dialects import Scratch
 from churn_pipeline.contract.digests import adjust_digests, changed_from, replace_digests
-from churn_pipeline.contract.files import ALWAYS_DIGESTED_BYTES, Layout, RawFile, discover, first_unreadable, layout
+from churn_pipeline.contract.files import ALWAYS_DIGESTED_BYTES, Layout, RawFile, discover, first_unreadable
 from churn_pipeline.contract.limits import ColumnLimits, Limit
 from churn_pipeline.contract.problems import Problem, UnusableError
+from churn_pipeline.contract.recognition import Recognition
+from churn_pipeline.contract.source import TableSource
 from churn_pipeline.contract.suppression import Register, check
 from churn_pipeline.core.calendar import latest_monday
 from churn_pipeline.core.errors import InputError
@@ -41,6 +44,8 @@ create table if not exists landing.state (
 );
 create table if not exists landing.quarantine {_QUARANTINE};
 create table if not exists landing.refused_quarantine {_QUARANTINE};
+alter table landing.files add column if not exists allowed VARCHAR;
+alter table landing.files add column if not exists styles VARCHAR;
 alter table landing.quarantine add column if not exists customer_id VARCHAR;
 create table if not exists landing.fact_digests (
     source VARCHAR, fact_date DATE, fact_rows BIGINT, digest HUGEINT
@@ -156,6 +161,7 @@ def land(
     columns: ColumnLimits | None = _COLUMN_LIMITS,
     max_book_change: float = LIMITS.change,
     acceptance: Acceptance | None = None,
+    sources: Mapping[str, TableSource] | None = None,
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
@@ -180,6 +186,7 @@ def land(
         columns: how much of a column may be unusable; None: columns are not judged, nor whether there is any customer.
         max_book_change: share by which what is said of a past Monday may differ from what the former landing said; see `book`.
         acceptance: whoever says that what differs by more is right.
+        sources: by table, where it comes from; a table that is not named has the names of the contract.
 
     Raises:
         UnusableError: tables, columns or files are missing or unreadable, too much in them is bad, or the book jumped.
@@ -187,31 +194,33 @@ def land(
             to it.
     """
     unreadable: dict[str, Problem] = {}
-    while True:
-        landing = _Landing(
-            con,
-            raw.resolve(),
-            now,
-            timezone,
-            run_id,
-            Limit(max_bad_share, max_bad_rows),
-            columns,
-            progress or (lambda _: None),
-            register,
-            unreadable,
-            replace(LIMITS, change=max_book_change),
-            acceptance,
-        )
-        try:
-            with _utc_session(con), transaction(con):
-                return landing.run()
-        except _UnreadableError as error:
-            # The statement that failed has ended the transaction. Once more without the table, to see what else is wrong.
-            unreadable[error.table] = error.problem
-        except UnusableError:
-            with transaction(con):
-                landing.keep_refused()
-            raise
+    with Scratch() as scratch, _second(con, timezone, now) as second:
+        while True:
+            landing = _Landing(
+                con,
+                raw.resolve(),
+                now,
+                timezone,
+                run_id,
+                Limit(max_bad_share, max_bad_rows),
+                columns,
+                progress or (lambda _: None),
+                register,
+                unreadable,
+                replace(LIMITS, change=max_book_change),
+                acceptance,
+                Recognition(second, timezone, sources or {}, scratch),
+            )
+            try:
+                with _utc_session(con), transaction(con):
+                    return landing.run()
+            except _UnreadableError as error:
+                # The statement that failed has ended the transaction. Once more without the table, to see what else is wrong.
+                unreadable[error.table] = error.problem
+            except UnusableError:
+                with transaction(con):
+                    landing.keep_refused()
+                raise
 
 
 class _UnreadableError(Exception):
@@ -220,6 +229,16 @@ class _UnreadableError(Exception):
     def __init__(self, table: str, problem: Problem) -> None:
         super().__init__(str(problem))
         self.table, self.problem = table, problem
+
+
+@contextmanager
+def _second(con: duckdb.DuckDBPyConnection, timezone: str, now: datetime) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to look at raw files with: one that cannot be read would doom the transaction of the landing."""
+    with con.cursor() as second:
+        second.execute("set TimeZone = 'UTC'")
+        for name, body in statements.macros(timezone, now).items():
+            second.execute(f"create temp macro {name} as {body}")
+        yield second
 
 
 @contextmanager
@@ -250,14 +269,14 @@ class _Landing:
     unreadable: Mapping[str, Problem]
     book_limits: Limits
     acceptance: Acceptance | None
+    recognition: Recognition
     customers_changed: bool = False
-    layouts: dict[RawFile, Layout] = field(default_factory=dict)
     judges_customers: bool = True
     problems: list[Problem] = field(default_factory=list)
     refused_rows: list[tuple[Any, ...]] | None = None
 
     def run(self) -> LandingReport:
-        discovery = discover(self.raw)
+        discovery = discover(self.raw, self.recognition.sources)
         check(self.con, self.register)
         self._prepare()
         notices = [*discovery.notices, *self._remove_forgotten()]
@@ -266,12 +285,13 @@ class _Landing:
         # A missing column in the last table should not be found out after minutes of reading the others.
         unusable = {*self.unreadable, *(problem.table for problem in discovery.problems)}
         for table in TABLES.values():
-            for file in (*compared[table.name].new, *compared[table.name].changed):
-                try:
-                    self.layouts[file] = layout(self.con, table, file)
-                except UnusableError as error:
-                    self.problems += error.problems
-                    unusable.add(table.name)
+            if table.name not in unusable:
+                files = compared[table.name]
+                problems = self.recognition.recognise(
+                    table, discovery.files.get(table.name, ()), (*files.new, *files.changed), self._remembered(table)
+                )
+                self.problems += problems
+                unusable.update(problem.table for problem in problems)
         reports: dict[str, TableReport] = {}
         # Where the plans change nothing, nothing will be changed: customers come and go with their own table.
         changing = any(self._plan(table, compared[table.name]).how != "unchanged" for table in TABLES.values())
@@ -282,11 +302,14 @@ class _Landing:
                 self.judges_customers = self.judges_customers and table.name != "customers"
                 reports[table.name] = TableReport()
                 continue
-            plan = self._plan(table, compared[table.name])
-            report = reports[table.name] = TableReport(plan.how, plan.reason, files_read=len(plan.read))
-            if plan.how != "unchanged":
-                self.progress(f"Landing {table.name} ({plan.reason})")
-                self._land(table, plan, report)
+            is_landed = False
+            while not is_landed:
+                plan = self._plan(table, compared[table.name])
+                report = reports[table.name] = TableReport(plan.how, plan.reason, files_read=len(plan.read))
+                is_landed = plan.how == "unchanged"
+                if not is_landed:
+                    self.progress(f"Landing {table.name} ({plan.reason})")
+                    is_landed = self._land(table, plan, report)
             self._note_files(table, compared[table.name])
             report.rows_total = self._count(f"landing.{table.name}")
             if table.name == "customers" and not report.rows_total and self.column_limits is not None:
@@ -300,7 +323,7 @@ class _Landing:
             replace_digests(self.con, TABLES["customers"])
         for name, day in changed_from(self.con, "digests_before").items():
             reports[name].changed_from = day
-        notices += self._hidden_customers()
+        notices += [*self.recognition.notices(), *self._hidden_customers()]
         self._tidy()
         return LandingReport(self.run_id, reports, notices)
 
@@ -421,7 +444,7 @@ class _Landing:
         )
 
     def _plan(self, table: TableContract, compared: _Comparison) -> _Plan:
-        reason = self._reason(table)
+        reason = self._reason(table) or self.recognition.reason(table)
         if not reason and compared.changed:
             reason = f"{compared.changed[0].name} changed"
         if not reason and compared.vanished:
@@ -444,8 +467,8 @@ class _Landing:
         if row is None:
             return "first landing"
         definition, clock_went_back, due = row
-        if definition != statements.definition(table, self.timezone):
-            return "the contract, the time zone or DuckDB's version changed"
+        if definition != self._definition(table):
+            return "the contract, the mapping, the time zone or DuckDB's version changed"
         if clock_went_back:
             return "the clock stands before the last landing"
         if due:
@@ -466,7 +489,20 @@ class _Landing:
         )
         return bool(self._count(waiting) or self._count(orphaned))
 
-    def _land(self, table: TableContract, plan: _Plan, report: TableReport) -> None:
+    def _definition(self, table: TableContract) -> str:
+        return statements.definition(table, self.timezone, self.recognition.sources.get(table.name))
+
+    def _remembered(self, table: TableContract) -> dict[str, tuple[str | None, str | None]]:
+        """What was told of files that were landed, if it was told by the rules of today."""
+        rows = self.con.execute(
+            "select path, allowed, files.styles from landing.files join landing.state using (source) "
+            "where source = ? and definition = ?",
+            [table.name, self._definition(table)],
+        ).fetchall()
+        return {path: (allowed, styles) for path, allowed, styles in rows}
+
+    def _land(self, table: TableContract, plan: _Plan, report: TableReport) -> bool:
+        """Lands what the plan says; False if values showed that files are written otherwise than was thought, and nothing was landed."""
         landed = f"landing.{table.name}"
         groups = self._groups(table, plan)
         whole = plan.how == "whole"
@@ -479,6 +515,8 @@ class _Landing:
                 report.rows_kept_out = self._look_for_forgotten(table, groups)
             self._scan(table, f"insert into {target} {statements.landed_sql(table, groups)}", groups)
         self._collect_problems(table, groups)
+        if self._is_written_otherwise(table):
+            return False
         if not self.judges_customers:
             self.con.execute("delete from problems where rule = ?", [KNOWN_CUSTOMER])
         report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
@@ -500,6 +538,17 @@ class _Landing:
         for name in ("problems", "losers", "incoming"):
             self.con.execute(f"drop table if exists temp.{name}")
         self._check_untouched(plan)
+        return True
+
+    def _is_written_otherwise(self, table: TableContract) -> bool:
+        """Whether values that could not be read can be in another style."""
+        unread = "problems where value is not null and (rule = 'not missing' or rule like 'readable%')"
+        names = [name for (name,) in self.con.execute(f"select distinct file from {unread} order by 1").fetchall()]
+        try:
+            return bool(names) and self.recognition.look_again(table, names)
+        except UnusableError as error:
+            self.problems += error.problems
+            return False
 
     def _look_for_forgotten(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> int:
         """Notes the ids on the list that the raw files still hold; returns how many rows they have there."""
@@ -520,9 +569,7 @@ class _Landing:
         """The files by layout, so that an integer in one part and a double in the next are each read as what they are."""
         groups: dict[Layout, list[RawFile]] = {}
         for file in plan.read:
-            if file not in self.layouts:
-                self.layouts[file] = layout(self.con, table, file)
-            groups.setdefault(self.layouts[file], []).append(file)
+            groups.setdefault(self.recognition.layout(table, file), []).append(file)
         return groups
 
     def _scan(self, table: TableContract, statement: str, groups: Mapping[Layout, list[RawFile]]) -> None:
@@ -679,17 +726,21 @@ class _Landing:
         self.con.execute("delete from landing.state where source = ?", [table.name])
         self.con.execute(
             "insert into landing.state select ?, ?, this_instant(), ?::TIMESTAMP",
-            [table.name, statements.definition(table, self.timezone), due[0]],
+            [table.name, self._definition(table), due[0]],
         )
 
     def _note_files(self, table: TableContract, compared: _Comparison) -> None:
-        if not compared.noting:
+        remembered = {file.name: self.recognition.remembered(table, file.name) for file, _ in compared.manifest}
+        if not compared.noting and remembered == self._remembered(table):
             return
         self.con.execute("delete from landing.files where source = ?", [table.name])
-        rows = [(file.name, file.size, file.mtime_ns, digest) for file, digest in compared.manifest]
+        rows = [
+            (file.name, file.size, file.mtime_ns, digest, *remembered[file.name]) for file, digest in compared.manifest
+        ]
         if rows:
             self.con.execute(
-                "insert into landing.files select ?, unnest(?), unnest(?), unnest(?), unnest(?)",
+                "insert into landing.files select ?, unnest(?), unnest(?), unnest(?), unnest(?), unnest(?::VARCHAR[]), "
+                "unnest(?::VARCHAR[])",
                 [table.name, *(list(values) for values in zip(*rows, strict=True))],
             )
 

@@ -6,6 +6,7 @@ that rules are about, and it costs less than carrying every raw value through th
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,9 +15,21 @@ from typing import get_args
 
 import duckdb
 
+from churn_pipeline.contract import amounts, moments
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, Rule, TableContract
 from churn_pipeline.contract.digests import facts_sql
-from churn_pipeline.contract.files import Family, Field, Layout, RawFile, reading
+from churn_pipeline.contract.files import (
+    READING_VERSION,
+    Family,
+    Field,
+    Layout,
+    RawFile,
+    file_name_sql,
+    known_field,
+    reading,
+    rewritten,
+)
+from churn_pipeline.contract.source import TableSource
 from churn_pipeline.core.sql import literal, quoted
 
 # Enough of a bad value to recognise it by; a stray blob must not bloat the warehouse.
@@ -52,14 +65,27 @@ def macros(timezone: str, now: datetime) -> dict[str, str]:
     }
 
 
-def definition(table: TableContract, timezone: str) -> str:
-    """A hash of all that decides what a file's content lands as: declaration, reading, time zone, DuckDB's version."""
+def definition(table: TableContract, timezone: str, source: TableSource | None = None) -> str:
+    """A hash of all that decides what a file's content lands as: declaration, mapping, reading, time zone, DuckDB's version."""
+    return hashlib.blake2b(f"{_definition(table, timezone)}\n{source!r}".encode(), digest_size=16).hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _definition(table: TableContract, timezone: str) -> str:
     anytime = datetime(2000, 1, 1, tzinfo=UTC)
     parts = [duckdb.__version__, str(macros(timezone, anytime)), create_sql(table, "landed"), losers_sql(table, None)]
-    parts.append(facts_sql(table, "landed"))
+    parts += [facts_sql(table, "landed"), READING_VERSION]
+    styles = (*amounts.STYLES, *moments.FORMS, *moments.EPOCHS)
+    parts += [str(moments.FORMS), *(sql for style in styles for sql in rewritten("x", Field("x", "text", style=style)))]
     for family in get_args(Family):
-        fields = tuple((column.name, Field(quoted(column.name), family)) for column in table.columns)
-        groups: dict[Layout, list[RawFile]] = {Layout("parquet", 0, fields): [], Layout("csv", 1, fields): []}
+        fields = tuple(
+            (column.name, known_field(column, Field(quoted(column.name), family))) for column in table.columns
+        )
+        groups: dict[Layout, list[RawFile]] = {
+            Layout("parquet", 0, fields): [],
+            Layout("csv", 1, fields): [],
+            Layout("jsonl", 0, fields): [],
+        }
         parts += [str(reading(column, layout)) for layout in groups for column in table.columns]
         parts += [layout.relation([]) for layout in groups]
     parts += [landed_sql(table, groups), problems_sql(table, groups, Path("/"))]
@@ -145,7 +171,7 @@ def problems_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], r
     # Cells are only looked at where the row itself is fine: nobody will repair a cell of a row that cannot be used.
     return " union all ".join(
         "select row_key, customer_id, file, problem.* from ("
-        f"select {row_key(table)} as row_key, customer_id, {_file_name(raw)} as file, "
+        f"select {row_key(table)} as row_key, customer_id, {file_name_sql(layout, files, raw)} as file, "
         f"unnest(case when {bad_row} then [{first_row_problem}] else [{cell_problems}] end) as problem "
         f"from (select *, {judged} from ({_judged_sql(table, layout, files)})) where {' or '.join(broken.values())}"
         ") where problem.rule is not null"
@@ -165,11 +191,6 @@ def _problem(rule: Rule) -> str:
 def row_key(table: TableContract) -> str:
     """SQL of a row's key as one text, the same from raw and from landed rows."""
     return "nullif(concat_ws('|', " + ", ".join(f"{quoted(column)}::VARCHAR" for column in table.key) + "), '')"
-
-
-def _file_name(raw: Path) -> str:
-    """SQL of the file's path below ``raw``."""
-    return f'substr("/file", {len(str(raw).rstrip("/")) + 2})'
 
 
 def losers_sql(table: TableContract, among: str | None) -> str:
@@ -202,10 +223,10 @@ def losers_sql(table: TableContract, among: str | None) -> str:
 def loser_files_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]], raw: Path, losers: str) -> str:
     """The files read now that hold a lost key: row_key, file."""
     rows = " union all ".join(
-        f'select {row_key(table)} as row_key, "/file" from ({parsed_sql(table, layout, files)})'
+        f"select {row_key(table)} as row_key, {file_name_sql(layout, files, raw)} as file from ({parsed_sql(table, layout, files)})"
         for layout, files in groups.items()
     )
     return (
-        f"select row_key, string_agg(distinct {_file_name(raw)}, ', ' order by {_file_name(raw)}) as file "
+        "select row_key, string_agg(distinct file, ', ' order by file) as file "
         f"from ({rows}) where row_key in (select {row_key(table)} from {losers}) group by row_key"
     )

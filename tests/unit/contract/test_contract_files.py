@@ -126,11 +126,11 @@ def test_what_was_left_aside_is_said(con: duckdb.DuckDBPyConnection, raw: Path) 
     company(raw)
     (raw / "usage_events.csv").unlink()
     write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
-    (raw / "usage_events/b.csv.gz").write_bytes(b"x")
+    (raw / "usage_events/b.xlsx").write_bytes(b"x")
     (raw / "intervention.csv").write_text("x")
     notices = "\n".join(put(con, raw).notices)
     assert (
-        "usage_events/ holds 1 file(s) that are neither .parquet nor .csv and were not read, such as b.csv.gz"
+        "usage_events/ holds 1 file(s) that are neither Parquet nor CSV nor JSON lines and were not read, such as b.xlsx"
         in notices
     )
     assert "not a table of the contract and not read: intervention.csv" in notices
@@ -183,12 +183,6 @@ def test_quoted_commas_quotes_and_newlines_are_content(con: duckdb.DuckDBPyConne
     assert landed(con, "customers", "industry") == [('a, "b"\nc; d',)]
 
 
-def test_a_decimal_comma_is_a_bad_cell(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    company(raw, customers=[row("customers", mrr="1.234,50")])
-    put(con, raw)
-    assert quarantined(con, "kind, column_name, value, rule") == [("cell", "mrr", "1.234,50", "readable number")]
-
-
 def test_leading_zeros_of_an_id_are_kept(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(
         raw, customers=[row("customers", customer_id="0042")], risk_signals=[row("risk_signals", customer_id="0042")]
@@ -201,28 +195,14 @@ def test_leading_zeros_of_an_id_are_kept(con: duckdb.DuckDBPyConnection, raw: Pa
     ("content", "expected"),
     [
         (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5\nE2,C1,2024", "half-written"),
-        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5\nE2,C1,2024-03-01,a,0.", "half-written"),
-        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5", "half-written"),
-        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5\nE2,C1,2024\n", "Line: 3"),
-        (EVENT_HEADER.encode() + b'\nE1,C1,2024-03-01,a,0.5\nE2,C1,"2024\n', "unterminated quote"),
-        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5,more\n", "Found: 6"),
-        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,M\xfcll,0.5\n", "utf-8"),
-        (b"event_id,customer_id,\xfc\n", "UTF-8"),
+        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.25" * 12 + b"\nE2,C1,2024-03-01,a,0.", "half-written"),
+        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5\nE2,C1,2024\n", "3: the row has 3 cells and the header 5"),
+        (EVENT_HEADER.encode() + b'\nE1,C1,2024-03-01,a,0.5\nE2,C1,"2024\n', "3: a quote .* is never closed"),
+        (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5,more\n", "2: the row has 6 cells and the header 5"),
+        (EVENT_HEADER.encode() + "\nE1,C1,2024-03-01,Müller üü,0.5\nE1,C1,2024,".encode() + b"\xc3,0\n", "3: .* no UTF-8"),
         (b"", "empty, without even a header"),
-        (EVENT_HEADER.replace(",", ";").encode() + b"\n", "separated by commas"),
     ],
-    ids=[
-        "cut in a line",
-        "cut in the last value",
-        "no last newline",
-        "short line",
-        "open quote",
-        "long line",
-        "latin-1",
-        "latin-1 header",
-        "nothing",
-        "semicolons",
-    ],
+    ids=["cut in a line", "cut in the last value", "short line", "open quote", "long line", "damaged letter", "nothing"],
 )
 def test_a_damaged_csv_is_refused_by_name(
     con: duckdb.DuckDBPyConnection, raw: Path, content: bytes, expected: str
@@ -231,7 +211,7 @@ def test_a_damaged_csv_is_refused_by_name(
     (raw / "usage_events.csv").unlink()
     write(raw, "usage_events", [row("usage_events", event_id="E0")], "usage_events/a.csv")
     _event_csv(raw, content, "usage_events/b.csv")
-    with pytest.raises(InputError, match=rf"^usage_events/b\.csv: .*{expected}"):
+    with pytest.raises(InputError, match=rf"^usage_events/b\.csv[:,].*{expected}"):
         put(con, raw)
 
 
@@ -319,7 +299,7 @@ def test_parts_may_differ_in_types_order_and_optional_columns(con: duckdb.DuckDB
     assert landed(con, "customers", "customer_id, signup_date, mrr_cents, seats") == expected
 
 
-def test_a_number_is_no_date(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
+def test_a_number_is_a_date_where_it_is_written_like_one(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
     (raw / "customers.csv").unlink()
     _parquet(
@@ -327,7 +307,7 @@ def test_a_number_is_no_date(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
         "select 'C1' customer_id, 'x' industry, 'free' plan_tier, 20240110 signup_date, 1 mrr, null churn_date",
     )
     put(con, raw)
-    assert quarantined(con, "kind, column_name, value, rule") == [("row", "signup_date", "20240110", "not missing")]
+    assert landed(con, "customers", "signup_date") == [(date(2024, 1, 10),)]
 
 
 # --- names and values that look like something else
