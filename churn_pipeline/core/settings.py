@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         default_factory=_default_home, description="Directory that holds all state, as HOME/data and HOME/mlflow."
     )
     raw: Path | None = Field(None, description="Directory of raw tables; HOME/data/raw unless set.")
+    sources: Path | None = Field(
+        None,
+        description="What raw tables are made of where they are not the contract's own; HOME/sources.yml unless set.",
+    )
     timezone: str = Field("UTC", description="IANA zone of the partitions, of the schedule and of a snapshot's 00:00.")
     schedule_cron: str = Field("0 8 * * 1", description="When the Monday run starts, in the zone above.")
     now: datetime | None = Field(None, description="Stands in for the clock, for tests and demonstrations.")
@@ -138,7 +142,7 @@ class Settings(BaseSettings):
             raise ValueError(f"'{value}' is no IANA time zone; write one such as Europe/Berlin") from None
         return value
 
-    @field_validator("home", "raw", "dagster_config")
+    @field_validator("home", "raw", "sources", "dagster_config")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -174,6 +178,11 @@ class Settings(BaseSettings):
     @property
     def raw_dir(self) -> Path:
         return self.raw or self.data / "raw"
+
+    @property
+    def sources_file(self) -> Path:
+        """Which file, column and word means what; it need not be there."""
+        return self.sources or self.home / "sources.yml"
 
     @property
     def warehouse(self) -> Path:

@@ -20,6 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     for floor in (
         "core",
         "contract simulate",
+        "sources",
         "features",
         "modeling",
         "policy scoring",
