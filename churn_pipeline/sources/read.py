@@ -570,7 +570,7 @@ class _Reader:
 def _nearest(text: str, known: Iterable[str]) -> str:
     """The remedy for a word that is not known: the nearest one, or all of them where none is near."""
     names = tuple(known)
-    close = difflib.get_close_matches(text.strip().lower(), names, 1, 0.6)
+    close = difflib.get_close_matches(text.strip().lower(), names, 1, 0.75)
     if close:
         return f"did you mean {close[0]}?"
     return f"known are {', '.join(names)}" if names else ""

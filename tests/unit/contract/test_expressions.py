@@ -19,7 +19,7 @@ MACROS = {"array_to_string", "date_add", "days_in_month", "fdiv", "fmod", "if", 
         ("amount", ["amount"]),
         ("case when status = 'canceled' then ended_at end", ["status", "ended_at"]),
         ("replace(replace(amount, '$', ''), ',', '')::double * 100", ["amount"]),
-        ('"Customer ID" || \'-\' || lower(region)', ["Customer ID", "region"]),
+        ("\"Customer ID\" || '-' || lower(region)", ["Customer ID", "region"]),
         ("strptime(created, '%d.%m.%Y')::date + interval 3 day", ["created"]),
         ("created at time zone 'America/New_York'", ["created"]),
         ("properties ->> '$.plan'", ["properties"]),
@@ -224,9 +224,11 @@ def test_a_column_that_the_file_lacks_is_found_in_any_case() -> None:
 
 def test_every_allowed_function_is_scalar_and_always_gives_the_same() -> None:
     found = defaultdict(set)
-    for name, kind, stability in duckdb.connect().execute(
-        "select function_name, function_type, stability from duckdb_functions() where internal"
-    ).fetchall():
+    for name, kind, stability in (
+        duckdb.connect()
+        .execute("select function_name, function_type, stability from duckdb_functions() where internal")
+        .fetchall()
+    ):
         found[name].add((kind, stability))
     assert {name for name in FUNCTIONS - MACROS if found[name] != {("scalar", "CONSISTENT")}} == set()
     assert {name for name in MACROS if found[name] != {("macro", None)}} == set()
