@@ -122,6 +122,34 @@ def simulate(
         typer.echo(path)
 
 
+@app.command(name="init")
+def propose_sources(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the exports lie: CSV, Parquet, JSON lines.")],
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="The product that they come from, such as stripe.", show_default="recognised"
+        ),
+    ] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Write another file.", show_default="HOME/sources.yml, CHURN_SOURCES")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Propose which export is which table and which column is which, as a sources.yml to be read and mended.
+
+    It looks at names, at what the first rows hold and at ids that files share, and recognises what some products export (Stripe,
+    Chargebee, HubSpot, Salesforce, Zendesk, Intercom, Segment, Mixpanel, Amplitude, PostHog). Nothing is landed and nothing is asked. What
+    it doubts stands beside the lines as a remark, what it did not find as a line that is not in force. Then: churn check.
+    """
+    from churn_pipeline.cli.proposal import summary_of
+    from churn_pipeline.sources.initial import write_proposal
+
+    settings = _settings(home)
+    typer.echo(summary_of(write_proposal(settings, folder, preset=preset, out=out, force=force)))
+
+
 @app.command()
 def check(
     folder: Annotated[

@@ -63,8 +63,17 @@ def read_sources(path: Path) -> Sources:
         UnusableError: everything that is wrong with it.
         InputError: it cannot be read at all.
     """
+    return parse_sources(_text(path), path)
+
+
+def parse_sources(text: str, path: Path) -> Sources:
+    """Reads the text of a ``sources.yml`` that lies, or will lie, at ``path``.
+
+    Raises:
+        UnusableError: everything that is wrong with it.
+    """
     reader = _Reader(path.name)
-    sources = reader.sources(reader.root(_text(path)), path)
+    sources = reader.sources(reader.root(text), path)
     reader.finish()
     return sources
 
@@ -86,6 +95,7 @@ class Export:
         preset: name of the preset; document: where the product describes the export.
         recognised_by: columns that such a file has.
         source: what a table made of it says; its ``files`` is empty.
+        also_called: by contract column, other names of its column.
         doubts: by contract column, what to look at.
     """
 
@@ -93,6 +103,7 @@ class Export:
     document: str
     recognised_by: tuple[str, ...]
     source: TableSource
+    also_called: Mapping[str, tuple[str, ...]]
     doubts: Mapping[str, str]
 
 
@@ -165,7 +176,10 @@ class _Reader:
             if table is None or entries is None:
                 continue
             fields = self._fields(entries, key.text, {**schema.TABLE_KEYS, **schema.PRESET_KEYS})
-            doubts = self._entries(fields["doubts"][1], f"{key.text}.doubts") if "doubts" in fields else None
+            doubts, also_called = (
+                self._entries(fields[name][1], f"{key.text}.{name}") if name in fields else None
+                for name in ("doubts", "also_called")
+            )
             recognised_by = self._list(fields.get("recognised_by"), f"{key.text}.recognised_by")
             if not recognised_by:
                 self._note(key.line, key.character, key.text, "recognised_by is missing")
@@ -175,6 +189,12 @@ class _Reader:
                     self._text(fields.get("document"), f"{key.text}.document"),
                     recognised_by,
                     self._table(table, fields),
+                    MappingProxyType(
+                        {
+                            entry[0].text: self._list(entry, f"{key.text}.also_called.{entry[0].text}")
+                            for entry in (also_called.pairs if also_called else ())
+                        }
+                    ),
                     MappingProxyType(self._texts(doubts, f"{key.text}.doubts")),
                 )
             )

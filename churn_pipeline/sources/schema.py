@@ -49,6 +49,7 @@ PRESET_KEYS: Mapping[str, str] = MappingProxyType(
     {
         "recognised_by": "Columns that a file of this export has, all of them.",
         "document": "Where the product says which columns its export has.",
+        "also_called": "By contract column, other names that its column has in other versions of the export; the first that is there counts.",
         "doubts": "By contract column, what the person should look at; written beside the line.",
     }
 )
