@@ -93,7 +93,8 @@ class Folder:
 def look(folder: Path) -> Folder:
     """Looks at every file below a folder that a table could be made of. Nothing is changed, and few rows of each are read."""
     con = duckdb.connect()
-    exports, notices = [], []
+    exports: list[Export] = []
+    notices: list[str] = []
     for pattern, files in _groups(folder):
         relation = f"export_{len(exports)}"
         try:

@@ -55,6 +55,7 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
         "backfill",
         "customer",
         "forget",
+        "init",
         "models",
         "promote",
         "publish",

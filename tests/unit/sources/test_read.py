@@ -9,8 +9,8 @@ import pytest
 from churn_pipeline.contract.problems import UnusableError
 from churn_pipeline.contract.source import UNITS, ColumnSource
 from churn_pipeline.core.errors import InputError
-from churn_pipeline.core.settings import Settings
-from churn_pipeline.sources import read_sources, schema, sources_of
+from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.sources import docs, read_sources, schema, sources_of
 
 EXAMPLE = """\
 customers:
@@ -257,3 +257,10 @@ def test_a_file_in_another_encoding_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes("customers: {files: kündig.csv}".encode("latin-1"))
     with pytest.raises(InputError, match=r"sources\.yml: the file is not in UTF-8"):
         read_sources(path)
+
+
+def test_the_page_is_what_the_reader_knows(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/sources.md").read_text(encoding="utf-8")
+    assert page == docs.render(), "run: python -m churn_pipeline.sources.docs > docs/sources.md"
+    example = read_sources(_write(tmp_path, docs.EXAMPLE))
+    assert example.tables.keys() == {"customers", "usage_events", "support_tickets"}
