@@ -214,9 +214,11 @@ def run(
 
     settings = _settings(home, raw)
     monday = _monday(settings, week)
-    if not settings.raw_dir.is_dir() or not any(settings.raw_dir.iterdir()):
+    has_files = settings.raw_dir.is_dir() and any(settings.raw_dir.iterdir())
+    if not has_files and not settings.sources_file.is_file():
         raise InputError(
-            f"{settings.raw_dir} holds no raw tables: put yours there (docs/your-data.md), point --raw at them, or write a "
+            f"{settings.raw_dir} holds no raw tables: put yours there (docs/your-data.md), point --raw at them, say with 'churn init' "
+            "where they are, or write a "
             f"simulated company with 'churn simulate --out {settings.raw_dir.parent}'"
         )
     outcome = run_mondays(settings, monday, progress=_progress(), quiet=quiet, acceptance=_acceptance(accept_change))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -129,7 +129,7 @@ def _parsed(text: str) -> Expression:
     return Expression(sql.removeprefix("SELECT "), tuple(columns))
 
 
-def unknown_columns(expression: Expression, header: tuple[str, ...]) -> tuple[str, ...]:
+def unknown_columns(expression: Expression, header: Iterable[str]) -> tuple[str, ...]:
     """Of the columns that an expression is about, those that a file does not have, in any case."""
     there = {name.strip().lower() for name in header}
     return tuple(name for name in expression.columns if name.strip().lower() not in there)

@@ -16,7 +16,7 @@ from typing import Literal
 
 import duckdb
 
-from churn_pipeline.contract import amounts, dialects, moments
+from churn_pipeline.contract import amounts, dialects, expressions, moments
 from churn_pipeline.contract.declaration import TABLES, Column, Kind, TableContract
 from churn_pipeline.contract.problems import Problem, UnusableError
 from churn_pipeline.contract.source import UNITS, ColumnSource, TableSource
@@ -102,9 +102,11 @@ def discover(raw: Path, sources: Mapping[str, TableSource] | None = None) -> Dis
         InputError: there is no such directory.
     """
     raw, sources = raw.resolve(), sources or {}
-    if not raw.is_dir():
+    lies_elsewhere = any(Path(source.files).is_absolute() for source in sources.values() if source.files)
+    if not raw.is_dir() and not lies_elsewhere:
         raise InputError(f"{raw}: there is no such directory of raw tables")
-    entries = sorted(entry for entry in raw.iterdir() if not _ignored(entry))
+    # A home whose tables all lie elsewhere need not have the directory.
+    entries = sorted(entry for entry in raw.iterdir() if not _ignored(entry)) if raw.is_dir() else []
     files: dict[str, tuple[RawFile, ...]] = {}
     notices: list[str] = []
     problems: list[Problem] = []
@@ -450,6 +452,11 @@ def _with_fields(
         if given.constant is not None:
             field: Field | None = Field(literal(given.constant), "text")
         elif given.expression:
+            fault = _expression_fault(given.expression, [name for name, _ in header])
+            if fault:
+                what = f"the expression for {column.name} cannot be used: {fault}"
+                problems.append(Problem(table.name, what, "correct it in sources.yml", file.name))
+                continue
             try:
                 field = Field(f"({given.expression})", _type_of(con, bare, file, given.expression))
             except duckdb.Error as error:
@@ -478,6 +485,18 @@ def _with_fields(
         used = {field.identifier for field in fields.values()}
         names = tuple(name for name in names if quoted(name) in used) or names[:1]
     return replace(bare, fields=tuple(sorted(fields.items())), header=names)
+
+
+def _expression_fault(expression: str, header: Sequence[str]) -> str:
+    """Why an expression may not be used, or is about a column that is not there, which DuckDB might take for one of its functions."""
+    try:
+        unknown = expressions.unknown_columns(expressions.parse(expression), header)
+    except expressions.ExpressionError as error:
+        return str(error)
+    if not unknown:
+        return ""
+    close = difflib.get_close_matches(unknown[0], header, 1)
+    return f"there is no column {', '.join(unknown)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def known_field(

@@ -27,6 +27,7 @@ from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.templating import templates
 from churn_pipeline.features.plan import first_mart_monday
 from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, refit_slices, twin_slices
+from churn_pipeline.sources import sources_of
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,7 @@ def _look(con: duckdb.DuckDBPyConnection, settings: Settings, progress: Callable
             max_bad_share=settings.max_bad_share,
             max_bad_rows=settings.max_bad_rows,
             progress=progress,
+            sources=sources_of(settings).tables,
         )
     except UnusableError as error:
         rows: list[tuple[Any, ...]] = []

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import duckdb
 
+from churn_pipeline.contract import dialects
+from churn_pipeline.contract.declaration import TABLES
+from churn_pipeline.contract.files import Field, Layout, RawFile, format_of
 from churn_pipeline.core.sql import literal, quoted
 
-SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".tsv")
 # Enough to see what a column is, and to hold the ids of most companies' customers.
 SAMPLED_ROWS = 20_000
 SAMPLED_FILES = 20
@@ -95,17 +97,21 @@ def look(folder: Path) -> Folder:
     con = duckdb.connect()
     exports: list[Export] = []
     notices: list[str] = []
-    for pattern, files in _groups(folder):
-        relation = f"export_{len(exports)}"
-        try:
-            columns = _load(con, files[:SAMPLED_FILES], relation)
-        except (duckdb.Error, OSError, UnicodeDecodeError) as error:
-            # What DuckDB says may hold a line of the file.
-            notices.append(f"{pattern} cannot be read ({type(error).__name__})")
-            continue
-        row = con.execute(f"select count(*) from {relation}").fetchone()
-        assert row is not None
-        exports.append(Export(pattern, len(files), files[0], columns, relation, int(row[0])))
+    with dialects.Scratch() as scratch:
+        for pattern, files in _groups(folder):
+            relation = f"export_{len(exports)}"
+            try:
+                columns = _load(con, files[:SAMPLED_FILES], relation, scratch)
+            except dialects.FaultError as fault:
+                notices.append(f"{pattern} cannot be read: {fault.what}")
+                continue
+            except (duckdb.Error, OSError) as error:
+                # What DuckDB says may hold a line of the file.
+                notices.append(f"{pattern} cannot be read ({type(error).__name__})")
+                continue
+            row = con.execute(f"select count(*) from {relation}").fetchone()
+            assert row is not None
+            exports.append(Export(pattern, len(files), files[0], columns, relation, int(row[0])))
     return Folder(con, tuple(exports), tuple(notices))
 
 
@@ -135,7 +141,7 @@ def _data_files(folder: Path) -> Iterator[Path]:
     for directory, folders, names in folder.walk():
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         for name in sorted(names):
-            if not name.startswith((".", "_")) and name.lower().endswith(SUFFIXES):
+            if not name.startswith((".", "_")) and format_of(name) is not None:
                 count += 1
                 if count > MAX_FILES:
                     return
@@ -154,26 +160,45 @@ def _split_last(name: str) -> tuple[str, str, str]:
     return f"{folder}/{stem}", dot, suffixes
 
 
-def _load(con: duckdb.DuckDBPyConnection, files: list[Path], relation: str) -> tuple[str, ...]:
+def _load(
+    con: duckdb.DuckDBPyConnection, files: list[Path], relation: str, scratch: dialects.Scratch
+) -> tuple[str, ...]:
     """Puts the first rows of files into a table, every value as text; returns the names of the first one's columns."""
-    columns: list[str] = []
+    columns: tuple[str, ...] = ()
     for path in files:
-        scan = _scan(path)
-        there = [str(name) for name, *_ in con.execute(f"describe select * from {scan}").fetchall()]
+        layout = _layout(con, path, scratch)
+        there = tuple(name for name, _ in layout.fields)
         # A column that a later file lacks is empty there.
-        names = [name for name in there if name in columns] if columns else there
-        texts = ", ".join(f"nullif(trim({quoted(name)}::VARCHAR), '') as {quoted(name)}" for name in names)
-        rows = f"select {texts} from {scan} limit {SAMPLED_ROWS // len(files)}"
+        names = ", ".join(quoted(name) for name in there if not columns or name in columns)
+        status = path.stat()
+        scan = layout.relation([RawFile(path, path.name, status.st_size, status.st_mtime_ns)])
+        rows = f"select {names} from {scan} limit {SAMPLED_ROWS // len(files)}"
         con.execute(f"insert into {relation} by name {rows}" if columns else f"create table {relation} as {rows}")
         columns = columns or there
-    return tuple(columns)
+    return columns
 
 
-def _scan(path: Path) -> str:
-    names = literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
-    lower = path.name.lower()
-    if lower.endswith(".parquet"):
-        return f"read_parquet([{names}], hive_partitioning = false, binary_as_string = true)"
-    if ".jsonl" in lower or ".ndjson" in lower:
-        return f"read_json([{names}], format = 'newline_delimited', maximum_depth = 1, hive_partitioning = false)"
-    return f"read_csv([{names}], all_varchar = true, header = true, hive_partitioning = false)"
+def _layout(con: duckdb.DuckDBPyConnection, path: Path, scratch: dialects.Scratch) -> Layout:
+    """How a file is read that is no table yet: all of its columns, by their own names and as text."""
+    packing = dialects.compression(path)
+    place = literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
+    if format_of(path.name) == "parquet":
+        described = con.execute(f"describe select * from read_parquet([{place}], hive_partitioning = false)").fetchall()
+        return Layout("parquet", 0, _fields([(str(name), quoted(str(name))) for name, *_ in described]))
+    if format_of(path.name) == "jsonl":
+        scan = f"(select json from read_ndjson_objects([{place}], compression = '{packing}') limit {SAMPLED_ROWS})"
+        keys = con.execute(f"select distinct unnest(json_keys(json)) as name from {scan} order by name").fetchall()
+        fields = _fields([(str(name), quoted(str(name))) for (name,) in keys])
+        return Layout("jsonl", 0, fields, compression=packing, header=tuple(name for name, _ in fields))
+    written, header = dialects.recognise(path, {column.name for table in TABLES.values() for column in table.columns})
+    fields = _fields([(name.strip(), f"c{position}") for position, name in enumerate(header)])
+    copy = str(scratch.copy(path, written.encoding)) if written.is_copied else ""
+    return Layout("csv", len(header), fields, written, packing, copy=copy)
+
+
+def _fields(columns: list[tuple[str, str]]) -> tuple[tuple[str, Field], ...]:
+    """The columns that have a name of their own; another one cannot be named in sources.yml either."""
+    count: dict[str, int] = {}
+    for name, _ in columns:
+        count[name.lower()] = count.get(name.lower(), 0) + 1
+    return tuple((name, Field(identifier, "text")) for name, identifier in columns if name and count[name.lower()] == 1)

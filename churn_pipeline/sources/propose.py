@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from churn_pipeline.contract import expressions
 from churn_pipeline.contract.declaration import LOADED_AT, TABLES, Column, Kind, TableContract
+from churn_pipeline.contract.files import OTHER_NULLS
 from churn_pipeline.contract.source import ColumnSource
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.sources import names, shapes
@@ -130,11 +131,27 @@ def propose(folder: Folder, preset: str = "") -> Proposal:
         # Once the customers are known, their ids tell more than names do.
         customers = guesser.with_shared_id(customers)
         chosen = _chosen([customers, *guesser.candidates(customers)])
+    if any(proposal.table.name == "subscriptions" for proposal in chosen):
+        chosen = [_without_ends(proposal) if proposal.table.name == "customers" else proposal for proposal in chosen]
     order = list(TABLES)
     chosen.sort(key=lambda proposal: order.index(proposal.table.name))
     taken = {proposal.export.pattern for proposal in chosen}
     left_aside = tuple(export for export in folder.exports if export.pattern not in taken)
     return Proposal(tuple(chosen), left_aside)
+
+
+def _without_ends(customers: TableProposal) -> TableProposal:
+    """Customers beside subscriptions, which say what was not found of plan, price and end."""
+    said = Guess(LOADED_AT, NOWHERE, 1.0, doubts=("the subscriptions say it",))
+    return replace(
+        customers,
+        guesses=tuple(
+            replace(said, column=guess.column)
+            if guess.source is None and guess.column.name in ("plan_tier", "mrr", "churn_date")
+            else guess
+            for guess in customers.guesses
+        ),
+    )
 
 
 def _chosen(candidates: Sequence[TableProposal]) -> list[TableProposal]:
@@ -436,7 +453,7 @@ class _Guesser:
         guessed, unknown = set(), []
         for value in values:
             # With an expression the words are its result, which is not known here.
-            if source.expression or value.lower() in declared:
+            if source.expression or value.lower() in declared or value in OTHER_NULLS:
                 continue
             known, is_guess = names.meaning(value, column)
             if known is None:

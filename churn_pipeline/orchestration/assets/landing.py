@@ -10,6 +10,7 @@ from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays
 from churn_pipeline.orchestration.keys import landing_key, raw_key
+from churn_pipeline.sources import sources_of
 
 # Whoever starts a run, in the shell or in the UI, accepts by these tags of it that the book jumps: why, and who.
 ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
@@ -32,6 +33,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
     """Lands what is new in the raw directory, in one transaction."""
     settings = home.settings
     with expected_errors(), connect(settings) as con:
+        sources, register = sources_of(settings), suppression.load(settings)
         report = land(
             con,
             settings.raw_dir,
@@ -41,7 +43,8 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             max_bad_share=settings.max_bad_share,
             max_bad_rows=settings.max_bad_rows,
             progress=context.log.info,
-            register=suppression.load(settings),
+            register=register,
+            sources=sources.tables,
             max_book_change=settings.max_book_change,
             acceptance=acceptance(context.run.tags),
         )
