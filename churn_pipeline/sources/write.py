@@ -106,8 +106,8 @@ def _wanted(guess: Guess) -> Iterator[str]:
 
 
 def _beside(remarks: list[str], confidence: float) -> str:
-    if not remarks and confidence >= SURE:
-        return ""
+    if confidence >= SURE:
+        return f"  # {_remark('; '.join(remarks))}" if remarks else ""
     return f"  # {confidence:.1f}: {_remark('; '.join(remarks or ['by its name']))}"
 
 

@@ -145,7 +145,7 @@ def test_a_column_that_others_could_be_too_names_them(tmp_path: Path) -> None:
     )
     text = write_proposal(Settings(home=home), folder).path.read_text(encoding="utf-8")
     (line,) = [line for line in text.splitlines() if line.lstrip().startswith("signup_date:")]
-    assert line.startswith("    signup_date: created_at  # 0.")
+    assert line.startswith("    signup_date: created_at  # ")
     assert "also possible: start_date" in line
 
 
