@@ -20,6 +20,8 @@ from churn_pipeline.core.json_text import json_text
 
 # Long enough for a dozen branches of a case; DuckDB itself ends at a depth of 1,000.
 MAX_CHARACTERS = 4000
+# Far more than a person writes; DuckDB's parser takes seconds for thousands.
+MAX_BRACKETS = 200
 
 
 def _names(text: str) -> frozenset[str]:
@@ -105,6 +107,8 @@ def parse(text: str) -> Expression:
     """
     if len(text) > MAX_CHARACTERS:
         raise ExpressionError(f"it is longer than {MAX_CHARACTERS:,} characters")
+    if sum(text.count(bracket) for bracket in "([{") > MAX_BRACKETS:
+        raise ExpressionError(f"it has more than {MAX_BRACKETS} brackets")
     try:
         return _parsed(text)
     except RecursionError:
