@@ -42,3 +42,7 @@ class UnbuiltError(ChurnError):
 
 class PostgresError(ChurnError):
     """PostgreSQL for dashboards cannot be reached, refuses, or failed on the way; what it held before is still there."""
+
+
+class SourceError(ChurnError):
+    """A database or an object store that raw tables come from is away or failed on the way; what was fetched before is still there."""

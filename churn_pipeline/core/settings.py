@@ -185,6 +185,11 @@ class Settings(BaseSettings):
         return self.sources or self.home / "sources.yml"
 
     @property
+    def fetched(self) -> Path:
+        """Copies of what lies in databases and object stores, a folder a table."""
+        return self.data / "sources"
+
+    @property
     def warehouse(self) -> Path:
         return self.data / "warehouse.duckdb"
 
