@@ -35,6 +35,7 @@ from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.features.plan import USAGE_DAYS
 from churn_pipeline.privacy import databases, files, places
 from churn_pipeline.privacy.matching import Traces, shared
+from churn_pipeline.sources.copies import scan
 
 _ERASURES = """
 create schema if not exists ledger;
@@ -273,6 +274,9 @@ def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple
     docs = places.data_docs(settings)
     if docs.is_dir():
         yield _relative(settings, docs), "pages", lambda: _data_docs(settings, docs, traces, write)
+    for copy in places.fetched_copies(settings):
+        what = "rows" if copy.note.customer else "files"
+        yield _relative(settings, copy.folder), what, lambda copy=copy: files.fetched_copy(copy, traces, write)  # type: ignore[misc]
     for path in places.other_files(settings):
         place, what, handle = _relative(settings, path), "mentions", places.handler(path)
         if handle is not None:
@@ -459,6 +463,11 @@ def _listed_ids(settings: Settings, known: Register) -> list[str]:
         for _, table in list(databases.customers(path)):
             with databases.reading(path) as con:
                 customer_ids |= _on_list(con, table, hashed, digests)
+    for copy in places.fetched_copies(settings):
+        if copy.note.customer and copy.parts:
+            with copy.engine() as con:
+                ids = f"(select {copy.note.customer} as customer_id from {scan(copy.parts)})"
+                customer_ids |= _on_list(con, ids, hashed, digests)
     with duckdb.connect() as con:
         for path in sorted(settings.published.rglob("*.parquet")):
             source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
@@ -500,6 +509,14 @@ def _notes(settings: Settings, traces: Traces) -> list[str]:
             and files.page(path, traces, False)
         ):
             notes.append(f"{_relative(settings, path)} names the customer and is removed; {_how_back(path)}")
+    for copy in places.fetched_copies(settings):
+        if files.fetched_copy(copy, traces, False):
+            what = (
+                "their rows are not fetched again"
+                if copy.note.customer
+                else "the copy is removed, and the next run fetches it again with whatever is there"
+            )
+            notes.append(f"{copy.note.origin} has the customer in {copy.table}: take them out there; {what}")
     notes += [
         f"{_relative(settings, path)} is of a kind that churn cannot look into: delete it, unless you know that nobody is in it"
         for path in places.unknown_files(settings)

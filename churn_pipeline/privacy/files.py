@@ -14,14 +14,15 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 
 from churn_pipeline.core.atomic import commit_file, replace_bytes, temp_path
 from churn_pipeline.core.json_text import json_text
-from churn_pipeline.core.sql import literal
+from churn_pipeline.core.sql import literal, quoted
 from churn_pipeline.privacy.matching import Traces
+from churn_pipeline.sources.copies import NOTE, Copy
 
 # Characters with which a spreadsheet would take a cell for a formula; what is written for spreadsheets has an apostrophe before them.
 _GUARD = "'"
@@ -189,15 +190,52 @@ def other_text(path: Path, traces: Traces, write: bool) -> int:
 
 def holds(path: Path, traces: Traces) -> bool:
     """Whether the bytes of a file hold an id or a name, wherever they stand; for files that nothing here can read."""
+    with path.open("rb") as stream:
+        return _holds(stream, traces)
+
+
+def _holds(stream: IO[bytes] | gzip.GzipFile, traces: Traces) -> bool:
     overlap = max(map(len, traces.bytes_forms), default=1) - 1
     tail = b""
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 22):
-            window = tail + chunk
-            if any(form in window for form in traces.bytes_forms):
-                return True
-            tail = window[-overlap:] if overlap else b""
+    while chunk := stream.read(1 << 22):
+        window = tail + chunk
+        if any(form in window for form in traces.bytes_forms):
+            return True
+        tail = window[-overlap:] if overlap else b""
     return False
+
+
+def fetched_copy(copy: Copy, traces: Traces, write: bool) -> int:
+    """The copy of a table that was fetched: rows of a query's result go, and of objects, which stay as they came, every copy goes, to be
+    fetched again. Rows, or objects that hold one of them as far as can be seen: inside of zstd it cannot."""
+    if write:
+        # What a killed process left counts too.
+        copy.begin()
+    if copy.note.parts and copy.note.customer:
+        return copy.erase(traces.customer_ids) if write else copy.rows_of(traces.customer_ids)
+    there = [path for path in sorted(copy.folder.rglob("*")) if path.is_file() and path.name != NOTE]
+    count = sum(_is_in(path, traces) for path in there)
+    if write:
+        copy.remove()
+    return count
+
+
+def _is_in(path: Path, traces: Traces) -> bool:
+    """Whether a file of any form holds one of the customers in a cell, or their bytes anywhere."""
+    if path.suffix.lower() == ".parquet":
+        ids = list(traces.customer_ids)
+        source = f"read_parquet({literal(_unglobbed(path))}, hive_partitioning = false)"
+        with duckdb.connect() as con:
+            columns = [name for name, *_ in con.execute(f"describe select * from {source}").fetchall()]
+            cells = " or ".join(f"list_contains(getvariable('ids'), trim({quoted(name)}::varchar))" for name in columns)
+            con.execute("set variable ids = ?::varchar[]", [ids])
+            return _count(con, f"(select * from {source} where {cells} limit 1)") > 0
+    if not traces.telling:
+        return False
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path) as stream:
+            return _holds(stream, traces)
+    return holds(path, traces)
 
 
 def _unglobbed(path: Path) -> str:
@@ -208,5 +246,5 @@ def _list(ids: list[str]) -> str:
     return f"[{', '.join(map(literal, ids))}]"
 
 
-def _count(con: duckdb.DuckDBPyConnection, relation: str, ids: list[str]) -> int:
-    return int(con.execute(f"select count(*) from {relation}", [ids]).fetchall()[0][0])
+def _count(con: duckdb.DuckDBPyConnection, relation: str, *parameters: list[str]) -> int:
+    return int(con.execute(f"select count(*) from {relation}", list(parameters) or None).fetchall()[0][0])

@@ -14,6 +14,7 @@ from pathlib import Path
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.privacy import databases, files
 from churn_pipeline.privacy.matching import Traces
+from churn_pipeline.sources.copies import Copy, copies
 
 type Handler = Callable[[Path, Traces, bool], int]
 
@@ -94,14 +95,26 @@ def database_files(settings: Settings) -> list[Path]:
     return [path for path in sorted(settings.published.rglob("*.duckdb")) if not path.name.startswith(".")]
 
 
+def fetched_copies(settings: Settings) -> list[Copy]:
+    """Copies of tables that lie in databases and object stores."""
+    return copies(settings.fetched)
+
+
 def other_files(settings: Settings) -> list[Path]:
     """Files that may hold something, outside of the places with a handling of their own."""
-    own = (settings.outbox, settings.quality, data_docs(settings), settings.raw_dir)
+    own = (
+        settings.outbox,
+        settings.quality,
+        data_docs(settings),
+        settings.raw_dir,
+        *(copy.folder for copy in fetched_copies(settings)),
+    )
     return [path for path in _open_files(settings) if not any(path.is_relative_to(folder) for folder in own)]
 
 
 def unknown_files(settings: Settings) -> list[Path]:
     """Files that no erasure can clean and nobody has declared to be free of customers."""
+    own = (settings.raw_dir, *(copy.folder for copy in fetched_copies(settings)))
     known = {
         settings.warehouse,
         *database_files(settings),
@@ -114,7 +127,7 @@ def unknown_files(settings: Settings) -> list[Path]:
         path
         for path in _open_files(settings)
         if path not in known
-        and not path.is_relative_to(settings.raw_dir)
+        and not any(path.is_relative_to(folder) for folder in own)
         and not any(fnmatchcase(path.relative_to(settings.home).as_posix(), pattern) for pattern in _FREE)
         and not any(path.with_name(path.name.removesuffix(ending)) in known for ending in _SIDECARS)
     ]
