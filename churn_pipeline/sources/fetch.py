@@ -265,11 +265,14 @@ class _Run:
         self, con: duckdb.DuckDBPyConnection, remote: RemoteSource, columns: Sequence[Column], answer: Path
     ) -> str:
         """SQL for the customer_id of a row; empty where it has none, which landing will say."""
-        spec = self._source(remote.table).columns.get("customer_id", ColumnSource("customer_id"))
-        if spec.expression:
-            return copied.customer_sql(con, f"({spec.expression})", [answer])
-        column = _named(spec.column, columns)
-        return copied.customer_sql(con, quoted(column.name), [answer]) if column is not None else ""
+        spec = self._source(remote.table).columns.get("customer_id", ColumnSource())
+        column = _named(_column_of("customer_id", spec), columns)
+        expression = f"({spec.expression})" if spec.expression else quoted(column.name) if column is not None else ""
+        try:
+            return copied.customer_sql(con, expression, [answer]) if expression else ""
+        except duckdb.Error:
+            # Of a column that is not there, say.
+            return ""
 
     def _keep_out(self, con: duckdb.DuckDBPyConnection, customer: str, answer: Path) -> int:
         """Takes the rows of forgotten customers out of a file; returns how many there were."""
@@ -301,6 +304,11 @@ def _digest(*parts: str) -> str:
 def _named(name: str, columns: Sequence[Column]) -> Column | None:
     """A column of a result by its name, in any case, as landing looks for it."""
     return next((column for column in columns if column.name.strip().lower() == name.strip().lower()), None)
+
+
+def _column_of(name: str, spec: ColumnSource) -> str:
+    """The column of a result that a column of the contract is; empty where it is made of something else."""
+    return "" if spec.expression or spec.constant is not None else spec.column or name
 
 
 def _marking(remote: RemoteSource, columns: Sequence[Column]) -> Column | None:
@@ -337,8 +345,7 @@ def _key(table: str, source: TableSource, columns: Sequence[Column]) -> tuple[st
     """The columns of a result that are the contract's key; none where one of them is made of something else."""
     names = []
     for name in TABLES[table].key:
-        spec = source.columns.get(name, ColumnSource(name))
-        column = _named(spec.column, columns) if spec.column else None
+        column = _named(_column_of(name, source.columns.get(name, ColumnSource())), columns)
         if column is None:
             return ()
         names.append(column.name)

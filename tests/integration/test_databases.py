@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from churn_pipeline.contract.source import ColumnSource, TableSource
+from churn_pipeline.contract.suppression import Forgotten, Register
 from churn_pipeline.core.errors import InputError, SourceError
 from churn_pipeline.sources import copies
 from churn_pipeline.sources import fetch as fetching
@@ -427,6 +428,45 @@ def test_tables_of_one_database_are_of_one_moment(
     what = sources(remote("customers", "select * from c"), remote("usage_events", "select * from e"))
     fetch(what, folder, {"CRM_URL": database.url}, print, now=NOW)
     assert (rows(folder, "customers"), rows(folder, "usage_events")) == ([], [])
+
+
+REGISTER = Register(b"k" * 32, {})
+
+
+@pytest.mark.parametrize(
+    ("query", "mapped"),
+    [
+        ("select * from e", None),
+        ("select event_id, customer_id as org, at from e", ColumnSource(column="ORG")),
+        ("select event_id, 'C' || customer_id as org, at from e", ColumnSource(expression="substr(org, 2)")),
+    ],
+)
+@pytest.mark.parametrize("incremental_by", ["", "at"])
+@pytest.mark.parametrize("kind", ["text", "numeric", "double precision"])
+def test_a_forgotten_customer_is_not_fetched_again_whatever_their_id_is_made_of(
+    bring: Fetch,
+    folder: Path,
+    database: Database,
+    query: str,
+    mapped: ColumnSource | None,
+    incremental_by: str,
+    kind: str,
+) -> None:
+    columns = MappingProxyType({"customer_id": mapped} if mapped else {})
+    tables = {"usage_events": TableSource("usage_events", columns=columns)}
+    execute(
+        database,
+        f"create table e (event_id int, customer_id {kind}, at int)",
+        "insert into e values (1, '7', 1), (2, '8', 1)",
+    )
+    bring("usage_events", query, incremental_by, tables=tables)
+    copy = Copy(folder / "usage_events")
+    assert (copy.rows_of({"7"}), copy.erase({"7"}), copy.rows_of({"7"})) == (1, 1, 0)
+    register = replace(REGISTER, entries={REGISTER.digest("7"): Forgotten(REGISTER.digest("7"), NOW, "")})
+    execute(database, "insert into e values (3, '7', 2), (4, null, 2)")
+    done = bring("usage_events", query, incremental_by, tables=tables, register=register).tables["usage_events"]
+    assert (done.rows, done.kept_out) == ((1, 2) if incremental_by else (2, 2))
+    assert rows(folder, "usage_events", "event_id") == [(2,), (4,)]
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gzip
 import re
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from churn_pipeline.contract.suppression import Forgotten, Register
 from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.privacy import databases, erase, places
+from churn_pipeline.sources.copies import Copy, Note
 from tests.support.homes import query
 
 # As the simulation names its customers.
@@ -87,6 +91,61 @@ def test_a_file_that_cannot_be_looked_into_is_named(tiny_copy: Settings) -> None
     (tiny_copy.published / "list.zip").write_bytes(b"PK\3\4 packed")
     found = erase.preview(tiny_copy, a_customer(tiny_copy))
     assert [note for note in found.notes if note.startswith("data/published/list.zip is of a kind")]
+
+
+def fetched(settings: Settings, customer: str) -> tuple[Copy, Copy]:
+    """The copy of a query's result, and one of objects; the customer is in each once."""
+    tickets, events = (Copy(settings.fetched / table) for table in ("support_tickets", "usage_events"))
+    for copy in (tickets, events):
+        copy.begin()
+    rows = f"select * from (values (1, ' {customer} '), (2, 'C-other'), (3, null)) as t (id, org)"
+    duckdb.execute(f"copy ({rows}) to '{tickets.part(1)}' (format parquet)")
+    tickets.commit(Note(origin="connection crm", customer="trim(org)", parts=(tickets.part(1).name,), number=1))
+    (events.folder / "dt=1").mkdir()
+    (events.folder / "dt=1" / "a.csv.gz").write_bytes(gzip.compress(f"event_id;org\n1;{customer}\n".encode()))
+    duckdb.execute(f"copy (select 'C-other' as org) to '{events.folder / 'b.parquet'}' (format parquet)")
+    events.commit(Note(origin="s3://exports/", objects={"dt=1/a.csv.gz": "1", "b.parquet": "1"}))
+    return tickets, events
+
+
+def test_a_customer_is_erased_from_the_copies_of_databases_and_object_stores(tiny_copy: Settings) -> None:
+    customer = a_customer(tiny_copy)
+    tickets, _ = fetched(tiny_copy, customer)
+    # What a killed process left.
+    (tickets.folder / ".part-000002.parquet.1.tmp").write_text(customer)
+    assert relative(tiny_copy, places.unknown_files(tiny_copy)) == []
+    before = erase.preview(tiny_copy, customer)
+    assert {(finding.place, finding.what, finding.count) for finding in before.touched} >= {
+        ("data/sources/support_tickets", "rows", 1),
+        ("data/sources/usage_events", "files", 1),
+    }
+    assert [note for note in before.notes if note.startswith("connection crm has the customer in support_tickets")]
+    assert [note for note in before.notes if note.startswith("s3://exports/ has the customer in usage_events")]
+    erase.forget(tiny_copy, customer, reason="r", who="w")
+    assert duckdb.execute(f"select id from '{tickets.part(1)}' order by id").fetchall() == [(2,), (3,)]
+    # Of objects nothing is known but that they are to be fetched again.
+    assert relative(tiny_copy, [path for path in all_files(tiny_copy) if path.is_relative_to(tiny_copy.fetched)]) == [
+        "data/sources/support_tickets/_fetched.json",
+        "data/sources/support_tickets/part-000001.parquet",
+    ]
+
+
+def test_whoever_is_back_in_a_copy_after_a_backup_was_restored_is_one_to_erase_again(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    fetched(settings, "C-back")
+    duckdb.connect(str(settings.warehouse)).close()
+    register = Register(b"k" * 32, {})
+    listed = replace(
+        register, entries={register.digest("C-back"): Forgotten(register.digest("C-back"), datetime.min, "")}
+    )
+    assert erase._listed_ids(settings, listed) == ["C-back"]
+
+
+def test_a_file_that_lies_beside_the_copies_is_no_copy(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    settings.fetched.mkdir(parents=True)
+    (settings.fetched / "list.xls").touch()
+    assert relative(settings, places.unknown_files(settings)) == ["data/sources/list.xls"]
 
 
 def test_what_belongs_to_a_database_is_known_with_it(tmp_path: Path) -> None:
