@@ -121,7 +121,7 @@ def test_only_what_is_new_or_changed_is_fetched_and_what_is_gone_there_goes(
         lambda store, stored, target: (fetched.append(stored.path), copy(store, stored, target)),
     )
     assert bring("exports/").how == "unchanged"
-    # Of equal length, and within the same second.
+    # Of equal length.
     bucket.put("exports/dt=1/a.csv", b"x\n2\n")
     bucket.put("exports/dt=4/a.csv", b"x\n4\n")
     bucket.remove("exports/dt=2/a.csv")
