@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -89,7 +89,7 @@ class Discovery:
     problems: tuple[Problem, ...] = ()
 
 
-def discover(raw: Path, sources: Mapping[str, TableSource] | None = None) -> Discovery:
+def discover(raw: Path, sources: Mapping[str, TableSource] | None = None, without: Collection[str] = ()) -> Discovery:
     """Finds every table of the contract in ``raw``, as a file ``NAME`` with a suffix that is read or as a folder ``NAME/`` of such files;
     or where its source says that it is.
 
@@ -112,6 +112,8 @@ def discover(raw: Path, sources: Mapping[str, TableSource] | None = None) -> Dis
     problems: list[Problem] = []
     claimed: set[Path] = set()
     for table in TABLES.values():
+        if table.name in without:
+            continue
         source = sources.get(table.name)
         if source is not None and source.files:
             paths = _named_files(raw, source)

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 
 from churn_pipeline.contract import TABLES, fingerprints, suppression
+from churn_pipeline.contract.dialects import Scratch
 from churn_pipeline.contract.digests import facts_sql
 from churn_pipeline.contract.files import discover, layout
 from churn_pipeline.contract.statements import customers_sql
@@ -35,6 +36,7 @@ from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.features.plan import USAGE_DAYS
 from churn_pipeline.privacy import databases, files, places
 from churn_pipeline.privacy.matching import Traces, shared
+from churn_pipeline.sources import sources_of
 from churn_pipeline.sources.copies import scan
 
 _ERASURES = """
@@ -95,7 +97,8 @@ def preview(settings: Settings, customer_id: str) -> Erasure:
         for channel in _OUTSIDE
         if channel.missing(settings) is None
     ]
-    return Erasure(1, tuple(touched), raw_rows(settings, [customer_id]), tuple(notes))
+    rows, unread = _raw_rows(settings, [customer_id])
+    return Erasure(1, tuple(touched), rows, (*notes, *unread))
 
 
 def forget(
@@ -166,20 +169,37 @@ def listed(settings: Settings) -> list[dict[str, Any]]:
 
 
 def raw_rows(settings: Settings, customer_ids: Collection[str]) -> dict[str, int]:
-    """Rows of customers in the raw files, by table; empty where there are no raw files."""
+    """Rows of customers in the raw files, by table; empty where there are no raw files. What is fetched from elsewhere is not among them,
+    its copies are cleaned.
+
+    Raises:
+        InputError: the files, or what sources.yml says of them, cannot be used.
+    """
     if not settings.raw_dir.is_dir() or not any(settings.raw_dir.iterdir()):
         return {}
+    sources = sources_of(settings)
     counts = {}
-    with duckdb.connect() as con:
+    with Scratch() as scratch, duckdb.connect() as con:
         con.execute("set temp_directory = ''")
-        for name, parts in discover(settings.raw_dir).files.items():
+        for name, parts in discover(settings.raw_dir, sources.tables, without=sources.remote).files.items():
             groups: dict[Any, list[Any]] = {}
             for part in parts:
-                groups.setdefault(layout(con, TABLES[name], part), []).append(part)
+                groups.setdefault(layout(con, TABLES[name], part, sources.tables.get(name), scratch), []).append(part)
             sql = f"select count(*) from ({customers_sql(TABLES[name], groups)}) where customer_id = any(?)"
             if count := con.execute(sql, [list(customer_ids)]).fetchall()[0][0]:
                 counts[name] = int(count)
     return counts
+
+
+def _raw_rows(settings: Settings, customer_ids: Collection[str]) -> tuple[dict[str, int], list[str]]:
+    """The same, and a note where they cannot be looked into: that is no reason not to erase."""
+    try:
+        return raw_rows(settings, customer_ids), []
+    except InputError as error:
+        first, *_ = str(error).splitlines()
+        return {}, [
+            f"the raw files could not be looked into, so see for yourself whether they have the customer: {first}"
+        ]
 
 
 def _known(settings: Settings, traces: Traces) -> list[Touched]:
@@ -237,7 +257,8 @@ def _erase(settings: Settings, traces: Traces, reason: str, who: str, say: Say) 
             f"still found after the erasure: {where}; something may have written meanwhile, so run the command again, and delete by hand what "
             "is of an unknown kind"
         )
-    return Erasure(len(traces.customer_ids), tuple(touched), raw_rows(settings, traces.customer_ids), tuple(notes))
+    rows, unread = _raw_rows(settings, traces.customer_ids)
+    return Erasure(len(traces.customer_ids), tuple(touched), rows, (*notes, *unread))
 
 
 def _look(settings: Settings, traces: Traces) -> list[Touched]:

@@ -12,14 +12,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import dagster as dg
 import duckdb
 import psycopg
 import pyarrow.parquet as pq
 import pytest
 
+from churn_pipeline.contract import TABLES
 from churn_pipeline.contract.source import ColumnSource, TableSource
 from churn_pipeline.contract.suppression import Forgotten, Register
 from churn_pipeline.core.errors import InputError, SourceError
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration.assets.landing import landing
+from churn_pipeline.orchestration.home import EXIT_CODE, Home
 from churn_pipeline.sources import copies
 from churn_pipeline.sources import fetch as fetching
 from churn_pipeline.sources.copies import Copy
@@ -590,3 +595,84 @@ def test_a_driver_that_is_not_installed_is_named_with_the_extra_that_brings_it(k
     )
     with pytest.raises(InputError, match=re.escape(f"pip install 'churn-pipeline[{kind}]'")):
         fetch(what, folder, {}, print, now=NOW)
+
+
+# --- to a landing -----------------------------------------------------------------------------------------------------
+
+SOURCES = """
+customers:
+  query: select * from accounts
+  connection: crm
+  columns:
+    customer_id: id
+    plan_tier: {column: plan, words: {Pro: growth}}
+    mrr: {column: amount, unit: cents}
+    signup_date: since
+    churn_date: until
+usage_events:
+  query: select event_id, account, at, kind, score from events
+  connection: crm
+  incremental_by: at
+  columns: {customer_id: account, timestamp: at, event_type: kind, feature_adoption_score: score}
+connections:
+  crm:
+    kind: postgresql
+    uri: ${CRM_URL}
+"""
+
+
+def test_a_run_lands_what_it_fetched_and_the_next_one_only_what_is_new(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(
+        database,
+        "create type plan as enum ('Pro', 'enterprise')",
+        "create table accounts (id uuid, industry text, plan plan, since date, amount numeric, until date)",
+        "create table events (event_id bigserial, account uuid, at timestamptz, kind text, score numeric(3, 2))",
+        "insert into accounts select md5(i::text)::uuid, 'software', 'Pro', '2026-01-05', 12550, "
+        "case i when 1 then '2026-03-02' else 'infinity' end::date from generate_series(1, 3) as i",
+        "insert into events (account, at, kind, score) select md5(i::text)::uuid, '2026-01-06 10:00+02', 'login', 0.25 "
+        "from generate_series(1, 3) as i",
+    )
+    settings = Settings(home=tmp_path / "home", now=NOW)
+    settings.raw_dir.mkdir(parents=True)
+    # Files beside what is fetched.
+    for table in ("support_tickets", "gtm_opportunities", "risk_signals"):
+        header = ",".join(column.name for column in TABLES[table].raw)
+        (settings.raw_dir / f"{table}.csv").write_text(header + "\n")
+    settings.sources_file.write_text(SOURCES)
+    monkeypatch.setenv("CRM_URL", database.url)
+
+    def run() -> dg.ExecuteInProcessResult:
+        home = dg.ResourceDefinition.hardcoded_resource(Home(settings, None))  # type: ignore[arg-type]
+        return dg.materialize([landing], resources={"home": home}, raise_on_error=False)
+
+    def metadata(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+        return {
+            event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
+            for event in result.get_asset_materialization_events()
+            if event.asset_key
+        }
+
+    def landed() -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+            return con.execute(
+                "select count(distinct customer_id), any_value(plan_tier), any_value(mrr_cents), count(distinct churn_date), "
+                "count(*), min(event_at) from landing.customers join landing.usage_events using (customer_id)"
+            ).fetchall()
+
+    first = metadata(run())
+    assert (first["customers"]["fetched"]["rows"], first["usage_events"]["fetched"]["how"]) == (3, "whole")
+    assert landed() == [(3, "growth", 12550, 1, 3, datetime(2026, 1, 6, 8))]
+    execute(database, "insert into events (account, at, kind) select md5('1')::uuid, '2026-01-07', 'login'")
+    second = metadata(run())
+    assert (second["customers"]["fetched"]["how"], second["customers"]["how"]) == ("unchanged", "unchanged")
+    assert (second["usage_events"]["fetched"]["rows"], second["usage_events"]["how"]) == (1, "appended")
+    assert landed()[0][4] == 4
+    monkeypatch.setenv("CRM_URL", database.url.replace(database.owner + ":", database.owner + ":wrong"))
+    refused = run()
+    failure = refused.filter_events(lambda event: event.is_step_failure)[0].step_failure_data
+    assert "connection crm: the server refuses the user or the password (for customers, usage_events)" in str(failure)
+    assert failure.user_failure_data.metadata[EXIT_CODE].value == 2
+    assert database.password not in str(failure) and database.owner not in str(failure)
+    assert landed()[0][4] == 4

@@ -1,6 +1,8 @@
 """Raw files to typed tables, once a run, whichever Mondays the run is for."""
 
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 import dagster as dg
 
@@ -11,6 +13,7 @@ from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays
 from churn_pipeline.orchestration.keys import landing_key, raw_key
 from churn_pipeline.sources import sources_of
+from churn_pipeline.sources.fetch import fetch, landed_from
 
 # Whoever starts a run, in the shell or in the UI, accepts by these tags of it that the book jumps: why, and who.
 ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
@@ -30,10 +33,21 @@ ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
     name="landing",
 )
 def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
-    """Lands what is new in the raw directory, in one transaction."""
+    """Brings what is new in databases and object stores, then lands what is new in all raw tables, in one transaction."""
     settings = home.settings
     with expected_errors(), connect(settings) as con:
         sources, register = sources_of(settings), suppression.load(settings)
+        fetched = fetch(
+            sources,
+            settings.fetched,
+            os.environ,
+            context.log.info,
+            now=settings.clock(),
+            register=register,
+        )
+        if sources.remote and settings.raw is None:
+            # A home whose tables all lie elsewhere has no raw files.
+            settings.raw_dir.mkdir(parents=True, exist_ok=True)
         report = land(
             con,
             settings.raw_dir,
@@ -44,9 +58,9 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             max_bad_rows=settings.max_bad_rows,
             progress=context.log.info,
             register=register,
-            sources=sources.tables,
             max_book_change=settings.max_book_change,
             acceptance=acceptance(context.run.tags),
+            sources=landed_from(sources, settings.fetched),
         )
         remarks = [Notice("landing", "raw", notice) for notice in report.notices]
         notices.record(con, "landing", dict.fromkeys(run_mondays(context, settings), remarks), run_id=root_run(context))
@@ -58,6 +72,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             metadata={
                 "dagster/row_count": table.pop("rows_total"),
                 **{key: value for key, value in table.items() if value},
+                **({"fetched": asdict(fetched.tables[name])} if name in fetched.tables else {}),
             },
         )
 
