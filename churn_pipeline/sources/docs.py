@@ -116,7 +116,8 @@ def _connections() -> str:
         "## Connections\n\n"
         f"Under `connections`, by a name of yours. Databases ({', '.join(DATABASES)}) answer a `query`; object stores are meant by an "
         f"address in `files` ({stores}), and need a connection only where the environment does not say how to reach them. A secret never "
-        "stands in the file: `${NAME}` takes it from the environment, in connections alone.\n\n"
+        "stands in the file: `${NAME}` takes it from the environment, in connections alone. What is "
+        "fetched, when, and what is said when it fails: [remote-sources.md](remote-sources.md).\n\n"
         + _keys(schema.CONNECTION_KEYS)
     )
 

@@ -89,6 +89,7 @@ def test_no_room_imports_one_beside_or_above_it() -> None:
         ("dagster_dbt", "orchestration"),
         ("dbt", "orchestration"),
         ("psycopg", "delivery/postgres"),
+        ("fsspec", "sources"),
     ],
 )
 def test_a_library_with_a_room_of_its_own_is_imported_nowhere_else(library: str, home: str) -> None:
