@@ -199,10 +199,21 @@ def test_leading_zeros_of_an_id_are_kept(con: duckdb.DuckDBPyConnection, raw: Pa
         (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5\nE2,C1,2024\n", "3: the row has 3 cells and the header 5"),
         (EVENT_HEADER.encode() + b'\nE1,C1,2024-03-01,a,0.5\nE2,C1,"2024\n', "3: a quote .* is never closed"),
         (EVENT_HEADER.encode() + b"\nE1,C1,2024-03-01,a,0.5,more\n", "2: the row has 6 cells and the header 5"),
-        (EVENT_HEADER.encode() + "\nE1,C1,2024-03-01,Müller üü,0.5\nE1,C1,2024,".encode() + b"\xc3,0\n", "3: .* no UTF-8"),
+        (
+            EVENT_HEADER.encode() + "\nE1,C1,2024-03-01,Müller üü,0.5\nE1,C1,2024,".encode() + b"\xc3,0\n",
+            "3: .* no UTF-8",
+        ),
         (b"", "empty, without even a header"),
     ],
-    ids=["cut in a line", "cut in the last value", "short line", "open quote", "long line", "damaged letter", "nothing"],
+    ids=[
+        "cut in a line",
+        "cut in the last value",
+        "short line",
+        "open quote",
+        "long line",
+        "damaged letter",
+        "nothing",
+    ],
 )
 def test_a_damaged_csv_is_refused_by_name(
     con: duckdb.DuckDBPyConnection, raw: Path, content: bytes, expected: str
