@@ -101,11 +101,17 @@ class TableReport:
 
 @dataclass
 class LandingReport:
-    """What one call of ``land`` did, table by table."""
+    """What one call of ``land`` did, table by table.
+
+    Attributes:
+        notices: what a person should know.
+        recognised: how the files that were read are written; of files that are as they were nothing is said again.
+    """
 
     run_id: str
     tables: dict[str, TableReport]
     notices: list[str]
+    recognised: list[str] = field(default_factory=list)
 
     @property
     def changed_from(self) -> date | None:
@@ -323,9 +329,9 @@ class _Landing:
             replace_digests(self.con, TABLES["customers"])
         for name, day in changed_from(self.con, "digests_before").items():
             reports[name].changed_from = day
-        notices += [*self.recognition.notices(), *self._hidden_customers()]
+        notices += self._hidden_customers()
         self._tidy()
-        return LandingReport(self.run_id, reports, notices)
+        return LandingReport(self.run_id, reports, notices, self.recognition.notices())
 
     def _judge_book(
         self, former: Former | None, compared: Mapping[str, _Comparison], reports: Mapping[str, TableReport]

@@ -214,7 +214,7 @@ def _look(con: duckdb.DuckDBPyConnection, settings: Settings, progress: Callable
     return _Look(
         Intake(
             raw,
-            notices=tuple(report.notices),
+            notices=(*report.notices, *report.recognised),
             tables=tuple(_table(con, table, report.tables[table.name], customers) for table in TABLES.values()),
             book=_book(con, monday),
             models=tuple(_model(con, settings, target, monday) for target in TARGETS.values()),

@@ -66,6 +66,8 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
         notices.record(con, "landing", dict.fromkeys(run_mondays(context, settings), remarks), run_id=root_run(context))
     for notice in report.notices:
         context.log.warning(notice)
+    for sentence in report.recognised:
+        context.log.info(sentence)
     for name, table in report.to_dict()["tables"].items():
         yield dg.MaterializeResult(
             asset_key=landing_key(name),
