@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from churn_pipeline.contract.book import LIMITS, MEASURES
 from churn_pipeline.contract.declaration import KIND_SENTENCES, LOADED_AT, TABLES, Column, Kind, TableContract
 from churn_pipeline.core.formatting import markdown_table
 
@@ -41,7 +42,48 @@ def render() -> str:
         f"Every table may also carry `{LOADED_AT.name}` ({LOADED_AT.kind}): {LOADED_AT.meaning}.\n",
     ]
     parts += [_table(table) for table in TABLES.values()]
+    parts.append(_book())
     return "\n".join(parts)
+
+
+def _book() -> str:
+    """What a landing is compared by with the former one; the limits are those of `book`."""
+    low, high = f"{LIMITS.price[1]}/{LIMITS.price[0]}", f"{LIMITS.price[0]}/{LIMITS.price[1]}"
+    rows = [
+        (
+            "active customers then, among those that the former landing knew",
+            f"vanished from it, or active although they were not: over {LIMITS.change:.0%} of the former number, and over {LIMITS.customers}",
+        ),
+        (
+            "annual revenue then, in total",
+            f"over {LIMITS.change:.0%}, by over {LIMITS.customers} customers; a price that moves by {low} to {high} counts as the former one, "
+            "and so does a price of zero of somebody who has left",
+        ),
+        (
+            "annual revenue then, by plan",
+            f"the same, by over {LIMITS.change:.0%} of its customers too, of plans with {LIMITS.plan} active customers and more",
+        ),
+        (
+            f"departures in the {LIMITS.months} months before",
+            f"month by month, in sum over {LIMITS.change:.0%} and over {LIMITS.customers}, or in one month over {LIMITS.change:.0%} and over "
+            f"{LIMITS.month}; the newest {LIMITS.filling} may fill up late",
+        ),
+        ("rows of a table", "there were some, and its files have none"),
+        ("values of a column", f"there were {LIMITS.values} or more, and there is none"),
+        (
+            "the unit of a column: median of mrr (by plan), "
+            + ", ".join(f"{measure.table}.{measure.column}" for measure in MEASURES),
+            f"moved by a factor of {LIMITS.unit} or more; from {LIMITS.values} positive values on",
+        ),
+    ]
+    return (
+        "## What two landings say of one Monday\n\n"
+        "The newest published Monday is looked at before and after each landing that changes something. Where the two differ by more than "
+        "this, the book has jumped and nothing is landed, unless somebody accepts it ([operations.md](operations.md#when-the-book-jumps)). "
+        f"The {LIMITS.change:.0%} are `CHURN_MAX_BOOK_CHANGE`. Customers whom the former landing did not know are growth, however many. Where "
+        "nothing was landed before, nothing is compared.\n\n"
+        f"{markdown_table(['what', 'is a jump'], rows)}\n"
+    )
 
 
 def _table(table: TableContract) -> str:
