@@ -162,6 +162,9 @@ class Fact:
     condition: str = "true"
 
 
+# Who the customers are: one of these tables has to be there. Every other table is optional.
+BOOKS = ("customers",)
+
 UNIQUE_KEY = "unique key"
 KNOWN_CUSTOMER = "known customer"
 NOT_AFTER_NOW = "not after now"
@@ -176,6 +179,7 @@ class TableContract:
         own_date: landed column with the row's own date or instant; the earlier one wins among rows with equal key and
             known_date.
         facts_from: relation that facts are read from; ``{rows}`` stands for the landed rows in question.
+        without_it: what is not known where the table has no rows, as a clause; empty where nobody misses it.
         whole: always landed from all of its files, because one new row may change what the old ones mean.
         read_by_models: whether a dbt model reads it; what is only landed is kept for the analyst and for the day on which one does.
     """
@@ -187,12 +191,16 @@ class TableContract:
     raw: tuple[Column, ...]
     landed: tuple[Landed, ...]
     facts: tuple[Fact, ...]
-    required: bool = True
+    without_it: str = ""
     extra_rules: tuple[Rule, ...] = ()
     facts_from: str = "{rows}"
     whole: bool = False
     read_by_models: bool = True
-    without_it: str = ""
+
+    @property
+    def required(self) -> bool:
+        """Whether a company without it cannot be landed; where several tables are named, one of them is enough."""
+        return (self.name,) == BOOKS
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -462,7 +470,7 @@ PLAN_CHANGES = TableContract(
     meaning="One row per move of a customer from one plan to another.",
     key=("customer_id", "effective_date", "from_tier", "to_tier"),
     own_date="effective_date",
-    required=False,
+    without_it="the plan and the price of the past are not known, so both are shown and no model learns from them",
     raw=(
         CUSTOMER_ID,
         Column("effective_date", Kind.DATE, "first day on the new plan", needed=True, future="row", scheduled=True),
@@ -494,6 +502,7 @@ USAGE_EVENTS = TableContract(
     meaning="One row per thing a customer did in the product.",
     key=("event_id",),
     own_date="event_at",
+    without_it="nothing is known of what customers do in the product, and nothing tells that the data have stopped coming in",
     raw=(
         Column("event_id", Kind.TEXT, "the event", needed=True),
         CUSTOMER_ID,
@@ -526,6 +535,7 @@ SUPPORT_TICKETS = TableContract(
     meaning="One row per support ticket.",
     key=("ticket_id",),
     own_date="created_at",
+    without_it="nothing is known of open tickets and how long they take",
     raw=(
         Column("ticket_id", Kind.TEXT, "the ticket", needed=True),
         CUSTOMER_ID,
@@ -583,6 +593,7 @@ GTM_OPPORTUNITIES = TableContract(
     meaning="One row per sales opportunity, as it stands today.",
     key=("opp_id",),
     own_date="created_date",
+    without_it="nothing is known of what sales is talking about with whom",
     raw=(
         Column("opp_id", Kind.TEXT, "the opportunity", needed=True),
         CUSTOMER_ID,
@@ -654,6 +665,7 @@ RISK_SIGNALS = TableContract(
     meaning="One row per assessment of a customer.",
     key=("customer_id", "recorded_at"),
     own_date="recorded_at",
+    without_it="nothing is known of compliance gaps and vendor flags, and the risk score is made without them",
     raw=(
         CUSTOMER_ID,
         Column("compliance_gap_score", Kind.SHARE, "0 = no gap; landed as whole millionths"),
@@ -696,7 +708,7 @@ CONTRACTS = TableContract(
     meaning="One row per contract term.",
     key=("customer_id", "start_date"),
     own_date="start_date",
-    required=False,
+    without_it="nobody knows whose contract ends when",
     raw=(
         CUSTOMER_ID,
         Column(
@@ -726,7 +738,6 @@ EXPANSION_OUTREACH_LOG = TableContract(
     meaning="One row per attempt to sell a customer more.",
     key=("outreach_id",),
     own_date="contacted_date",
-    required=False,
     read_by_models=False,
     raw=(
         Column("outreach_id", Kind.TEXT, "the attempt", needed=True),
@@ -759,7 +770,7 @@ INTERVENTIONS = TableContract(
     meaning="One row per action taken to keep or grow a customer.",
     key=("intervention_id",),
     own_date="at",
-    required=False,
+    without_it="nobody knows who was called and who is to be left alone for a while",
     raw=(
         Column("intervention_id", Kind.TEXT, "the action", needed=True),
         CUSTOMER_ID,

@@ -17,7 +17,7 @@ from typing import Literal
 import duckdb
 
 from churn_pipeline.contract import amounts, dialects, expressions, moments
-from churn_pipeline.contract.declaration import TABLES, Column, Kind, TableContract
+from churn_pipeline.contract.declaration import BOOKS, TABLES, Column, Kind, TableContract
 from churn_pipeline.contract.problems import Problem, UnusableError
 from churn_pipeline.contract.source import UNITS, ColumnSource, TableSource
 from churn_pipeline.core.errors import InputError
@@ -136,15 +136,10 @@ def discover(raw: Path, sources: Mapping[str, TableSource] | None = None, withou
                         f"{table.name}/ holds {len(foreign):,} file(s) that are neither Parquet nor CSV nor JSON lines and were not "
                         f"read, such as {foreign[0].name}"
                     )
-            if not paths and table.required:
-                there = ", ".join(entry.name for entry in entries[:20]) or "nothing"
-                what = (
-                    f"the table is required and missing in {raw}; expected {FORMS_IN_WORDS.replace('NAME', table.name)}, or a "
-                    f"folder {table.name}/ of such files, found {there}"
-                )
-                problems.append(Problem(table.name, what))
         if paths:
             files[table.name] = tuple(_raw_file(path, raw) for path in paths)
+    if not any(name in files or name in (problem.table for problem in problems) for name in BOOKS):
+        problems.append(_nobody(raw, entries))
     unknown = [entry.name for entry in entries if entry not in claimed and (entry.is_dir() or format_of(entry.name))]
     if unknown:
         notices.append(f"not a table of the contract and not read: {', '.join(unknown[:10])}")
@@ -169,6 +164,17 @@ def _named_files(raw: Path, source: TableSource) -> list[Path]:
     relative = str(pattern.relative_to(pattern.anchor)) if pattern.is_absolute() else source.files
     below = sorted(path for path in anchor.glob(relative) if not _ignored(path))
     return [part for path in below for part in (_parts(path)[0] if path.is_dir() else [path])]
+
+
+def _nobody(raw: Path, entries: Sequence[Path]) -> Problem:
+    """No table says who the customers are."""
+    there = ", ".join(entry.name for entry in entries[:20]) or "nothing"
+    first = BOOKS[0]
+    return Problem(
+        table=first,
+        what=f"{raw} has no table {' or '.join(BOOKS)}, and without one nobody knows who the customers are",
+        remedy=f"expected {FORMS_IN_WORDS.replace('NAME', first)}, or a folder {first}/ of such files, found {there}",
+    )
 
 
 def _ignored(path: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from churn_pipeline.contract import book_ledger, broken, statements
+from churn_pipeline.contract import book_ledger, broken, statements, value_ledger
 from churn_pipeline.contract.book import LIMITS, Former, Limits
 from churn_pipeline.contract.book_ledger import Acceptance
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
@@ -36,6 +36,7 @@ _QUARANTINE = """(
 )"""
 _BOOKKEEPING = f"""
 create schema if not exists landing;
+{value_ledger.CREATE}
 create table if not exists landing.files (
     source VARCHAR, path VARCHAR, size_bytes BIGINT, mtime_ns BIGINT, digest VARCHAR
 );
@@ -173,8 +174,8 @@ def land(
 
     All of it is one transaction: an error or a kill leaves the former landing whole. The result depends on the files,
     on ``now`` and ``timezone``, and on nothing else: landing file by file or at once, in any order, gives equal rows
-    and digests. The one exception is the ledger of undated rows, whose purpose is to remember when they were first
-    seen.
+    and digests. The exceptions are the two ledgers, whose purpose is to remember when something was first seen: that of
+    undated rows and that of plans and prices (:mod:`churn_pipeline.contract.value_ledger`).
 
     A refusal tells of everything that is wrong, and leaves what would have gone into the quarantine in
     ``landing.refused_quarantine``, until a landing succeeds.
@@ -328,8 +329,9 @@ class _Landing:
         if not (reports["customers"].unchanged and reports["plan_changes"].unchanged):
             replace_digests(self.con, TABLES["customers"])
         for name, day in changed_from(self.con, "digests_before").items():
-            reports[name].changed_from = day
-        notices += self._hidden_customers()
+            concerned = reports["customers" if name == value_ledger.SOURCE else name]
+            concerned.changed_from = min(day, concerned.changed_from or day)
+        notices += [*self._hidden_customers(), *_missing(reports)]
         self._tidy()
         return LandingReport(self.run_id, reports, notices, self.recognition.notices())
 
@@ -375,6 +377,7 @@ class _Landing:
     def _prepare(self) -> None:
         self.con.execute(_BOOKKEEPING)
         self.con.execute(f"delete from landing.{REFUSED}")
+        value_ledger.begin(self.con, latest_monday(self.now, self.timezone))
         for table in TABLES.values():
             self.con.execute(f"create table if not exists {statements.create_sql(table, 'landing.' + table.name)}")
         for name, body in statements.macros(self.timezone, self.now).items():
@@ -391,13 +394,14 @@ class _Landing:
                 "create or replace temp macro is_kept_out(id) as coalesce(id in (select customer_id from kept_out), false)"
             )
             # Nobody else is in the other tables: a row without a landed customer is quarantined.
-            there = ("customers", "undated_ledger", "quarantine")
+            there = ("customers", "undated_ledger", value_ledger.SOURCE, "quarantine")
             forgotten = self._keep_out(" union ".join(f"select customer_id from landing.{name}" for name in there))
         if forgotten:
-            for name in (*TABLES, "quarantine", "undated_ledger"):
+            for name in (*TABLES, "quarantine", "undated_ledger", value_ledger.SOURCE):
                 self.con.execute(f"delete from landing.{name} where is_kept_out(customer_id)")
             for table in TABLES.values():
                 replace_digests(self.con, table)
+            value_ledger.replace_digests(self.con)
         self.con.execute("create or replace temp table customers_before as select customer_id from landing.customers")
         if not forgotten:
             return []
@@ -513,6 +517,8 @@ class _Landing:
         groups = self._groups(table, plan)
         whole = plan.how == "whole"
         target, create = (landed, "create or replace table") if whole else ("incoming", "create or replace temp table")
+        if table.name == "customers":
+            value_ledger.remember(self.con)
         self.con.execute(f"{create} {statements.create_sql(table, target)}")
         if whole:
             self.con.execute("delete from landing.quarantine where source = ?", [table.name])
@@ -536,6 +542,7 @@ class _Landing:
             self._stamp_undated()
         if table.name == "customers":
             self.customers_changed = self._customers_changed()
+            value_ledger.add_changes(self.con, latest_monday(self.now, self.timezone))
         elif whole:
             replace_digests(self.con, table)
         elif report.rows_read:
@@ -772,3 +779,12 @@ class _Landing:
             "a customer counts as known only once loaded. Leave loaded_at out of an export that holds all customers "
             "anew each time."
         ]
+
+
+def _missing(reports: Mapping[str, TableReport]) -> list[str]:
+    """What is not known because a table has no rows, in one sentence a table."""
+    return [
+        f"no {name}: {TABLES[name].without_it}"
+        for name, report in reports.items()
+        if not report.rows_total and TABLES[name].without_it
+    ]

@@ -21,7 +21,9 @@ import duckdb
 from churn_pipeline.contract import fingerprints
 from churn_pipeline.core import calendar
 from churn_pipeline.core.sql import literal
+from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.core.warehouse import transaction
+from churn_pipeline.features.splits import earliest_training_monday
 
 MARTS = ("mart_customer_churn_features", "mart_customer_expansion_features")
 USAGE_DAYS = "int_customer_days"
@@ -67,30 +69,63 @@ def code_version(dbt_project: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def first_mart_monday(con: duckdb.DuckDBPyConnection) -> date | None:
-    """The oldest Monday that a mart can hold: the one after the first usage event. None without any.
+@dataclass(frozen=True)
+class Beginning:
+    """With what the data begin.
 
-    Snapshots before it would show everybody silent, and only those who stayed: whoever left before the data begins is not in it.
+    Attributes:
+        usage: the day of the first usage event; None without any.
+        departure: the day on which the first departure became known; None where nobody left.
     """
-    (first,) = _one(con, "select min(fact_date) from landing.fact_digests where source = 'usage_events'")
-    return calendar.monday_on_or_before(first) + calendar.WEEK if first else None
+
+    usage: date | None
+    departure: date | None
+
+    def first_monday(self, as_of: date) -> date | None:
+        """The oldest Monday that what is known at a Monday may learn from; None where there is none.
+
+        With usage events it is the Monday after the first one. Snapshots before it would know of no usage, and only of those who stayed:
+        whoever left before the data begin is not in them. Without them, and until they reach so far back that a model could come of
+        them alone, it is the Monday after the first departure known.
+        """
+        usage, departure = (
+            calendar.monday_on_or_before(day) + calendar.WEEK if day is not None and day < as_of else None
+            for day in (self.usage, self.departure)
+        )
+        longest = max(TARGETS.values(), key=lambda target: target.horizon_days)
+        if usage is not None and (departure is None or earliest_training_monday(usage, longest) <= as_of):
+            return usage
+        return min((day for day in (usage, departure) if day is not None), default=None)
+
+
+def read_beginning(con: duckdb.DuckDBPyConnection) -> Beginning:
+    """Reads from the landed data with what they begin."""
+    (usage,) = _one(con, "select min(fact_date) from landing.fact_digests where source = 'usage_events'")
+    (departure,) = _one(
+        con, "select min(greatest(churn_date, known_date)) from landing.customers where churn_date is not null"
+    )
+    return Beginning(usage, departure)
 
 
 def needed_snapshots(
-    requested: Sequence[date], history_weeks: int, first: date | None, training: Sequence[date] = ()
+    requested: Sequence[date], history_weeks: int, beginning: Beginning, training: Sequence[date] = ()
 ) -> list[date]:
-    """Mondays that the requested ones and their training need, oldest first.
+    """Mondays that the requested ones and their training need, oldest first. There is nothing to learn from before the data begin, and
+    still a Monday that is asked for is built.
 
     Args:
         requested: Mondays to score.
-        history_weeks: weeks of history before the earliest of them, and before the earliest training.
-        first: :func:`first_mart_monday`.
+        history_weeks: weeks of history before each of them, and before each training.
+        beginning: :func:`read_beginning`.
         training: training Mondays whose models are still to be made.
     """
-    if first is None:
-        return []
-    start = max(min((*requested, *training)) - history_weeks * calendar.WEEK, first)
-    return list(calendar.mondays(start, max(requested) + calendar.WEEK))
+    starts = [
+        max(day - history_weeks * calendar.WEEK, first)
+        for day in (*requested, *training)
+        if (first := beginning.first_monday(day)) is not None
+    ]
+    history = calendar.mondays(min(starts), max(requested) + calendar.WEEK) if starts else ()
+    return sorted({*requested, *history})
 
 
 def write_plan(
@@ -124,7 +159,7 @@ def write_plan(
             con.execute("delete from control.code")
             con.execute("insert into control.code values (?)", [code])
 
-        needed = needed_snapshots(requested, history_weeks, first_mart_monday(con), training)
+        needed = needed_snapshots(requested, history_weeks, read_beginning(con), training)
         prints = _prints(con, needed, code)
         stale = _stale(con, prints, MARTS)
         built = _built(con)

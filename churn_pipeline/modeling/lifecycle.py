@@ -17,7 +17,7 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target, target_named
 from churn_pipeline.features import frames
 from churn_pipeline.features.catalogue import Catalogue, History, read_catalogue
-from churn_pipeline.features.plan import code_version, first_mart_monday, needed_snapshots, unbuilt
+from churn_pipeline.features.plan import code_version, needed_snapshots, read_beginning, unbuilt
 from churn_pipeline.features.splits import Span, earliest_training_monday, refit_slices, twin_slices
 from churn_pipeline.modeling import ledger, registry
 from churn_pipeline.modeling.evaluate import Estimate
@@ -192,7 +192,7 @@ def chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, un
     That are those of the grid, and those that monitoring asked for in the ledger. Where it begins depends on the data alone, never on
     the Monday that somebody asked for first.
     """
-    first = first_mart_monday(con)
+    first = read_beginning(con).first_monday(until)
     if first is None:
         return []
     start = earliest_training_monday(first, target, settings.training_cadence_weeks)
@@ -317,13 +317,13 @@ def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
         raise RefusedError(f"no model: {target.name} has no snapshot to learn from")
     # Counted from the training Monday, not from what happens to be in the mart, so that a model is the same whenever it is made.
     # Whoever steps back over many refusals would come to where a fresh home's marts begin, and an old one's go on.
-    needed = needed_snapshots([training_monday], settings.history_weeks, first_mart_monday(con))
+    needed = needed_snapshots([training_monday], settings.history_weeks, read_beginning(con))
     if missing := unbuilt(con, needed, code_version(settings.dbt_project)):
         raise UnbuiltError(
             f"{len(missing)} of the {len(needed)} Mondays from {needed[0]} on are not in the feature marts as they should be, the first is "
             f"{min(missing)}; the next run builds them"
         )
-    first = max(in_mart, training_monday - settings.history_weeks * calendar.WEEK)
+    first = max(in_mart, needed[0])
     twin, refit = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
     whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span is not None]
     return _Material(
@@ -482,9 +482,9 @@ def decide_by_hand(
 def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, snapshot_date: date) -> str:
     statement = f"there is no model {target.name} for {snapshot_date}"
     training_monday = calendar.training_monday(snapshot_date, settings.training_cadence_weeks)
-    first = first_mart_monday(con)
+    first = read_beginning(con).first_monday(snapshot_date)
     if first is None:
-        return f"{statement}: there is no snapshot to learn from"
+        return f"{statement}: {_nothing_to_learn_from(snapshot_date)}"
     earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)
     if earliest > snapshot_date:
         return f"{statement}: its labels need time to close; there could be one from {earliest}"
@@ -492,6 +492,10 @@ def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
     if not tried:
         return f"{statement}, and none was trained as of {training_monday}"
     return f"{statement}: {tried[-1].reason}"
+
+
+def _nothing_to_learn_from(monday: date) -> str:
+    return f"at {monday} there is neither a usage event nor a departure to learn from"
 
 
 def _figures(result: TrainingResult, verdict: GateDecision) -> dict[str, Any]:

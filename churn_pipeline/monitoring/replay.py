@@ -692,16 +692,16 @@ _NO_FEATURES = "no rule and no logistic regression: the features of this Monday 
 
 def _known_until(con: duckdb.DuckDBPyConnection, latest: date) -> date:
     """The newest Monday up to which the landed data tells who left, and not after ``latest``."""
-    row = (
-        con.execute("select max(fact_date) from landing.fact_digests where source = 'usage_events'").fetchone()
-        if has_table(con, "landing", "fact_digests")
-        else None
-    )
-    if row is None or row[0] is None:
-        raise RefusedError(
-            "usage_events: nothing has been landed, so there is nothing to judge; start with 'churn run'"
-        )
-    return min(latest, calendar.monday_on_or_before(row[0] + _QUIET))
+    newest = None
+    if has_table(con, "landing", "fact_digests"):
+        # Usage comes in every day. Without it, the newest fact of whatever there is has to do.
+        row = con.execute(
+            "select coalesce(max(fact_date) filter (where source = 'usage_events'), max(fact_date)) from landing.fact_digests"
+        ).fetchone()
+        newest = row[0] if row is not None else None
+    if newest is None:
+        raise RefusedError("nothing has been landed, so there is nothing to judge; start with 'churn run'")
+    return min(latest, calendar.monday_on_or_before(newest + _QUIET))
 
 
 def _scored(con: duckdb.DuckDBPyConnection, first: date, last: date) -> set[date]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from churn_pipeline.contract import TABLES, fingerprints, suppression
+from churn_pipeline.contract import TABLES, fingerprints, suppression, value_ledger
 from churn_pipeline.contract.dialects import Scratch
 from churn_pipeline.contract.digests import facts_sql
 from churn_pipeline.contract.files import discover, layout
@@ -401,6 +401,14 @@ def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces)
             f"insert into temp.digests_gone select {literal(table.name)}, * from ({facts_sql(table, 'temp.rows_gone')})"
         )
         con.execute(f'use "{new}"')
+    if has_table(con, "landing", value_ledger.SOURCE):
+        con.execute(
+            f"create or replace temp table rows_gone as select * from {old}.landing.{value_ledger.SOURCE} "
+            "where list_contains(getvariable('erased_ids'), customer_id)"
+        )
+        con.execute(
+            f"insert into temp.digests_gone select {literal(value_ledger.SOURCE)}, * from ({value_ledger.facts_sql('temp.rows_gone')})"
+        )
     con.execute("delete from landing.fact_digests")
     con.execute(
         f"""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from churn_pipeline.contract import TABLES, Acceptance, land, suppression
+from churn_pipeline.contract import TABLES, Acceptance, land, suppression, value_ledger
 from churn_pipeline.core import notices
 from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.warehouse import connect
@@ -29,6 +29,15 @@ ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
             kinds={"duckdb"},
         )
         for name, table in TABLES.items()
+    ]
+    + [
+        dg.AssetSpec(
+            landing_key(value_ledger.SOURCE),
+            deps=[raw_key("customers")],
+            group_name="landing",
+            description="Changes of plan and price that a landing saw. It only grows.",
+            kinds={"duckdb"},
+        )
     ],
     name="landing",
 )
@@ -77,6 +86,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
                 **({"fetched": asdict(fetched.tables[name])} if name in fetched.tables else {}),
             },
         )
+    yield dg.MaterializeResult(asset_key=landing_key(value_ledger.SOURCE))
 
 
 def acceptance(tags: Mapping[str, str]) -> Acceptance | None:

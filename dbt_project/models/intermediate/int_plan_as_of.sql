@@ -24,6 +24,12 @@ plan_changes as (
 
 ),
 
+value_changes as (
+
+    select * from {{ ref('stg_value_changes') }}
+
+),
+
 -- The last change known at S says where the customer is; without one, the first change still to come says where they were.
 as_of as (
 
@@ -46,6 +52,30 @@ as_of as (
 
 ),
 
+-- The same of what landings saw change. Of that no model learns, because it hangs on when somebody landed.
+seen as (
+
+    select
+        customer_snapshots.snapshot_date,
+        customer_snapshots.customer_id,
+        coalesce(
+            arg_max(value_changes.to_tier, value_changes.entry)
+                filter (where value_changes.known_date < customer_snapshots.snapshot_date),
+            arg_min(value_changes.from_tier, value_changes.entry)
+                filter (where value_changes.known_date >= customer_snapshots.snapshot_date)
+        ) as plan_tier,
+        coalesce(
+            arg_max(value_changes.to_mrr_cents, value_changes.entry)
+                filter (where value_changes.known_date < customer_snapshots.snapshot_date),
+            arg_min(value_changes.from_mrr_cents, value_changes.entry)
+                filter (where value_changes.known_date >= customer_snapshots.snapshot_date)
+        ) as mrr_cents
+    from customer_snapshots
+    inner join value_changes on customer_snapshots.customer_id = value_changes.customer_id
+    group by customer_snapshots.snapshot_date, customer_snapshots.customer_id
+
+),
+
 final as (
 
     select
@@ -53,13 +83,25 @@ final as (
         customer_snapshots.customer_id,
         as_of.last_change_date,
         coalesce(as_of.tier_after_last, as_of.tier_before_next, customers.current_plan_tier) as plan_tier,
-        coalesce(as_of.mrr_after_last, as_of.mrr_before_next, customers.current_mrr_cents) as mrr_cents
+        coalesce(as_of.mrr_after_last, as_of.mrr_before_next, customers.current_mrr_cents) as mrr_cents,
+        coalesce(as_of.tier_after_last, as_of.tier_before_next, seen.plan_tier, customers.current_plan_tier)
+            as known_plan_tier,
+        coalesce(as_of.mrr_after_last, as_of.mrr_before_next, seen.mrr_cents, customers.current_mrr_cents)
+            as known_mrr_cents,
+        coalesce(as_of.mrr_after_last, as_of.mrr_before_next) is null
+        and customer_snapshots.snapshot_date
+        < coalesce((select min(value_changes.first_seen_monday) from value_changes), date '9999-12-31')
+            as is_todays_price
     from customer_snapshots
     inner join customers on customer_snapshots.customer_id = customers.customer_id
     left join as_of
         on
             customer_snapshots.snapshot_date = as_of.snapshot_date
             and customer_snapshots.customer_id = as_of.customer_id
+    left join seen
+        on
+            customer_snapshots.snapshot_date = seen.snapshot_date
+            and customer_snapshots.customer_id = seen.customer_id
 
 )
 

@@ -52,6 +52,26 @@ risk_signals as (
 
 ),
 
+first_days as (
+
+    select
+        (select min(known_date) from {{ ref('int_customer_days') }}) as usage_day,
+        (select min(known_date) from {{ ref('stg_support_tickets') }}) as ticket_day
+
+),
+
+-- What a customer without rows counts: 0, and nothing known where the source had no row at all before S.
+beginnings as (
+
+    select
+        snapshots.snapshot_date,
+        if(snapshots.snapshot_date > first_days.usage_day, 0, null) as no_usage,
+        if(snapshots.snapshot_date > first_days.ticket_day, 0, null) as no_tickets
+    from {{ source('control', 'snapshots_to_build') }} as snapshots
+    cross join first_days
+
+),
+
 joined as (
 
     select
@@ -60,6 +80,9 @@ joined as (
         customer_snapshots.industry,
         plans.plan_tier,
         plans.mrr_cents / 100.0::double as mrr,
+        plans.known_plan_tier,
+        plans.known_mrr_cents / 100.0::double as known_mrr,
+        plans.is_todays_price,
         customer_snapshots.signup_date,
         customer_snapshots.tenure_days,
         usage_lifetime.first_event_date,
@@ -72,31 +95,32 @@ joined as (
         risk_signals.vendor_risk_flags,
         risk_signals.dated_compliance_gap_micros,
         risk_signals.dated_vendor_risk_flags,
-        coalesce(usage_lifetime.total_events, 0) as total_events,
-        coalesce(usage_lifetime.retention_signal_count, 0) as retention_signal_count,
-        coalesce(usage_lifetime.integration_connects_first_30d, 0) as integration_connects_first_30d,
-        coalesce(usage_lifetime.adoption_micros, 0) as adoption_micros,
-        coalesce(usage_lifetime.adoption_scores, 0) as adoption_scores,
-        coalesce(usage_windows.events_last_7d, 0) as events_last_7d,
-        coalesce(usage_windows.events_last_14d, 0) as events_last_14d,
-        coalesce(usage_windows.events_prior_21d, 0) as events_prior_21d,
-        coalesce(usage_windows.events_last_30d, 0) as events_last_30d,
-        coalesce(usage_windows.events_prior_30d, 0) as events_prior_30d,
-        coalesce(usage_windows.events_last_90d, 0) as events_last_90d,
-        coalesce(usage_windows.event_age_days_90d, 0) as event_age_days_90d,
-        coalesce(usage_windows.active_days_last_30d, 0) as active_days_last_30d,
-        coalesce(usage_windows.active_days_last_90d, 0) as active_days_last_90d,
-        coalesce(usage_windows.retention_signals_last_30d, 0) as retention_signals_last_30d,
-        coalesce(usage_windows.event_types_last_30d, 0)::bigint as event_types_last_30d,
-        coalesce(usage_windows.adoption_micros_30d, 0) as adoption_micros_30d,
-        coalesce(usage_windows.adoption_scores_30d, 0) as adoption_scores_30d,
-        coalesce(usage_windows.adoption_micros_31_90d, 0) as adoption_micros_31_90d,
-        coalesce(usage_windows.adoption_scores_31_90d, 0) as adoption_scores_31_90d,
-        coalesce(tickets.tickets_last_30d, 0) as tickets_last_30d,
-        coalesce(tickets.tickets_last_90d, 0) as tickets_last_90d,
-        coalesce(tickets.high_priority_tickets, 0) as high_priority_tickets,
-        coalesce(tickets.open_tickets, 0) as open_tickets
+        coalesce(usage_lifetime.total_events, beginnings.no_usage) as total_events,
+        coalesce(usage_lifetime.retention_signal_count, beginnings.no_usage) as retention_signal_count,
+        coalesce(usage_lifetime.integration_connects_first_30d, beginnings.no_usage) as integration_connects_first_30d,
+        coalesce(usage_lifetime.adoption_micros, beginnings.no_usage) as adoption_micros,
+        coalesce(usage_lifetime.adoption_scores, beginnings.no_usage) as adoption_scores,
+        coalesce(usage_windows.events_last_7d, beginnings.no_usage) as events_last_7d,
+        coalesce(usage_windows.events_last_14d, beginnings.no_usage) as events_last_14d,
+        coalesce(usage_windows.events_prior_21d, beginnings.no_usage) as events_prior_21d,
+        coalesce(usage_windows.events_last_30d, beginnings.no_usage) as events_last_30d,
+        coalesce(usage_windows.events_prior_30d, beginnings.no_usage) as events_prior_30d,
+        coalesce(usage_windows.events_last_90d, beginnings.no_usage) as events_last_90d,
+        coalesce(usage_windows.event_age_days_90d, beginnings.no_usage) as event_age_days_90d,
+        coalesce(usage_windows.active_days_last_30d, beginnings.no_usage) as active_days_last_30d,
+        coalesce(usage_windows.active_days_last_90d, beginnings.no_usage) as active_days_last_90d,
+        coalesce(usage_windows.retention_signals_last_30d, beginnings.no_usage) as retention_signals_last_30d,
+        coalesce(usage_windows.event_types_last_30d, beginnings.no_usage)::bigint as event_types_last_30d,
+        coalesce(usage_windows.adoption_micros_30d, beginnings.no_usage) as adoption_micros_30d,
+        coalesce(usage_windows.adoption_scores_30d, beginnings.no_usage) as adoption_scores_30d,
+        coalesce(usage_windows.adoption_micros_31_90d, beginnings.no_usage) as adoption_micros_31_90d,
+        coalesce(usage_windows.adoption_scores_31_90d, beginnings.no_usage) as adoption_scores_31_90d,
+        coalesce(tickets.tickets_last_30d, beginnings.no_tickets) as tickets_last_30d,
+        coalesce(tickets.tickets_last_90d, beginnings.no_tickets) as tickets_last_90d,
+        coalesce(tickets.high_priority_tickets, beginnings.no_tickets) as high_priority_tickets,
+        coalesce(tickets.open_tickets, beginnings.no_tickets) as open_tickets
     from customer_snapshots
+    inner join beginnings using (snapshot_date)
     inner join plans using (snapshot_date, customer_id)
     left join usage_lifetime using (snapshot_date, customer_id)
     left join usage_windows using (snapshot_date, customer_id)
@@ -142,7 +166,7 @@ final as (
         events_prior_21d,
         events_last_30d,
         events_last_90d,
-        coalesce(snapshot_date - last_event_date, tenure_days) as days_since_last_event,
+        coalesce(snapshot_date - last_event_date, if(total_events = 0, tenure_days, null)) as days_since_last_event,
         active_days_last_30d,
         active_days_last_90d,
         event_types_last_30d,
@@ -169,7 +193,7 @@ final as (
         integration_connects_first_30d,
         case
             when integration_connects_first_30d >= 3 then true
-            when tenure_days >= 30 then false
+            when integration_connects_first_30d < 3 and tenure_days >= 30 then false
         end as activated_at_30d,
         tickets_last_30d,
         tickets_last_90d,
@@ -181,6 +205,9 @@ final as (
         dated_vendor_risk_flags as vendor_risk_flags,
         compliance_gap_micros / 1e6::double as known_compliance_gap_score,
         vendor_risk_flags as known_vendor_risk_flags,
+        known_plan_tier,
+        known_mrr,
+        is_todays_price,
         case
             when coalesce(first_event_date, first_ticket_date, first_signal_date) is null then 0
             else

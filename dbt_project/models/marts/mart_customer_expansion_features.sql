@@ -47,6 +47,28 @@ plans as (
 
 ),
 
+first_days as (
+
+    select
+        (select min(known_date) from {{ ref('int_customer_days') }}) as usage_day,
+        (select min(known_date) from {{ ref('stg_support_tickets') }}) as ticket_day,
+        (select min(known_date) from {{ ref('stg_gtm_opportunities') }}) as opportunity_day
+
+),
+
+-- What a customer without rows counts: 0, and nothing known where the source had no row at all before S.
+beginnings as (
+
+    select
+        snapshots.snapshot_date,
+        if(snapshots.snapshot_date > first_days.usage_day, 0, null) as no_usage,
+        if(snapshots.snapshot_date > first_days.ticket_day, 0, null) as no_tickets,
+        if(snapshots.snapshot_date > first_days.opportunity_day, 0, null) as no_opportunities
+    from {{ source('control', 'snapshots_to_build') }} as snapshots
+    cross join first_days
+
+),
+
 final as (
 
     select
@@ -69,13 +91,14 @@ final as (
         churn_features.integration_connects_first_30d,
         churn_features.high_priority_tickets,
         churn_features.days_to_renewal,
-        coalesce(usage_windows.premium_feature_trials_30d, 0) as premium_feature_trials_30d,
-        coalesce(usage_windows.premium_feature_trials_90d, 0) as premium_feature_trials_90d,
-        coalesce(usage_windows.feature_limit_hit_30d, 0) as feature_limit_hit_30d,
-        coalesce(usage_windows.feature_limit_hit_90d, 0) as feature_limit_hit_90d,
-        coalesce(tickets.feature_request_tickets_90d, 0) as feature_request_tickets_90d,
-        coalesce(opportunities.has_open_expansion_opp, false) as has_open_expansion_opp,
-        coalesce(opportunities.closed_amount_cents, 0) / 100.0::double as expansion_opp_amount,
+        coalesce(usage_windows.premium_feature_trials_30d, beginnings.no_usage) as premium_feature_trials_30d,
+        coalesce(usage_windows.premium_feature_trials_90d, beginnings.no_usage) as premium_feature_trials_90d,
+        coalesce(usage_windows.feature_limit_hit_30d, beginnings.no_usage) as feature_limit_hit_30d,
+        coalesce(usage_windows.feature_limit_hit_90d, beginnings.no_usage) as feature_limit_hit_90d,
+        coalesce(tickets.feature_request_tickets_90d, beginnings.no_tickets) as feature_request_tickets_90d,
+        coalesce(opportunities.has_open_expansion_opp, beginnings.no_opportunities <> 0) as has_open_expansion_opp,
+        coalesce(opportunities.closed_amount_cents, beginnings.no_opportunities)
+        / 100.0::double as expansion_opp_amount,
         churn_features.snapshot_date - plans.last_change_date as days_since_plan_change,
         case
             when plan_ladder.mrr_ceiling is null then 0.0::double
@@ -95,6 +118,7 @@ final as (
     left join usage_windows using (snapshot_date, customer_id)
     left join tickets using (snapshot_date, customer_id)
     left join opportunities using (snapshot_date, customer_id)
+    inner join beginnings on churn_features.snapshot_date = beginnings.snapshot_date
     -- The top of the ladder has nowhere to go; an unknown tier is not on it.
     where plan_ladder.next_tier is not null
 

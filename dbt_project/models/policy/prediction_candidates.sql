@@ -115,9 +115,9 @@ measured as (
             scored_mondays.model_versions['{{ target.name }}'] as {{ target.version_column }},
         {% endcall -%}
         scored_mondays.model_versions['{{ target_of('expansion') }}'] is not null as is_growth_scored,
-        features.plan_tier,
+        features.known_plan_tier as plan_tier,
         features.industry,
-        features.mrr,
+        features.known_mrr as mrr,
         features.tenure_days,
         features.is_early_stage,
         features.history_weeks,
@@ -126,8 +126,10 @@ measured as (
         customers.csm_owner,
         snoozes.snoozed_until,
         plan_ladder.next_tier as target_tier,
-        policy.months_per_year * features.mrr as annual_revenue,
+        policy.months_per_year * features.known_mrr as annual_revenue,
         case
+            -- Nothing is known of usage before there was any of it.
+            when features.events_prior_21d is null then null
             when features.events_prior_21d = 0 then if(features.events_last_7d = 0, 1.0, 0.0)
             else 1 - least(1, 3.0::double * features.events_last_7d / features.events_prior_21d)
         end as usage_decay,
@@ -135,14 +137,14 @@ measured as (
         case
             when plan_ladder.entry_mrr is not null then policy.months_per_year * plan_ladder.entry_mrr
             when plan_ladder.uplift_multiplier is not null
-                then policy.months_per_year * features.mrr * (plan_ladder.uplift_multiplier - 1)
+                then policy.months_per_year * features.known_mrr * (plan_ladder.uplift_multiplier - 1)
         end as full_uplift
     from by_customer
     inner join scored_mondays on by_customer.snapshot_date = scored_mondays.snapshot_date
     inner join features
         on by_customer.snapshot_date = features.snapshot_date and by_customer.customer_id = features.customer_id
     inner join customers on by_customer.customer_id = customers.customer_id
-    left join plan_ladder on features.plan_tier = plan_ladder.plan_tier
+    left join plan_ladder on features.known_plan_tier = plan_ladder.plan_tier
     left join snoozes
         on by_customer.snapshot_date = snoozes.snapshot_date and by_customer.customer_id = snoozes.customer_id
     cross join policy
@@ -155,15 +157,21 @@ judged as (
         measured.*,
         churn_tier.risk_tier,
         measured.annual_revenue * measured.risk_probability as revenue_at_risk,
-        policy.usage_decay_weight * measured.usage_decay
+        policy.usage_decay_weight * coalesce(measured.usage_decay, 0)
         + policy.compliance_gap_weight * coalesce(measured.known_compliance_gap_score, 0)
         + policy.vendor_flags_weight
         * least(coalesce(measured.known_vendor_risk_flags, 0) / policy.vendor_flags_cap, 1) as risk_score,
-        concat_ws(
-            ' + ',
-            'usage_decay',
-            if(measured.known_compliance_gap_score is not null, 'compliance_gap', null),
-            if(measured.known_vendor_risk_flags is not null, 'vendor_flags', null)
+        coalesce(
+            nullif(
+                concat_ws(
+                    ' + ',
+                    if(measured.usage_decay is not null, 'usage_decay', null),
+                    if(measured.known_compliance_gap_score is not null, 'compliance_gap', null),
+                    if(measured.known_vendor_risk_flags is not null, 'vendor_flags', null)
+                ),
+                ''
+            ),
+            'none'
         ) as risk_score_basis,
         case
             when not measured.is_growth_scored then null

@@ -16,12 +16,20 @@ from (
 group by snapshot_date
 {% endtest %}
 
-{% test not_null_within_snapshot(model, columns) %}
+{# `since_usage` are columns that are null before there were usage events. #}
+{% test not_null_within_snapshot(model, columns, since_usage=[]) %}
 select
     snapshot_date,
     count(*) as failures
 from {{ model }}
-where {% for column in columns %}{{ column }} is null{% if not loop.last %} or {% endif %}{% endfor %}
+where
+    false
+    {% for column in columns %}
+        or {{ column }} is null
+    {% endfor %}
+    {% for column in since_usage %}
+        or ({{ column }} is null and snapshot_date > (select min(known_date) from {{ ref('int_customer_days') }}))
+    {% endfor %}
 group by snapshot_date
 {% endtest %}
 

@@ -9,8 +9,9 @@ import duckdb
 import pytest
 
 from churn_pipeline.contract import TABLES
+from churn_pipeline.contract.problems import UnusableError
 from churn_pipeline.core.errors import InputError
-from tests.unit.contract.landing_helpers import CUSTOMER, REQUIRED, company, landed, put, quarantined, row, write
+from tests.unit.contract.landing_helpers import CUSTOMER, company, landed, put, quarantined, row, write
 
 EVENT_HEADER = "event_id,customer_id,timestamp,event_type,feature_adoption_score"
 
@@ -73,19 +74,22 @@ def test_a_table_in_two_forms_is_refused(con: duckdb.DuckDBPyConnection, raw: Pa
         put(con, raw)
 
 
-@pytest.mark.parametrize("table", REQUIRED)
-def test_a_missing_required_table_is_named(con: duckdb.DuckDBPyConnection, raw: Path, table: str) -> None:
+def test_without_a_table_that_says_who_the_customers_are_nothing_lands(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
     company(raw)
-    (raw / f"{table}.csv").rename(raw / f"{table}.xlsx")
-    with pytest.raises(InputError, match=rf"{table}: the table is required and missing.*{table}\.xlsx"):
+    (raw / "customers.csv").rename(raw / "customers.xlsx")
+    with pytest.raises(UnusableError, match=r"no table customers.*customers\.xlsx") as refused:
         put(con, raw)
+    (problem,) = refused.value.problems
+    assert problem.table == "customers"
 
 
 def test_a_folder_without_parts_is_a_missing_table(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
-    (raw / "usage_events").mkdir()
-    with pytest.raises(InputError, match="usage_events: the table is required and missing"):
+    (raw / "customers.csv").unlink()
+    (raw / "customers").mkdir()
+    with pytest.raises(UnusableError, match="no table customers"):
         put(con, raw)
 
 

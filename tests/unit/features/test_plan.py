@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_pipeline.features.plan import MARTS, USAGE_DAYS, first_mart_monday, needed_snapshots, unbuilt, write_plan
+from churn_pipeline.features.plan import (
+    MARTS,
+    USAGE_DAYS,
+    Beginning,
+    needed_snapshots,
+    read_beginning,
+    unbuilt,
+    write_plan,
+)
 from churn_pipeline.features.verdicts import MondayCheck, store, stored_failures
 
 MONDAY = date(2026, 3, 16)
@@ -24,6 +32,7 @@ def con() -> duckdb.DuckDBPyConnection:
     con.execute("create schema marts")
     con.execute("create schema intermediate")
     con.execute("create table landing.fact_digests (source varchar, fact_date date, fact_rows bigint, digest hugeint)")
+    con.execute("create table landing.customers (churn_date date, known_date date)")
     con.execute(
         "insert into landing.fact_digests select 'usage_events', ?::date + n::integer, 1, n + 1 from range(80) days(n)",
         [FIRST],
@@ -184,22 +193,52 @@ def test_changed_feature_sql_builds_everything_from_scratch(con: duckdb.DuckDBPy
     st.integers(0, 60),
     st.lists(st.integers(-90, 30), max_size=3),
 )
-def test_needed_snapshots_are_mondays_that_cover_every_request_and_its_training_and_no_day_without_data(
+def test_needed_snapshots_are_mondays_that_cover_every_request_and_its_training_and_before_the_data_only_what_is_asked_for(
     offsets: list[int], history: int, weeks_of_data: int, trained: list[int]
 ) -> None:
     requested = [MONDAY + n * WEEK for n in offsets]
     training = [MONDAY + n * WEEK for n in trained if n <= max(offsets)]
     first = MONDAY - weeks_of_data * WEEK
-    needed = needed_snapshots(requested, history, first, training)
-    assert all(day.weekday() == 0 and day >= first for day in needed)
-    assert {day for day in (*requested, *training) if day >= first} <= set(needed)
-    earliest = min((*requested, *training)) - history * WEEK
-    assert not needed or needed[0] == max(first, earliest)
+    needed = needed_snapshots(requested, history, Beginning(first - timedelta(days=1), None), training)
+    assert all(day.weekday() == 0 and (day >= first or day in requested) for day in needed)
+    assert {*requested, *(day for day in training if day >= first)} <= set(needed)
+    data = [day for day in needed if day >= first]
+    known = [day for day in (*requested, *training) if day >= first]
+    assert not known or data[0] == max(first, min(known) - history * WEEK)
 
 
 def test_the_marts_begin_on_the_monday_after_the_first_event(con: duckdb.DuckDBPyConnection) -> None:
-    assert first_mart_monday(con) == MONDAY - 9 * WEEK
+    con.execute("insert into landing.customers values (null, '2020-01-01')")
+    assert read_beginning(con).first_monday(MONDAY) == MONDAY - 9 * WEEK
 
 
-def test_without_any_fact_nothing_is_needed() -> None:
-    assert needed_snapshots([MONDAY], 60, None) == []
+def test_without_usage_the_marts_begin_on_the_monday_after_the_first_departure_that_was_known(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    con.execute("delete from landing.fact_digests")
+    assert read_beginning(con).first_monday(MONDAY) is None
+    con.execute("insert into landing.customers values ('2025-01-06', '2025-03-03'), ('2025-02-03', '2024-01-01')")
+    beginning = read_beginning(con)
+    assert beginning.first_monday(MONDAY) == date(2025, 2, 10)
+    assert beginning.first_monday(date(2025, 2, 3)) is None, "strictly before the Monday"
+
+
+@given(st.integers(0, 700), st.integers(0, 700), st.integers(-20, 200))
+def test_what_a_monday_begins_with_does_not_depend_on_what_comes_later(usage: int, departure: int, weeks: int) -> None:
+    """As in the truncation test: whatever is dated on or after the Monday is cut off."""
+    as_of = MONDAY + weeks * WEEK
+    days = [MONDAY + timedelta(days=n) for n in (usage, departure)]
+    known = [day if day < as_of else None for day in days]
+    assert Beginning(*days).first_monday(as_of) == Beginning(*known).first_monday(as_of)
+
+
+def test_usage_that_comes_late_begins_the_marts_only_when_a_model_can_come_of_it() -> None:
+    beginning = Beginning(usage=MONDAY, departure=MONDAY - 60 * WEEK)
+    mondays = [MONDAY + n * WEEK for n in range(1, 80)]
+    assert [beginning.first_monday(day) for day in mondays] == [
+        MONDAY - 59 * WEEK if number < 46 else MONDAY + WEEK for number in range(1, 80)
+    ]
+
+
+def test_without_any_fact_only_what_is_asked_for_is_needed() -> None:
+    assert needed_snapshots([MONDAY], 60, Beginning(None, None)) == [MONDAY]

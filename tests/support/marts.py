@@ -1,0 +1,66 @@
+"""The feature marts without dbt: the same SQL, rendered and run on a connection. It takes a tenth of a second, where dbt takes fifteen."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+from jinja2 import Environment, StrictUndefined
+
+from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.features.plan import write_plan
+
+PROJECT = REPOSITORY / "dbt_project"
+_FOLDERS = ("staging", "intermediate", "marts")
+_SEEDS = ("event_types", "plan_ladder")
+
+
+def build_marts(con: duckdb.DuckDBPyConnection, *requested: date, history_weeks: int = 4) -> list[date]:
+    """Builds staging, intermediate models and marts from what was landed, from nothing; returns the Mondays.
+
+    Args:
+        con: the warehouse, after ``land``.
+        requested: Mondays as a run would be asked for.
+        history_weeks: before each of them.
+    """
+    # As if the SQL had changed: dbt would go on from what is there.
+    con.execute("drop table if exists control.built")
+    plan = write_plan(con, requested, history_weeks=history_weeks, code="c")
+    con.execute("create schema if not exists seeds")
+    for seed in _SEEDS:
+        con.execute(f"create or replace table seeds.{seed} as from read_csv('{PROJECT / 'seeds' / seed}.csv')")
+    models = {path.stem: path for folder in _FOLDERS for path in (PROJECT / "models" / folder).glob("*.sql")}
+    built: set[str] = set()
+
+    def relation(name: str) -> str:
+        if name in _SEEDS:
+            return f"seeds.{name}"
+        make(name)
+        return f"{models[name].parent.name}.{name}"
+
+    environment = Environment(undefined=StrictUndefined)
+    environment.globals |= {
+        "config": lambda **_: "",
+        "source": lambda schema, table: f"{schema}.{table}",
+        "ref": relation,
+    }
+
+    def make(name: str) -> None:
+        if name in built:
+            return
+        built.add(name)
+        sql = environment.from_string(_text(models[name])).render()
+        schema = models[name].parent.name
+        con.execute(f"create schema if not exists {schema}")
+        con.execute(f"create or replace table {schema}.{name} as {sql}")
+
+    for name in models:
+        make(name)
+    return list(plan.snapshots)
+
+
+def _text(path: Path) -> str:
+    """The model's SQL; what its hooks do is dbt's business."""
+    text = path.read_text(encoding="utf-8")
+    return text.split("}}\n", 1)[1] if text.startswith("{{\n    config(") else text
