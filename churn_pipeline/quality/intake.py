@@ -25,7 +25,7 @@ from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.templating import templates
-from churn_pipeline.features.plan import first_mart_monday
+from churn_pipeline.features.plan import read_beginning
 from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, refit_slices, twin_slices
 from churn_pipeline.sources import sources_of
 
@@ -292,9 +292,9 @@ def _model(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, m
     def answer(first: date | None, reason: str) -> ModelIntake:
         return ModelIntake(target.name, target.title, first, reason)
 
-    first = first_mart_monday(con)
+    first = read_beginning(con).first_monday(monday)
     if first is None:
-        return answer(None, "there is no snapshot to learn from")
+        return answer(None, "there is neither a usage event nor a departure to learn from")
     earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)
     if earliest > monday:
         return answer(None, f"its labels need time to close; there could be one from {earliest}")
