@@ -18,8 +18,10 @@ Each table is `NAME.parquet`, `NAME.csv` or a folder `NAME/` of such part files,
 `dt=2024-01-31` are welcome and mean nothing. Names that start with `.` or `_` or end in `.tmp` are ignored. Column
 names match in any case. Columns that are not listed are kept out. CSV is UTF-8, separated by commas, with a header,
 and every line ends with a newline, the last one too: a file without it may still be being written, and is refused. An
-empty or blank value is null. A missing required table or column and a file that cannot be read stop the run and leave
-what was landed before.
+empty or blank value is null. A missing required column and a file that cannot be read stop the run and leave what was
+landed before. Only `customers` has to be there. What another table would say is unknown where it has no rows, and no
+model learns from it; a run says so once, in the words that stand with each table here. A table may be added at any
+time, with or without a past.
 
 - A **row** that breaks a row rule cannot be used and goes to `landing.quarantine`, under the first rule that it breaks.
 - A **cell** that breaks a cell rule becomes null; the row is used, and the quarantine remembers the old value.
@@ -99,9 +101,10 @@ def _table(table: TableContract) -> str:
         ],
     )
     landed = ", ".join(f"`{column.name}` {column.type}" for column in table.landed)
+    without_it = f" Without it, {table.without_it}." if table.without_it else ""
     return (
         f"## {table.name} ({'required' if table.required else 'optional'})\n\n{table.meaning} "
-        f"Key: {', '.join(f'`{name}`' for name in table.key)}.\n\n"
+        f"Key: {', '.join(f'`{name}`' for name in table.key)}.{without_it}\n\n"
         f"{columns}\n\n"
         f"{rules}\n\n"
         f"Lands as `landing.{table.name}`: {landed}.\n"

@@ -83,9 +83,21 @@ def replace_digests(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def facts_sql(rows: str) -> str:
-    """SQL of the digests of ``rows``, a relation like the ledger: fact_date, fact_rows BIGINT, digest HUGEINT."""
-    return (
-        "select known_date as fact_date, count(*) as fact_rows, "
-        "sum(hash(entry, customer_id, from_tier, to_tier, from_mrr_cents, to_mrr_cents))::HUGEINT as digest "
-        f"from {rows} where customer_id is not null group by known_date"
-    )
+    """SQL of the digests of ``rows``, a relation like the ledger: fact_date, fact_rows BIGINT, digest HUGEINT.
+
+    What was changed and changed back within a week is no fact: nobody's Monday knows of it.
+    """
+    return f"""
+        select known_date as fact_date, count(*) as fact_rows, sum(hash(customer_id, old, new))::HUGEINT as digest
+        from (
+            select
+                customer_id, known_date,
+                arg_min({{'tier': from_tier, 'cents': from_mrr_cents}}, entry) as old,
+                arg_max({{'tier': to_tier, 'cents': to_mrr_cents}}, entry) as new
+            from {rows}
+            where customer_id is not null
+            group by customer_id, known_date
+        )
+        where old is distinct from new
+        group by known_date
+    """

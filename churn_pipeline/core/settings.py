@@ -73,7 +73,11 @@ class Settings(BaseSettings):
     history_weeks: int = Field(
         156, ge=60, description="Weekly snapshots kept in the feature marts, counted back from S."
     )
-    freshness_days: int = Field(7, ge=1, description="Newest usage event older than this before S refuses the week.")
+    freshness_days: int = Field(
+        7,
+        ge=1,
+        description="Newest usage event older than this before S refuses the week; before the first event nothing does.",
+    )
     max_bad_share: float = Field(0.05, ge=0, le=1, description="Share of bad rows in a table over which a run stops.")
     max_bad_rows: int = Field(20, ge=0, description="Bad rows that are always tolerated, whatever their share.")
     max_book_change: float = Field(

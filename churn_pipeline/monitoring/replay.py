@@ -742,12 +742,24 @@ def _notices(
             f"The landed data ends before {latest}: what happened from {known_until} on is not known, and windows that "
             "close later count as open."
         )
-    if scored and "mrr_history" not in frames.histories(con, max(scored), trust_static_plan=settings.trust_static_plan):
+    if not scored or "mrr_history" in frames.histories(con, max(scored), trust_static_plan=settings.trust_static_plan):
+        return
+    watched = _watched_since(con)
+    unwatched = [day for day in scored if watched is None or day < watched]
+    if unwatched:
         # A system that zeroes revenue at churn then understates both the list and what it was worth.
         yield (
-            "There is no history of revenue: the annual revenue of a past Monday is the one that was landed when it "
-            "was scored, and 0 for customers whose billing system zeroes it when they leave."
+            f"There is no history of revenue before {watched or latest}: the annual revenue of a Monday before it is what was landed when it was scored, and 0 "
+            "for customers whose billing system had zeroed it by then."
         )
+
+
+def _watched_since(con: duckdb.DuckDBPyConnection) -> date | None:
+    """The Monday from which on it is known what customers were seen to pay."""
+    if not has_table(con, "landing", "value_ledger"):
+        return None
+    row = con.execute("select min(first_seen_monday) from landing.value_ledger").fetchone()
+    return row[0] if row is not None else None
 
 
 def _count(number: int, noun: str) -> str:

@@ -105,16 +105,18 @@ def test_what_plan_changes_say_wins(con: duckdb.DuckDBPyConnection, raw: Path) -
     }
 
 
-def test_a_change_builds_the_mondays_that_it_concerns_and_what_was_seen_is_no_fact_of_the_past(
-    con: duckdb.DuckDBPyConnection, raw: Path, tmp_path: Path
+def test_a_change_is_a_fact_of_its_monday_and_one_that_is_taken_back_within_the_week_is_none(
+    con: duckdb.DuckDBPyConnection, raw: Path
 ) -> None:
-    """A second landing of what is known at a Monday has the fingerprint of the first, whatever was seen to change later."""
-    digests = "select fact_date, digest from landing.fact_digests where source = 'value_ledger' order by all"
+    digests = "select fact_date from landing.fact_digests where source = 'value_ledger' order by all"
     company(raw)
     _see(con, raw, 0, row("customers"))
-    assert con.execute(digests).fetchall() == []
+    for price in ("", "70", "99.90"):
+        _see(con, raw, 0, row("customers", mrr=price))
+        assert con.execute(digests).fetchall() == ([] if price == "99.90" else [(MONDAY - timedelta(days=1),)])
     _see(con, raw, 3, row("customers", mrr="70"))
-    assert [day for day, _ in con.execute(digests).fetchall()] == [date(2024, 6, 30)]
+    assert con.execute(digests).fetchall() == [(date(2024, 6, 30),)]
+    assert len(_changes(con)) == 4
 
 
 def test_a_forgotten_customer_leaves_the_ledger_and_the_others_stay(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
