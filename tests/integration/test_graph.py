@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from churn_pipeline.contract import TABLES
+from churn_pipeline.contract import TABLES, value_ledger
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.postgres.channel import POSTGRES
@@ -162,7 +162,7 @@ def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: 
 
 
 def test_all_share_one_partition_but_landing_which_runs_once_a_run(graph: dg.AssetGraph, settings: Settings) -> None:
-    unpartitioned = {landing_key(name) for name in TABLES}
+    unpartitioned = {landing_key(name) for name in (*TABLES, value_ledger.SOURCE)}
     for key in graph.materializable_asset_keys:
         node = graph.get(key)
         if key in unpartitioned:
@@ -175,7 +175,7 @@ def test_all_share_one_partition_but_landing_which_runs_once_a_run(graph: dg.Ass
 def test_whatever_follows_landing_waits_for_the_plan_so_that_a_backfill_of_the_assets_is_not_cut_in_two(
     graph: dg.AssetGraph,
 ) -> None:
-    landed = {landing_key(name) for name in TABLES}
+    landed = {landing_key(name) for name in (*TABLES, value_ledger.SOURCE)}
     after = graph.materializable_asset_keys - landed
     planned = {key for key in after if graph.get(key).parent_keys == landed and graph.get(key).group_name == "control"}
     assert SNAPSHOTS_TO_BUILD in planned

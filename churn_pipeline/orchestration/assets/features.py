@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
 
-from churn_pipeline.contract import TABLES
+from churn_pipeline.contract import TABLES, value_ledger
 from churn_pipeline.contract.tolerated import tolerated
 from churn_pipeline.core import notices
 from churn_pipeline.core.run_state import Note, assert_owner, claim
@@ -64,7 +64,7 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         specs=[
             dg.AssetSpec(
                 key,
-                deps=[landing_key(name) for name in TABLES],
+                deps=[landing_key(name) for name in (*TABLES, value_ledger.SOURCE)],
                 group_name="control",
                 description=description,
                 kinds={"duckdb"},
