@@ -68,7 +68,7 @@ CURRENCIES: Mapping[str, str] = MappingProxyType(
 )
 
 _BLANKS = " \u00a0\u2009\u202f"
-_MINUS = "-\u2212"
+_MINUS = "\u2212-"  # with the hyphen last, where a class of a pattern takes it for itself
 
 
 def _alternatives(words: Mapping[str, str]) -> str:

@@ -210,6 +210,7 @@ class Field:
         identifier: SQL to read it by.
         family: what it is made of.
         nulls: words that stand for no value.
+        unread_nulls: words that do so too, none of which can be read as a value of the column's kind.
         words: what words mean in the words of the contract; in lower case.
         style: how its values are written: a style of numbers, a form of dates; empty: as the contract has it.
         unit: a key of ``UNITS``; empty: the unit of the contract.
@@ -219,6 +220,7 @@ class Field:
     identifier: str
     family: Family
     nulls: tuple[str, ...] = ()
+    unread_nulls: tuple[str, ...] = ()
     words: tuple[tuple[str, str], ...] = ()
     style: str = ""
     unit: str = ""
@@ -264,15 +266,21 @@ class Layout:
         """Where the content of ``file`` is read from, which is what ``"/file"`` says."""
         return self.copy or str(file.path)
 
-    def relation(self, files: Iterable[RawFile]) -> str:
+    def relation(self, files: Iterable[RawFile], *, is_blanked: bool = False) -> str:
         """SQL that scans ``files``: the contract's columns by their names, text without blanks, and ``"/file"``, the path.
 
         A column whose values are written in a style or in words of its own also comes in as the contract has it, as ``NAME:read``.
+
+        Args:
+            is_blanked: words that cannot be read anyway, and stand for no value, are null. Whoever reads millions of values asks that
+                of the few that could not be read.
         """
         columns = [f"{_raw_sql(field)} as {quoted(name)}" for name, field in self.fields]
         rows = f'(select {", ".join(columns)}, "/file" from {self._named(files)})'
         blanked = [
-            f"{sql} as {quoted(name)}" for name, field in self.fields if (sql := _blanked_sql(quoted(name), field))
+            f"{sql} as {quoted(name)}"
+            for name, field in self.fields
+            if (sql := _blanked_sql(quoted(name), field, is_blanked))
         ]
         if blanked:
             rows = f"(select * replace ({', '.join(blanked)}) from {rows})"
@@ -336,17 +344,21 @@ def _is_single(name: str, header: Sequence[str]) -> bool:
 
 def _raw_sql(field: Field) -> str:
     """SQL of a column as it was found, text without the blanks around it."""
-    return f"nullif(trim({field.identifier}::VARCHAR), '')" if field.family == "text" else field.identifier
+    if field.family != "text":
+        return field.identifier
+    text = f"trim({field.identifier}::VARCHAR)"
+    return text if field.nulls else f"nullif({text}, '')"
 
 
-def _blanked_sql(text: str, field: Field) -> str:
+def _blanked_sql(text: str, field: Field, is_blanked: bool) -> str:
     """SQL that makes a word that stands for nothing null; empty where there is no such word."""
-    if field.family != "text" or not field.nulls:
+    words = (*field.nulls, *(field.unread_nulls if is_blanked else ()))
+    if field.family != "text" or not words:
         return ""
-    # Few values are as short as the words, and the length is at hand.
-    longest = max(len(word.encode()) for word in field.nulls)
-    words = ", ".join(literal(word) for word in field.nulls)
-    return f"case when strlen({text}) <= {longest} and {text} in ({words}) then null else {text} end"
+    # Most values are longer than any of the words, and the length is at hand.
+    longest = max(len(word.encode()) for word in words)
+    listed = ", ".join(literal(word) for word in ("", *words))
+    return f"case when strlen({text}) > {longest} then {text} when {text} in ({listed}) then null else {text} end"
 
 
 def rewritten(raw: str, field: Field) -> tuple[str, Family]:
@@ -512,7 +524,9 @@ def known_field(
 ) -> Field:
     """The field with all that the mapping and the kind of the column say of it."""
     kind = column.kind
-    nulls = TEXT_NULLS if kind is Kind.TEXT else DATE_NULLS if kind in (Kind.DATE, Kind.INSTANT) else OTHER_NULLS
+    is_text = field.family == "text"
+    is_word = kind in (Kind.TEXT, Kind.CATEGORY)
+    built_in = TEXT_NULLS if kind is Kind.TEXT else DATE_NULLS if kind in (Kind.DATE, Kind.INSTANT) else OTHER_NULLS
     added = tuple(dict.fromkeys(word.strip() for word in source.nulls if word.strip()))
     style = ""
     if kind in (Kind.DATE, Kind.INSTANT):
@@ -522,7 +536,8 @@ def known_field(
     words = tuple((word.strip().lower(), meaning) for word, meaning in given.words.items())
     return replace(
         field,
-        nulls=tuple(dict.fromkeys((*nulls, *added))) if field.family == "text" else (),
+        nulls=tuple(dict.fromkeys((*(built_in if is_word else ()), *added))) if is_text else (),
+        unread_nulls=built_in if is_text and not is_word else (),
         words=words,
         style=style,
         unit=given.unit if kind in NUMBERS else "",
@@ -688,9 +703,19 @@ def reading(column: Column, layout: Layout) -> Reading:
     if column.kind is Kind.TEXT:
         # An id is compared with others, so it is remembered in the form in which it is read.
         return Reading(value, f"{raw} is not null", value)
-    # NaN is how some writers spell null.
-    given = f"nullif({raw}::DOUBLE, 'nan'::DOUBLE)" if column.kind in NUMBERS and field.family in _NUMERIC else raw
-    return Reading(value, f"{given} is not null", raw)
+    return Reading(value, f"{given_sql(column, layout, value, raw)} is not null", raw)
+
+
+def given_sql(column: Column, layout: Layout, value: str, raw: str) -> str:
+    """SQL of what was given, null where nothing was: from what was found, and from the value that was read of it."""
+    field = dict(layout.fields).get(column.name)
+    if field is not None and column.kind in NUMBERS and field.family in _NUMERIC:
+        # NaN is how some writers spell null.
+        return f"nullif({raw}::DOUBLE, 'nan'::DOUBLE)"
+    if field is None or not field.unread_nulls:
+        return raw
+    listed = ", ".join(literal(word) for word in field.unread_nulls)
+    return f"case when ({value}) is null and {raw} in ({listed}) then null else {raw} end"
 
 
 def typed(column: Column, field: Field, written: str, family: Family) -> str:

@@ -6,7 +6,8 @@ then read by the same rules, so that the time zone means the same in every form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -89,6 +90,16 @@ def spoken(name: str) -> str:
     if name in EPOCHS:
         return name.replace("epoch_", "") + " since 1970"
     return FORMS[name].spoken if name in FORMS else name
+
+
+def shaped(values: Iterable[str]) -> list[str]:
+    """The forms and epochs in whose shape any of the values is."""
+    texts = list(values)
+    shapes = {name: re.compile(form.pattern + r"(?:$|[T ,])", re.ASCII) for name, form in FORMS.items()}
+    names = [name for name, shape in shapes.items() if any(shape.match(text) for text in texts)]
+    if any(re.fullmatch(_NUMBER, text, re.ASCII) for text in texts):
+        names += EPOCHS
+    return names
 
 
 def from_text(kind: Kind, text: str) -> str:

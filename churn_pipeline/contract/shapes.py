@@ -105,7 +105,7 @@ def is_plain(
     checks = [doubt for column, known in columns for doubt in _doubts(column, known, layout, timezone)]
     if not checks:
         return True
-    rows = f"(select * from {layout.relation(files)} limit {SAMPLE_ROWS})"
+    rows = f"(select * from {layout.relation(files, is_blanked=True)} limit {SAMPLE_ROWS})"
     found = con.execute(f"select {', '.join(checks)} from {rows}").fetchone()
     return not any(found or ())
 
@@ -140,7 +140,7 @@ def look(
     columns = looked_at(table, layout)
     if not columns:
         return {}
-    rows = layout.relation([file])
+    rows = layout.relation([file], is_blanked=True)
     styles = {column.name: _candidates(con, column, known, rows) for column, known in columns}
     aggregates = [_aggregate(column, known, styles[column.name], timezone) for column, known in columns]
     wanted = [(column, known, style) for column, known in columns for style in styles[column.name]]
@@ -162,17 +162,19 @@ def look(
 
 _OWN_MOMENT = "iso"
 _OWN = (amounts.PLAIN, _OWN_MOMENT)
+_STYLES = (*amounts.STYLES, _OWN_MOMENT, *moments.FORMS, *moments.EPOCHS)
 
 
 def _named(column: Column, style: str) -> str:
-    return quoted(f"{column.name}:{style}")
+    """The name of a column in a style. By number, because to SQL %b and %B are one name."""
+    return quoted(f"{column.name}:{_STYLES.index(style)}")
 
 
 def _in_styles(wanted: list[tuple[Column, Field, str]], rows: str) -> str:
     """The rows of a relation with the value that each column has in each style."""
     texts, values = [], []
     for column, known, style in wanted:
-        text = quoted(f"{column.name}:{style}:text")
+        text = quoted(f"{column.name}:{_STYLES.index(style)}:text")
         styled = replace(known, style="" if style == _OWN_MOMENT else style)
         sql, family = rewritten(quoted(column.name), styled)
         texts.append(f"{sql} as {text}")
@@ -181,22 +183,16 @@ def _in_styles(wanted: list[tuple[Column, Field, str]], rows: str) -> str:
 
 
 def _candidates(con: duckdb.DuckDBPyConnection, column: Column, known: Field, rows: str) -> list[str]:
-    """The styles that fit any of the first values, the contract's own first."""
+    """The styles in whose shape any of the first values are, the contract's own first."""
     if known.family == "zoned timestamp":
         return [_OWN_MOMENT]
-    is_number = column.kind in NUMBERS
-    styles = (
-        [style for style in amounts.STYLES if style != amounts.PLAIN]
-        if is_number
-        else [*moments.FORMS, *moments.EPOCHS]
-    )
-    first = f"(select * from {rows} where {quoted(column.name)} is not null limit {SAMPLE_VALUES})"
-    counts = ", ".join(f"count({_named(column, style)})" for style in styles)
+    if column.kind in NUMBERS:
+        return list(amounts.STYLES)
+    raw = quoted(column.name)
     found = con.execute(
-        f"select {counts} from {_in_styles([(column, known, style) for style in styles], first)}"
-    ).fetchone()
-    fitting = [style for style, number in zip(styles, found or (), strict=True) if number]
-    return [amounts.PLAIN if is_number else _OWN_MOMENT, *fitting]
+        f"select distinct {raw}::VARCHAR from (select {raw} from {rows} where {raw} is not null limit {SAMPLE_VALUES})"
+    ).fetchall()
+    return [_OWN_MOMENT, *moments.shaped(str(value) for (value,) in found)]
 
 
 def _aggregate(column: Column, known: Field, styles: list[str], timezone: str) -> str:
@@ -207,7 +203,8 @@ def _aggregate(column: Column, known: Field, styles: list[str], timezone: str) -
     differing, example = _differences(column, styles)
     currencies = "[]::VARCHAR[]"
     if column.kind in NUMBERS:
-        currencies = f"coalesce(list_sort(list(distinct {amounts.currency(raw + '::VARCHAR')})), [])"
+        currency = amounts.currency(f"{raw}::VARCHAR")
+        currencies = f"coalesce(list_sort(list(distinct {currency}) filter ({currency} is not null)), [])"
     shifted = "0"
     if column.kind is Kind.DATE and timezone != "UTC" and (zone := _zoned(known, raw)):
         midnights = f"count(*) filter ({zone} = date_trunc('day', {zone}))"

@@ -25,6 +25,7 @@ from churn_pipeline.contract.files import (
     Layout,
     RawFile,
     file_name_sql,
+    given_sql,
     known_field,
     reading,
     rewritten,
@@ -102,16 +103,20 @@ def parsed_sql(table: TableContract, layout: Layout, files: list[RawFile]) -> st
 
     Rows of forgotten customers end here, before anything is read, counted or quarantined of them.
     """
-    columns = []
+    values, columns = [], []
     for column in table.columns:
         read = reading(column, layout)
+        value, found = quoted(column.name), quoted(column.name + ":found")
+        values += [f"{read.value} as {value}", f"{read.raw} as {found}"]
+        # Asked after the value was read: most have been, and then it costs nothing.
+        given = given_sql(column, layout, value, found)
         columns += [
-            f"{read.value} as {quoted(column.name)}",
-            f"{read.given} as {quoted(column.name + '?')}",
-            f"{'null' if column.pii else read.raw} as {quoted(column.name + ':raw')}",
+            value,
+            f"({given}) is not null as {quoted(column.name + '?')}",
+            f"{'null' if column.pii else given} as {quoted(column.name + ':raw')}",
         ]
-    rows = f'select {", ".join(columns)}, "/file" from {layout.relation(files)}'
-    return f"select * from ({rows}) where not is_kept_out(customer_id)"
+    rows = f'select {", ".join(values)}, "/file" from {layout.relation(files)}'
+    return f'select * from (select {", ".join(columns)}, "/file" from ({rows})) where not is_kept_out(customer_id)'
 
 
 def customers_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> str:
