@@ -81,11 +81,11 @@ _CURRENCY = f"(?i:{_alternatives(CURRENCIES)})"
 
 def _digits(decimal: str) -> str:
     """The pattern of the digits with what separates them."""
-    thousands = "," if decimal == POINT else "."
-    groups = [rf"\d{{1,3}}(?:[{sign}]\d{{3}})+" for sign in (f"\\{thousands}", *_BLANKS, "'’")]
-    if decimal == POINT:
-        groups.append(r"\d{1,3}(?:,\d{2,3})*,\d{3}")  # 12,34,567 in India
-    whole = "|".join((r"\d+", *groups))
+    groups = [rf"\d{{1,3}}(?:[{sign}]\d{{3}})+" for sign in (*_BLANKS, "'’")]
+    # 12,34,567 in India; nobody divides so by points.
+    groups.append(r"\d{1,3}(?:,\d{2,3})*,\d{3}" if decimal == POINT else r"\d{1,3}(?:\.\d{3})+")
+    # The longest first: where the digits are taken out, the first that matches is.
+    whole = "|".join((*groups, r"\d+"))
     return rf"(?:(?:{whole})(?:\{decimal}\d*)?|\{decimal}\d+)(?:[eE][+-]?\d+)?"
 
 

@@ -168,9 +168,12 @@ class Scratch:
             self._folder = tempfile.TemporaryDirectory(prefix="churn-")
         self._copies += 1
         copied = Path(self._folder.name) / f"{self._copies}.csv"
+        # DuckDB's reader wants one kind of line ends in a file.
+        ends = io.IncrementalNewlineDecoder(None, translate=True)
         with copied.open("w", encoding="utf-8", newline="") as stream:
             for block in _text(path, encoding):
-                stream.write(block)
+                stream.write(ends.decode(block))
+            stream.write(ends.decode("", final=True))
         return copied
 
 
@@ -249,11 +252,17 @@ def survey(path: Path, encoding: str = "") -> Survey:
     is_utf8 = True
     decoder = codecs.getincrementaldecoder("utf-8")()
     pending = False
+    both_ends = line_ends = 0
+    last = b""
     for block in _blocks(path):
         if size < _HEAD_BYTES:
             head += block[: _HEAD_BYTES - size]
         size += len(block)
         tail = (tail + block)[-_TAIL_BYTES:]
+        if b"\r" in block or last == b"\r":
+            both_ends += (last + block).count(b"\r\n")
+        line_ends += block.count(b"\n")
+        last = block[-1:]
         # Nearly everything is ASCII, and to ask for that costs next to nothing.
         if is_utf8 and (pending or not block.isascii()):
             try:
@@ -267,9 +276,11 @@ def survey(path: Path, encoding: str = "") -> Survey:
     if name == "utf-8" and not (is_utf8 and not pending):
         for _ in _text(path, "utf-8"):
             pass
-    needs_copy = name not in ("utf-8", "latin-1")
-    if needs_copy and name == "cp1252" and not any(_WINDOWS_ONLY.search(block) for block in _blocks(path)):
-        needs_copy = False
+    # DuckDB reads Latin-1, which is Windows-1252 but for the signs that only that has, and takes no controls of it. Of UTF-16 it reads
+    # one of two orders, and no row at all of the other.
+    needs_copy = name != "utf-8" or 0 < both_ends < line_ends
+    if name in ("cp1252", "latin-1") and not any(_WINDOWS_ONLY.search(block) for block in _blocks(path)):
+        needs_copy = 0 < both_ends < line_ends
     return Survey(name, needs_copy, _head(head, name, size), _last_line(tail, name), False)
 
 

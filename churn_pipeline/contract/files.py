@@ -226,6 +226,11 @@ class Field:
     unit: str = ""
     per_cent: int = 0
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it is made by an expression rather than found in the file."""
+        return self.identifier.startswith("(")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -637,7 +642,7 @@ def first_unreadable(table: TableContract, files: Mapping[Layout, list[RawFile]]
                 error = _failure(con, layout, file, names)
                 if error is None:
                     continue
-                made = [name for name, field in layout.fields if field.identifier.startswith("(")]
+                made = [name for name, field in layout.fields if field.is_made]
                 if made and _failure(con, layout, file, [name for name in names if name not in made]) is None:
                     return _expression_at_fault(con, table, layout, file, made)
                 return unreadable(table, file, error, layout)

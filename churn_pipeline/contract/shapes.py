@@ -127,7 +127,10 @@ def _doubts(column: Column, known: Field, layout: Layout, timezone: str) -> list
 
 
 def _zoned(known: Field, raw: str) -> str:
-    """SQL of the UTC timestamp of a value that names its zone; empty where the type of the column says that none does."""
+    """SQL of the UTC timestamp of a value that names its zone; empty where the type of the column says that none does, or where somebody
+    wrote an expression for it."""
+    if known.is_made:
+        return ""
     if known.family == "zoned timestamp":
         return f"timezone('UTC', {raw}::TIMESTAMPTZ)"
     return moments.given_zone(f"{raw}::VARCHAR") if known.family == "text" and not known.words else ""

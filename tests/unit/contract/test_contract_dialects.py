@@ -82,6 +82,8 @@ def _dialects() -> dict[str, tuple[str, bytes, list[tuple[Any, ...]], str]]:
         "UTF-16 without a mark": ("customers.csv", utf16.encode("utf-16-le"), [PLAIN_ROW], "letters as UTF-16"),
         "UTF-16 in gzip": ("customers.csv.gz", gzip.compress(utf16.encode("utf-16")), [PLAIN_ROW], "letters as UTF-16"),
         "CRLF": ("customers.csv", PLAIN.replace(b"\n", b"\r\n"), [PLAIN_ROW], ""),
+        "line ends of two kinds": ("customers.csv", PLAIN.replace(b"\n", b"\r\n", 1), [PLAIN_ROW], ""),
+        "line ends of the old Mac": ("customers.csv", PLAIN.replace(b"\n", b"\r"), [PLAIN_ROW], ""),
         "no last newline": ("customers.csv", PLAIN[:-1], [PLAIN_ROW], ""),
         "JSON lines": ("customers.jsonl", JSON_LINES, JSON_ROWS, ""),
         "JSON lines without a last newline": ("customers.ndjson", JSON_LINES[:-1], JSON_ROWS, ""),
