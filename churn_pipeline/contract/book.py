@@ -74,6 +74,7 @@ class Measure(NamedTuple):
 
 # The price of customers is compared plan by plan, in `compare`.
 MEASURES = (
+    Measure("subscriptions", "mrr", "mrr_cents", 100, "known_date < {day}"),
     Measure("plan_changes", "from_mrr", "from_mrr_cents", 100, "known_date < {day}"),
     Measure("plan_changes", "to_mrr", "to_mrr_cents", 100, "known_date < {day}"),
     Measure(
@@ -346,17 +347,28 @@ def _state_sql(snapshot_date: date) -> str:
     from (
         select
             customer.customer_id,
-            customer.churn_date,
+            span.churn_date,
             case
-                when customer.signup_date >= {day} then 'ahead'
-                when customer.churn_date < {day} then 'departed'
-                when customer.censor_date < {day} then 'released'
+                when span.begun is null then 'ahead'
+                when span.begun.active_until < {day} then if(span.begun.end_kind = 'churn', 'departed', 'released')
                 else 'active'
             end as status,
-            coalesce(customer.churn_date, customer.censor_date) is not null as has_left,
+            coalesce(span.has_left, false) as has_left,
             coalesce(move.tier_after_last, move.tier_before_next, customer.plan_tier) as plan_tier,
             coalesce(move.mrr_after_last, move.mrr_before_next, customer.mrr_cents) as mrr_cents
         from landing.customers as customer
+        left join (
+            -- The newest span that had begun by then, and the newest departure of all.
+            select
+                customer_id,
+                arg_max(
+                    {{'active_until': active_until, 'end_kind': end_kind}}, active_from
+                ) filter (coalesce(plans_from, started_on) < {day}) as begun,
+                max(ended_on) filter (end_kind = 'churn' and resumed_on is null) as churn_date,
+                arg_max(ended_on is not null, active_from) as has_left
+            from landing.lives
+            group by customer_id
+        ) as span using (customer_id)
         left join (
             select
                 customer_id,
@@ -364,7 +376,7 @@ def _state_sql(snapshot_date: date) -> str:
                 arg_min(from_tier, {order}) filter (effective_date >= {day}) as tier_before_next,
                 arg_max(to_mrr_cents, {order}) filter (effective_date < {day}) as mrr_after_last,
                 arg_min(from_mrr_cents, {order}) filter (effective_date >= {day}) as mrr_before_next
-            from landing.plan_changes
+            from landing.plan_history
             group by customer_id
         ) as move using (customer_id)
     )

@@ -1,12 +1,14 @@
 """The raw data contract: every table, column, row rule and dated fact, declared once.
 
 Landing applies what stands here, the quarantine names its rules by it, and ``docs/data-contract.md`` is rendered from
-it. SQL in this module is DuckDB's; besides columns it may use four macros that landing defines for the length of one
+it. SQL in this module is DuckDB's; besides columns it may use macros that landing defines for the length of one
 transaction:
 
 - ``local_date(ts)``: the date on the wall clock of the pipeline's time zone at the UTC instant ``ts``;
 - ``local_midnight(day)``: the UTC instant at which the local ``day`` begins;
-- ``this_instant()`` and ``this_day()``: the moment of landing as a UTC timestamp, and its local date.
+- ``this_instant()`` and ``this_day()``: the moment of landing as a UTC timestamp, and its local date;
+- ``usd(code)``: the US dollars that one unit of a currency is worth, null for one that the seed `currency_rates.csv` does not know;
+- ``has_customers()``: whether the table `customers` has rows. Where it has none, `subscriptions` says who the customers are.
 """
 
 from __future__ import annotations
@@ -141,6 +143,8 @@ class Rule:
 class Landed:
     """One column of a landed table: its SQL type, and its expression over the raw columns with bad cells blanked.
 
+    ``"column?"`` in it says whether the raw column had a value at all.
+
     Attributes:
         back: where the column is not the raw one as it is: a raw column, and SQL that gives its value from the landed
             row. By it the rules can be asked of what was landed, in the words and units in which they are declared.
@@ -223,13 +227,14 @@ class TableContract:
         rows += [rule for rule in self.extra_rules if rule.kind == "row"]
         cells += [rule for rule in self.extra_rules if rule.kind == "cell"]
         if self.name != "customers":
+            unless = " where there is a table of them" if self.name == "subscriptions" else ""
             rows.append(
                 Rule(
                     KNOWN_CUSTOMER,
                     "row",
                     ("customer_id",),
-                    "customer_id is one of the landed customers.",
-                    "known_customer_id is null",
+                    f"customer_id is one of the landed customers{unless}.",
+                    "known_customer_id is null" + (" and has_customers()" if unless else ""),
                     wanted="is no customer_id of the table customers",
                 )
             )
@@ -432,20 +437,34 @@ CUSTOMERS = TableContract(
         _known("signup_date"),
     ),
     # Plan and price enter as they were before the first recorded change: a plan change of today, which also rewrites
-    # the customer's row, then leaves the past alone.
+    # the customer's row, then leaves the past alone. Where there are subscriptions, both come from there alone. Somebody who came
+    # back has a row for each time; a change of plan belongs to the row in whose time it falls.
     facts_from="""(
         select
-            customer.* exclude (plan_tier, mrr_cents),
-            coalesce(first_change.from_tier, customer.plan_tier) as initial_tier,
-            coalesce(first_change.from_mrr_cents, customer.mrr_cents) as initial_mrr_cents
-        from {rows} as customer
-        left join (
-            select customer_id, from_tier, from_mrr_cents
-            from landing.plan_changes
-            qualify row_number() over (
-                partition by customer_id order by effective_date, known_date, from_tier, to_tier
-            ) = 1
-        ) as first_change using (customer_id)
+            customer.* exclude (plan_tier, mrr_cents, is_first, next_signup),
+            case when not has_subscriptions then coalesce(change.from_tier, customer.plan_tier) end as initial_tier,
+            case when not has_subscriptions then coalesce(change.from_mrr_cents, customer.mrr_cents) end as initial_mrr_cents
+        from (
+            select
+                *,
+                row_number() over by_time = 1 as is_first,
+                lead(signup_date) over by_time as next_signup
+            from (
+                from {rows}
+                union all by name
+                from landing.former_customers where customer_id in (select customer_id from {rows})
+            )
+            window by_time as (partition by customer_id order by known_date, signup_date)
+        ) as customer
+        cross join (select count(*) > 0 as has_subscriptions from landing.subscriptions)
+        left join landing.plan_history as change
+            on customer.customer_id = change.customer_id
+            and (customer.is_first or change.effective_date >= customer.signup_date)
+            and (customer.next_signup is null or change.effective_date < customer.next_signup)
+        qualify row_number() over (
+            partition by customer.customer_id, customer.known_date, customer.signup_date
+            order by change.effective_date, change.known_date, change.from_tier, change.to_tier
+        ) = 1
     )""",
     facts=(
         Fact(
@@ -460,6 +479,123 @@ CUSTOMERS = TableContract(
             "greatest(upgrade_date, known_date)",
             ("customer_id", "upgrade_date"),
             "upgrade_date is not null",
+        ),
+    ),
+    whole=True,
+)
+
+# By word: the months that a price is for, as a fraction.
+INTERVALS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "month": (1, 1),
+        "monthly": (1, 1),
+        "quarter": (3, 1),
+        "quarterly": (3, 1),
+        "half_year": (6, 1),
+        "semiannual": (6, 1),
+        "year": (12, 1),
+        "yearly": (12, 1),
+        "annual": (12, 1),
+        "annually": (12, 1),
+        "two_years": (24, 1),
+        "three_years": (36, 1),
+        "week": (12, 52),
+        "weekly": (12, 52),
+        "day": (12, 365),
+        "daily": (12, 365),
+    }
+)
+
+
+def _months() -> str:
+    words = " ".join(f"when {literal(word)} then {months} / {of}" for word, (months, of) in INTERVALS.items())
+    return f"case billing_interval {words} else 1 end"
+
+
+SUBSCRIPTIONS = TableContract(
+    name="subscriptions",
+    meaning="One row per subscription, as billing systems export them; where the price of one changes, a row for each price is better.",
+    key=("subscription_id", "started_at"),
+    own_date="started_at",
+    required=False,
+    raw=(
+        Column("subscription_id", Kind.TEXT, "the subscription", needed=True),
+        CUSTOMER_ID,
+        Column("plan_tier", Kind.CATEGORY, "its plan", categories=TIERS),
+        Column("mrr", Kind.MONEY, "its price, of a month unless `billing_interval` says another time", strict=True),
+        Column(
+            "started_at",
+            Kind.DATE,
+            "first day, or first day at this price",
+            needed=True,
+            future="row",
+            scheduled=True,
+            strict=True,
+        ),
+        Column(
+            "ended_at",
+            Kind.DATE,
+            "the day it ended; null while it runs, and a cancellation at the end of a period waits for that day",
+            required=False,
+            future="cell",
+            strict=True,
+        ),
+        Column(
+            "end_reason",
+            Kind.TEXT,
+            "free text; `merged`: the customer left the book without churning",
+            required=False,
+        ),
+        Column("is_trial", Kind.FLAG, "a trial: it makes nobody a customer", required=False),
+        Column("currency", Kind.TEXT, "code of the price's currency; US dollars without it", required=False),
+        Column(
+            "billing_interval",
+            Kind.CATEGORY,
+            "the time that the price is for; a month without it, and the price of an unknown one is not known",
+            required=False,
+            categories=tuple(INTERVALS),
+        ),
+    ),
+    extra_rules=(
+        _not_before("ended_at", "started_at"),
+        Rule(
+            "known currency",
+            "cell",
+            ("currency",),
+            "currency is one that the seed currency_rates.csv knows; what a price in another one is worth is not known.",
+            "usd(currency) is null and currency is not null",
+            wanted="is no currency of the seed currency_rates.csv",
+        ),
+    ),
+    landed=(
+        _same("subscription_id"),
+        _same("customer_id"),
+        _same("plan_tier"),
+        Landed(
+            "mrr_cents",
+            "BIGINT",
+            # A price in a currency, or of a time, that nobody knows is no price.
+            'case when (currency is not null or not "currency?") and (billing_interval is not null or not "billing_interval?") '
+            f"then round(mrr * 100 * if(currency is null, 1, usd(currency)) / ({_months()})) end",
+            ("mrr", "mrr_cents / 100"),
+        ),
+        _same("started_at", "DATE"),
+        _same("ended_at", "DATE"),
+        Landed("end_reason", "VARCHAR", "lower(end_reason)", ("end_reason", "end_reason")),
+        Landed("is_trial", "BOOLEAN", "coalesce(is_trial, false)", ("is_trial", "is_trial")),
+        _known("started_at"),
+    ),
+    facts=(
+        Fact(
+            "began",
+            "known_date",
+            ("subscription_id", "customer_id", "plan_tier", "mrr_cents", "started_at", "is_trial"),
+        ),
+        Fact(
+            "ended",
+            "greatest(ended_at, known_date)",
+            ("subscription_id", "started_at", "ended_at", "end_reason"),
+            "ended_at is not null",
         ),
     ),
     whole=True,
@@ -800,6 +936,7 @@ TABLES: Mapping[str, TableContract] = MappingProxyType(
         table.name: table
         for table in (
             CUSTOMERS,
+            SUBSCRIPTIONS,
             PLAN_CHANGES,
             USAGE_EVENTS,
             SUPPORT_TICKETS,

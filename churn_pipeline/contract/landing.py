@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import duckdb
 
-from churn_pipeline.contract import book_ledger, broken, statements, value_ledger
+from churn_pipeline.contract import book_ledger, broken, lives, statements, value_ledger
 from churn_pipeline.contract.book import LIMITS, Former, Limits
 from churn_pipeline.contract.book_ledger import Acceptance
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
@@ -34,6 +34,8 @@ _QUARANTINE = """(
     source VARCHAR, row_key VARCHAR, kind VARCHAR, column_name VARCHAR, value VARCHAR, rule VARCHAR, run_id VARCHAR,
     file VARCHAR, detected_at TIMESTAMP, customer_id VARCHAR
 )"""
+# Ends the stored definition of lives where the customers are those of the subscriptions.
+_DERIVED_CUSTOMERS = " customers from subscriptions"
 _BOOKKEEPING = f"""
 create schema if not exists landing;
 {value_ledger.CREATE}
@@ -169,6 +171,7 @@ def land(
     max_book_change: float = LIMITS.change,
     acceptance: Acceptance | None = None,
     sources: Mapping[str, TableSource] | None = None,
+    life_gap_days: int = 30,
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
@@ -194,6 +197,7 @@ def land(
         max_book_change: share by which what is said of a past Monday may differ from what the former landing said; see `book`.
         acceptance: whoever says that what differs by more is right.
         sources: by table, where it comes from; a table that is not named has the names of the contract.
+        life_gap_days: how long a gap does not end a life.
 
     Raises:
         UnusableError: tables, columns or files are missing or unreadable, too much in them is bad, or the book jumped.
@@ -217,6 +221,7 @@ def land(
                 replace(LIMITS, change=max_book_change),
                 acceptance,
                 Recognition(second, timezone, sources or {}, scratch),
+                life_gap_days,
             )
             try:
                 with _utc_session(con), transaction(con):
@@ -277,8 +282,11 @@ class _Landing:
     book_limits: Limits
     acceptance: Acceptance | None
     recognition: Recognition
+    life_gap_days: int
     customers_changed: bool = False
     judges_customers: bool = True
+    customers_exported: bool = True
+    forgot: bool = False
     problems: list[Problem] = field(default_factory=list)
     refused_rows: list[tuple[Any, ...]] | None = None
 
@@ -306,7 +314,7 @@ class _Landing:
         for table in TABLES.values():
             if table.name in unusable:
                 # The run is refused. The other tables are read to tell all that is wrong with them, too.
-                self.judges_customers = self.judges_customers and table.name != "customers"
+                self.judges_customers = self.judges_customers and table.name not in ("customers", "subscriptions")
                 reports[table.name] = TableReport()
                 continue
             is_landed = False
@@ -318,20 +326,29 @@ class _Landing:
                     self.progress(f"Landing {table.name} ({plan.reason})")
                     is_landed = self._land(table, plan, report)
             self._note_files(table, compared[table.name])
+            if table.name in ("customers", "subscriptions"):
+                self._find_customers(table, reports)
             report.rows_total = self._count(f"landing.{table.name}")
-            if table.name == "customers" and not report.rows_total and self.column_limits is not None:
+            if (
+                table.name == "subscriptions"
+                and not self._count("landing.customers")
+                and self.column_limits is not None
+            ):
                 self.judges_customers = False
                 self.problems.append(broken.without_customers(self.con, compared["customers"].manifest))
+        self._derive_lives(reports)
+        reports["customers"].rows_total = self._count("landing.customers")
         if changing:
             notices += self._judge_book(former, compared, reports)
         if self.problems:
             self._refuse()
-        if not (reports["customers"].unchanged and reports["plan_changes"].unchanged):
-            replace_digests(self.con, TABLES["customers"])
+        by_subscriptions = lives.has_subscriptions(self.con)
         for name, day in changed_from(self.con, "digests_before").items():
+            if name == lives.LIVES.name:
+                name = "subscriptions" if by_subscriptions else "customers"
             concerned = reports["customers" if name == value_ledger.SOURCE else name]
             concerned.changed_from = min(day, concerned.changed_from or day)
-        notices += [*self._hidden_customers(), *_missing(reports)]
+        notices += [*self._hidden_customers(), *self._lives_notices(by_subscriptions), *_missing(reports)]
         self._tidy()
         return LandingReport(self.run_id, reports, notices, self.recognition.notices())
 
@@ -380,8 +397,12 @@ class _Landing:
         value_ledger.begin(self.con, latest_monday(self.now, self.timezone))
         for table in TABLES.values():
             self.con.execute(f"create table if not exists {statements.create_sql(table, 'landing.' + table.name)}")
+        had_lives = lives.prepare(self.con)
         for name, body in statements.macros(self.timezone, self.now).items():
             self.con.execute(f"create or replace temp macro {name} as {body}")
+        if not had_lives:
+            # Of a home from before them, so that the book has something to be compared with.
+            lives.derive(self.con, self.life_gap_days, customers_exported=True)
         self.con.execute("create or replace temp table digests_before as from landing.fact_digests")
 
     def _remove_forgotten(self) -> list[str]:
@@ -397,9 +418,10 @@ class _Landing:
             there = ("customers", "undated_ledger", value_ledger.SOURCE, "quarantine")
             forgotten = self._keep_out(" union ".join(f"select customer_id from landing.{name}" for name in there))
         if forgotten:
-            for name in (*TABLES, "quarantine", "undated_ledger", value_ledger.SOURCE):
+            self.forgot = True
+            for name in (*TABLES, *lives.DERIVED, "quarantine", "undated_ledger", value_ledger.SOURCE):
                 self.con.execute(f"delete from landing.{name} where is_kept_out(customer_id)")
-            for table in TABLES.values():
+            for table in (*TABLES.values(), lives.LIVES):
                 replace_digests(self.con, table)
             value_ledger.replace_digests(self.con)
         self.con.execute("create or replace temp table customers_before as select customer_id from landing.customers")
@@ -541,6 +563,7 @@ class _Landing:
         if table.name == "risk_signals":
             self._stamp_undated()
         if table.name == "customers":
+            lives.set_former_apart(self.con)
             self.customers_changed = self._customers_changed()
             value_ledger.add_changes(self.con, latest_monday(self.now, self.timezone))
         elif whole:
@@ -610,6 +633,8 @@ class _Landing:
             How many rows only repeated the winner.
         """
         self.con.execute(f"create or replace temp table losers as {statements.losers_sql(table, among)}")
+        if table.name == "customers":
+            lives.spare_returns(self.con)
         losers, repeated = self.con.execute("select count(*), count_if(is_repeated) from losers").fetchall()[0]
         if not losers:
             return 0
@@ -766,6 +791,61 @@ class _Landing:
                     f"{file.name}: the file changed while it was being read; run again once it is complete"
                 )
 
+    def _find_customers(self, table: TableContract, reports: Mapping[str, TableReport]) -> None:
+        """After the customers: were any exported? After the subscriptions: if not, they say who the customers are."""
+        if table.name == "customers":
+            before = self._life_state()
+            derived = before is not None and before.endswith(_DERIVED_CUSTOMERS)
+            self.customers_exported = self._count("landing.customers") > 0 and not (
+                reports["customers"].unchanged and derived
+            )
+            exported = str(self.customers_exported).lower()
+            self.con.execute(f"create or replace temp macro has_customers() as {exported}")
+        elif not self.customers_exported and not (
+            reports["customers"].unchanged and reports["subscriptions"].unchanged
+        ):
+            lives.customers_from_subscriptions(self.con)
+            self.customers_changed = self._customers_changed()
+
+    def _life_state(self) -> str | None:
+        row = self.con.execute("select definition from landing.state where source = ?", [lives.LIVES.name]).fetchone()
+        return None if row is None else str(row[0])
+
+    def _derive_lives(self, reports: Mapping[str, TableReport]) -> None:
+        """Makes lives and the history of plans anew where anything that they are made of has changed."""
+        state = lives.definition(self.life_gap_days) + ("" if self.customers_exported else _DERIVED_CUSTOMERS)
+        sources = ("customers", "subscriptions", "plan_changes")
+        if all(reports[name].unchanged for name in sources) and self._life_state() == state and not self.forgot:
+            return
+        lives.derive(self.con, self.life_gap_days, customers_exported=self.customers_exported)
+        self.con.execute("delete from landing.state where source = ?", [lives.LIVES.name])
+        self.con.execute(
+            "insert into landing.state select ?, ?, this_instant(), null::TIMESTAMP", [lives.LIVES.name, state]
+        )
+
+    def _lives_notices(self, by_subscriptions: bool) -> list[str]:
+        """What was made of several rows of a customer, and of customers without a subscription."""
+        notices = []
+        returns = lives.returns(self.con)
+        if by_subscriptions:
+            outside = lives.without_subscription(self.con)
+            if outside:
+                notices.append(
+                    f"{outside:,} customer(s) have no subscription, or only trials, and count as no customers: where there are "
+                    "subscriptions, they alone say who is one. Give a free customer a subscription with a price of 0"
+                )
+        elif returns.rows:
+            notices.append(
+                f"{returns.customers:,} customer(s) have several rows in customers that follow each other: they left and came back, "
+                f"and each of the {returns.rows:,} rows counts. A gap of up to {self.life_gap_days} days is a pause in one life"
+            )
+        if returns.lost:
+            notices.append(
+                f"{returns.lost:,} row(s) of customers overlap another row of the same customer and are in quarantine: the row that "
+                "was known first counts, then the one with the earliest signup_date, then the first by content"
+            )
+        return notices
+
     def _hidden_customers(self) -> list[str]:
         """A customers export stamped with the time of its own making says that nobody was known before."""
         row = self.con.execute(
@@ -775,7 +855,7 @@ class _Landing:
         if row is None or not row[0]:
             return []
         return [
-            f"customers.loaded_at hides {row[0]:,} customer(s) from snapshots after their signup, up to {row[1]}: "
+            f"{'customers' if self.customers_exported else 'subscriptions'}.loaded_at hides {row[0]:,} customer(s) from snapshots after their signup, up to {row[1]}: "
             "a customer counts as known only once loaded. Leave loaded_at out of an export that holds all customers "
             "anew each time."
         ]

@@ -16,6 +16,7 @@ from typing import get_args
 import duckdb
 
 from churn_pipeline.contract import amounts, moments
+from churn_pipeline.contract.currencies import rate_sql, read_rates
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, Rule, TableContract
 from churn_pipeline.contract.digests import facts_sql
 from churn_pipeline.contract.files import (
@@ -61,20 +62,26 @@ def macros(timezone: str, now: datetime) -> dict[str, str]:
         "local_midnight(day)": local_midnight,
         "this_instant()": instant,
         "this_day()": f"local_date({instant})",
-        # Landing replaces it where somebody was forgotten.
+        # Landing replaces these two: the first where somebody was forgotten, the second where no customers were exported.
         "is_kept_out(id)": "false",
+        "has_customers()": "true",
+        "usd(code)": rate_sql(read_rates()),
     }
 
 
 def definition(table: TableContract, timezone: str, source: TableSource | None = None) -> str:
     """A hash of all that decides what a file's content lands as: declaration, mapping, reading, time zone, DuckDB's version."""
-    return hashlib.blake2b(f"{_definition(table, timezone)}\n{source!r}".encode(), digest_size=16).hexdigest()
+    rates = rate_sql(read_rates()) if any("usd(" in column.sql for column in table.landed) else ""
+    parts = (_definition(table, timezone), repr(source), *filter(None, [rates]))
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
 @functools.lru_cache(maxsize=64)
 def _definition(table: TableContract, timezone: str) -> str:
     anytime = datetime(2000, 1, 1, tzinfo=UTC)
-    parts = [duckdb.__version__, str(macros(timezone, anytime)), create_sql(table, "landed"), losers_sql(table, None)]
+    parts = [duckdb.__version__, create_sql(table, "landed"), losers_sql(table, None)]
+    # A new rate of a currency is no reason to read every table again.
+    parts += [f"{name} {body}" for name, body in macros(timezone, anytime).items() if not name.startswith("usd(")]
     parts += [facts_sql(table, "landed"), READING_VERSION]
     styles = (*amounts.STYLES, *moments.FORMS, *moments.EPOCHS)
     parts += [str(moments.FORMS), *(sql for style in styles for sql in rewritten("x", Field("x", "text", style=style)))]
@@ -156,6 +163,7 @@ def landed_sql(table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> 
             if rule.columns[0] == column.name and not rule.name.startswith("readable")
         ]
         cells.append(f"case when {' or '.join(conditions)} then null else {name} end as {name}" if conditions else name)
+        cells.append(quoted(f"{column.name}?"))
     fine = " and ".join(f"({rule.condition}) is not true" for rule in _of_kind(table, "row"))
     landed = ", ".join(f"({column.sql})::{column.type} as {quoted(column.name)}" for column in table.landed)
     return " union all ".join(

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         description="Share by which active customers, revenue or departures of a past Monday may differ from what the former landing said "
         "of it, before a run stops; see operations.md.",
     )
+    life_gap_days: int = Field(
+        30,
+        ge=0,
+        le=366,
+        description="A gap of up to this many days does not end a customer's life; the end of subscriptions is known that much later.",
+    )
     trust_static_plan: bool = Field(False, description="Train on plan_tier and mrr although no plan history exists.")
 
     training_cadence_weeks: int = Field(4, ge=1, description="Distance of training Mondays on the fixed grid.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal, get_args
 
@@ -56,6 +56,8 @@ class Target:
         title: heads its part of a page or its panel of a plot.
         probability_column: of the predictions table; ``EVENT_probability_HORIZONd`` unless given.
         version_column: of the predictions table; the model version behind the probability. ``NAME_model_version`` unless given.
+        settle_days: after the window's end, until everything that happened in it is known. No property of the question but of the
+            data: 0 where the ends of customers are stated; see ``settled``.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Target:
     title: str
     probability_column: str = ""
     version_column: str = ""
+    settle_days: int = 0
 
     def __post_init__(self) -> None:
         if not self.probability_column:
@@ -81,12 +84,26 @@ class Target:
         """The smallest number of weeks that covers the horizon: 5 for 30 days, 13 for 90."""
         return -(-self.horizon_days // 7)
 
+    @property
+    def closing_days(self) -> int:
+        """From S until its label is closed."""
+        return self.horizon_days + self.settle_days
+
+    @property
+    def closing_weeks(self) -> int:
+        """The smallest number of weeks after which a label is closed."""
+        return -(-self.closing_days // 7)
+
     def newest_closed(self, training_monday: date) -> date:
-        """The newest snapshot whose label is closed at ``training_monday`` (S + horizon <= T)."""
-        return training_monday - self.horizon_weeks * WEEK
+        """The newest snapshot whose label is closed at ``training_monday`` (S + horizon + settle_days <= T)."""
+        return training_monday - self.closing_weeks * WEEK
 
     def is_closed(self, snapshot_date: date, at: date) -> bool:
-        return snapshot_date + timedelta(days=self.horizon_days) <= at
+        return snapshot_date + timedelta(days=self.closing_days) <= at
+
+    def settled(self, days: int) -> Target:
+        """The same question of data in which what happened is known some days after its date."""
+        return self if days == self.settle_days else replace(self, settle_days=days)
 
 
 _SILENT = HeuristicBaseline(("days_since_last_event",), 14, "no activity for 14 days")

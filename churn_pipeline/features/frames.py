@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from churn_pipeline.contract.lives import settle_days
 from churn_pipeline.core.calendar import GRID_EPOCH
 from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.sql import literal
@@ -33,7 +34,8 @@ _UNTOUCHED = """
 def histories(con: duckdb.DuckDBPyConnection, training_monday: date, *, trust_static_plan: bool) -> frozenset[History]:
     """Which of a customer's past values are truly known at a training Monday.
 
-    Without plan changes, the tier of a past snapshot is today's tier, and today's tier of an upgraded customer *is* the label.
+    Without plan changes, the tier of a past snapshot is today's tier, and today's tier of an upgraded customer *is* the label. Of
+    subscriptions, those that began with another plan or price where one had just ended show that rows are not written over.
 
     Args:
         con: the warehouse, after landing.
@@ -43,7 +45,8 @@ def histories(con: duckdb.DuckDBPyConnection, training_monday: date, *, trust_st
     if trust_static_plan:
         return frozenset(("tier_history", "mrr_history"))
     row = con.execute(
-        "select count(*) > 0, count(coalesce(from_mrr_cents, to_mrr_cents)) > 0 from landing.plan_changes where known_date < ?",
+        "select count(*) filter (where shows_tiers) > 0, count(*) filter (where shows_prices) > 0 from landing.plan_history "
+        "where known_date < ?",
         [training_monday],
     ).fetchone()
     assert row is not None
@@ -105,7 +108,7 @@ def training_frame(
             from labelled
             inner join stagger using (customer_id)
             where snapshot_date >= $first
-              and snapshot_date + $horizon <= $training_monday
+              and snapshot_date + {target.closing_days} <= $training_monday
               and snapshot_date not in (select snapshot_date from control.failed_mondays)
               {_UNTOUCHED if drop_touched else ""}
               and (({kept}) or ((snapshot_date - {literal(GRID_EPOCH)}) // 7) % {target.stagger_weeks} = stagger)
@@ -126,23 +129,43 @@ def scoring_frame(con: duckdb.DuckDBPyConnection, target: Target, *mondays: date
     ).df()
 
 
-def churn_labelled(relation: str) -> str:
+def settled(con: duckdb.DuckDBPyConnection, target: Target) -> Target:
+    """The target as the landed data can answer it: where the end of a life is known days after its date, labels close later.
+
+    Args:
+        con: the warehouse, after landing.
+        target: as it is declared.
+    """
+    return target.settled(settle_days(con))
+
+
+def churn_labelled(relation: str, as_of: str) -> str:
     """SQL for the rows of a relation that has snapshot_date and customer_id, and ``label``: who churned within ``$horizon`` days.
 
-    1 for a churn_date in [S, S + horizon), else 0. Customers who are no longer in the landed data have no label, and no row. Whether a
-    label is closed is for the caller to ask.
+    1 for a life that churned in [S, S + horizon), else 0. Customers who are no longer in the landed data have no label, and no row.
+    Whether a label is closed is for the caller to ask.
+
+    Args:
+        relation: of the rows.
+        as_of: SQL of the Monday by which the label is known.
     """
-    return str(_labels().churn_labelled(relation, "$horizon", "landing.customers"))
+    return str(_labels().churn_labelled(relation, "$horizon", as_of, "landing.customers", "landing.lives"))
 
 
 def _labelled(target: Target) -> str:
     # Labels are facts of the future of S, which is why they are no columns of a mart: everything there is known at S.
     mart = f"marts.{target.mart}"
     if target.event == "churn":
-        return churn_labelled(mart)
+        return churn_labelled(mart, "$training_monday")
     return str(
         _labels().expansion_labelled(
-            mart, "$horizon", "$training_monday", "landing.customers", "landing.plan_changes", "seeds.plan_ladder"
+            mart,
+            "$horizon",
+            "$training_monday",
+            "landing.customers",
+            "landing.lives",
+            "landing.plan_history",
+            "seeds.plan_ladder",
         )
     )
 

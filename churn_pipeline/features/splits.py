@@ -81,7 +81,7 @@ def earliest_training_monday(first_snapshot: date, target: Target, cadence_weeks
         target: what is predicted.
         cadence_weeks: distance of training Mondays on the fixed grid.
     """
-    gaps = 3 * target.horizon_weeks + (CALIBRATION_WEEKS - 1) + (TEST_WEEKS - 1)
+    gaps = 3 * target.closing_weeks + (CALIBRATION_WEEKS - 1) + (TEST_WEEKS - 1)
     earliest = first_snapshot + gaps * WEEK
     return training_monday(earliest + (cadence_weeks - 1) * WEEK, cadence_weeks)
 

@@ -66,6 +66,7 @@ def train(
         RegistryError: MLflow is gone, is read-only, or is not the one that holds the ledger's models.
         UnbuiltError: the marts do not hold all that it learns from.
     """
+    target = frames.settled(con, target)
     for row in reversed(ledger.history(con, target.name)):
         if row.version is not None:
             registry.ensure_holds(target.name, row.version, settings.tracking_uri)
@@ -195,7 +196,7 @@ def chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, un
     first = read_beginning(con).first_monday(until)
     if first is None:
         return []
-    start = earliest_training_monday(first, target, settings.training_cadence_weeks)
+    start = earliest_training_monday(first, frames.settled(con, target), settings.training_cadence_weeks)
     extra = {row.labels_closed_by for row in ledger.history(con, target.name) if row.is_proposal}
     return [
         day
@@ -312,6 +313,7 @@ class _Material:
 
 
 def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> _Material:
+    target = frames.settled(con, target)
     in_mart = frames.first_snapshot(con, target)
     if in_mart is None:
         raise RefusedError(f"no model: {target.name} has no snapshot to learn from")
@@ -485,7 +487,7 @@ def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
     first = read_beginning(con).first_monday(snapshot_date)
     if first is None:
         return f"{statement}: {_nothing_to_learn_from(snapshot_date)}"
-    earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)
+    earliest = earliest_training_monday(first, frames.settled(con, target), settings.training_cadence_weeks)
     if earliest > snapshot_date:
         return f"{statement}: its labels need time to close; there could be one from {earliest}"
     tried = ledger.attempts(con, target.name, training_monday)

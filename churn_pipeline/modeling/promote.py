@@ -95,7 +95,7 @@ def decide(result: TrainingResult, champion: ScoringModel | None, settings: Sett
 
 def _against(result: TrainingResult, champion: ScoringModel, settings: Settings) -> tuple[Estimate | None, int, int]:
     """The difference in average precision, or None where too few positive customers are left, with rows and positive customers."""
-    closes = pd.to_datetime(result.test.frame["snapshot_date"]) + timedelta(days=result.target.horizon_days)
+    closes = pd.to_datetime(result.test.frame["snapshot_date"]) + timedelta(days=result.target.closing_days)
     test: TestSlice = result.test.rows((closes > pd.Timestamp(champion.labels_closed_by)).to_numpy())
     churners = int(test.frame.loc[test.label == 1, "customer_id"].nunique())
     if churners < settings.min_test_churners:

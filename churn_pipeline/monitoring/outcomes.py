@@ -16,6 +16,7 @@ import pandas as pd
 
 from churn_pipeline.core.targets import TARGETS, Target, target_of
 from churn_pipeline.core.warehouse import transaction
+from churn_pipeline.features.frames import settled
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.lifecycle import registered
 from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
@@ -74,7 +75,7 @@ def mondays_to_judge(con: duckdb.DuckDBPyConnection, written: Sequence[date]) ->
         from unnest(?::date[]) as mondays (written) cross join unnest(?::integer[]) as due (days)
         where days = 0 or written + days in (select snapshot_date from policy.predictions) order by 1
         """,
-        [list(written), [0, *sorted({7 * target.horizon_weeks for target in TARGETS.values()})]],
+        [list(written), [0, *sorted({7 * settled(con, target).closing_weeks for target in TARGETS.values()})]],
     ).fetchall()
     return [day for (day,) in rows]
 
@@ -91,7 +92,8 @@ def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
         InputError: the ledger does not know the version behind a prediction.
     """
     quality: list[Quality] = []
-    for target in TARGETS.values():
+    for declared in TARGETS.values():
+        target = settled(con, declared)
         closed = _outcomes(con, target, monday)
         if len(closed):
             quality += realised(target, due(target, monday), closed, _promise(con, target, closed))
@@ -99,7 +101,7 @@ def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
         if len(own):
             quality += expected(target, monday, own, _promise(con, target, own))
     # Saves and hold-out are about those whom the list puts first.
-    risk = target_of("risk")
+    risk = settled(con, target_of("risk"))
     long = _outcomes(con, risk, monday)
     predicted_on = due(risk, monday)
     urgent = tiers.urgent(tiers.of_mondays(con, "policy.predictions", [predicted_on]).get(predicted_on, ()))

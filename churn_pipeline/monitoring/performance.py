@@ -148,9 +148,9 @@ class Quality:
 
 def due(target: Target, monday: date) -> date:
     """The Monday whose predictions can be judged now: 5 weeks back for 30 days, 13 for 90, when every window has
-    closed.
+    closed; more where ends are known later.
     """
-    return monday - target.horizon_weeks * WEEK
+    return monday - target.closing_weeks * WEEK
 
 
 def untouched(

@@ -179,16 +179,17 @@ class ReplayWeek:
     calibration_90d: CalibrationError | None = None
     deciles: Mapping[str, tuple[MondayDecile, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    settle_days: int = 0
 
     @property
     def closes_30d(self) -> date:
         """When the 30-day window closes; its figures are there from the first Monday that is not before."""
-        return self.snapshot_date + timedelta(days=target_of("flag").horizon_days)
+        return self.snapshot_date + timedelta(days=target_of("flag").settled(self.settle_days).closing_days)
 
     @property
     def closes_90d(self) -> date:
         """Likewise of the 90-day window."""
-        return self.snapshot_date + timedelta(days=target_of("risk").horizon_days)
+        return self.snapshot_date + timedelta(days=target_of("risk").settled(self.settle_days).closing_days)
 
 
 @dataclass(frozen=True)
@@ -523,7 +524,7 @@ def _called(score: Floats, values: Floats, capacity: int, resamples: Resamples) 
 def _week(
     con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines
 ) -> ReplayWeek:
-    flag, risk = target_of("flag"), target_of("risk")
+    flag, risk = target_of("flag"), frames.settled(con, target_of("risk"))
     there = {name for (name, *_) in con.execute("describe policy.predictions").fetchall()}
     predicted = [target for target in by_horizon("churn") if target.probability_column in there]
     frame = con.execute(
@@ -547,9 +548,9 @@ def _week(
     forecasts: dict[str, tuple[Floats, NDArray[np.bool_]]] = {}
     for target in predicted:
         # A target that was declared after this Monday was published, or had no model, predicted nothing.
-        if target.is_closed(day, known_until) and frame[target.probability_column].notna().all():
+        if frames.settled(con, target).is_closed(day, known_until) and frame[target.probability_column].notna().all():
             probability = frame[target.probability_column].to_numpy(dtype=np.float64)
-            churned = _left(con, day, target)
+            churned = _left(con, day, target, known_until)
             forecasts[target.name] = probability, churned
             known["deciles"][target.name] = _monday_deciles(probability, churned)
             tally.add_forecasts(target, frame["customer_id"], probability, churned)
@@ -579,7 +580,8 @@ def _week(
         state="judged" if closed else "open",
         reason=""
         if closed
-        else f"the {risk.horizon_days}-day window is open until {day + timedelta(days=risk.horizon_days)}",
+        else f"the {risk.horizon_days}-day window is open until {day + timedelta(days=risk.closing_days)}",
+        settle_days=risk.settle_days,
         scoring_mode=str(frame["scoring_mode"].iloc[0]),
         model_version=str(frame["model_version"].iloc[0]),
         customers=len(frame),
@@ -593,14 +595,14 @@ def _empty(day: date, reason: str) -> ReplayWeek:
     return ReplayWeek(snapshot_date=day, state="missing", reason=reason)
 
 
-def _left(con: duckdb.DuckDBPyConnection, day: date, target: Target) -> NDArray[np.bool_]:
+def _left(con: duckdb.DuckDBPyConnection, day: date, target: Target, known_until: date) -> NDArray[np.bool_]:
     """Who left within the horizon, of everybody scored who is still in the data, ordered by customer_id."""
     labels = con.execute(
         f"""
-        select label from ({frames.churn_labelled("policy.predictions")})
+        select label from ({frames.churn_labelled("policy.predictions", "$as_of")})
         where snapshot_date = $day order by customer_id
         """,
-        {"day": day, "horizon": target.horizon_days},
+        {"day": day, "horizon": target.horizon_days, "as_of": known_until},
     ).fetchnumpy()["label"]
     return np.asarray(labels, dtype=bool)
 
@@ -661,7 +663,7 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
     Raises:
         RefusedError: too little time, or too few who left.
     """
-    risk = target_of("risk")
+    risk = frames.settled(con, target_of("risk"))
     oldest = frames.first_snapshot(con, risk)
     assert oldest is not None, "the mart holds the Monday that asks"
     first = max(oldest, training_monday - settings.history_weeks * calendar.WEEK)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from churn_pipeline.contract.lives import settle_days
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.core.warehouse import has_table
@@ -114,6 +115,7 @@ class WeekReport:
         weeks: published Mondays up to S, oldest first.
         policy: the risk tiers of the policy of this Monday, the gravest first.
         unmet: expectations of the data that were not met; None where nothing was judged.
+        settle_days: after a window's end, until what happened in it is known.
     """
 
     snapshot_date: date
@@ -134,6 +136,7 @@ class WeekReport:
     features: tuple[DriftedFeature, ...]
     judged: bool
     unmet: int | None
+    settle_days: int = 0
 
 
 def read_week(
@@ -183,6 +186,7 @@ def read_week(
         features=_features(warehouse, monday),
         judged=bool(store.judgements(warehouse, monday, 1)),
         unmet=unmet,
+        settle_days=settle_days(warehouse),
     )
 
 
@@ -308,7 +312,8 @@ def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outco
     """What the models turned out to be worth by S, and what this Monday's predictions are expected to be."""
     outcomes.create_tables(warehouse)
     # Of the longest horizon as many weeks again as its truth takes.
-    weeks = max(OUTCOME_WEEKS, *(2 * target.horizon_weeks for target in TARGETS.values()))
+    settled = settle_days(warehouse)
+    weeks = max(OUTCOME_WEEKS, *(2 * target.settled(settled).closing_weeks for target in TARGETS.values()))
     rows = warehouse.execute(
         """
         select target, figure, basis, predicted_on, version, "rows", value, low, high, promised, is_under

@@ -146,7 +146,9 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
         drift=_drift(report),
         assumption=ASSUMPTION,
         targets={target.name: target.title for target in in_reports()},
-        horizons=sorted({(target.horizon_days, target.horizon_weeks) for target in TARGETS.values()}),
+        horizons=sorted(
+            {(target.horizon_days, target.settled(report.settle_days).closing_weeks) for target in TARGETS.values()}
+        ),
         risk=risk,
         weeks=WEEKS,
         tier_weeks=report.weeks,
@@ -440,7 +442,7 @@ def _health(report: WeekReport) -> list[dict[str, Any]]:
                 "figures": figures,
                 "has_chart": any(outcome.figure == "auc" and outcome.value is not None for outcome in of_target),
                 "history": [outcome for outcome in of_target if outcome.figure == "auc"],
-                "due": report.snapshot_date + TARGETS[target].horizon_weeks * WEEK,
+                "due": report.snapshot_date + TARGETS[target].settled(report.settle_days).closing_weeks * WEEK,
             }
         )
     return targets

@@ -70,6 +70,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             max_book_change=settings.max_book_change,
             acceptance=acceptance(context.run.tags),
             sources=landed_from(sources, settings.fetched),
+            life_gap_days=settings.life_gap_days,
         )
         remarks = [Notice("landing", "raw", notice) for notice in report.notices]
         notices.record(con, "landing", dict.fromkeys(run_mondays(context, settings), remarks), run_id=root_run(context))

@@ -1,8 +1,8 @@
 with
 
-customers as (
+lives as (
 
-    select * from {{ ref('stg_customers') }}
+    select * from {{ ref('stg_lives') }}
 
 ),
 
@@ -16,17 +16,20 @@ active as (
 
     select
         snapshots.snapshot_date,
-        customers.customer_id,
-        customers.industry,
-        customers.signup_date,
-        snapshots.snapshot_date - customers.signup_date as tenure_days
-    from customers
+        lives.customer_id,
+        lives.life,
+        lives.started_on,
+        lives.industry,
+        lives.current_plan_tier,
+        lives.current_mrr_cents,
+        lives.plans_from,
+        lives.plans_until,
+        snapshots.snapshot_date - lives.started_on as tenure_days
+    from lives
     inner join snapshots
         on
-            customers.signup_date < snapshots.snapshot_date
-            and customers.known_date < snapshots.snapshot_date
-            and (customers.churn_date is null or customers.churn_date >= snapshots.snapshot_date)
-            and (customers.censor_date is null or customers.censor_date >= snapshots.snapshot_date)
+            lives.active_from < snapshots.snapshot_date
+            and (lives.active_until is null or lives.active_until >= snapshots.snapshot_date)
 
 )
 

@@ -1,8 +1,8 @@
 with
 
-snapshots as (
+customer_snapshots as (
 
-    select snapshot_date from {{ source('control', 'snapshots_to_build') }}
+    select * from {{ ref('int_customer_snapshots') }}
 
 ),
 
@@ -16,11 +16,15 @@ opportunities as (
 known as (
 
     select
-        snapshots.snapshot_date,
+        customer_snapshots.snapshot_date,
         opportunities.*,
-        coalesce(opportunities.closed_date < snapshots.snapshot_date, false) as is_closed
+        coalesce(opportunities.closed_date < customer_snapshots.snapshot_date, false) as is_closed,
+        customer_snapshots.life = 1 or opportunities.created_date >= customer_snapshots.started_on as is_of_this_life
     from opportunities
-    inner join snapshots on opportunities.known_date < snapshots.snapshot_date
+    inner join customer_snapshots
+        on
+            opportunities.customer_id = customer_snapshots.customer_id
+            and opportunities.known_date < customer_snapshots.snapshot_date
 
 ),
 
@@ -31,7 +35,7 @@ final as (
         customer_id,
         bool_or(not is_closed) as has_open_expansion_opp,
         -- An open opportunity's amount is edited until it closes, so today's value is not what S knew: only closed ones count.
-        coalesce(sum(amount_cents) filter (where is_closed), 0)::bigint as closed_amount_cents
+        coalesce(sum(amount_cents) filter (where is_closed and is_of_this_life), 0)::bigint as closed_amount_cents
     from known
     group by snapshot_date, customer_id
 

@@ -6,12 +6,6 @@ customer_snapshots as (
 
 ),
 
-customers as (
-
-    select * from {{ ref('stg_customers') }}
-
-),
-
 plan_changes as (
 
     select
@@ -44,10 +38,19 @@ as_of as (
             filter (where plan_changes.known_date < customer_snapshots.snapshot_date) as mrr_after_last,
         arg_min(plan_changes.from_mrr_cents, plan_changes.change_number)
             filter (where plan_changes.known_date >= customer_snapshots.snapshot_date) as mrr_before_next,
+        -- What a life begins with is no change, and what happened in the one before is none of this one.
         max(plan_changes.effective_date)
-            filter (where plan_changes.known_date < customer_snapshots.snapshot_date) as last_change_date
+            filter (
+                where plan_changes.known_date < customer_snapshots.snapshot_date
+                and not plan_changes.is_first
+                and (customer_snapshots.life = 1 or plan_changes.effective_date >= customer_snapshots.started_on)
+            ) as last_change_date
     from customer_snapshots
-    inner join plan_changes on customer_snapshots.customer_id = plan_changes.customer_id
+    inner join plan_changes
+        on
+            customer_snapshots.customer_id = plan_changes.customer_id
+            and (customer_snapshots.plans_from is null or plan_changes.effective_date >= customer_snapshots.plans_from)
+            and (customer_snapshots.plans_until is null or plan_changes.effective_date < customer_snapshots.plans_until)
     group by customer_snapshots.snapshot_date, customer_snapshots.customer_id
 
 ),
@@ -82,18 +85,17 @@ final as (
         customer_snapshots.snapshot_date,
         customer_snapshots.customer_id,
         as_of.last_change_date,
-        coalesce(as_of.tier_after_last, as_of.tier_before_next, customers.current_plan_tier) as plan_tier,
-        coalesce(as_of.mrr_after_last, as_of.mrr_before_next, customers.current_mrr_cents) as mrr_cents,
-        coalesce(as_of.tier_after_last, as_of.tier_before_next, seen.plan_tier, customers.current_plan_tier)
+        coalesce(as_of.tier_after_last, as_of.tier_before_next, customer_snapshots.current_plan_tier) as plan_tier,
+        coalesce(as_of.mrr_after_last, as_of.mrr_before_next, customer_snapshots.current_mrr_cents) as mrr_cents,
+        coalesce(as_of.tier_after_last, as_of.tier_before_next, seen.plan_tier, customer_snapshots.current_plan_tier)
             as known_plan_tier,
-        coalesce(as_of.mrr_after_last, as_of.mrr_before_next, seen.mrr_cents, customers.current_mrr_cents)
+        coalesce(as_of.mrr_after_last, as_of.mrr_before_next, seen.mrr_cents, customer_snapshots.current_mrr_cents)
             as known_mrr_cents,
         coalesce(as_of.mrr_after_last, as_of.mrr_before_next) is null
         and customer_snapshots.snapshot_date
         < coalesce((select min(value_changes.first_seen_monday) from value_changes), date '9999-12-31')
             as is_todays_price
     from customer_snapshots
-    inner join customers on customer_snapshots.customer_id = customers.customer_id
     left join as_of
         on
             customer_snapshots.snapshot_date = as_of.snapshot_date

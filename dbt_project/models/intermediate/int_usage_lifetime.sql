@@ -6,9 +6,14 @@ customer_snapshots as (
 
 ),
 
-customers as (
+-- A life has one row here, however many spans.
+lives as (
 
-    select * from {{ ref('stg_customers') }}
+    select distinct
+        customer_id,
+        life,
+        started_on
+    from {{ ref('stg_lives') }}
 
 ),
 
@@ -18,20 +23,23 @@ customer_days as (
 
 ),
 
+-- A life counts from its beginning on; the first one has what was before as well. No snapshot of a life is after it, so nothing need be cut
+-- off at its end.
 -- Every day belongs to the first Monday that knows it. Totals per such week, then running totals: one pass for all snapshots,
 -- where a range join would read a customer's whole past once for each.
 weekly as (
 
     select
         customer_days.customer_id,
+        lives.life,
         customer_days.known_date + (8 - isodow(customer_days.known_date))::integer as first_snapshot,
         sum(customer_days.events)::bigint as events,
         sum(customer_days.retention_signals)::bigint as retention_signals,
         (
             sum(customer_days.integration_connects) filter (
                 where
-                customer_days.event_date >= customers.signup_date
-                and customer_days.event_date < customers.signup_date + 30
+                customer_days.event_date >= lives.started_on
+                and customer_days.event_date < lives.started_on + 30
             )
         )::bigint as integration_connects_first_30d,
         sum(customer_days.adoption_micros)::bigint as adoption_micros,
@@ -39,7 +47,10 @@ weekly as (
         min(customer_days.event_date) as first_event_date,
         max(customer_days.event_date) as last_event_date
     from customer_days
-    inner join customers on customer_days.customer_id = customers.customer_id
+    inner join lives
+        on
+            customer_days.customer_id = lives.customer_id
+            and (lives.life = 1 or customer_days.event_date >= lives.started_on)
     group by all
 
 ),
@@ -48,6 +59,7 @@ running as (
 
     select
         customer_id,
+        life,
         first_snapshot,
         (sum(events) over so_far)::bigint as total_events,
         (sum(retention_signals) over so_far)::bigint as retention_signal_count,
@@ -59,7 +71,7 @@ running as (
     from weekly
     window
         so_far as (
-            partition by customer_id order by first_snapshot
+            partition by customer_id, life order by first_snapshot
             rows between unbounded preceding and current row
         )
 
@@ -70,11 +82,12 @@ final as (
     select
         customer_snapshots.snapshot_date,
         customer_snapshots.customer_id,
-        running.* exclude (customer_id, first_snapshot)
+        running.* exclude (customer_id, life, first_snapshot)
     from customer_snapshots
     asof left join running
         on
             customer_snapshots.customer_id = running.customer_id
+            and customer_snapshots.life = running.life
             and customer_snapshots.snapshot_date >= running.first_snapshot
 
 )

@@ -83,7 +83,7 @@ joined as (
         plans.known_plan_tier,
         plans.known_mrr_cents / 100.0::double as known_mrr,
         plans.is_todays_price,
-        customer_snapshots.signup_date,
+        customer_snapshots.started_on,
         customer_snapshots.tenure_days,
         usage_lifetime.first_event_date,
         usage_lifetime.last_event_date,
@@ -213,7 +213,7 @@ final as (
             else
                 (
                     snapshot_date
-                    - greatest(signup_date, least(first_event_date, first_ticket_date, first_signal_date))
+                    - greatest(started_on, least(first_event_date, first_ticket_date, first_signal_date))
                 ) // 7
         end as history_weeks
     from with_peers

@@ -44,15 +44,15 @@ interventions as (
 
 ),
 
-customers as (
+lives as (
 
-    select * from {{ ref('stg_customers') }}
+    select * from {{ ref('stg_lives') }}
 
 ),
 
 due as (
 
-    -- The first Monday by which every window has closed: 5 weeks after S for 30 days, 13 for 90.
+    -- The first Monday by which every window has closed: 5 weeks after S for 30 days, 13 for 90, later where ends are known later.
     select
         mondays.assessed_on,
         predictions.target,
@@ -68,7 +68,7 @@ due as (
         predictions.model_version
     from mondays
     inner join predictions
-        on predictions.snapshot_date = mondays.assessed_on - ((predictions.horizon_days + 6) // 7 * 7)::integer
+        on predictions.snapshot_date = mondays.assessed_on - {{ weeks_to_close('predictions.horizon_days') }}
 
 ),
 
@@ -88,11 +88,13 @@ expansion as (
 
 labelled as (
 
-    {{ churn_labelled('churn', 'snapshots.horizon_days', ref('stg_customers')) }}
+    {{ churn_labelled(
+        'churn', 'snapshots.horizon_days', 'snapshots.assessed_on', ref('stg_customers'), ref('stg_lives')
+    ) }}
     union all
     ({{ expansion_labelled(
-        'expansion', 'snapshots.horizon_days', 'snapshots.assessed_on', ref('stg_customers'), ref('stg_plan_changes'),
-        ref('plan_ladder')
+        'expansion', 'snapshots.horizon_days', 'snapshots.assessed_on', ref('stg_customers'), ref('stg_lives'),
+        ref('stg_plan_changes'), ref('plan_ladder')
     ) }})
 
 ),
@@ -127,15 +129,23 @@ final as (
         touches.customer_id is not null as touched,
         coalesce(labelled.is_holdout, false) as is_holdout,
         case
-            when least(customers.churn_date, customers.censor_date) >= labelled.assessed_on then 'active'
-            when customers.churn_date <= coalesce(customers.censor_date, customers.churn_date) then 'churned'
-            when customers.censor_date is not null then 'left'
-            else 'active'
+            when coalesce(last_span.active_until >= labelled.assessed_on, true) then 'active'
+            when last_span.end_kind = 'churn' then 'churned'
+            else 'left'
         end as status,
         labelled.model_version,
         labelled.scoring_mode
     from labelled
-    inner join customers on labelled.customer_id = customers.customer_id
+    -- The life that the prediction was about, or the one before it where corrected data say that it had ended: the last span of it that was
+    -- known at the Monday.
+    asof left join lives as span
+        on labelled.customer_id = span.customer_id and labelled.snapshot_date > span.active_from
+    left join lives as last_span
+        on
+            span.customer_id = last_span.customer_id
+            and span.life = last_span.life
+            and labelled.assessed_on > last_span.active_from
+            and coalesce(last_span.resumed_on >= labelled.assessed_on, true)
     left join touches
         on
             labelled.assessed_on = touches.assessed_on

@@ -15,7 +15,9 @@ renamed as (
         to_tier,
         from_mrr_cents,
         to_mrr_cents,
-        known_date
+        known_date,
+        is_first,
+        shows_tiers
     from source
 
 )

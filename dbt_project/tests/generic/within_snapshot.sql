@@ -62,13 +62,11 @@ expected as (
 
     select
         snapshots.snapshot_date,
-        customers.customer_id
-    from {{ ref('stg_customers') }} as customers
+        lives.customer_id
+    from {{ ref('stg_lives') }} as lives
     inner join {{ source('control', 'mondays_to_test') }} as snapshots
-        on customers.signup_date < snapshots.snapshot_date and customers.known_date < snapshots.snapshot_date
-    where
-        coalesce(customers.churn_date >= snapshots.snapshot_date, true)
-        and coalesce(customers.censor_date >= snapshots.snapshot_date, true)
+        on lives.active_from < snapshots.snapshot_date
+    where coalesce(lives.active_until >= snapshots.snapshot_date, true)
 
 ),
 

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from churn_pipeline.contract import TABLES, LandingReport, land
+from churn_pipeline.contract.lives import DERIVED
 
 # A Wednesday; the latest Monday is 2024-06-10.
 NOW = datetime(2024, 6, 12, 15, 0, tzinfo=UTC)
@@ -56,6 +57,18 @@ ROWS: Mapping[str, dict[str, Any]] = {
         "compliance_gap_score": "0.5",
         "vendor_risk_flags": "2",
         "recorded_at": "2024-03-01T10:00:00",
+    },
+    "subscriptions": {
+        "subscription_id": "S1",
+        "customer_id": "C1",
+        "plan_tier": "growth",
+        "mrr": "99.90",
+        "started_at": "2024-01-10",
+        "ended_at": "2024-06-01",
+        "end_reason": "too dear",
+        "is_trial": "false",
+        "currency": "USD",
+        "billing_interval": "month",
     },
     "plan_changes": {
         "customer_id": "C1",
@@ -142,6 +155,6 @@ def quarantined(
 
 def everything(con: duckdb.DuckDBPyConnection) -> dict[str, list[tuple[Any, ...]]]:
     """All that depends on the data alone, not on which call brought it: rows, problems, digests."""
-    state = {name: landed(con, name) for name in (*TABLES, "fact_digests", "undated_ledger")}
+    state = {name: landed(con, name) for name in (*TABLES, *DERIVED, "fact_digests", "undated_ledger")}
     state["quarantine"] = quarantined(con)
     return state

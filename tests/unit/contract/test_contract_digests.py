@@ -52,6 +52,9 @@ def _changed_from(con: duckdb.DuckDBPyConnection, raw: Path, table: str, *values
         ("usage_events", {}, {"feature_adoption_score": "0.26"}, date(2024, 3, 1)),
         ("usage_events", {}, {"timestamp": "2024-04-01"}, date(2024, 3, 1)),
         ("risk_signals", {}, {"vendor_risk_flags": "3"}, date(2024, 3, 1)),
+        ("subscriptions", {}, {"mrr": "1"}, date(2024, 1, 10)),
+        ("subscriptions", {}, {"ended_at": "2024-05-20"}, date(2024, 5, 20)),
+        ("subscriptions", {}, {"end_reason": "merged"}, date(2024, 6, 1)),
         ("contracts", {}, {"end_date": "2026-01-01"}, date(2024, 1, 10)),
         ("interventions", {}, {"owner": "Bob"}, None),
         ("expansion_outreach_log", {}, {"outcome": "won"}, date(2024, 5, 1)),
@@ -108,7 +111,7 @@ def test_digests_count_facts_by_day(con: duckdb.DuckDBPyConnection, raw: Path) -
     counts = landed(con, "fact_digests", "source, fact_date, fact_rows")
     assert ("customers", date(2024, 1, 10), 1) in counts
     assert ("support_tickets", date(2024, 3, 1), 2) in counts
-    assert {source for source, _, _ in counts} == set(TABLES)
+    assert {source for source, _, _ in counts} == {*TABLES, "lives"}
 
 
 def test_a_fingerprint_changes_exactly_with_what_is_known_at_its_monday(

@@ -168,9 +168,10 @@ def test_rows_of_an_unknown_customer_land_when_the_customer_does(con: duckdb.Duc
     put(con, raw)
     assert landed(con, "usage_events", "event_id") == [("E2",)]
     write(raw, "customers", [row("customers"), row("customers", customer_id="C3")])
-    assert _how(con, raw) == {"customers": "whole", "risk_signals": "whole"}
+    assert _how(con, raw) == {"customers": "whole", "subscriptions": "whole", "risk_signals": "whole"}
     write(raw, "customers", [row("customers"), row("customers", customer_id="C2")])
-    assert _how(con, raw) == {"customers": "whole", "risk_signals": "whole", "usage_events": "whole"}
+    again = {"customers": "whole", "subscriptions": "whole", "risk_signals": "whole", "usage_events": "whole"}
+    assert _how(con, raw) == again
     assert landed(con, "usage_events", "event_id") == [("E1",), ("E2",)]
     assert quarantined(con) == []
 

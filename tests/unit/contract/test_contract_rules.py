@@ -47,8 +47,10 @@ def _cases() -> list[Case]:
                 case "not after now":
                     bad = TOMORROW
                     others = (("stage", "closed_won"),) if "stage" in rule.columns else ()
-                case "not before signup_date" | "not before start_date":
+                case "not before signup_date" | "not before start_date" | "not before started_at":
                     bad = "2024-01-09"
+                case "known currency":
+                    bad = "XXX"
                 case "known customer":
                     bad = "nobody"
                 case "resolved by now":

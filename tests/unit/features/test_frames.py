@@ -14,6 +14,7 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.frames import training_frame
 from churn_pipeline.features.splits import Span
+from tests.support.lives import show_lives, show_plan_history
 
 TARGET = TARGETS["churn_30d"]
 TRAINING = date(2026, 3, 16)
@@ -28,6 +29,7 @@ def warehouse(*touches: tuple[str, int, int]) -> duckdb.DuckDBPyConnection:
     for schema in ("landing", "marts", "control"):
         con.execute(f"create schema {schema}")
     con.execute("create table landing.customers (customer_id varchar, churn_date date, censor_date date)")
+    show_lives(con)
     con.execute("create table landing.interventions (customer_id varchar, at_date date, known_date date)")
     con.execute("create table control.failed_mondays (snapshot_date date)")
     con.execute(f"create table marts.{TARGET.mart} (snapshot_date date, customer_id varchar)")
@@ -127,9 +129,11 @@ def grown(
         "create table landing.customers (customer_id varchar, churn_date date, censor_date date, upgrade_date date)"
     )
     con.execute("insert into landing.customers values ('a', ?, null, ?)", [churn, upgrade])
+    show_lives(con)
     con.execute(
         "create table landing.plan_changes (customer_id varchar, effective_date date, from_tier varchar, to_tier varchar, known_date date)"
     )
+    show_plan_history(con)
     if change is not None:
         con.execute("insert into landing.plan_changes values ('a', ?, 'starter', 'growth', ?)", change)
     con.execute("create table landing.interventions (customer_id varchar, at_date date, known_date date)")

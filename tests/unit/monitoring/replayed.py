@@ -11,6 +11,7 @@ import pandas as pd
 from churn_pipeline.core import run_ledger
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.features import verdicts
+from tests.support.lives import show_lives, show_plan_history
 
 # A Monday of the training grid, and the first Monday on which its 90-day window is closed.
 MONDAY = date(2026, 3, 16)
@@ -56,6 +57,8 @@ def warehouse(path: str = ":memory:", usage_until: date = LATEST) -> duckdb.Duck
     con.execute("create table landing.customers (customer_id varchar, churn_date date, censor_date date)")
     con.execute("create table landing.plan_changes (known_date date, from_mrr_cents bigint, to_mrr_cents bigint)")
     con.execute("insert into landing.plan_changes values (date '2020-01-01', 100, 200)")
+    show_lives(con)
+    show_plan_history(con)
     con.execute("create table landing.interventions (customer_id varchar, at_date date, known_date date)")
     con.execute("create table landing.fact_digests (source varchar, fact_date date)")
     con.execute("insert into landing.fact_digests values ('usage_events', ?)", [usage_until - timedelta(days=1)])
