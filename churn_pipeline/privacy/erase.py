@@ -22,6 +22,7 @@ from churn_pipeline.contract import TABLES, fingerprints, suppression, value_led
 from churn_pipeline.contract.dialects import Scratch
 from churn_pipeline.contract.digests import facts_sql
 from churn_pipeline.contract.files import discover, layout
+from churn_pipeline.contract.lives import LIVES
 from churn_pipeline.contract.statements import customers_sql
 from churn_pipeline.contract.suppression import Register
 from churn_pipeline.core.errors import ChurnError, InputError
@@ -388,8 +389,9 @@ def _keep_fingerprints(con: duckdb.DuckDBPyConnection, old: str, traces: Traces)
     con.execute(
         "create or replace temp table digests_gone (source varchar, fact_date date, fact_rows bigint, digest hugeint)"
     )
-    for table in TABLES.values():
-        if not has_table(con, "landing", table.name):
+    for table in (*TABLES.values(), LIVES):
+        # A home from before lives lands everything anew at its next run.
+        if not has_table(con, "landing", table.name) or not has_table(con, "landing", LIVES.name):
             continue
         con.execute(
             f"create or replace temp table rows_gone as select * from {old}.landing.{table.name} "

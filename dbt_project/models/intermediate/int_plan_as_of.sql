@@ -49,8 +49,8 @@ as_of as (
     inner join plan_changes
         on
             customer_snapshots.customer_id = plan_changes.customer_id
-            and (customer_snapshots.plans_from is null or plan_changes.effective_date >= customer_snapshots.plans_from)
-            and (customer_snapshots.plans_until is null or plan_changes.effective_date < customer_snapshots.plans_until)
+            and (customer_snapshots.plans_from is null or customer_snapshots.plans_from <= plan_changes.effective_date)
+            and (customer_snapshots.plans_until is null or customer_snapshots.plans_until > plan_changes.effective_date)
     group by customer_snapshots.snapshot_date, customer_snapshots.customer_id
 
 ),
