@@ -465,10 +465,10 @@ def _with_fields(
 ) -> Layout:
     there: dict[str, Field] = {}
     doubled: set[str] = set()
-    for name, field in header:
+    for name, header_field in header:
         plain = name.strip().lower()
         doubled.update({plain} & there.keys())
-        there.setdefault(plain, field)
+        there.setdefault(plain, header_field)
     fields: dict[str, Field] = {}
     missing: dict[str, str] = {}
     problems: list[Problem] = []

@@ -7,6 +7,7 @@ same words, and the figures are those that the run would have.
 from __future__ import annotations
 
 import csv
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -28,6 +29,7 @@ from churn_pipeline.core.templating import templates
 from churn_pipeline.features.plan import read_beginning
 from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, refit_slices, twin_slices
 from churn_pipeline.sources import sources_of
+from churn_pipeline.sources.fetch import fetch, landed_from
 
 
 @dataclass(frozen=True)
@@ -152,8 +154,8 @@ def look_at(
     Raises:
         InputError: there is no such directory.
     """
-    with _scratch(settings) as con:
-        look = _look(con, settings, progress)
+    with _scratch(settings) as (con, folder):
+        look = _look(con, settings, progress, folder)
     if quarantine is not None:
         with quarantine.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
@@ -178,20 +180,25 @@ def percent(share: float | None) -> str:
 
 
 @contextmanager
-def _scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A warehouse in a private temporary folder, because ten million events need not fit into memory."""
+def _scratch(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A warehouse in a private temporary folder, because ten million events need not fit into memory; and the folder."""
     with (
         tempfile.TemporaryDirectory(prefix="churn-check-") as folder,
         closing(duckdb.connect(str(Path(folder) / "check.duckdb"))) as con,
     ):
         con.execute(f"set threads = {settings.threads}")
-        yield con
+        yield con, Path(folder)
 
 
-def _look(con: duckdb.DuckDBPyConnection, settings: Settings, progress: Callable[[str], None] | None) -> _Look:
+def _look(
+    con: duckdb.DuckDBPyConnection, settings: Settings, progress: Callable[[str], None] | None, folder: Path
+) -> _Look:
     raw = str(settings.raw_dir)
     listed = ", ".join(QUARANTINE_COLUMNS)
     try:
+        sources = sources_of(settings)
+        # All of what lies elsewhere, and not into the home, of which nothing is changed.
+        fetch(sources, folder / "fetched", os.environ, progress or (lambda _: None), now=settings.clock())
         report = land(
             con,
             settings.raw_dir,
@@ -201,7 +208,7 @@ def _look(con: duckdb.DuckDBPyConnection, settings: Settings, progress: Callable
             max_bad_share=settings.max_bad_share,
             max_bad_rows=settings.max_bad_rows,
             progress=progress,
-            sources=sources_of(settings).tables,
+            sources=landed_from(sources, folder / "fetched"),
         )
     except UnusableError as error:
         rows: list[tuple[Any, ...]] = []

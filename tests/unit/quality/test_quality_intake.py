@@ -106,3 +106,25 @@ def test_the_page_escapes_what_the_data_hold(settings: Settings, raw: Path, tmp_
 )
 def test_a_share_is_only_all_or_nothing_where_it_is(share: float | None, text: str) -> None:
     assert percent(share) == text
+
+
+def test_sources_yml_is_read_as_a_run_reads_it(settings: Settings, raw: Path) -> None:
+    (raw / "customers.csv").rename(raw / "accounts_2024.csv")
+    settings.home.mkdir()
+    sources = settings.home / "sources.yml"
+    assert [problem.table for problem in look_at(settings).problems] == ["customers"]
+    sources.write_text("customers: {files: accounts_*.csv}")
+    assert look_at(settings).is_usable
+    sources.write_text("customers: {file: accounts_*.csv}")
+    assert "did you mean files?" in str(look_at(settings).problems[0])
+
+
+def test_what_lies_elsewhere_is_asked_for_and_the_home_stays_as_it_is(settings: Settings) -> None:
+    settings.home.mkdir()
+    (settings.home / "sources.yml").write_text(
+        "connections: {books: {kind: postgresql, uri: 'postgresql://a:${CHURN_TEST_NO_SUCH_WORD}@127.0.0.1/x'}}\n"
+        "contracts: {query: select 1, connection: books}\n"
+    )
+    intake = look_at(settings)
+    assert "CHURN_TEST_NO_SUCH_WORD" in str(intake.problems[0])
+    assert [path.name for path in settings.home.iterdir()] == ["sources.yml"]
