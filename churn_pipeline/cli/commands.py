@@ -128,7 +128,7 @@ def propose_sources(
     preset: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="The product that they come from, such as hubspot.", show_default="recognised"
+            metavar="NAME", help="The product that they come from, such as stripe.", show_default="recognised"
         ),
     ] = "",
     out: Annotated[
@@ -139,11 +139,9 @@ def propose_sources(
 ) -> None:
     """Propose which export is which table and which column is which, as a sources.yml to be read and mended.
 
-    It looks at names, at what the first rows hold and at ids that files share, and recognises what some products export; docs/sources.md
-    names them. Nothing is landed and nothing is asked. What it doubts stands beside the lines as a remark, what it did not find as a line
-    that is not in force. Then: churn check.
-
-    Typical: churn init exports/ && churn check
+    It looks at names, at what the first rows hold and at ids that files share, and recognises what some products export (Stripe,
+    Chargebee, HubSpot, Salesforce, Zendesk, Intercom, Segment, Mixpanel, Amplitude, PostHog). Nothing is landed and nothing is asked. What
+    it doubts stands beside the lines as a remark, what it did not find as a line that is not in force. Then: churn check.
     """
     from churn_pipeline.cli.proposal import summary_of
     from churn_pipeline.sources.initial import write_proposal

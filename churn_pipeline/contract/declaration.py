@@ -167,7 +167,7 @@ class Fact:
 
 
 # Who the customers are: one of these tables has to be there. Every other table is optional.
-BOOKS = ("customers",)
+BOOKS: tuple[str, ...] = ("customers", "subscriptions")
 
 UNIQUE_KEY = "unique key"
 KNOWN_CUSTOMER = "known customer"
@@ -517,7 +517,6 @@ SUBSCRIPTIONS = TableContract(
     meaning="One row per subscription, as billing systems export them; where the price of one changes, a row for each price is better.",
     key=("subscription_id", "started_at"),
     own_date="started_at",
-    required=False,
     raw=(
         Column("subscription_id", Kind.TEXT, "the subscription", needed=True),
         CUSTOMER_ID,

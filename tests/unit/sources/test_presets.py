@@ -119,6 +119,39 @@ LANDED: dict[str, tuple[str, list[tuple[Any, ...]]]] = {
             ("503", "9002", datetime(2025, 5, 1, 9), None, None, "Question"),
         ],
     ),
+    "stripe_subscriptions": (
+        "subscription_id, customer_id, plan_tier, mrr_cents, started_at, ended_at, is_trial",
+        [
+            ("sub_0001", "cus_0001", "growth", 48_000, date(2024, 2, 5), None, False),
+            ("sub_0002", "cus_0002", "starter", 4_950, date(2024, 3, 20), date(2025, 6, 30), False),
+            ("sub_0003", "cus_0003", "enterprise", 210_000, date(2025, 11, 1), None, True),
+            ("sub_0004", "cus_0004", "starter", 4_950, date(2025, 5, 1), date(2025, 5, 15), True),
+        ],
+    ),
+    "chargebee_subscriptions": (
+        "subscription_id, customer_id, plan_tier, mrr_cents, started_at, ended_at, end_reason, is_trial",
+        [
+            ("cb-0001", "9001", "growth", 48_000, date(2024, 2, 5), None, None, False),
+            ("cb-0002", "9002", "starter", 4_950, date(2024, 3, 20), date(2025, 6, 30), "not_paid", False),
+            ("cb-0003", "9003", "enterprise", 0, date(2025, 11, 1), None, None, True),
+        ],
+    ),
+    "stripe_customers": (
+        "customer_id, company_name, signup_date",
+        [
+            ("cus_0001", "Harbour Labs", date(2024, 2, 4)),
+            ("cus_0002", "Birch & Sons", date(2024, 3, 19)),
+            ("cus_0003", "Quill, Inc.", date(2025, 11, 1)),
+        ],
+    ),
+    "chargebee_customers": (
+        "customer_id, company_name, signup_date",
+        [
+            ("9001", "Harbour Labs", date(2024, 2, 4)),
+            ("9002", "Birch & Sons", date(2024, 3, 19)),
+            ("9003", "Quill, Inc.", date(2025, 11, 1)),
+        ],
+    ),
 }
 
 
