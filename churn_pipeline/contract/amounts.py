@@ -81,9 +81,9 @@ _CURRENCY = f"(?i:{_alternatives(CURRENCIES)})"
 
 def _digits(decimal: str) -> str:
     """The pattern of the digits with what separates them."""
-    groups = [rf"\d{{1,3}}(?:[{sign}]\d{{3}})+" for sign in (*_BLANKS, "'’")]
+    groups = [rf"[1-9]\d{{0,2}}(?:[{sign}]\d{{3}})+" for sign in (*_BLANKS, "'’")]
     # 12,34,567 in India; nobody divides so by points.
-    groups.append(r"\d{1,3}(?:,\d{2,3})*,\d{3}" if decimal == POINT else r"\d{1,3}(?:\.\d{3})+")
+    groups.append(r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}" if decimal == POINT else r"[1-9]\d{0,2}(?:\.\d{3})+")
     # The longest first: where the digits are taken out, the first that matches is.
     whole = "|".join((*groups, r"\d+"))
     return rf"(?:(?:{whole})(?:\{decimal}\d*)?|\{decimal}\d+)(?:[eE][+-]?\d+)?"

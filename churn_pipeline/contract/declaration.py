@@ -48,8 +48,8 @@ KIND_SENTENCES: Mapping[Kind, str] = MappingProxyType(
     {
         Kind.TEXT: "text; surrounding blanks are cut off",
         Kind.CATEGORY: "one of the listed words, in any case",
-        Kind.DATE: "local date `YYYY-MM-DD`; a timestamp with a time of day is UTC, one with an offset is converted",
-        Kind.INSTANT: "ISO 8601; naive is UTC, an offset is converted, a date alone is the local 00:00 of that day",
+        Kind.DATE: "local date; a timestamp with a time of day is UTC, one with an offset is converted",
+        Kind.INSTANT: "moment; naive is UTC, an offset is converted, a date alone is the local 00:00 of that day",
         Kind.MONEY: "US dollars, 0 or more; landed as whole cents",
         Kind.SHARE: "number from 0 to 1",
         Kind.HOURS: "hours, 0 or more; landed as whole seconds",

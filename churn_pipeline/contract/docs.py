@@ -6,6 +6,8 @@ import sys
 
 from churn_pipeline.contract.book import LIMITS, MEASURES
 from churn_pipeline.contract.declaration import KIND_SENTENCES, LOADED_AT, TABLES, Column, Kind, TableContract
+from churn_pipeline.contract.files import DATE_NULLS, TEXT_NULLS
+from churn_pipeline.contract.moments import FORMS
 from churn_pipeline.core.formatting import markdown_table
 
 _HEAD = """\
@@ -14,23 +16,68 @@ _HEAD = """\
 <!-- Generated from churn_pipeline/contract/declaration.py by `python -m churn_pipeline.contract.docs`. Edit the
 declaration. -->
 
-Each table is `NAME.parquet`, `NAME.csv` or a folder `NAME/` of such part files, at any depth; folders like
-`dt=2024-01-31` are welcome and mean nothing. Names that start with `.` or `_` or end in `.tmp` are ignored. Column
-names match in any case. Columns that are not listed are kept out. CSV is UTF-8, separated by commas, with a header,
-and every line ends with a newline, the last one too: a file without it may still be being written, and is refused. An
-empty or blank value is null. A missing required column and a file that cannot be read stop the run and leave what was
-landed before. Only `customers` has to be there. What another table would say is unknown where it has no rows, and no
-model learns from it; a run says so once, in the words that stand with each table here. A table may be added at any
+Each table is a file `NAME.parquet`, `NAME.csv` (`.tsv`) or `NAME.jsonl` (`.ndjson`), text also as `.gz` or `.zst`, or a
+folder `NAME/` of such part files, at any depth; folders like `dt=2024-01-31` are welcome and mean nothing. Names that
+start with `.` or `_` or end in `.tmp` are ignored. Column names match in any case. Columns that are not listed are kept
+out. An empty or blank value is null. A missing required column and a file that cannot be read stop the run and leave
+what was landed before. Files, columns, words and units of other names are mapped in `sources.yml`.
+
+Only `customers` or `subscriptions` has to be there. What another table would say is unknown where it has no rows, and
+no model learns from it; a run says so once, in the words that stand with each table here. A table may be added at any
 time, with or without a past.
 
 - A **row** that breaks a row rule cannot be used and goes to `landing.quarantine`, under the first rule that it breaks.
 - A **cell** that breaks a cell rule becomes null; the row is used, and the quarantine remembers the old value.
-- Too many bad rows in a table (over 5 % and over 20, unless set otherwise) stop the run.
+- Too many bad rows in a table or in one of its files (over 5 % and over 20, unless set otherwise) stop the run.
+- A **broken column** stops the run: of the values that it was given, over 5 % and over 20 cannot be used; of dates of
+  customers and events and of `mrr` over 0.5 % and over 5; and of any column two or more and at least half. The table is
+  judged as it would be after landing, and each file from 20 given values on. A date that only lies ahead is no fault.
+- A refusal tells of everything that is wrong in all tables. What it would have put aside is in
+  `landing.refused_quarantine` until a landing succeeds.
 - What is *not after now* by rule comes into use by itself on the first landing after its moment.
 - Files that are unchanged are not read again; new part files are added to what is there. An id that is delivered again
 is a repeated key, also
   when it brings news: rewrite the file instead.
 """
+
+
+_WRITTEN = """\
+## How files may be written
+
+What differs from the plain form, which is CSV in UTF-8 with commas, decimal points and ISO dates, is found out for each
+file and said once in the notices of the run.
+
+- **CSV**: commas, semicolons, tabs or `|` between values; double or single quotes around them, doubled inside, or
+  with a backslash; Excel's first line `sep=;`; UTF-8 with or without a mark, UTF-16, and where it is neither,
+  Windows-1252. A file that DuckDB's reader cannot take as it is, is copied into a private temporary folder while the
+  landing lasts. An unclosed quote, too few or too many values in a row and damaged letters are told by file and line.
+- **No end of the last line** is accepted where the last row has as many values as the header. A file that is still
+  being written may look so: it is refused where a row is cut, where its size or time changed while it was read, and
+  where its last value is shorter than all others though these are moments of one length or numbers with one number
+  of decimals. A last value that was cut and looks like any other cannot be told from a whole one: write to a name
+  that ends in `.tmp`, and rename.
+- **JSON lines**: one object a line; what is nested is text.
+- **Numbers**: `1,130.00`, `1.130,00`, `1 130,00`, `1'130`, with a currency before or behind, `(5.00)` and `5.00-` as
+  negatives, `12 %` for shares. The decimal sign is told from all values of a column where some of them are not plain,
+  and from the table's other files and columns where they leave it open. `1,130` alone is asked about, as
+  is a column in more than one currency.
+- **Dates and instants**: {forms}, each with or without a time (of 24 hours, or of 12 with AM and PM) and an
+  offset; seconds and milliseconds since 1970, from 1990 to 2100. Years of two digits only where they fit every value. The
+  form is the one that fits most values of a file. Where two fit, that of the table's other files or
+  of the file's other dates is taken, and where these do not tell either, it is asked for. Dates that are all midnight in UTC
+  are asked about where CHURN_TIMEZONE lies west of it.
+- **Words for null**: {text_nulls} in every column; {other_nulls} too where a column is no text.
+"""
+
+
+def _written() -> str:
+    forms = ", ".join(f"`{form.spoken}`" for form in FORMS.values())
+    others = [word for word in DATE_NULLS if word not in TEXT_NULLS]
+    words = {
+        "text_nulls": ", ".join(f"`{word}`" for word in TEXT_NULLS),
+        "other_nulls": ", ".join(f"`{word}`" for word in others),
+    }
+    return _WRITTEN.format(forms=forms, **words)
 
 
 def render() -> str:
@@ -40,6 +87,7 @@ def render() -> str:
     )
     parts = [
         _HEAD,
+        _written(),
         f"## Kinds of columns\n\n{kinds}\n",
         f"Every table may also carry `{LOADED_AT.name}` ({LOADED_AT.kind}): {LOADED_AT.meaning}.\n",
     ]
