@@ -18,6 +18,7 @@ from churn_pipeline.contract.dialects import SPOKEN_ENCODINGS, Scratch
 from churn_pipeline.contract.files import Layout, RawFile, first_unreadable, layout, unreadable
 from churn_pipeline.contract.problems import Problem, UnusableError
 from churn_pipeline.contract.source import TableSource
+from churn_pipeline.core.json_text import json_text
 
 
 @dataclass
@@ -130,7 +131,7 @@ class Recognition:
         """What to keep beside a landed file: what its values allow, and the styles in which it was read."""
         known = self._tables[table.name]
         styles = known.styles.get(name)
-        return shapes.to_json(known.seen.get(name)), json.dumps(dict(sorted(styles.items()))) if styles else None
+        return shapes.to_json(known.seen.get(name)), json_text(dict(sorted(styles.items()))) if styles else None
 
     def notices(self) -> list[str]:
         """One sentence for each table whose files, read in this landing, are not written as the contract has it."""

@@ -20,6 +20,7 @@ from churn_pipeline.contract import amounts, moments
 from churn_pipeline.contract.declaration import Column, Kind, TableContract
 from churn_pipeline.contract.files import NUMBERS, Field, Layout, RawFile, reading, rewritten, typed
 from churn_pipeline.contract.problems import Problem
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.sql import literal, quoted
 
 # So many rows show whether a file is written as the contract has it, before it is read as if it were.
@@ -339,7 +340,7 @@ def _other_problems(table: TableContract, seen: Mapping[str, Mapping[str, Writte
 
 
 def to_json(seen: Mapping[str, Written] | None) -> str | None:
-    return None if seen is None else json.dumps({name: asdict(written) for name, written in seen.items()})
+    return None if seen is None else json_text({name: asdict(written) for name, written in seen.items()})
 
 
 def from_json(text: str | None) -> dict[str, Written] | None:
