@@ -37,9 +37,9 @@ def _cases() -> list[Case]:
             others: tuple[tuple[str, str], ...] = ()
             match rule.name:
                 case "not missing":
-                    bad = {Kind.DATE: "31.12.2023", Kind.INSTANT: "epoch", Kind.CATEGORY: "platinum"}.get(kind, "")
+                    bad = {Kind.DATE: "last spring", Kind.INSTANT: "epoch", Kind.CATEGORY: "platinum"}.get(kind, "")
                 case "readable date" | "readable number" | "readable flag":
-                    bad = "1,5"
+                    bad = "some"
                 case "in range":
                     bad = "-1"
                 case "known category":
@@ -134,7 +134,7 @@ def test_a_share_above_one_is_out_of_range(con: duckdb.DuckDBPyConnection, raw: 
 
 
 def test_what_is_no_plain_number_within_reason_is_no_money(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    values = ["$5", "0x10", "1,5", "1_000", "1e13", "5 USD", "inf", "nan"]
+    values = ["five", "0x10", "1_000", "1e13", "5 apples", "inf", "1-5"]
     company(raw, customers=[row("customers", customer_id=value, mrr=value) for value in values])
     put(con, raw)
     assert landed(con, "customers", "customer_id, mrr_cents") == [(value, None) for value in values]
