@@ -202,11 +202,6 @@ class TableContract:
     read_by_models: bool = True
 
     @property
-    def required(self) -> bool:
-        """Whether a company without it cannot be landed; where several tables are named, one of them is enough."""
-        return (self.name,) == BOOKS
-
-    @property
     def columns(self) -> tuple[Column, ...]:
         """The declared columns and ``loaded_at``, which any table may carry."""
         return (*self.raw, LOADED_AT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from churn_pipeline.contract.book import LIMITS, MEASURES
-from churn_pipeline.contract.declaration import KIND_SENTENCES, LOADED_AT, TABLES, Column, Kind, TableContract
+from churn_pipeline.contract.declaration import BOOKS, KIND_SENTENCES, LOADED_AT, TABLES, Column, Kind, TableContract
 from churn_pipeline.contract.files import DATE_NULLS, TEXT_NULLS
 from churn_pipeline.contract.moments import FORMS
 from churn_pipeline.core.formatting import markdown_table
@@ -151,12 +151,16 @@ def _table(table: TableContract) -> str:
     landed = ", ".join(f"`{column.name}` {column.type}" for column in table.landed)
     without_it = f" Without it, {table.without_it}." if table.without_it else ""
     return (
-        f"## {table.name} ({'required' if table.required else 'optional'})\n\n{table.meaning} "
+        f"## {table.name} ({_place(table)})\n\n{table.meaning} "
         f"Key: {', '.join(f'`{name}`' for name in table.key)}.{without_it}\n\n"
         f"{columns}\n\n"
         f"{rules}\n\n"
         f"Lands as `landing.{table.name}`: {landed}.\n"
     )
+
+
+def _place(table: TableContract) -> str:
+    return f"one of {' and '.join(BOOKS)} is required" if table.name in BOOKS else "optional"
 
 
 def _presence(column: Column) -> str:

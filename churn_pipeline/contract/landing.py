@@ -425,6 +425,7 @@ class _Landing:
                 replace_digests(self.con, table)
             value_ledger.replace_digests(self.con)
         self.con.execute("create or replace temp table customers_before as select customer_id from landing.customers")
+        value_ledger.remember(self.con)
         if not forgotten:
             return []
         return [
@@ -443,7 +444,7 @@ class _Landing:
         return self._count("kept_out")
 
     def _tidy(self) -> None:
-        for name in ("digests_before", "customers_before", "kept_out"):
+        for name in ("digests_before", "customers_before", value_ledger.BEFORE, "kept_out"):
             self.con.execute(f"drop table temp.{name}")
         self.con.execute("drop table if exists temp.book_before")
         for name in statements.macros(self.timezone, self.now):
@@ -539,8 +540,6 @@ class _Landing:
         groups = self._groups(table, plan)
         whole = plan.how == "whole"
         target, create = (landed, "create or replace table") if whole else ("incoming", "create or replace temp table")
-        if table.name == "customers":
-            value_ledger.remember(self.con)
         self.con.execute(f"{create} {statements.create_sql(table, target)}")
         if whole:
             self.con.execute("delete from landing.quarantine where source = ?", [table.name])

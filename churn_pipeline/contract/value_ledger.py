@@ -18,6 +18,8 @@ from churn_pipeline.core.sql import literal
 
 # What its changes are called among the digests of facts, and the name of its table.
 SOURCE = "value_ledger"
+# The temporary table of what the former landing saw.
+BEFORE = "values_before"
 
 # The first entry is nobody's: from its Monday on, values are watched. Before it, what is known of a price is today's.
 CREATE = """
@@ -45,7 +47,7 @@ def begin(con: duckdb.DuckDBPyConnection, monday: date) -> None:
 def remember(con: duckdb.DuckDBPyConnection) -> None:
     """Keeps plan and price of the landed customers, for :func:`add_changes` after they were landed again."""
     con.execute(
-        "create or replace temp table values_before as select customer_id, plan_tier, mrr_cents from landing.customers"
+        f"create or replace temp table {BEFORE} as select customer_id, plan_tier, mrr_cents from landing.customers"
     )
 
 
@@ -66,11 +68,10 @@ def add_changes(con: duckdb.DuckDBPyConnection, monday: date) -> None:
             -- strictly before the Monday, because a snapshot knows what is dated before it
             {seen}, {seen} - 1
         from landing.customers as now
-        inner join values_before as before using (customer_id)
+        inner join {BEFORE} as before using (customer_id)
         where (now.plan_tier, now.mrr_cents) is distinct from (before.plan_tier, before.mrr_cents)
         """
     )
-    con.execute("drop table values_before")
     replace_digests(con)
 
 

@@ -126,7 +126,7 @@ def judge_landing(
         ).fetchone()
         with _macros(con, timezone, moment[0]):
             profile = _profile(con, table)
-            if not table.required and not profile.rows and not (former and former[0]):
+            if table.name != suites.NEVER_EMPTY and not profile.rows and not (former and former[0]):
                 continue
             suite = suites.landing_suite(table, _bounds(profile, former, moment[0]))
             frame = _frame(con, table, profile, mondays)

@@ -327,7 +327,7 @@ class _Guesser:
         score = sum(weight * guesses[name].confidence for name, weight in weights.items() if name in guesses)
         confidence = 0.75 * score / sum(weights.values()) + 0.3 * named
         # An optional table that shares names with everything has to have its own.
-        if not named and not table.required:
+        if not named and table.name != "customers":
             confidence -= 0.1
         if table.name == "customers":
             unique = self.folder.distinct(export, _column(guesses["customer_id"]))

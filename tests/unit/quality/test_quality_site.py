@@ -64,7 +64,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tables = judge_landing(con, [MONDAY], timezone="UTC", run_id="run")
     site.save(home / "quality", tables, now=NOW)
     site.save(home / "quality", [candidates(date(2026, 6, 1), worst=1.4), candidates(date(2026, 6, 8))], now=NOW)
-    assert site.build(home / "quality", home / "published" / "data_docs") == 7
+    assert site.build(home / "quality", home / "published" / "data_docs") == 4
     return home / "published" / "data_docs"
 
 
