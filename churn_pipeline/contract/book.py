@@ -12,7 +12,7 @@ rise of prices is none of a book's jumps. Nothing here is a customer's: a pictur
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -325,13 +325,16 @@ def jumps(
     units = _units(compared, limits)
     explained = {jump.kind.partition(":")[2] for jump in (*missed, *units)}
     active = _active(compared, limits)
-    # Where only the history of plans is new, it is what says other prices and plans.
-    priced_by = "plan_changes" if "plan_changes" in changed and "customers" not in changed else "customers"
+    # Where only the subscriptions or the history of plans are new, they are what says otherwise.
+    other = [name for name in ("subscriptions", "plan_changes") if name in changed and "customers" not in changed]
+    priced_by = next(iter(other), "customers")
+    told_by = "subscriptions" if "subscriptions" in other else "customers"
     revenue = [] if _PRICE in explained else _revenue(compared, limits, priced_by, bool(active))
     if "customers.plan_tier" in explained:
         revenue = [jump for jump in revenue if jump.kind != "plans"]
     # Who vanished, or came back, takes their departure along.
     departures = [] if active or "customers.churn_date" in explained else _departures(compared, limits)
+    active, departures = ([replace(jump, table=told_by) for jump in jumps] for jumps in (active, departures))
     return [*emptied, *missed, *active, *units, *revenue, *departures]
 
 

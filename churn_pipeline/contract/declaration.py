@@ -577,6 +577,8 @@ SUBSCRIPTIONS = TableContract(
         _same("ended_at", "DATE"),
         Landed("end_reason", "VARCHAR", "lower(end_reason)", ("end_reason", "end_reason")),
         Landed("is_trial", "BOOLEAN", "coalesce(is_trial, false)", ("is_trial", "is_trial")),
+        _same("currency"),
+        _same("billing_interval"),
         _known("started_at"),
     ),
     facts=(

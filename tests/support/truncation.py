@@ -65,6 +65,7 @@ def _before(column: str, monday: date) -> str:
 def _dated(name: str, columns: list[str], monday: date) -> str:
     date_column = {
         "customers": "signup_date",
+        "subscriptions": "started_at",
         "usage_events": "timestamp",
         "support_tickets": "created_date",
         "gtm_opportunities": "created_date",
@@ -87,14 +88,31 @@ def _blanks(name: str, columns: list[str], monday: date, con: duckdb.DuckDBPyCon
             if c in columns
         }
         if con.execute("select count(*) from duckdb_views() where view_name = 'plan_changes'").fetchone() == (1,):
+            # Only a company that has them pays for the comparison of rows; duplicated rows are no returns.
+            returns = con.execute(
+                "select count(*) from (select customer_id from customers group by 1 having count(distinct signup_date) > 1)"
+            ).fetchone() != (0,)
+            same = "plan_changes.customer_id = customers.customer_id"
+            # Somebody who came back has a row for each time, and a change of plan belongs to the time in which it falls.
+            own = """plan_changes.customer_id = customers.customer_id
+                and (effective_date >= customers.signup_date or not exists (
+                    from customers as former where former.customer_id = customers.customer_id
+                    and former.signup_date < customers.signup_date))
+                and not exists (
+                    from customers as next where next.customer_id = customers.customer_id
+                    and next.signup_date > customers.signup_date and next.signup_date <= effective_date)"""
             for column, after, before in (("plan_tier", "to_tier", "from_tier"), ("mrr", "to_mrr", "from_mrr")):
                 blanks[column] = f"""coalesce(
                     (select arg_max({after}, try_cast(effective_date as timestamp)) from plan_changes
-                     where plan_changes.customer_id = customers.customer_id and not {later("effective_date")}),
+                     where {own if returns else same} and not {later("effective_date")}),
                     (select arg_min({before}, try_cast(effective_date as timestamp)) from plan_changes
-                     where plan_changes.customer_id = customers.customer_id and {later("effective_date")}),
+                     where {own if returns else same} and {later("effective_date")}),
                     {column})"""
         return blanks
+    if name == "subscriptions":
+        return {
+            c: f"case when not {later('ended_at')} then {c} end" for c in ("ended_at", "end_reason") if c in columns
+        }
     if name == "support_tickets":
         resolved = "try_cast(created_date as timestamp) + to_microseconds((try_cast(resolution_time as double) * 3.6e9)::bigint)"
         return {

@@ -65,7 +65,7 @@ ROWS: Mapping[str, dict[str, Any]] = {
         "mrr": "99.90",
         "started_at": "2024-01-10",
         "ended_at": "2024-06-01",
-        "end_reason": "too dear",
+        "end_reason": "price",
         "is_trial": "false",
         "currency": "USD",
         "billing_interval": "month",

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from churn_pipeline.contract import LandingReport, currencies, lives
+from churn_pipeline.contract.declaration import TIERS
 from churn_pipeline.core.errors import InputError
 from tests.unit.contract.landing_helpers import company, everything, landed, put, quarantined, row, write
 
@@ -324,3 +330,130 @@ def test_the_days_until_labels_settle_are_those_of_the_gap_where_ends_are_not_st
     assert lives.settle_days(con) == 0
     of(con, raw, sub("2024-01-10"), life_gap_days=14)
     assert lives.settle_days(con) == 14
+
+
+# --- no future, in plain Python from the words of the design
+
+
+@dataclass(frozen=True)
+class Row:
+    """A subscription in days from an origin."""
+
+    began: int
+    ended: int | None
+    plan: str
+    price: int
+    late: int
+    is_trial: bool
+    merged: bool
+
+    @property
+    def known(self) -> int:
+        return self.began + self.late
+
+
+ROWS_OF_A_CUSTOMER = st.lists(
+    st.builds(
+        lambda began, runs, plan, price, late, is_trial, merged: Row(
+            began, None if runs is None else began + runs, plan, price, late, is_trial, merged
+        ),
+        st.integers(0, 300),
+        st.one_of(st.none(), st.integers(0, 120)),
+        st.sampled_from(["starter", "growth", "enterprise"]),
+        st.integers(1, 5),
+        st.sampled_from([0, 0, 0, 5, 60]),
+        st.sampled_from([False, False, False, True]),
+        st.sampled_from([False, False, True]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+ORIGIN = date(2024, 1, 1)
+GAP = 30
+
+
+def known_state(rows: list[Row], day: int) -> tuple[str, int | None] | None:
+    """Plan and price of somebody who is a customer on a day as it is known then; None for who is not."""
+    known = [row for row in rows if row.known < day and not row.is_trial]
+    running = [row for row in known if row.ended is None or row.ended >= day]
+    if running:
+        return max((r.plan for r in running), key=TIERS.index), sum(r.price for r in running)
+    # Nobody knows yet that it was the end.
+    if any(row.ended + GAP >= day for row in known):
+        return "", None
+    return None
+
+
+def truncated(rows: list[Row], day: int) -> list[Row]:
+    return [
+        replace(row, ended=row.ended if row.ended is not None and row.ended < day else None)
+        for row in rows
+        if row.known < day
+    ]
+
+
+def made(con: duckdb.DuckDBPyConnection, rows: list[Row]) -> None:
+    """Lives of one customer who has these subscriptions."""
+    day = ORIGIN.toordinal()
+    con.execute("delete from landing.subscriptions")
+    # A table without rows says nothing; the same customer always tried something first.
+    rows = [Row(-100, -90, "starter", 1, 0, is_trial=True, merged=False), *rows]
+    con.executemany(
+        "insert into landing.subscriptions by name select ? as subscription_id, 'C1' as customer_id, ? as plan_tier, ? as mrr_cents, "
+        "?::date as started_at, ?::date as ended_at, ? as end_reason, ? as is_trial, ?::date as known_date",
+        [
+            (
+                str(number),
+                row.plan,
+                row.price,
+                date.fromordinal(day + row.began),
+                None if row.ended is None else date.fromordinal(day + row.ended),
+                "merged" if row.merged and row.ended is not None else None,
+                row.is_trial,
+                date.fromordinal(day + row.known),
+            )
+            for number, row in enumerate(rows)
+        ],
+    )
+    lives.derive(con, GAP, customers_exported=True)
+
+
+def at(con: duckdb.DuckDBPyConnection, day: int) -> list[tuple[Any, ...]]:
+    """Everything that lives and history say of a day: life, its beginning, plan and price."""
+    return con.execute(
+        """
+        select life, started_on,
+            (select arg_max(to_tier, known_date) from landing.plan_history where known_date < $day),
+            (select arg_max(to_mrr_cents, known_date) from landing.plan_history where known_date < $day)
+        from landing.lives where active_from < $day and coalesce(active_until >= $day, true)
+        """,
+        {"day": date.fromordinal(ORIGIN.toordinal() + day)},
+    ).fetchall()
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A warehouse with one customer, who has been known for ever."""
+    with duckdb.connect(config={"threads": 1}) as con:
+        put(
+            con,
+            company(tmp_path_factory.mktemp("book"), customers=[row("customers", signup_date="2023-01-01")]),
+            now=LATER,
+        )
+        yield con
+
+
+@given(rows=ROWS_OF_A_CUSTOMER, days=st.lists(st.integers(1, 480), min_size=3, max_size=3))
+@hypothesis_settings(max_examples=15)
+def test_what_is_known_of_a_life_on_a_day_does_not_depend_on_what_comes_later(
+    book: duckdb.DuckDBPyConnection, rows: list[Row], days: list[int]
+) -> None:
+    made(book, rows)
+    whole = {day: at(book, day) for day in days}
+    for day in days:
+        state = known_state(rows, day)
+        assert len(whole[day]) == (state is not None)
+        if state is not None and state[1] is not None:
+            assert whole[day][0][2:] == state
+        made(book, truncated(rows, day))
+        assert at(book, day) == whole[day]
