@@ -335,7 +335,9 @@ class _Landing:
                 and self.column_limits is not None
             ):
                 self.judges_customers = False
-                self.problems.append(broken.without_customers(self.con, compared["customers"].manifest))
+                # Where the table or a file of it is missing, that has been said.
+                if not any(problem.table == "customers" and not problem.column for problem in self.problems):
+                    self.problems.append(broken.without_customers(self.con, compared["customers"].manifest))
         self._derive_lives(reports)
         reports["customers"].rows_total = self._count("landing.customers")
         if changing:
