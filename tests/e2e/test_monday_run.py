@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -100,6 +101,11 @@ def test_running_a_monday_again_gives_the_same_rows_and_leaves_the_others_alone(
     tiny_two_mondays: Settings, tmp_path: Path
 ) -> None:
     copied = copy_of(tiny_two_mondays, tmp_path / "home")
+    with duckdb.connect(str(copied.warehouse)) as con:
+        con.execute(
+            "insert into landing.quarantine (source, row_key, kind, column_name, value, rule) "
+            "select 'customers', 'k', 'cell', 'mrr', '-5', 'in range' from range(3)"
+        )
     outcome = run_mondays(copied, TINY_MONDAY)
     assert outcome.exit_code == 0, outcome.reason
     comparison = differences(tiny_two_mondays.warehouse, copied.warehouse, "policy.predictions", without=PER_RUN)
@@ -109,6 +115,13 @@ def test_running_a_monday_again_gives_the_same_rows_and_leaves_the_others_alone(
     (before, _), (before_again, again) = published(tiny_two_mondays, runs), published(copied, runs)
     assert before_again == before
     assert again == (TINY_MONDAY, outcome.run_id, 1)
+    # Nothing new was landed, and what stands in quarantine is told of this Monday all the same; what else there was to say is said again.
+    said = "select snapshot_date, kind, source, sentence from notices order by snapshot_date, position"
+    ((day, _, _, sentence),) = set(published(copied, said)) - set(published(tiny_two_mondays, said))
+    assert day == TINY_MONDAY and re.fullmatch(
+        r"customers: 3 of [\d,]+ values of mrr are negative and are blank", sentence
+    )
+    assert set(published(tiny_two_mondays, said)) <= set(published(copied, said))
 
 
 @pytest.mark.long

@@ -56,13 +56,20 @@ def test_a_file_written_anew_keeps_views_constraints_types_and_everybody_else(tm
         con.execute(
             "create table notes (reason varchar, told timestamp); insert into notes values ('C7777 and C1', null), ('fine', now()::timestamp)"
         )
+        con.execute(
+            "create table notices (sentence varchar); insert into notices values ('type ''C7777'' is new'), ('C1')"
+        )
         before = con.execute("select columns(*)::varchar from s.t where customer_id <> 'C77' order by 1").fetchall()
     assert databases.look(path, Traces(["C77"])) == {"s.t": 1}
-    assert databases.rewrite(path, Traces(["C77", "C7777"])) == {"s.t": 1, "main.notes": 1}
+    assert databases.rewrite(path, Traces(["C77", "C7777"])) == {"s.t": 1, "main.notes": 1, "main.notices": 1}
     with duckdb.connect(str(path)) as con:
         assert con.execute("select columns(*)::varchar from s.t order by 1").fetchall() == before
         assert con.execute("from s.v").fetchall() == [(4999,)]
         assert con.execute("select reason from notes order by 1").fetchall() == [(f"{ERASED} and C1",), ("fine",)]
+        assert con.execute("select sentence from notices order by 1").fetchall() == [
+            ("C1",),
+            (f"type '{ERASED}' is new",),
+        ]
         with pytest.raises(duckdb.ConstraintException):
             con.execute("insert into s.t values (null, 1, null)")
     assert [entry.name for entry in tmp_path.iterdir()] == ["house.duckdb"]
