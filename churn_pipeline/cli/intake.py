@@ -48,9 +48,6 @@ def print_intake(intake: Intake) -> None:
     for table in present:
         for sentence in _remarks(table):
             console.print(escape(sentence))
-    for table in intake.tables:
-        if not table.present and table.without_it:
-            console.print(f"No {table.name}: {escape(table.without_it)}.")
     if intake.book is not None:
         book = intake.book
         console.print(
@@ -68,7 +65,7 @@ def _remarks(table: TableIntake) -> list[str]:
     for column in table.columns:
         if column.unusable:
             remarks.append(f"{table.name}: {counted(column.unusable, 'value')} of {column.name} cannot be used")
-        elif table.rows and not column.filled:
+        elif table.rows and not column.filled and column.is_missed:
             remarks.append(f"{table.name}: {column.name} is empty")
     if table.repeated:
         remarks.append(f"{table.name}: {counted(table.repeated, 'row')} only repeat another one and count once")

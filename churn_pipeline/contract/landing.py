@@ -862,10 +862,20 @@ class _Landing:
         ]
 
 
+def missing_tables(rows: Mapping[str, int]) -> dict[str, str]:
+    """What is not known because a table has no rows, as a clause by table. Subscriptions tell what plan_changes would.
+
+    Args:
+        rows: landed rows by table.
+    """
+    told_otherwise = {"plan_changes"} if rows["subscriptions"] else set()
+    return {
+        name: TABLES[name].without_it
+        for name, count in rows.items()
+        if not count and TABLES[name].without_it and name not in told_otherwise
+    }
+
+
 def _missing(reports: Mapping[str, TableReport]) -> list[str]:
-    """What is not known because a table has no rows, in one sentence a table."""
-    return [
-        f"no {name}: {TABLES[name].without_it}"
-        for name, report in reports.items()
-        if not report.rows_total and TABLES[name].without_it
-    ]
+    missing = missing_tables({name: report.rows_total for name, report in reports.items()})
+    return [f"no {name}: {clause}" for name, clause in missing.items()]

@@ -102,7 +102,7 @@ def read_beginning(con: duckdb.DuckDBPyConnection) -> Beginning:
     """Reads from the landed data with what they begin."""
     (usage,) = _one(con, "select min(fact_date) from landing.fact_digests where source = 'usage_events'")
     (departure,) = _one(
-        con, "select min(greatest(churn_date, known_date)) from landing.customers where churn_date is not null"
+        con, "select min(greatest(active_until, active_from)) from landing.lives where end_kind = 'churn'"
     )
     return Beginning(usage, departure)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -18,14 +18,15 @@ from typing import Any
 
 import duckdb
 
-from churn_pipeline.contract import TABLES, TableContract, land
-from churn_pipeline.contract.landing import REFUSED, TableReport
+from churn_pipeline.contract import TABLES, TableContract, land, lives
+from churn_pipeline.contract.landing import REFUSED, TableReport, missing_tables
 from churn_pipeline.contract.problems import Problem, UnusableError
 from churn_pipeline.core import calendar
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.templating import templates
+from churn_pipeline.features.frames import settled
 from churn_pipeline.features.plan import read_beginning
 from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, refit_slices, twin_slices
 from churn_pipeline.sources import sources_of
@@ -39,11 +40,13 @@ class ColumnIntake:
     Attributes:
         filled: share (0..1) of the landed rows with a usable value; None where the table has no rows.
         unusable: values that were given and cannot be used.
+        is_missed: whether something is not known where it is empty.
     """
 
     name: str
     filled: float | None
     unusable: int
+    is_missed: bool
 
 
 @dataclass(frozen=True)
@@ -218,11 +221,14 @@ def _look(
     rows = con.execute(f"select {listed} from landing.quarantine order by all").fetchall()
     customers = _count(con, "landing.customers")
     monday = calendar.latest_monday(settings.clock(), settings.timezone)
+    missing = missing_tables({name: table.rows_total for name, table in report.tables.items()})
     return _Look(
         Intake(
             raw,
             notices=(*report.notices, *report.recognised),
-            tables=tuple(_table(con, table, report.tables[table.name], customers) for table in TABLES.values()),
+            tables=tuple(
+                _table(con, table, report.tables[table.name], customers, missing) for table in TABLES.values()
+            ),
             book=_book(con, monday),
             models=tuple(_model(con, settings, target, monday) for target in TARGETS.values()),
         ),
@@ -239,7 +245,13 @@ def _count(con: duckdb.DuckDBPyConnection, relation: str) -> int:
     return int(con.execute(f"select count(*) from {relation}").fetchall()[0][0])
 
 
-def _table(con: duckdb.DuckDBPyConnection, table: TableContract, report: TableReport, customers: int) -> TableIntake:
+def _table(
+    con: duckdb.DuckDBPyConnection,
+    table: TableContract,
+    report: TableReport,
+    customers: int,
+    missing: Mapping[str, str],
+) -> TableIntake:
     restored = [(column, table.restored[column.name]) for column in table.raw if column.name in table.restored]
     counts = ", ".join(f"count({sql})" for _, sql in restored)
     rows, first, last, known, *filled = con.execute(
@@ -252,6 +264,7 @@ def _table(con: duckdb.DuckDBPyConnection, table: TableContract, report: TableRe
             [table.name],
         ).fetchall()
     )
+    by_subscriptions = lives.has_subscriptions(con)
     unmatched = con.execute(
         "select count(*) from landing.quarantine where source = ? and rule = 'known customer'", [table.name]
     ).fetchall()[0][0]
@@ -267,9 +280,14 @@ def _table(con: duckdb.DuckDBPyConnection, table: TableContract, report: TableRe
         quarantined=dict(report.bad_rows),
         unmatched=unmatched,
         customers=min(1.0, known / customers) if rows and customers and table.name != "customers" else None,
-        without_it=table.without_it,
+        without_it=missing.get(table.name, ""),
         columns=tuple(
-            ColumnIntake(column.name, count / rows if rows else None, unusable.get(column.name, 0))
+            ColumnIntake(
+                column.name,
+                count / rows if rows else None,
+                unusable.get(column.name, 0),
+                column.required and not (table.name == "customers" and by_subscriptions),
+            )
             for (column, _), count in zip(restored, filled, strict=True)
         ),
     )
@@ -278,15 +296,31 @@ def _table(con: duckdb.DuckDBPyConnection, table: TableContract, report: TableRe
 def _book(con: duckdb.DuckDBPyConnection, monday: date) -> BookIntake:
     row = con.execute(
         """
+        with prices as (
+            select customer_id, arg_max(to_mrr_cents, effective_date) as mrr_cents
+            from landing.plan_history
+            where effective_date < $monday
+            group by customer_id
+        ),
+        active as (
+            select distinct customer_id from landing.lives
+            where active_from < $monday and coalesce(active_until >= $monday, true)
+        )
         select
-            count(*),
-            count(*) filter (
-                signup_date < $monday and coalesce(churn_date >= $monday, true) and coalesce(censor_date >= $monday, true)
+            (select count(*) from landing.customers),
+            (select count(*) from active),
+            (select count(*) from landing.lives where end_kind = 'churn' and active_until < $monday),
+            (select count(*) from landing.lives where end_kind = 'left' and active_until < $monday),
+            (
+                select coalesce(sum(coalesce(prices.mrr_cents, customers.mrr_cents)), 0) / 100
+                from active
+                inner join landing.customers as customers using (customer_id)
+                left join prices using (customer_id)
             ),
-            count(churn_date), count(censor_date),
-            coalesce(sum(mrr_cents) filter (churn_date is null and censor_date is null), 0) / 100,
-            count(*) filter (churn_date >= $monday - interval 1 year and churn_date < $monday)
-        from landing.customers
+            (
+                select count(*) from landing.lives
+                where end_kind = 'churn' and ended_on >= $monday - interval 1 year and active_until < $monday
+            )
         """,
         {"monday": monday},
     ).fetchall()[0]
@@ -299,6 +333,7 @@ def _model(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, m
     def answer(first: date | None, reason: str) -> ModelIntake:
         return ModelIntake(target.name, target.title, first, reason)
 
+    target = settled(con, target)
     first = read_beginning(con).first_monday(monday)
     if first is None:
         return answer(None, "there is neither a usage event nor a departure to learn from")
@@ -324,9 +359,9 @@ def _model(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, m
 
 
 _POSITIVE_DAYS = {
-    "churn": "select churn_date from landing.customers where churn_date is not null",
+    "churn": "select ended_on from landing.lives where end_kind = 'churn'",
     "expansion": "select upgrade_date from landing.customers where upgrade_date is not null "
-    "union all select effective_date from landing.plan_changes",
+    "union all select effective_date from landing.plan_history where not is_first",
 }
 
 

@@ -32,7 +32,7 @@ def con() -> duckdb.DuckDBPyConnection:
     con.execute("create schema marts")
     con.execute("create schema intermediate")
     con.execute("create table landing.fact_digests (source varchar, fact_date date, fact_rows bigint, digest hugeint)")
-    con.execute("create table landing.customers (churn_date date, known_date date)")
+    con.execute("create table landing.lives (active_from date, active_until date, end_kind varchar)")
     con.execute(
         "insert into landing.fact_digests select 'usage_events', ?::date + n::integer, 1, n + 1 from range(80) days(n)",
         [FIRST],
@@ -208,7 +208,7 @@ def test_needed_snapshots_are_mondays_that_cover_every_request_and_its_training_
 
 
 def test_the_marts_begin_on_the_monday_after_the_first_event(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute("insert into landing.customers values (null, '2020-01-01')")
+    con.execute("insert into landing.lives values ('2020-01-01', null, null)")
     assert read_beginning(con).first_monday(MONDAY) == MONDAY - 9 * WEEK
 
 
@@ -217,7 +217,7 @@ def test_without_usage_the_marts_begin_on_the_monday_after_the_first_departure_t
 ) -> None:
     con.execute("delete from landing.fact_digests")
     assert read_beginning(con).first_monday(MONDAY) is None
-    con.execute("insert into landing.customers values ('2025-01-06', '2025-03-03'), ('2025-02-03', '2024-01-01')")
+    con.execute("insert into landing.lives values ('2025-03-03', '2025-01-06', 'churn'), ('2024-01-01', '2025-02-03', 'churn')")
     beginning = read_beginning(con)
     assert beginning.first_monday(MONDAY) == date(2025, 2, 10)
     assert beginning.first_monday(date(2025, 2, 3)) is None, "strictly before the Monday"
