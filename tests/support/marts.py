@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
+import yaml
 from jinja2 import Environment, StrictUndefined
 
 from churn_pipeline.core.settings import REPOSITORY
@@ -32,6 +33,12 @@ def build_marts(con: duckdb.DuckDBPyConnection, *requested: date, history_weeks:
         con.execute(f"create or replace table seeds.{seed} as from read_csv('{PROJECT / 'seeds' / seed}.csv')")
     models = {path.stem: path for folder in _FOLDERS for path in (PROJECT / "models" / folder).glob("*.sql")}
     built: set[str] = set()
+    declared = yaml.safe_load((PROJECT / "models" / "sources.yml").read_text(encoding="utf-8"))["sources"]
+    tables = {
+        (source["schema"], table["name"]): table.get("identifier", table["name"])
+        for source in declared
+        for table in source["tables"]
+    }
 
     def relation(name: str) -> str:
         if name in _SEEDS:
@@ -42,7 +49,7 @@ def build_marts(con: duckdb.DuckDBPyConnection, *requested: date, history_weeks:
     environment = Environment(undefined=StrictUndefined)
     environment.globals |= {
         "config": lambda **_: "",
-        "source": lambda schema, table: f"{schema}.{table}",
+        "source": lambda schema, table: f"{schema}.{tables[schema, table]}",
         "ref": relation,
     }
 
