@@ -217,7 +217,9 @@ def test_without_usage_the_marts_begin_on_the_monday_after_the_first_departure_t
 ) -> None:
     con.execute("delete from landing.fact_digests")
     assert read_beginning(con).first_monday(MONDAY) is None
-    con.execute("insert into landing.lives values ('2025-03-03', '2025-01-06', 'churn'), ('2024-01-01', '2025-02-03', 'churn')")
+    con.execute(
+        "insert into landing.lives values ('2025-03-03', '2025-01-06', 'churn'), ('2024-01-01', '2025-02-03', 'churn')"
+    )
     beginning = read_beginning(con)
     assert beginning.first_monday(MONDAY) == date(2025, 2, 10)
     assert beginning.first_monday(date(2025, 2, 3)) is None, "strictly before the Monday"
