@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 import duckdb
 
-from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, Column, Kind, Rule, TableContract
+from churn_pipeline.contract.declaration import (
+    KNOWN_CUSTOMER,
+    NOT_AFTER_NOW,
+    TABLES,
+    UNIQUE_KEY,
+    Column,
+    Kind,
+    Rule,
+    TableContract,
+)
 from churn_pipeline.contract.dialects import csv_rows
 from churn_pipeline.contract.files import Layout, RawFile, reading
 from churn_pipeline.contract.limits import ColumnLimits, Limit
@@ -179,8 +188,9 @@ def _faults(table: TableContract) -> str:
 
 
 def _unusable(table: TableContract) -> str:
-    """SQL that is true for a problem that is about a value which was given."""
-    return f"{_faults(table)} and value is not null and rule <> {literal(UNIQUE_KEY)}"
+    """SQL that is true for a problem that is about a value which was given. One that lies ahead can be used in its time."""
+    others = f"({literal(UNIQUE_KEY)}, {literal(NOT_AFTER_NOW)})"
+    return f"{_faults(table)} and value is not null and rule not in {others}"
 
 
 def _suspects(

@@ -72,14 +72,14 @@ def macros(timezone: str, now: datetime) -> dict[str, str]:
 def definition(table: TableContract, timezone: str, source: TableSource | None = None) -> str:
     """A hash of all that decides what a file's content lands as: declaration, mapping, reading, time zone, DuckDB's version."""
     rates = rate_sql(read_rates()) if any("usd(" in column.sql for column in table.landed) else ""
-    parts = (_definition(table, timezone), repr(source), *filter(None, [rates]))
+    parts = (duckdb.__version__, _definition(table, timezone), repr(source), *filter(None, [rates]))
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 
 @functools.lru_cache(maxsize=64)
 def _definition(table: TableContract, timezone: str) -> str:
     anytime = datetime(2000, 1, 1, tzinfo=UTC)
-    parts = [duckdb.__version__, create_sql(table, "landed"), losers_sql(table, None)]
+    parts = [create_sql(table, "landed"), losers_sql(table, None)]
     # A new rate of a currency is no reason to read every table again.
     parts += [f"{name} {body}" for name, body in macros(timezone, anytime).items() if not name.startswith("usd(")]
     parts += [facts_sql(table, "landed"), READING_VERSION]

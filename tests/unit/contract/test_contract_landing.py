@@ -159,7 +159,9 @@ def test_another_contract_or_duckdb_lands_again(
         return
     con.execute("update landing.state set definition = 'older' where source = 'usage_events'")
     report = put(con, raw)
-    assert report.tables["usage_events"].reason == "the contract, the time zone or DuckDB's version changed"
+    assert (
+        report.tables["usage_events"].reason == "the contract, the mapping, the time zone or DuckDB's version changed"
+    )
     assert len(landed(con, "usage_events")) == 1
 
 

@@ -35,7 +35,7 @@ def test_a_date_in_another_format_is_read_and_nobody_who_left_is_active(
     con: duckdb.DuckDBPyConnection, raw: Path
 ) -> None:
     company(raw, customers=[row("customers", churn_date="01/31/2024"), row("customers", customer_id="C2")])
-    notices = put(con, raw).notices
+    notices = put(con, raw).recognised
     assert landed(con, "customers", "churn_date") == [(DAY,), (None,)]
     assert "customers is read from customers.csv with churn_date as MM/DD/YYYY" in notices
 

@@ -134,7 +134,7 @@ def test_a_share_above_one_is_out_of_range(con: duckdb.DuckDBPyConnection, raw: 
 
 
 def test_what_is_no_plain_number_within_reason_is_no_money(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    values = ["five", "0x10", "1_000", "1e13", "5 apples", "inf", "1-5"]
+    values = sorted(["five", "0x10", "1_000", "1e13", "5 apples", "inf", "1-5"])
     company(raw, customers=[row("customers", customer_id=value, mrr=value) for value in values])
     put(con, raw)
     assert landed(con, "customers", "customer_id, mrr_cents") == [(value, None) for value in values]

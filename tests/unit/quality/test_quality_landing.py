@@ -132,7 +132,8 @@ def test_a_column_that_an_export_forgot_is_named(con: duckdb.DuckDBPyConnection,
     customers = [row("customers", customer_id=f"C{n}") for n in range(200)]
     put(con, company(raw, customers=customers))
     judged(con)
-    write(raw, "customers", [values | {"mrr": ""} for values in customers])
+    # More of them would move the book, and stop the landing.
+    write(raw, "customers", [values | {"mrr": ""} if n < 30 else values for n, values in enumerate(customers)])
     put(con, raw, now=NOW + timedelta(hours=1))
     assert names(judged(con)["customers"]) == {"nulls in mrr"}
 
