@@ -52,8 +52,8 @@ def remember(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def add_changes(con: duckdb.DuckDBPyConnection, monday: date) -> None:
-    """Adds to the ledger what differs from what :func:`remember` kept. Who is new has nothing to differ from, and a value that is
-    missing, or could not be read, is none that anything changed from or to.
+    """Adds to the ledger what differs from what :func:`remember` kept. Who is new has nothing to differ from, and neither has a
+    value that was missing, or could not be read, ever since.
 
     Args:
         con: the warehouse, with customers landed again.
@@ -68,21 +68,15 @@ def add_changes(con: duckdb.DuckDBPyConnection, monday: date) -> None:
             customer_id, former.plan_tier, now.plan_tier, former.mrr_cents, now.mrr_cents,
             -- strictly before the Monday, because a snapshot knows what is dated before it
             {seen}, {seen} - 1
-        from (
-            select
-                customer_id,
-                coalesce(before.plan_tier, customers.plan_tier) as plan_tier,
-                coalesce(before.mrr_cents, customers.mrr_cents) as mrr_cents
-            from {BEFORE} as before inner join landing.customers as customers using (customer_id)
-        ) as former
-        inner join (
-            select
-                customer_id,
-                coalesce(customers.plan_tier, before.plan_tier) as plan_tier,
-                coalesce(customers.mrr_cents, before.mrr_cents) as mrr_cents
-            from landing.customers as customers inner join {BEFORE} as before using (customer_id)
-        ) as now using (customer_id)
-        where (now.plan_tier, now.mrr_cents) is distinct from (former.plan_tier, former.mrr_cents)
+        from landing.customers as now
+        inner join {BEFORE} as former using (customer_id)
+        where
+            (now.plan_tier, now.mrr_cents) is distinct from (former.plan_tier, former.mrr_cents)
+            and (
+                coalesce(former.plan_tier <> now.plan_tier, former.plan_tier is not null and now.plan_tier is null)
+                or coalesce(former.mrr_cents <> now.mrr_cents, former.mrr_cents is not null and now.mrr_cents is null)
+                or customer_id in (select customer_id from landing.value_ledger where customer_id is not null)
+            )
         """
     )
     replace_digests(con)
