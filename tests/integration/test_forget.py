@@ -344,7 +344,7 @@ def test_a_dry_run_tells_the_places_and_changes_not_a_byte(tiny_copy: Settings, 
     ("arguments", "words"),
     [
         (("C9999999", "--yes"), "nothing in"),
-        (("nobody", "--yes"), "nothing in"),
+        (("nobody-7", "--yes"), "nothing in"),
         ((HOSTILE, "--yes"), "nothing in"),
         (("..%", "--yes"), "nothing in"),
         ((" ", "--yes"), "empty"),
