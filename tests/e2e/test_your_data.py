@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 
 from churn_pipeline.core.settings import REPOSITORY
-from tests.conftest import TINY_MONDAY, Company
+from tests.conftest import TINY, TINY_MONDAY, Company
 from tests.support.companies import settings_at
 from tests.support.exports import export
 from tests.support.homes import query
@@ -33,7 +32,7 @@ def test_the_page_leads_from_five_exports_to_a_first_monday(
 ) -> None:
     export(tiny_company.raw, tmp_path / "exports")
     home = tmp_path / "home"
-    settings = settings_at(home, TINY_MONDAY)
+    settings = settings_at(home, tiny_company.raw, TINY_MONDAY, **TINY | {"raw": None})
     monkeypatch.chdir(tmp_path)
     assert [command[1] for command in COMMANDS] == ["init", "check", "check", "run", "show"]
     for command in COMMANDS:
@@ -52,4 +51,3 @@ def test_the_page_leads_from_five_exports_to_a_first_monday(
     )
     assert scored == intake["book"]["active"]
     assert paying > 0.5 * scored
-    assert isinstance(TINY_MONDAY, date)

@@ -6,15 +6,36 @@ customer_snapshots as (
 
 ),
 
+numbered_changes as (
+
+    select
+        *,
+        row_number() over in_order as change_number,
+        count(case when is_first then 1 end) over in_order as beginning_number
+    from {{ ref('stg_plan_changes') }}
+    window in_order as (
+        partition by customer_id
+        order by effective_date, known_date, to_mrr_cents nulls first, to_tier, from_tier
+    )
+
+),
+
+-- What comes after a new beginning says nothing of what was before it.
 plan_changes as (
 
     select
         *,
-        row_number() over (
-            partition by customer_id
-            order by effective_date, known_date, to_mrr_cents nulls first, to_tier, from_tier
-        ) as change_number
-    from {{ ref('stg_plan_changes') }}
+        max(case when is_first then known_date end) over (partition by customer_id, beginning_number) as began_known
+    from numbered_changes
+
+),
+
+-- From when on a history of prices is kept. Whoever has no row in it then has not changed.
+priced_since as (
+
+    select min(known_date) as known_date
+    from plan_changes
+    where coalesce(from_mrr_cents, to_mrr_cents) is not null
 
 ),
 
@@ -33,11 +54,17 @@ as_of as (
         arg_max(plan_changes.to_tier, plan_changes.change_number)
             filter (where plan_changes.known_date < customer_snapshots.snapshot_date) as tier_after_last,
         arg_min(plan_changes.from_tier, plan_changes.change_number)
-            filter (where plan_changes.known_date >= customer_snapshots.snapshot_date) as tier_before_next,
+            filter (
+                where plan_changes.known_date >= customer_snapshots.snapshot_date
+                and (plan_changes.began_known is null or plan_changes.began_known < customer_snapshots.snapshot_date)
+            ) as tier_before_next,
         arg_max(plan_changes.to_mrr_cents, plan_changes.change_number)
             filter (where plan_changes.known_date < customer_snapshots.snapshot_date) as mrr_after_last,
         arg_min(plan_changes.from_mrr_cents, plan_changes.change_number)
-            filter (where plan_changes.known_date >= customer_snapshots.snapshot_date) as mrr_before_next,
+            filter (
+                where plan_changes.known_date >= customer_snapshots.snapshot_date
+                and (plan_changes.began_known is null or plan_changes.began_known < customer_snapshots.snapshot_date)
+            ) as mrr_before_next,
         -- What a life begins with is no change, and what happened in the one before is none of this one.
         max(plan_changes.effective_date)
             filter (
@@ -91,7 +118,8 @@ final as (
             as known_plan_tier,
         coalesce(as_of.mrr_after_last, as_of.mrr_before_next, seen.mrr_cents, customer_snapshots.current_mrr_cents)
             as known_mrr_cents,
-        coalesce(as_of.mrr_after_last, as_of.mrr_before_next) is null
+        customer_snapshots.snapshot_date
+        <= coalesce((select priced_since.known_date from priced_since), date '9999-12-31')
         and customer_snapshots.snapshot_date
         < coalesce((select min(value_changes.first_seen_monday) from value_changes), date '9999-12-31')
             as is_todays_price

@@ -100,7 +100,7 @@ def test_what_plan_changes_say_wins(con: duckdb.DuckDBPyConnection, raw: Path) -
     _see(con, raw, 0, row("customers"))
     _see(con, raw, 1, row("customers", mrr="0", plan_tier="free"))
     assert _priced(con, date(2024, 3, 25), MONDAY + WEEK) == {
-        date(2024, 3, 25): ("starter", 50, False),
+        date(2024, 3, 25): ("starter", 50, True),
         MONDAY + WEEK: ("growth", 99.9, False),
     }
 
