@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from churn_pipeline.core.settings import REPOSITORY
-from tests.conftest import TINY, TINY_MONDAY, Company
+from churn_pipeline.simulate import Simulation, simulate, write
+from tests.conftest import TINY, TINY_MONDAY
 from tests.support.companies import settings_at
 from tests.support.exports import export
 from tests.support.homes import query
@@ -27,12 +28,13 @@ COMMANDS = [
 pytestmark = pytest.mark.long
 
 
-def test_the_page_leads_from_five_exports_to_a_first_monday(
-    tiny_company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    export(tiny_company.raw, tmp_path / "exports")
+def test_the_page_leads_from_five_exports_to_a_first_monday(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without usage events history begins with the first departure, and the end of a subscription is known a month later.
+    company = simulate(Simulation(customers=1_200, weeks=75, until=TINY_MONDAY, seed=7))
+    write(company, tmp_path / "company")
+    export(tmp_path / "company" / "raw", tmp_path / "exports")
     home = tmp_path / "home"
-    settings = settings_at(home, tiny_company.raw, TINY_MONDAY, **TINY | {"raw": None})
+    settings = settings_at(home, home / "data" / "raw", TINY_MONDAY, **TINY | {"history_weeks": 100})
     monkeypatch.chdir(tmp_path)
     assert [command[1] for command in COMMANDS] == ["init", "check", "check", "run", "show"]
     for command in COMMANDS:
