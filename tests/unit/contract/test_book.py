@@ -673,7 +673,7 @@ PASSES: dict[str, tuple[str, ...]] = {
         "update landing.customers set mrr_cents = 0 where churn_date is not null",
     ),
     "departures of the last weeks are entered late": (
-        f"update landing.customers set churn_date = date '2024-06-01' - {draw('y')} // 4 where {some('x', 15, ACTIVE)}",
+        f"update landing.customers set churn_date = date '2024-06-01' - {draw('y')} // 4 where {some('x', 5, ACTIVE)}",
     ),
     "a few percent are corrected": (
         f"update landing.customers set churn_date = churn_date - {draw('y')} // 10 where {some('x', 5)}",
