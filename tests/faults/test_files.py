@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -42,20 +43,26 @@ def test_a_truncated_parquet_file_is_refused_by_name(exported: Settings) -> None
     refused(exported, "usage_events.parquet")
 
 
-@pytest.mark.parametrize(
-    "where", ["in the middle of a row", "in the middle of the last value", "before the end of the line"]
-)
-def test_a_half_written_csv_is_refused_by_name_wherever_it_was_cut(where: str, exported: Settings) -> None:
+def cut_off(exported: Settings, end: Callable[[str], str]) -> None:
+    """Leaves the first half of the tickets, and of the line after it what ``end`` makes of it, without an end of line."""
     tickets = exported.raw_dir / "support_tickets.csv"
     lines = tickets.read_text(encoding="utf-8").splitlines()
-    cut = lines[len(lines) // 2]
-    tail = {
-        "in the middle of a row": cut[: len(cut) // 2],
-        "in the middle of the last value": cut[:-3],
-        "before the end of the line": cut,
-    }
-    tickets.write_text("\n".join([*lines[: len(lines) // 2], tail[where]]), encoding="utf-8")
-    refused(exported, "support_tickets.csv", "half-written")
+    half = len(lines) // 2
+    tickets.write_text("\n".join([*lines[:half], end(lines[half])]), encoding="utf-8")
+
+
+def test_a_csv_that_ends_in_the_middle_of_a_row_is_refused_by_name(exported: Settings) -> None:
+    cut_off(exported, lambda line: line[: len(line) // 2])
+    refused(exported, "support_tickets.csv")
+
+
+def test_a_half_written_csv_that_ends_with_a_whole_row_is_said_to_have_lost_rows(exported: Settings) -> None:
+    """Nothing in it tells it from what spreadsheets write, which is accepted; that half of the rows are gone does."""
+    cut_off(exported, str)
+    completed = churn(exported, "run", "--week", str(TINY_MONDAY))
+    assert completed.returncode == 0, completed.stderr
+    notices = query(exported.published_database, "select sentence from notices where source = 'support_tickets'")
+    assert any("rows" in sentence for (sentence,) in notices), notices
 
 
 def test_the_same_files_whole_are_taken(exported: Settings) -> None:
