@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from churn_pipeline.contract import TABLES, Acceptance
+from churn_pipeline.contract.broken import REMEDIES
 from churn_pipeline.contract.declaration import Column, Kind
 from churn_pipeline.contract.limits import ColumnLimits
 from churn_pipeline.contract.problems import Problem, UnusableError
@@ -69,6 +70,11 @@ def test_dates_of_customers_and_events_and_money_of_customers_are_strict() -> No
         "customers.censor_date",
         "usage_events.timestamp",
     }
+
+
+def test_every_kind_of_value_that_can_be_unreadable_has_a_remedy() -> None:
+    kinds = {column.kind for table in TABLES.values() for column in table.columns}
+    assert kinds - {Kind.TEXT, Kind.CATEGORY} <= REMEDIES.keys()
 
 
 @pytest.mark.parametrize(
