@@ -109,6 +109,28 @@ def _lengthen_scores(con: duckdb.DuckDBPyConnection) -> None:
         )
 
 
+def _give_predictions_a_segment(con: duckdb.DuckDBPyConnection) -> None:
+    # What `play` said until now is the quadrant. Past rows keep it in both columns: it is what was said then.
+    columns = {
+        (schema, table, column)
+        for schema, table, column in con.execute(
+            "select schema_name, table_name, column_name from duckdb_columns() where database_name = current_database()"
+        ).fetchall()
+    }
+    for table in ("predictions", "predictions_rescored"):
+        if ("policy", table, "play") in columns and ("policy", table, "segment") not in columns:
+            con.execute(f"alter table policy.{table} add column segment varchar")
+            con.execute(f"update policy.{table} set segment = play")
+    # No past Monday is explained by theme: what was said of it was said feature by feature.
+    theme = "struct(theme varchar, label varchar, contribution double, share double, sentence varchar, features varchar[])[]"
+    for table in ("scores", "rescores"):
+        if ("scoring", table, "drivers") in columns:
+            con.execute(f"alter table scoring.{table} add column if not exists themes {theme}")
+            con.execute(
+                f"alter table scoring.{table} add column if not exists change_themes struct(part varchar, label varchar, points double)[]"
+            )
+
+
 MIGRATIONS = (
     # Format 1
     Migration(
@@ -116,4 +138,6 @@ MIGRATIONS = (
     ),
     # Format 2
     Migration("scores have a row for each target", _lengthen_scores),
+    # Format 3
+    Migration("predictions have a segment, and scores have themes", _give_predictions_a_segment),
 )

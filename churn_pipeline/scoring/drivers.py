@@ -25,6 +25,20 @@ DRIVER_TYPE = pa.list_(
     )
 )
 
+THEME_TYPE = pa.list_(
+    pa.struct(
+        [
+            ("theme", pa.string()),
+            ("label", pa.string()),
+            ("contribution", pa.float64()),
+            ("share", pa.float64()),
+            ("sentence", pa.string()),
+            ("features", pa.list_(pa.string())),
+        ]
+    )
+)
+CHANGE_TYPE = pa.list_(pa.struct([("part", pa.string()), ("label", pa.string()), ("points", pa.float64())]))
+
 
 class Driver(TypedDict):
     """One entry of a driver list; ``contribution`` is in log-odds of the calibrated probability."""

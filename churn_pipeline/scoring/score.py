@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from churn_pipeline.core.targets import EXPLAINED, ROLES, TARGETS, shorter_than
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.scoring.drivers import DRIVER_TYPE, Driver, change_drivers, top_drivers
+from churn_pipeline.scoring.drivers import CHANGE_TYPE, DRIVER_TYPE, THEME_TYPE, Driver, change_drivers, top_drivers
 
 # Over this share of customers raised, two models of one event disagree about who is at risk soon, and one of them is wrong.
 MAX_RAISED_SHARE = 0.02
@@ -27,6 +27,8 @@ SCORES = pa.schema(
         ("contributions", pa.list_(pa.struct([("feature", pa.string()), ("contribution", pa.float64())]))),
         ("drivers", DRIVER_TYPE),
         ("change_drivers", DRIVER_TYPE),
+        ("themes", THEME_TYPE),
+        ("change_themes", CHANGE_TYPE),
     ]
 )
 
@@ -101,6 +103,8 @@ def score_monday(
                     "contributions": _contributions(model.catalogue.names, explanation.contributions),
                     "drivers": pa.array(drivers, DRIVER_TYPE),
                     "change_drivers": pa.array(change, DRIVER_TYPE),
+                    "themes": pa.nulls(rows, THEME_TYPE),
+                    "change_themes": pa.nulls(rows, CHANGE_TYPE),
                 },
                 schema=SCORES,
             )

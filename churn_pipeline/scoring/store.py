@@ -20,6 +20,10 @@ from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
 
 _DRIVERS = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
+_THEMES = (
+    "struct(theme varchar, label varchar, contribution double, share double, sentence varchar, features varchar[])[]"
+)
+_CHANGE = "struct(part varchar, label varchar, points double)[]"
 
 RESCORED = "rescored"
 
@@ -45,7 +49,7 @@ class Stamp:
 # One row per customer, target and Monday. What was scored again is compared with nobody's contributions, so they are not kept of it.
 _SCORE = "snapshot_date date, customer_id varchar, target varchar, probability double"
 _EXPLANATION = "bias double, contributions struct(feature varchar, contribution double)[]"
-_REASONS = f"drivers {_DRIVERS}, change_drivers {_DRIVERS}"
+_REASONS = f"drivers {_DRIVERS}, change_drivers {_DRIVERS}, themes {_THEMES}, change_themes {_CHANGE}"
 _TABLES = {
     "scores": f"{_SCORE}, {_EXPLANATION}, {_REASONS}",
     "rescores": f"{_SCORE}, {_REASONS}",

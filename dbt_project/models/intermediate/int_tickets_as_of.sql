@@ -37,7 +37,9 @@ final as (
         count(*) filter (where age <= 30) as tickets_last_30d,
         count(*) filter (where age <= 90) as tickets_last_90d,
         count(*) filter (where age <= 90 and is_high_priority) as high_priority_tickets,
+        count(*) filter (where age <= 90 and is_critical) as critical_tickets_90d,
         count(*) filter (where not is_resolved and age <= 90) as open_tickets,
+        max(age) filter (where not is_resolved and age <= 90) as oldest_open_ticket_days,
         count(*) filter (where age <= 90 and topic = 'feature_request') as feature_request_tickets_90d,
         -- Whole seconds are summed and divided once, so that the mean has the same bits whatever the order of the rows.
         sum(resolution_seconds) filter (where is_resolved and is_of_this_life) / 3600.0::double

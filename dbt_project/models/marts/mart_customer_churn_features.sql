@@ -91,6 +91,7 @@ joined as (
         risk_signals.first_signal_date,
         tickets.avg_resolution_hours,
         renewals.renewal_date,
+        renewals.contract_term_days,
         risk_signals.compliance_gap_micros,
         risk_signals.vendor_risk_flags,
         risk_signals.dated_compliance_gap_micros,
@@ -118,7 +119,9 @@ joined as (
         coalesce(tickets.tickets_last_30d, beginnings.no_tickets) as tickets_last_30d,
         coalesce(tickets.tickets_last_90d, beginnings.no_tickets) as tickets_last_90d,
         coalesce(tickets.high_priority_tickets, beginnings.no_tickets) as high_priority_tickets,
-        coalesce(tickets.open_tickets, beginnings.no_tickets) as open_tickets
+        coalesce(tickets.open_tickets, beginnings.no_tickets) as open_tickets,
+        coalesce(tickets.critical_tickets_90d, beginnings.no_tickets) as critical_tickets_90d,
+        tickets.oldest_open_ticket_days
     from customer_snapshots
     inner join beginnings using (snapshot_date)
     inner join plans using (snapshot_date, customer_id)
@@ -208,6 +211,9 @@ final as (
         known_plan_tier,
         known_mrr,
         is_todays_price,
+        contract_term_days,
+        critical_tickets_90d,
+        oldest_open_ticket_days,
         case
             when coalesce(first_event_date, first_ticket_date, first_signal_date) is null then 0
             else

@@ -16,6 +16,7 @@ renamed as (
         resolved_date,
         resolution_seconds,
         priority in ('high', 'critical') as is_high_priority,
+        priority = 'critical' as is_critical,
         lower(trim(topic)) as topic
     from source
 
