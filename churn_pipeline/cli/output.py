@@ -20,7 +20,7 @@ from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, in_reports, predicted_in, target_of
-from churn_pipeline.delivery.call_list import CUSTOMERS
+from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of
 from churn_pipeline.policy import tiers
 
 if TYPE_CHECKING:
@@ -36,18 +36,16 @@ def _call_list() -> str:
     """What one line of the call list says."""
     flag, risk = target_of("flag").probability_column, target_of("risk").probability_column
     return f"""
-select priority_rank, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, {flag}, {risk}, probability_change, mrr, revenue_at_risk, play, recommended_action, is_early_stage, history_weeks, reasons
+select call_rank, call_reason, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, {flag}, {risk}, probability_change, mrr, revenue_at_risk, play, recommended_action, is_early_stage, history_weeks, reasons
 from ({CUSTOMERS})
 where is_called and ($owner::varchar is null or csm_owner = $owner)
-order by priority_rank
+order by call_rank
 limit $top
 """
 
 
 def call_list(settings: Settings, monday: date | None, top: int, owner: str | None = None) -> dict[str, Any]:
-    """The first customers to call of a published Monday, without those who are snoozed or held out.
-
-    They keep their ``priority_rank``, so a number missing in the list is one of them.
+    """The first customers of the call list of a published Monday.
 
     Args:
         settings: the home.
@@ -75,18 +73,19 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
         rows = _rows(
             con,
             _call_list(),
-            {"monday": monday, "reasons": 2, "owner": owner, "top": top},
+            customers_of(con, monday, reasons=2) | {"owner": owner, "top": top},
         )
         totals = _rows(
             con,
             f"""
             select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
                    count(*) filter (where is_flagged) as flagged,
-                   count(snoozed_until) as snoozed, count(*) filter (where is_holdout) as held_out,
+                   count(*) filter (where is_on_call_list) as on_call_list, count(snoozed_until) as snoozed,
+                   count(resting_until) as resting, count(*) filter (where is_holdout) as held_out,
                    count(*) filter (where is_expansion_candidate) as expansion_candidates,
                    any_value(scoring_mode) as scoring_mode, any_value(policy_version) as policy_version,
                    {_versions(con, "predictions")}
-            from predictions where snapshot_date = ?
+            from {PREDICTIONS} as predictions where snapshot_date = ?
             """,
             [monday],
         )[0]
@@ -214,8 +213,8 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
         f"{', '.join(f'{tier["customers"]:,} {escape(tier["risk_tier"])}' for tier in listing['tiers'])}; "
         f"{listing['expansion_candidates'] or 0:,} expansion candidates"
     )
-    if listing["snoozed"] or listing["held_out"]:
-        console.print(f"Not in the list: {listing['snoozed']:,} snoozed, {listing['held_out']:,} held out")
+    if listing["snoozed"] or listing["resting"]:
+        console.print(f"Not in the list: {listing['snoozed']:,} snoozed, {listing['resting']:,} called not long ago")
     if notices_above:
         _print_notices(console, listing)
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
@@ -232,7 +231,7 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
         name = escape(row["company_name"] or row["customer_id"])
         who = f"{name}\n[dim]{escape(row['customer_id'])}[/dim]" if row["company_name"] else name
         table.add_row(
-            str(row["priority_rank"]),
+            str(row["call_rank"]),
             who,
             row["plan_tier"] or "unknown",
             usd(row["revenue_at_risk"]),
@@ -485,8 +484,7 @@ def print_customer(profile: dict[str, Any]) -> None:
     )
     console.print(
         f"\nChurn: [bold]{profile[first.probability_column]:.1%}[/bold] within {first.horizon_days} days{change}"
-        f"{within}: {profile['risk_tier']}, {usd(profile['revenue_at_risk'])} a year at risk, call number "
-        f"{profile['priority_rank']:,}"
+        f"{within}: {profile['risk_tier']}, {usd(profile['revenue_at_risk'])} a year at risk"
     )
     console.print(
         f"Risk score {profile['risk_score']:.2f} ({profile['risk_score_tier']}) from {profile['risk_score_basis']}"
@@ -500,8 +498,10 @@ def print_customer(profile: dict[str, Any]) -> None:
     console.print(f"\n[bold]{profile['play']}[/bold]: {escape(profile['recommended_action'])}")
     if profile["snoozed_until"] is not None:
         console.print(f"Not in the call list: to be left alone until {profile['snoozed_until']}")
-    if profile["is_holdout"]:
-        console.print("Not in the call list: held out this quarter, to learn what calling is worth")
+    if profile.get("resting_until") is not None:
+        console.print(f"Not in the call list: called not long ago, rests until {profile['resting_until']}")
+    if profile.get("call_rank") is not None:
+        console.print(f"On the call list: number {profile['call_rank']:,}")
     for title, column in (
         ("Why", "churn_drivers"),
         ("What changed", "change_drivers"),

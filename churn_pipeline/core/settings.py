@@ -6,6 +6,7 @@ What decides about a *customer* (cut-offs, weights, plan ladder, playbook) is po
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,11 @@ Every threshold, path and secret of the pipeline is an environment variable, rea
 before theirs. What decides about a customer (cut-offs, plan ladder, weights, playbook) is policy and lies in `dbt_project/seeds`.
 
 """
+
+# Variables that are not read any more, and where what they said is said now: nobody should believe that they still hold.
+_MOVED = {
+    "CHURN_CALL_CAPACITY": "the length of the call list is call_capacity in dbt_project/seeds/policy_parameters.csv"
+}
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
@@ -105,10 +111,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=0.5,
-        description="Share of the customers in urgent tiers (seed risk_tiers) left out of the call list, to measure the calls.",
-    )
-    call_capacity: int = Field(
-        200, ge=1, description="Calls that the whole team makes in a week: the length of the call lists."
+        description="Share of those who would be called, without the largest accounts, left out of the call list to measure the calls.",
     )
     threads: int = Field(2, ge=1, description="Threads for DuckDB and XGBoost.")
     seed: int = Field(7, description="Seed of training and resampling.")
@@ -168,6 +171,13 @@ class Settings(BaseSettings):
         if value is not None and not is_postgres_url(value.get_secret_value()):
             raise ValueError(f"the address of PostgreSQL cannot be read; {HOW_TO_WRITE_ONE}")
         return value
+
+    @model_validator(mode="after")
+    def _is_read(self) -> Self:
+        for variable, where in _MOVED.items():
+            if os.environ.get(variable):
+                raise ValueError(f"{variable} is not read any more: {where}; take the variable out")
+        return self
 
     @model_validator(mode="after")
     def _can_be_reached(self) -> Self:

@@ -1,8 +1,7 @@
 """Whom to call: the one query behind every call list, and the lists as CSV for the CRM.
 
-Slack, the command line, the weekly report and the files here show the same customers in the same order because they all read
-`CUSTOMERS`. Nobody calls a customer who is snoozed or held out; they keep their ``priority_rank``, so a number that is missing in a
-list is one of them.
+Who is on the list and in which order says the table of predictions (``is_on_call_list``, ``call_rank``). Slack, the command line, the weekly
+report and the files here show the same customers in the same order because they all read `CUSTOMERS`.
 """
 
 from __future__ import annotations
@@ -21,26 +20,65 @@ import duckdb
 
 from churn_pipeline.core.atomic import swap_folders, temp_folders
 from churn_pipeline.core.targets import target_of
+from churn_pipeline.policy import tiers
 
+# The published predictions with every column that the queries here name. A home that an older version published lacks some until its next run;
+# they are null then, and nobody is on a list.
+PREDICTIONS = """
+(
+    from predictions
+    union all by name
+    select null::boolean as is_on_call_list, null::bigint as call_rank, null::varchar as call_reason, null::varchar as lifecycle,
+           null::bigint as days_to_renewal, null::varchar as money_band, null::date as resting_until, null::varchar as segment,
+           null::varchar as action_kind, null::double as expected_saved_revenue, null::double as call_value,
+           null::struct(
+               theme varchar, label varchar, contribution double, share double, sentence varchar, features varchar[]
+           )[] as churn_themes,
+           null::struct(part varchar, label varchar, points double, revenue double)[] as change_parts,
+           null::struct(theme varchar, ask varchar, offer varchar, avoid varchar)[] as talking_points
+    where false
+)
+"""
 
-def called(row: str = "predictions") -> str:
-    """SQL that asks whether whoever a row of predictions is about is called.
-
-    Tiers and totals count those who are not called too: they are customers all the same.
-    """
-    return f"{row}.snoozed_until is null and not coalesce({row}.is_holdout, false)"
-
-
-# Everybody of a Monday ($monday), with at most $reasons sentences. What raises the risk comes first: it is why to call.
+# Everybody of a Monday ($monday), with at most $reasons sentences. Who is in an urgent tier ($urgent, names) and nobody calls is written to, unless
+# they are to be left alone. A Monday before there were themes has those of the drivers that raise the
+# risk: they are why to call.
 CUSTOMERS = f"""
-select predictions.*, customers.company_name, {called()} as is_called,
-       list_transform(
-           list_filter(churn_drivers, lambda driver: driver.contribution > 0)[:$reasons], lambda driver: driver.sentence
+select predictions.*, customers.company_name, coalesce(is_on_call_list, false) as is_called,
+       coalesce(
+           not is_on_call_list and snoozed_until is null and resting_until is null and not is_holdout and action_kind = 'no_call'
+           and list_contains($urgent::varchar[], risk_tier),
+           false
+       ) as is_written_to,
+       coalesce(
+           list_transform(churn_themes[:$reasons], lambda theme: theme.sentence),
+           list_transform(
+               list_filter(churn_drivers, lambda driver: driver.contribution > 0)[:$reasons], lambda driver: driver.sentence
+           )
        ) as reasons
-from predictions
+from {PREDICTIONS} as predictions
 left join customers using (customer_id)
 where snapshot_date = $monday
 """
+
+
+def customers_of(con: duckdb.DuckDBPyConnection, monday: date, reasons: int) -> dict[str, Any]:
+    """The parameters of `CUSTOMERS`.
+
+    Args:
+        con: the published database.
+        monday: which Monday.
+        reasons: most sentences a customer.
+    """
+    policy = tiers.of_mondays(con, "predictions", [monday]).get(monday, ())
+    return {"monday": monday, "reasons": reasons, "urgent": tiers.urgent(policy)}
+
+
+def may_be_approached(row: str = "predictions") -> str:
+    """SQL that asks whether anybody may approach the customer of a row, to sell as well as to keep: whoever is snoozed or held out is left
+    alone. Tiers and totals count them too: they are customers all the same."""
+    return f"{row}.snoozed_until is null and not coalesce({row}.is_holdout, false)"
+
 
 ALL = "all"
 UNASSIGNED = "unassigned"
@@ -51,7 +89,7 @@ def columns() -> tuple[str, ...]:
     """The columns of the files, in order."""
     return (
         "snapshot_date",
-        "priority_rank",
+        "call_rank",
         "customer_id",
         "company_name",
         "csm_owner",
@@ -78,14 +116,13 @@ def _probability_columns() -> list[str]:
 def _rows_query() -> str:
     probabilities = ", ".join(f"round({column}, 4)" for column in _probability_columns())
     return f"""
-select snapshot_date, priority_rank, customer_id, company_name, csm_owner, plan_tier, industry, risk_tier, previous_risk_tier,
+select snapshot_date, call_rank, customer_id, company_name, csm_owner, plan_tier, industry, risk_tier, previous_risk_tier,
        {probabilities}, round(probability_change, 4), round(mrr, 2),
        round(annual_revenue, 2), round(revenue_at_risk, 2), play, recommended_action,
        {", ".join(f"reasons[{n + 1}]" for n in range(REASONS))}
 from ({CUSTOMERS})
 where is_called
-order by priority_rank
-limit $capacity
+order by call_rank
 """
 
 
@@ -96,22 +133,21 @@ _FORMULA = re.compile(r"[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 
 
-def write_call_lists(con: duckdb.DuckDBPyConnection, folder: Path, monday: date, capacity: int) -> list[Path]:
+def write_call_lists(con: duckdb.DuckDBPyConnection, folder: Path, monday: date) -> list[Path]:
     """Writes the lists of one Monday and puts them in the place of the former ones.
 
-    ``all.csv`` holds the first ``capacity`` customers to call; the file of an owner those of them who are theirs, in the same order. Every
+    ``all.csv`` holds the call list; the file of an owner those of them who are theirs, in the same order. Every
     owner of the week has a file, an empty one included, so that an import that looks for it each Monday finds it.
 
     Args:
         con: the published database, read only.
         folder: ``HOME/data/published/call_lists``.
         monday: which Monday.
-        capacity: calls that the whole team makes in a week.
 
     Returns:
         The files, ``all.csv`` first.
     """
-    rows = con.execute(_rows_query(), {"monday": monday, "reasons": REASONS, "capacity": capacity}).fetchall()
+    rows = con.execute(_rows_query(), customers_of(con, monday, REASONS)).fetchall()
     owners = [
         owner
         for (owner,) in con.execute(

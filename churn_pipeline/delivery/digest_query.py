@@ -13,7 +13,7 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import in_reports, predicted_in, target_of
-from churn_pipeline.delivery.call_list import CUSTOMERS, called
+from churn_pipeline.delivery.call_list import CUSTOMERS, customers_of, may_be_approached
 from churn_pipeline.delivery.digest import CustomerLine, Digest, ExpansionLine, Link, ModelHealth, OwnerList, TierCount
 from churn_pipeline.policy import tiers
 from churn_pipeline.policy.tiers import Tiers
@@ -23,8 +23,7 @@ def _lines_query() -> str:
     return f"""
     select customer_id, company_name, plan_tier, mrr, revenue_at_risk, {target_of("risk").probability_column}, probability_change, risk_tier,
            previous_risk_tier, reasons, play, csm_owner
-    from ({CUSTOMERS})
-    where is_called
+    from ({CUSTOMERS}) as customers
     """
 
 
@@ -58,9 +57,9 @@ def digest_from(
         raise RefusedError(f"{snapshot_date} is not published, so there is nothing to say about it")
     compared_with = before if before in policies else None
     policy, former_policy = policies[snapshot_date], policies.get(before, policies[snapshot_date])
-    parameters = {"monday": snapshot_date, "reasons": reasons}
+    parameters = customers_of(con, snapshot_date, reasons)
     tops = {"top_tier": policy[0].risk_tier, "former_top_tier": former_policy[0].risk_tier}
-    moved = "and risk_tier = $top_tier and previous_risk_tier <> $former_top_tier"
+    moved = "where risk_tier = $top_tier and previous_risk_tier <> $former_top_tier"
     return Digest(
         snapshot_date=snapshot_date,
         compared_with=compared_with,
@@ -68,8 +67,12 @@ def digest_from(
         top_tier=tops["top_tier"],
         former_top_tier=tops["former_top_tier"],
         urgent_tiers=tuple(tiers.urgent(policy)),
-        calls=_lines(con, "order by priority_rank limit $top", parameters | {"top": top}),
-        into_top=_lines(con, f"{moved} order by priority_rank limit $top", parameters | tops | {"top": top}),
+        calls=_lines(con, "where is_called order by call_rank limit $top", parameters | {"top": top}),
+        into_top=_lines(
+            con,
+            f"{moved} and {may_be_approached('customers')} order by priority_rank limit $top",
+            parameters | tops | {"top": top},
+        ),
         **_moves(con, snapshot_date, compared_with, tops),
         **_growth(con, snapshot_date, (top + 1) // 2),
         health=_health(con, snapshot_date),
@@ -125,7 +128,7 @@ def _moves(
         f"""
         with earlier as (select * from predictions where snapshot_date = $before),
         now as (select * from predictions where snapshot_date = $monday)
-        select count(*) filter (where now.risk_tier = $top_tier and now.previous_risk_tier <> $former_top_tier and {called("now")}),
+        select count(*) filter (where now.risk_tier = $top_tier and now.previous_risk_tier <> $former_top_tier and {may_be_approached("now")}),
                count(*) filter (where earlier.risk_tier = $former_top_tier and now.risk_tier <> $top_tier),
                count(*) filter (where earlier.risk_tier = $former_top_tier and now.customer_id is null),
                coalesce(bool_or(now.model_changed), false),
@@ -146,7 +149,7 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
         f"""
         select count(*), count(*) filter (where expansion_readiness = 'ready'),
                coalesce(sum(expected_arr_uplift order by customer_id), 0)
-        from predictions where snapshot_date = ? and is_expansion_candidate and {called()}
+        from predictions where snapshot_date = ? and is_expansion_candidate and {may_be_approached()}
         """,
         [monday],
     ).fetchall()[0]
@@ -158,7 +161,7 @@ def _growth(con: duckdb.DuckDBPyConnection, monday: date, top: int) -> dict[str,
                    list_filter(expansion_drivers, lambda driver: driver.contribution > 0)[:1], lambda driver: driver.sentence
                )
         from predictions left join customers using (customer_id)
-        where snapshot_date = ? and is_expansion_candidate and {called()}
+        where snapshot_date = ? and is_expansion_candidate and {may_be_approached()}
         order by expansion_rank limit ?
         """,
         [monday, top],
@@ -211,8 +214,9 @@ def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any], urgent: 
     rows = con.execute(
         f"""
         {_lines_query()}
-        qualify row_number() over (partition by csm_owner order by priority_rank) <= $per_owner
-        order by priority_rank
+        where is_called
+        qualify row_number() over (partition by csm_owner order by call_rank) <= $per_owner
+        order by call_rank
         """,
         parameters,
     ).fetchall()

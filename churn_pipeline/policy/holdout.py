@@ -27,7 +27,7 @@ def write_holdout(con: duckdb.DuckDBPyConnection, share: float, monday: date | N
 
     Args:
         con: the warehouse.
-        share: of the customers in an urgent tier, 0 to 1; 0 holds out nobody.
+        share: of those who would be called and are not among the largest accounts, 0 to 1; 0 holds out nobody.
         monday: from which on, the Monday of today; None where a run is about the past, and then nothing changes.
         seed: of the draw; another one holds out others.
     """

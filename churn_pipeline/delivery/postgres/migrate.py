@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.errors import PostgresError
 from churn_pipeline.delivery.postgres.connection import LOCK_KEY, READER, SCHEMA, open_connection, said_plainly
-from churn_pipeline.delivery.postgres.schema import add_target_columns, differences, show_target_columns
+from churn_pipeline.delivery.postgres.schema import add_target_columns, differences, show_new_columns
 
 if TYPE_CHECKING:
     import psycopg
@@ -76,7 +76,7 @@ def migrate(url: str) -> Migrated:
                 different = differences(raw)
                 if prevents := [str(difference) for difference in different if difference.prevents_copying]:
                     raise PostgresError("; ".join(prevents))
-                show_target_columns(raw)
+                show_new_columns(raw)
                 notices = [f"{difference}." for difference in different] + _let_readers_in(raw)
                 revision = current_revision(raw)
         except CommandError as error:

@@ -36,9 +36,15 @@ _PREDICTIONS = _columns("""
     scored_at timestamp without time zone
 """)
 
+_CALL_LIST = _columns("""
+    lifecycle text, days_to_renewal bigint, money_band text, is_on_call_list boolean, call_rank bigint, call_reason text,
+    is_in_holdout_draw boolean, resting_until date, expected_saved_revenue double precision, call_value double precision,
+    churn_themes jsonb, change_parts jsonb, segment text, action_kind text, talking_points jsonb
+""")
+
 # By table, the columns that the newest revision leaves. A test holds this to a database that Alembic has just made.
 FIXED: dict[str, dict[str, str]] = {
-    "predictions": _PREDICTIONS,
+    "predictions": _PREDICTIONS | _CALL_LIST,
     "customers": _columns("customer_id text, company_name text, csm_owner text"),
     "runs": _columns("""
         run_id text, snapshot_date date, scoring_mode text, status text, customers bigint, reason text, exit_code integer,
@@ -232,7 +238,7 @@ def differences(con: psycopg.Connection[Any]) -> list[Difference]:
 
 
 # Columns are named one by one: a view made with * keeps the columns of its first day, and nobody notices. PostgreSQL takes new columns of a
-# view at its end only, so those of targets that came after the last revision stand there.
+# view at its end only, so those that came after revision 0002 stand there, in the order of the table.
 _LATEST_PREDICTIONS = """
 create or replace view churn.latest_predictions as
 select p.snapshot_date, p.priority_rank, p.customer_id, c.company_name, p.csm_owner, p.plan_tier, p.industry, p.mrr, p.tenure_days,
@@ -252,8 +258,8 @@ where p.snapshot_date = (select max(snapshot_date) from churn.predictions)
 """
 
 
-def show_target_columns(con: psycopg.Connection[Any]) -> None:
-    """Brings the columns of targets into ``churn.latest_predictions``, where they are not there yet."""
+def show_new_columns(con: psycopg.Connection[Any]) -> None:
+    """Brings the columns of targets and of later revisions into ``churn.latest_predictions``, where they are not there yet."""
     from psycopg import sql
 
     shown = {
@@ -263,7 +269,7 @@ def show_target_columns(con: psycopg.Connection[Any]) -> None:
             [f"{SCHEMA}.latest_predictions"],
         ).fetchall()
     }
-    known = declared(con)["predictions"].keys() - FIXED["predictions"].keys()
+    known = declared(con)["predictions"].keys() - _PREDICTIONS.keys()
     # In the order of the table: a later one is always behind an earlier one, as the view needs it.
     names = [name for name in columns_in(con)["predictions"] if name in known]
     if "severity" not in shown or not shown.issuperset(names):

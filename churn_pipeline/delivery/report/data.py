@@ -17,7 +17,7 @@ from churn_pipeline.contract.lives import settle_days
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.core.warehouse import has_table
-from churn_pipeline.delivery.call_list import CUSTOMERS
+from churn_pipeline.delivery.call_list import CUSTOMERS, customers_of, may_be_approached
 from churn_pipeline.delivery.digest import Digest
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.monitoring import outcomes, store
@@ -106,7 +106,7 @@ class WeekReport:
 
     Attributes:
         digest: the figures that Slack is told too.
-        customers: one row per customer by priority_rank: the columns of `CUSTOMERS`, the first ``reason``, and where there are contributions ``bias`` and
+        customers: one row per customer, the call list first: the columns of `CUSTOMERS`, the first ``reason``, and where there are contributions ``bias`` and
             ``log_odds`` of the model of role risk.
         mondays: of the columns of ``probabilities``, oldest first, the last one S.
         probabilities: shape (customers, WEEKS), probability of the target of role risk in thousandths, `NOTHING` where there is none.
@@ -224,8 +224,8 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
     import pyarrow as pa
 
     everybody = published.sql(
-        f"select *, reasons[1] as reason from ({CUSTOMERS}) order by priority_rank",
-        params={"monday": monday, "reasons": 1},
+        f"select *, reasons[1] as reason, {may_be_approached('everybody')} as may_be_approached from ({CUSTOMERS}) as everybody order by call_rank nulls last, priority_rank",
+        params=customers_of(published, monday, reasons=1),
     ).to_arrow_table()
     log_odds: dict[str, tuple[float, float]] = {}
     if has_table(warehouse, "scoring", "scores"):

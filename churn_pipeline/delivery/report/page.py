@@ -86,13 +86,12 @@ def library(folder: Path) -> Library:
     return Library(base64.b64encode(packed).decode(), _source_hash(source))
 
 
-def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[date] = ()) -> str:
+def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> str:
     """The page of a Monday.
 
     Args:
         report: what it says.
         vega: the chart library.
-        capacity: calls that the whole team makes in a week.
         pages: Mondays that have a page, for the link to the one before.
     """
     environment = _environment()
@@ -110,7 +109,6 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
             f"Leaves within {target.horizon_days} days" if target.event == "churn" else target.title
             for target in _others(report.customers)
         ],
-        "capacity": capacity,
         "charts": specifications(names),
         "step": STEP,
         "rows": _chart_rows(report, names),
@@ -127,7 +125,7 @@ def render(report: WeekReport, vega: Library, *, capacity: int, pages: Sequence[
         notices=lines(report.digest.notices, NOTICES_SHOWN, monday),
         monday=monday,
         before=max((day for day in pages if day < monday), default=None),
-        capacity=capacity,
+        calls=sum(report.customers["is_called"].to_pylist()),
         script=script,
         script_hash=_source_hash(script.encode()),
         vega=vega,
@@ -225,8 +223,9 @@ def _list(customers: pa.Table) -> dict[str, Any]:
     return {
         "id": customers["customer_id"].to_pylist(),
         "name": customers["company_name"].to_pylist(),
-        "rank": customers["priority_rank"].to_pylist(),
+        "rank": customers["call_rank"].to_pylist(),
         "called": [int(called) for called in customers["is_called"].to_pylist()],
+        "written": [int(written) for written in customers["is_written_to"].to_pylist()],
         "probability": _scaled(customers[target_of("risk").probability_column], 10_000),
         "change": _scaled(customers["probability_change"], 10_000),
         "atRisk": _scaled(customers["revenue_at_risk"], 1),
@@ -266,7 +265,7 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "riskBasis": _coded(customers["risk_score_basis"]),
         "action": _coded(customers["recommended_action"]),
         "snoozed": _coded(customers["snoozed_until"].cast("string")),
-        "heldOut": [int(bool(is_holdout)) for is_holdout in customers["is_holdout"].to_pylist()],
+        "resting": _coded(customers["resting_until"].cast("string")),
         "propensity": _scaled(customers[target_of("expansion").probability_column], 10_000),
         "readiness": _coded(customers["expansion_readiness"]),
         "targetTier": _coded(customers["target_tier"]),
@@ -335,7 +334,7 @@ def _expansion(customers: pa.Table) -> list[dict[str, Any]]:
     """The first candidates for an offer. Who is not called is offered nothing either."""
     import pyarrow.compute as pc
 
-    candidates = customers.filter(pc.and_(customers["is_expansion_candidate"], customers["is_called"]))
+    candidates = customers.filter(pc.and_(customers["is_expansion_candidate"], customers["may_be_approached"]))
     rows = candidates.sort_by("expansion_rank").slice(0, EXPANSION_ROWS)
     names = ("customer_id", "company_name", "csm_owner", "plan_tier", "target_tier", target_of("expansion").probability_column,
              "expected_arr_uplift", "expansion_readiness", "is_high_value_target", "expansion_drivers")  # fmt: skip

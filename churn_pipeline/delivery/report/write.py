@@ -52,10 +52,10 @@ def write_reports(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mond
         for day in due:
             report = read_week(published, warehouse, day, weeks=weeks, unmet=unmet(settings.quality, day))
             page = page_of(settings, day)
-            text = render(report, vega, capacity=settings.call_capacity, pages=sorted(there))
+            text = render(report, vega, pages=sorted(there))
             replace_bytes(page, text.encode("utf-8", "replace"))
             pages[day] = page
-            lists[day] = write_call_lists(published, settings.published / "call_lists", day, settings.call_capacity)
+            lists[day] = write_call_lists(published, settings.published / "call_lists", day)
     index = folder / "index.html"
     replace_bytes(index, render_index(weeks, sorted(there)).encode("utf-8", "replace"))
     return Written(pages, index, lists)

@@ -33,6 +33,7 @@ by_customer as (
         {% endcall -%}
         any_value(drivers) filter (where target = '{{ target_of('risk') }}') as churn_drivers,
         any_value(change_drivers) filter (where target = '{{ target_of('risk') }}') as change_drivers,
+        any_value(themes) filter (where target = '{{ target_of('risk') }}') as churn_themes,
         any_value(drivers) filter (where target = '{{ target_of('expansion') }}') as expansion_drivers
     from scores
     group by snapshot_date, customer_id
@@ -69,6 +70,18 @@ segments as (
 
 ),
 
+money_bands as (
+
+    select * from {{ ref('money_bands') }}
+
+),
+
+talking_points as (
+
+    select * from {{ ref('talking_points') }}
+
+),
+
 policy as (
 
     {{ policy_constants() }}
@@ -102,6 +115,63 @@ snoozes as (
 
 ),
 
+not_calls as (
+
+    select kind from {{ ref('intervention_kinds') }}
+    where not is_call
+
+),
+
+last_calls as (
+
+    select
+        scored_mondays.snapshot_date,
+        interventions.customer_id,
+        max(interventions.at_date) as called_on
+    from scored_mondays
+    cross join policy
+    inner join {{ source('landing', 'interventions') }} as interventions
+        on
+            scored_mondays.snapshot_date > interventions.known_date
+            and scored_mondays.snapshot_date < interventions.at_date + policy.call_rest_days::integer
+            -- A kind that the seed does not know is a call.
+            and coalesce(lower(trim(interventions.kind)) not in (select kind from not_calls), true)
+    group by all
+
+),
+
+-- What the week of the call thought of the customer: as this run scores that week, or as it was published.
+probabilities_at_calls as (
+
+    select
+        snapshot_date,
+        customer_id,
+        {{ probability_of('risk') }} as risk_probability
+    from by_customer
+    union all
+    select
+        snapshot_date,
+        customer_id,
+        risk_probability
+    from {{ former_predictions() }}
+
+),
+
+calls as (
+
+    select
+        last_calls.snapshot_date,
+        last_calls.customer_id,
+        last_calls.called_on,
+        probabilities_at_calls.risk_probability as probability_when_called
+    from last_calls
+    left join probabilities_at_calls
+        on
+            last_calls.customer_id = probabilities_at_calls.customer_id
+            and date_trunc('week', last_calls.called_on) = probabilities_at_calls.snapshot_date
+
+),
+
 measured as (
 
     select
@@ -123,8 +193,27 @@ measured as (
         features.history_weeks,
         features.known_compliance_gap_score,
         features.known_vendor_risk_flags,
+        features.days_to_renewal,
+        features.events_last_30d,
+        features.usage_change_30d,
+        features.avg_adoption_score,
+        features.tickets_last_90d,
+        features.critical_tickets_90d,
+        features.oldest_open_ticket_days,
+        features.days_since_last_event,
         customers.csm_owner,
         snoozes.snoozed_until,
+        calls.called_on,
+        calls.probability_when_called,
+        case
+            when features.tenure_days < policy.onboarding_days then 'onboarding'
+            when
+                features.contract_term_days >= policy.renewal_min_term_days
+                and features.days_to_renewal
+                <= least(policy.renewal_days, policy.renewal_term_share * features.contract_term_days)
+                then 'renewal'
+            else 'steady'
+        end as lifecycle,
         plan_ladder.next_tier as target_tier,
         policy.months_per_year * features.known_mrr as annual_revenue,
         case
@@ -147,6 +236,8 @@ measured as (
     left join plan_ladder on features.known_plan_tier = plan_ladder.plan_tier
     left join snoozes
         on by_customer.snapshot_date = snoozes.snapshot_date and by_customer.customer_id = snoozes.customer_id
+    left join calls
+        on by_customer.snapshot_date = calls.snapshot_date and by_customer.customer_id = calls.customer_id
     cross join policy
 
 ),
@@ -194,19 +285,116 @@ judged as (
         end as is_expansion_candidate,
         segments.segment,
         measured.flag_probability > policy.flag_threshold as is_flagged,
-        churn_tier.is_urgent
-        and coalesce(
-            {{ holdout_draw('measured.customer_id', 'measured.snapshot_date', 'holdout.seed') }} < holdout.share, false
-        ) as is_holdout
+        measured.risk_probability >= policy.at_risk_probability as is_at_risk,
+        measured.churn_themes[1].theme as theme,
+        -- Whoever was called rests, unless their tier rose since: then the call did not help, and somebody should know.
+        case
+            when measured.called_on is not null and not coalesce(churn_tier.severity > tier_when_called.severity, false)
+                then measured.called_on + policy.call_rest_days::integer
+        end as resting_until,
+        coalesce(holdout.share > 0, false) as is_experiment,
+        {{ holdout_draw('measured.customer_id', 'measured.snapshot_date', 'holdout.seed') }} < holdout.share as is_drawn
     from measured
     cross join policy
     asof left join holdout on measured.snapshot_date >= holdout.effective_from
     asof left join risk_tiers as churn_tier on measured.risk_probability >= churn_tier.lower_bound
+    asof left join risk_tiers as tier_when_called on measured.probability_when_called >= tier_when_called.lower_bound
     left join segments
         on
             segments.at_risk = (measured.risk_probability >= policy.play_churn_threshold)
             and segments.ready_to_grow
             = coalesce(measured.expansion_probability >= policy.play_expansion_threshold, false)
+
+),
+
+-- Whom a call is for: a paying customer whom nobody asked to leave alone, likely enough to leave or about to decide.
+worth_a_call as (
+
+    select
+        judged.*,
+        money_bands.money_band,
+        coalesce(
+            judged.annual_revenue > 0
+            and judged.snoozed_until is null
+            and judged.resting_until is null
+            and (
+                judged.lifecycle = 'renewal'
+                or judged.risk_probability >= least(
+                    policy.call_floor,
+                    -- As decimals: a sum of doubles would depend on their order.
+                    avg(judged.risk_probability::decimal(18, 12)) filter (where judged.annual_revenue > 0)
+                        over (partition by judged.snapshot_date)
+                )
+            ),
+            false
+        ) as is_worth_a_call
+    from judged
+    cross join policy
+    asof left join money_bands on judged.revenue_at_risk >= money_bands.lower_bound
+
+),
+
+economics as (
+
+    {{ first_rows('call_economics', 'worth_a_call', ['save_rate', 'margin', 'months_kept', 'call_cost']) }}
+
+),
+
+valued as (
+
+    select
+        worth_a_call.*,
+        worth_a_call.revenue_at_risk * economics.save_rate * economics.months_kept / policy.months_per_year
+            as expected_saved_revenue,
+        worth_a_call.revenue_at_risk * economics.save_rate * economics.months_kept / policy.months_per_year
+        * economics.margin - economics.call_cost as call_value,
+        -- Only powers that every machine computes alike.
+        worth_a_call.risk_probability * case policy.call_revenue_exponent
+            when 1 then worth_a_call.annual_revenue
+            when 0.5 then sqrt(worth_a_call.annual_revenue)
+            when 0 then 1
+        end as call_priority
+    from worth_a_call
+    cross join policy
+    left join economics on {{ same_case('call_economics', 'worth_a_call', 'economics') }}
+
+),
+
+-- Who would be called if nobody were held out. Of them chance leaves out some, the largest accounts never.
+drawn as (
+
+    select
+        valued.*,
+        row_number() over (
+            partition by valued.snapshot_date, valued.is_worth_a_call
+            order by
+                if(policy.call_order_by_value = 1, valued.call_value, valued.call_priority) desc,
+                valued.risk_probability desc,
+                valued.customer_id
+        ) as place_without_holdout,
+        valued.is_worth_a_call
+        and valued.is_experiment
+        and place_without_holdout <= policy.call_capacity
+        and valued.annual_revenue <= policy.holdout_max_annual_revenue as is_in_holdout_draw,
+        is_in_holdout_draw and valued.is_drawn as is_holdout
+    from valued
+    cross join policy
+
+),
+
+listed as (
+
+    select
+        drawn.*,
+        drawn.is_worth_a_call and not drawn.is_holdout as may_be_called,
+        row_number() over (
+            partition by drawn.snapshot_date, may_be_called
+            order by drawn.place_without_holdout
+        ) as place,
+        may_be_called and place <= policy.call_capacity as is_on_call_list,
+        if(is_on_call_list, place, null) as call_rank
+    from drawn
+    cross join policy
 
 ),
 
@@ -240,15 +428,92 @@ ranked as (
                         judged.customer_id
                 )
         end as expansion_rank
-    from judged
+    from listed as judged
     cross join policy
     asof left join risk_tiers as score_tier on judged.risk_score >= score_tier.lower_bound
 
 ),
 
+with_texts as (
+
+    select
+        *,
+        {{ facts_of_row() }} as facts
+    from ranked
+
+),
+
+with_facts as (
+
+    select
+        *,
+        {{ unknown_facts('with_texts.facts') }} as unknown_facts
+    from with_texts
+
+),
+
+reasons as (
+
+    {{ first_rows('call_reasons', 'with_facts', ['call_reason']) }}
+
+),
+
 plays as (
 
-    {{ first_plays('ranked') }}
+    {{ first_rows('playbook', 'with_facts', ['play', 'action_kind', 'recommended_action'], text='recommended_action') }}
+
+),
+
+-- What to say about each theme that raises the risk: the first of its texts whose facts are known.
+themes_of_customers as (
+
+    select
+        snapshot_date,
+        customer_id,
+        facts,
+        unknown_facts,
+        unnest(churn_themes).theme as theme,
+        generate_subscripts(churn_themes, 1) as rank
+    from with_facts
+
+),
+
+things_to_say as (
+
+    select
+        themes_of_customers.snapshot_date,
+        themes_of_customers.customer_id,
+        themes_of_customers.rank,
+        struct_pack(
+            theme := themes_of_customers.theme,
+            ask := {{ with_facts('talking_points.ask', 'themes_of_customers.facts') }},
+            offer := {{ with_facts('talking_points.offer', 'themes_of_customers.facts') }},
+            avoid := {{ with_facts('talking_points.avoid', 'themes_of_customers.facts') }}
+        ) as talking_point
+    from themes_of_customers
+    inner join talking_points
+        on
+            themes_of_customers.theme = talking_points.theme
+            and not list_has_any(
+                {{ facts_named_in("concat_ws(' ', talking_points.ask, talking_points.offer, talking_points.avoid)") }},
+                themes_of_customers.unknown_facts
+            )
+    qualify
+        row_number() over (
+            partition by themes_of_customers.snapshot_date, themes_of_customers.customer_id, themes_of_customers.rank
+            order by talking_points.position
+        ) = 1
+
+),
+
+said as (
+
+    select
+        snapshot_date,
+        customer_id,
+        list(talking_point order by rank) as talking_points
+    from things_to_say
+    group by all
 
 ),
 
@@ -275,8 +540,22 @@ final as (
         ranked.annual_revenue,
         ranked.revenue_at_risk,
         ranked.priority_rank,
+        ranked.lifecycle,
+        ranked.days_to_renewal,
+        ranked.money_band,
+        ranked.is_on_call_list,
+        ranked.call_rank,
+        if(ranked.is_on_call_list, reasons.call_reason, null) as call_reason,
+        ranked.is_in_holdout_draw,
+        ranked.is_holdout,
+        ranked.snoozed_until,
+        ranked.resting_until,
+        ranked.expected_saved_revenue,
+        ranked.call_value,
+        ranked.churn_themes,
         ranked.churn_drivers,
         ranked.change_drivers,
+        null::struct(part varchar, label varchar, points double, revenue double)[] as change_parts,
         ranked.{{ probability_of('expansion') }},
         ranked.expansion_readiness,
         ranked.expansion_drivers,
@@ -285,10 +564,11 @@ final as (
         ranked.is_expansion_candidate,
         ranked.expansion_rank,
         ranked.is_high_value_target,
+        ranked.segment,
         plays.play,
-        plays.recommended_action,
-        coalesce(ranked.is_holdout, false) as is_holdout,
-        ranked.snoozed_until,
+        plays.action_kind,
+        {{ with_facts('plays.recommended_action', 'ranked.facts') }} as recommended_action,
+        coalesce(said.talking_points, []) as talking_points,
         ranked.history_weeks,
         null::boolean as model_changed,
         {{ policy_version() }} as policy_version,
@@ -302,8 +582,10 @@ final as (
             ranked.{{ target.probability_column }},
             ranked.{{ target.version_column }}
         {%- endcall %}
-    from ranked
-    left join plays on {{ same_case('ranked', 'plays') }}
+    from with_facts as ranked
+    left join reasons on {{ same_case('call_reasons', 'ranked', 'reasons') }}
+    left join plays on {{ same_case('playbook', 'ranked', 'plays', text='recommended_action') }}
+    left join said on ranked.snapshot_date = said.snapshot_date and ranked.customer_id = said.customer_id
 
 )
 

@@ -4,7 +4,7 @@
         incremental_strategy='append',
         on_schema_change='append_new_columns',
         pre_hook="{{ clear_window('snapshot_date', approved_mondays(rescored=true)) }}",
-        post_hook="{{ refresh_changes() }}"
+        post_hook="{{ refresh_changes('rescores') }}"
     )
 }}
 

@@ -1,18 +1,52 @@
 {# Tests of the policy: what a person who edits a seed can get wrong, said before anything is made of it. #}
 
-{# One row per case that the playbook has no row for. #}
-{% test playbook_knows_every_case(model) %}
+{# One row per case that a seed of first rows has no row for. `text` is its column that may name facts. #}
+{% test knows_every_case(model, seed, text=none) %}
 select cases.*
-from {{ playbook_cases() }} as cases
-left join ({{ first_plays(playbook_cases()) }}) as plays on {{ same_case('cases', 'plays') }}
-where plays.position is null
+from {{ all_cases(seed, text) }} as cases
+left join ({{ first_rows(seed, all_cases(seed, text), [], text) }}) as first_rows
+    on {{ same_case(seed, 'cases', 'first_rows', text) }}
+where first_rows.position is null
 {% endtest %}
 
-{# One row per row of the playbook that is never the first to hold. #}
-{% test playbook_reaches_every_row(model) %}
+{# One row per row of such a seed that is never the first to hold. #}
+{% test reaches_every_row(model, seed, text=none) %}
 select *
 from {{ model }}
-where position not in (select plays.position from ({{ first_plays(playbook_cases()) }}) as plays)
+where position not in (select first_rows.position from ({{ first_rows(seed, all_cases(seed, text), [], text) }}) as first_rows)
+{% endtest %}
+
+{# One row per case of the playbook in which it asks for what must not be: the columns of `cases` that hold, and what must not hold then. #}
+{% test playbook_never(model, when, must_not) %}
+select
+    cases.*,
+    first_rows.position,
+    first_rows.play,
+    first_rows.action_kind,
+    first_rows.recommended_action
+from {{ all_cases('playbook', 'recommended_action') }} as cases
+inner join (
+    {{ first_rows(
+        'playbook', all_cases('playbook', 'recommended_action'), ['play', 'action_kind', 'recommended_action'], 'recommended_action'
+    ) }}
+) as first_rows on {{ same_case('playbook', 'cases', 'first_rows', 'recommended_action') }}
+where ({{ when }}) and ({{ must_not }})
+{% endtest %}
+
+{# One row per row of a seed whose text names a fact in braces that nobody knows. #}
+{% test names_known_facts(model, column_name) %}
+select *
+from {{ model }}
+where
+    not list_has_all(string_split('{{ fact_names() }}', ' '), {{ facts_named_in(column_name) }})
+    or regexp_replace(coalesce({{ column_name }}, ''), '\{\w+\}', '', 'g') similar to '.*[{}].*'
+{% endtest %}
+
+{# One row where no band begins at 0. #}
+{% test bands_begin_at_zero(model) %}
+select 'no band begins at 0' as problem
+from {{ model }}
+having min(lower_bound) <> 0
 {% endtest %}
 
 {# One row per pair of answers that does not have exactly one segment. #}

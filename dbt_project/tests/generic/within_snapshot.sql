@@ -118,3 +118,23 @@ full outer join predicted using (snapshot_date, customer_id)
 where scored.customer_id is null or predicted.customer_id is null
 group by all
 {% endtest %}
+
+{# Who is on the list and who is not; ranks are 1, 2, 3 and so on. #}
+{% test call_list_is_one(model) %}
+select
+    snapshot_date,
+    count(*) as failures
+from (
+    select
+        *,
+        row_number() over (partition by snapshot_date, is_on_call_list order by call_rank) as place
+    from {{ model }}
+)
+where
+    is_on_call_list <> (action_kind = 'csm_call')
+    or is_on_call_list <> (call_reason is not null)
+    or is_on_call_list <> (call_rank is not null)
+    or (is_on_call_list and call_rank <> place)
+    or (is_on_call_list and (is_holdout or snoozed_until is not null or resting_until is not null))
+group by snapshot_date
+{% endtest %}
