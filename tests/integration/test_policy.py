@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
+import re
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
 from churn_pipeline.contract import TABLES
-from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.plan import MARTS
 from tests.support.homes import query
+from tests.support.policy import rows_that_their_policy_does_not_give
 
 Row = dict[str, Any]
 
@@ -28,7 +30,7 @@ def rows(scored_home: Settings) -> list[Row]:
         cursor = con.execute(
             """
             select predictions.*, mart.events_last_7d, mart.events_prior_21d, mart.known_compliance_gap_score,
-                   mart.known_vendor_risk_flags
+                   mart.known_vendor_risk_flags, mart.contract_term_days
             from policy.predictions inner join marts.mart_customer_churn_features as mart using (snapshot_date, customer_id)
             """
         )
@@ -101,7 +103,7 @@ def test_revenue_is_twelve_months_and_at_risk_by_the_90_day_probability(rows: li
     assert not wrong(rows, lambda row: close(row["revenue_at_risk"], at_risk(row)))
 
 
-def test_the_call_list_is_ordered_by_money_then_probability_then_id(rows: list[Row]) -> None:
+def test_priority_is_by_money_then_probability_then_id(rows: list[Row]) -> None:
     expected = sorted(
         rows, key=lambda row: (-(row["revenue_at_risk"] or 0), -row["churn_probability_90d"], row["customer_id"])
     )
@@ -161,22 +163,7 @@ def test_high_value_targets_have_the_uplift_and_the_propensity_or_are_free_and_c
     assert not wrong(rows, lambda row: row["is_high_value_target"] is high_value(row))
 
 
-ACTIONS = {
-    ("Flight Risk", "CRITICAL"): "executive sponsor included: agree a rescue plan with dates; hold every upsell",
-    ("Flight Risk", "HIGH"): "within two days with the account executive",
-    (
-        "Retention Priority",
-        "CRITICAL",
-    ): "executive sponsor included: agree a rescue plan with dates and an owner on both sides",
-    ("Retention Priority", "HIGH"): "within two days: agree on a success plan",
-    ("Growth Engine", "LOW"): "Hand to the account executive",
-    ("Growth Engine", "MEDIUM"): "Account executive and success manager call together",
-    ("Stable Base", "LOW"): "No call needed",
-    ("Stable Base", "MEDIUM"): "Send the relevant guide",
-}
-
-
-def test_play_and_action_follow_the_two_probabilities_and_the_tier(rows: list[Row]) -> None:
+def test_the_segment_follows_the_two_probabilities(rows: list[Row]) -> None:
     names = {
         (True, True): "Flight Risk",
         (True, False): "Retention Priority",
@@ -184,24 +171,93 @@ def test_play_and_action_follow_the_two_probabilities_and_the_tier(rows: list[Ro
         (False, False): "Stable Base",
     }
 
-    def play(row: Row) -> str:
+    def segment(row: Row) -> str:
         return names[row["churn_probability_90d"] >= 0.5, (row["expansion_propensity"] or 0) >= 0.5]
 
-    met = {(row["play"], row["risk_tier"]) for row in rows}
-    # Below 0.5 there is neither of the two urgent tiers, and from it on neither of the others. Which of the others a company has is its own.
-    assert met <= set(ACTIONS)
-    assert {tier for _, tier in met} == {tier for _, tier in ACTIONS}
-    assert not wrong(rows, lambda row: row["play"] == play(row))
-    assert not wrong(rows, lambda row: ACTIONS[row["play"], row["risk_tier"]] in row["recommended_action"])
+    assert {row["segment"] for row in rows} >= {"Retention Priority", "Stable Base"}
+    assert not wrong(rows, lambda row: row["segment"] == segment(row))
 
 
-@pytest.mark.parametrize(("segment", "risk_tier"), ACTIONS)
-def test_the_shipped_playbook_says_what_to_do_in_every_case_that_can_occur(segment: str, risk_tier: str) -> None:
-    with (REPOSITORY / "dbt_project" / "seeds" / "playbook.csv").open(encoding="utf-8", newline="") as file:
-        book = sorted(csv.DictReader(file), key=lambda line: int(line["position"]))
-    line = next(line for line in book if line["segment"] in ("", segment) and line["risk_tier"] in ("", risk_tier))
-    assert line["play"] == segment
-    assert ACTIONS[segment, risk_tier] in line["recommended_action"]
+def test_the_lifecycle_is_onboarding_then_renewal_then_steady(rows: list[Row]) -> None:
+    def lifecycle(row: Row) -> str:
+        term, due = row["contract_term_days"], row["days_to_renewal"]
+        if row["tenure_days"] < 60:
+            return "onboarding"
+        return "renewal" if term is not None and term >= 180 and due <= min(90, term / 4) else "steady"
+
+    assert {row["lifecycle"] for row in rows} == {"onboarding", "renewal", "steady"}
+    assert not wrong(rows, lambda row: row["lifecycle"] == lifecycle(row))
+
+
+def money_band(row: Row) -> str | None:
+    money = row["revenue_at_risk"]
+    return None if money is None else "large" if money >= 50_000 else "middle" if money >= 5_000 else "small"
+
+
+def test_the_call_list_is_the_first_of_those_who_pay_and_are_worth_a_call(rows: list[Row]) -> None:
+    paying = [row for row in rows if row["annual_revenue"]]
+    floor = min(0.15, sum(row["churn_probability_90d"] for row in paying) / len(paying))
+    worth = [
+        row
+        for row in paying
+        if (row["churn_probability_90d"] >= floor or row["lifecycle"] == "renewal")
+        and row["snoozed_until"] is None
+        and row["resting_until"] is None
+        and not row["is_holdout"]
+    ]
+    expected = sorted(
+        worth, key=lambda row: (-row["revenue_at_risk"], -row["churn_probability_90d"], row["customer_id"])
+    )[:200]
+    listed = sorted((row for row in rows if row["is_on_call_list"]), key=lambda row: row["call_rank"])
+    assert len(worth) > len(listed) == 200
+    assert [row["customer_id"] for row in listed] == [row["customer_id"] for row in expected]
+    assert [row["call_rank"] for row in listed] == list(range(1, 201))
+    assert not wrong(rows, lambda row: (row["call_rank"] is None) == (not row["is_on_call_list"]))
+
+
+def test_whoever_is_called_has_the_first_reason_that_holds_and_nobody_else_has_one(rows: list[Row]) -> None:
+    def reason(row: Row) -> str | None:
+        if not row["is_on_call_list"]:
+            return None
+        if row["lifecycle"] in ("onboarding", "renewal"):
+            return str(row["lifecycle"])
+        return "at_risk" if row["churn_probability_90d"] >= 0.25 else "large_account"
+
+    assert {row["call_reason"] for row in rows} >= {None, "renewal", "at_risk", "large_account"}
+    assert not wrong(rows, lambda row: row["call_reason"] == reason(row))
+
+
+def test_the_play_is_that_of_the_first_row_of_the_playbook_that_holds(scored_home: Settings, tmp_path: Path) -> None:
+    with duckdb.connect(str(scored_home.published_database), read_only=True) as con:
+        assert rows_that_their_policy_does_not_give(con, "predictions", "policy_seeds", tmp_path) == []
+
+
+def test_everybody_on_the_call_list_is_to_be_called_and_nobody_else(rows: list[Row]) -> None:
+    assert not wrong(rows, lambda row: row["is_on_call_list"] == (row["action_kind"] == "csm_call"))
+    assert not wrong(rows, lambda row: row["money_band"] == money_band(row))
+    # Facts stand where their names were.
+    assert not wrong(rows, lambda row: "{" not in row["recommended_action"])
+    assert any("the contract ends in" in row["recommended_action"] for row in rows)
+    waiting = re.compile("no call|look again|wait|later|send the|rhythm", re.IGNORECASE)
+    assert not [row for row in rows if row["is_on_call_list"] and waiting.search(row["recommended_action"])]
+    sponsored = [row for row in rows if "sponsor" in row["recommended_action"]]
+    assert sponsored
+    assert not wrong(sponsored, lambda row: row["plan_tier"] != "free" and row["money_band"] == "large")
+
+
+def test_a_call_is_worth_what_it_is_assumed_to_keep_less_what_it_costs(rows: list[Row]) -> None:
+    def saved(row: Row) -> float | None:
+        if row["revenue_at_risk"] is None:
+            return None
+        theme = row["churn_themes"][0]["theme"] if row["churn_themes"] else None
+        rate = 0.15 if theme in ("contract", "support") else 0.08 if row["risk_tier"] == "CRITICAL" else 0.12
+        return float(row["revenue_at_risk"]) * rate
+
+    assert not wrong(rows, lambda row: close(row["expected_saved_revenue"], saved(row)))
+    assert not wrong(
+        rows,
+        lambda row: close(row["call_value"], None if saved(row) is None else 0.8 * (saved(row) or 0) - 60),
+    )
 
 
 def analyst_relations(scored_home: Settings) -> list[tuple[str, str, str, str]]:

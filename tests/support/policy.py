@@ -12,7 +12,10 @@ import pytest
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.policy import playbook, tiers
 
-POLICY_SEEDS = ("plan_ladder", "playbook", "policy_parameters", "risk_tiers", "segments")
+POLICY_SEEDS = (
+    "call_economics", "call_reasons", "intervention_kinds", "money_bands", "plan_ladder", "playbook", "policy_parameters", "risk_tiers",
+    "segments", "talking_points",
+)  # fmt: skip
 SHIPPED = tiers.declared(REPOSITORY / "dbt_project")
 TIERS = [tier.risk_tier for tier in SHIPPED]
 PLAYS = playbook.plays(REPOSITORY / "dbt_project")
@@ -69,6 +72,25 @@ def rows_that_their_policy_does_not_give(
         for seed, content in seeds.items():
             files[seed] = folder / f"{version}_{seed}.csv"
             files[seed].write_text(content, encoding="utf-8")
+        columns = seeds["playbook"].split("\n", 1)[0].split(",")
+        conditions = " and ".join(
+            f"(playbook.{column} is null or playbook.{column} = {fact})"
+            for column, fact in {
+                "is_on_call_list": "tiered.is_on_call_list::varchar",
+                "lifecycle": "tiered.lifecycle",
+                "risk_tier": "tiered.own_tier",
+                "money_band": "tiered.money_band",
+                "theme": "tiered.churn_themes[1].theme",
+                "segment": "tiered.own_segment",
+            }.items()
+            if column in columns
+        )
+        template = "playbook.recommended_action"
+        kind = "playbook.action_kind" if "action_kind" in columns else "null"
+        matches = (
+            "regexp_full_match(tiered.recommended_action, "
+            f"regexp_replace(regexp_escape({template}), '\\\\\\{{\\w+\\\\\\}}', '.+', 'g'))"
+        )
         wrong += con.execute(
             f"""
             with parameters as (select parameter, value from read_csv('{files["policy_parameters"]}')),
@@ -83,24 +105,25 @@ def rows_that_their_policy_does_not_give(
                 from {predictions} where policy_version = '{version}'
             ),
             tiered as (
-                select facts.*, own.risk_tier as own_tier, segments.segment
+                select facts.*, own.risk_tier as own_tier, segments.segment as own_segment
                 from facts
                 asof left join read_csv('{files["risk_tiers"]}') as own on facts.churn_probability_90d >= own.lower_bound
                 left join read_csv('{files["segments"]}') as segments using (at_risk, ready_to_grow)
             ),
             played as (
-                select tiered.*, playbook.play as own_play, playbook.recommended_action as own_action
+                select tiered.*, playbook.play as own_play, {template} as own_action, {kind} as own_kind, {matches} as says_it
                 from tiered
-                left join read_csv('{files["playbook"]}', all_varchar = true) as playbook
-                    on (playbook.segment is null or playbook.segment = tiered.segment)
-                    and (playbook.risk_tier is null or playbook.risk_tier = tiered.own_tier)
+                left join read_csv('{files["playbook"]}', all_varchar = true, header = true) as playbook on {conditions}
+                -- A row that names a fact is passed over where nobody knows the fact, and only there.
+                where playbook.position is null or {matches} or not contains(playbook.recommended_action, '{{')
                 qualify row_number() over (
                     partition by tiered.snapshot_date, tiered.customer_id order by playbook.position::integer
                 ) = 1
             )
             select policy_version, snapshot_date, customer_id, risk_tier, own_tier, play, own_play
             from played
-            where (risk_tier, play, recommended_action) is distinct from (own_tier, own_play, own_action)
+            where (risk_tier, play, {"action_kind" if "action_kind" in columns else "null"}) is distinct from (own_tier, own_play, own_kind)
+                or not says_it
             """
         ).fetchall()
     return wrong

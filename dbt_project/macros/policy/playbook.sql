@@ -2,7 +2,7 @@
     Three seeds of the policy are read from their first row on, and the first row whose conditions hold says what is so: `playbook` (what to do),
     `call_reasons` (why a customer is called) and `call_economics` (what a call may be worth). A condition is a column: empty holds for everybody,
     anything else for whoever has that value. A fact that is not known fulfils no condition but an empty one, and a row whose text names a fact
-    that is not known does not hold either.
+    that is not known does not hold either. Conditions are texts in the seeds, truths too (true, false): a unit test reads an empty cell of a seed as ''.
 #}
 
 {# The columns of each of these seeds that are conditions. Each is a fact of the same name in the candidates. #}
@@ -54,7 +54,10 @@
         on
             {% for condition in conditions_of(seed).split() -%}
                 {% if not loop.first %}and {% endif -%}
-                (rows_of_seed.{{ condition }} is null or rows_of_seed.{{ condition }} = cases.{{ condition }})
+                (
+                    nullif(rows_of_seed.{{ condition }}, '') is null
+                    or rows_of_seed.{{ condition }} = cases.{{ condition }}::varchar
+                )
             {% endfor -%}
             {% if text -%}
                 and not list_has_any(rows_of_seed.facts_named, cases.unknown_facts)
