@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -275,6 +276,26 @@ def backfill(
         typer.echo(json_text(weeks, indent=1)) if as_json else output.print_weeks(weeks)
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
+
+
+@app.command()
+def policy(as_json: JsonOption = False) -> None:
+    """Check the policy: the CSV files in dbt_project/seeds. What a run would refuse is named here in seconds; no home is touched."""
+    import tempfile
+
+    from churn_pipeline.cli import output
+    from churn_pipeline.orchestration.dbt import InProcessDbt
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = _settings(Path(folder))
+        settings.data.mkdir()
+        failures = InProcessDbt(settings).policy_failures()
+        folder_of_seeds = settings.dbt_project / "seeds"
+    typer.echo(json_text([asdict(failure) for failure in failures], indent=1)) if as_json else output.print_policy(
+        folder_of_seeds, failures
+    )
+    if failures:
+        raise typer.Exit(InputError.exit_code)
 
 
 @app.command(name="replay-report")

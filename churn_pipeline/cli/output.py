@@ -17,7 +17,7 @@ from rich.table import Table
 
 from churn_pipeline.core import notices
 from churn_pipeline.core.errors import InputError, RefusedError
-from churn_pipeline.core.formatting import usd
+from churn_pipeline.core.formatting import counted, usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, in_reports, predicted_in, target_of
 from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of
@@ -26,6 +26,7 @@ from churn_pipeline.policy import tiers
 if TYPE_CHECKING:
     from churn_pipeline.core.run_ledger import RunRow
     from churn_pipeline.monitoring.replay import ReplayReport
+    from churn_pipeline.orchestration.dbt import PolicyFailure
 
 
 # Lines about the data and the models beside a list; 'churn show --notices' prints all.
@@ -459,6 +460,24 @@ def print_models(rows: list[dict[str, Any]]) -> None:
             escape(row["who"]),
         )
     _console().print(table)
+
+
+def print_policy(seeds: Path, failures: Sequence[PolicyFailure]) -> None:
+    """What speaks against the policy, each test as a sentence with the first rows that break it."""
+    console = _console()
+    if not failures:
+        console.print(f"The policy in {seeds} can be applied.")
+        return
+    console.print(f"A run would refuse the policy in {seeds}:")
+    for failure in failures:
+        sentence = failure.test.replace("_", " ")
+        times = f" ({counted(failure.count, 'time')})" if failure.count else ""
+        console.print(f"\n[bold]Not so: {escape(sentence)}[/bold]{times}")
+        if not failure.rows:
+            console.print(f"  {escape(failure.message)}")
+        for row in failure.rows:
+            said = ", ".join(f"{name} {value}" for name, value in row.items() if value not in (None, "", []))
+            console.print(f"  {escape(said)}")
 
 
 def print_customer(profile: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,26 @@ if TYPE_CHECKING:
     from dagster_dbt import DagsterDbtTranslator
 
 _SUCCESS = {"success", "pass", "warn"}
+# Failing rows of a test of the policy that are shown.
+_ROWS_SHOWN = 3
 _PARSED: dict[tuple[Path, float], tuple[Any, Mapping[str, Any]]] = {}
+
+
+@dataclass(frozen=True)
+class PolicyFailure:
+    """A test of the policy's seeds that failed, or a seed that could not be loaded.
+
+    Attributes:
+        test: its name, the sentence that should be true; of a seed that could not be loaded the seed's.
+        count: rows that speak against it.
+        rows: the first of them.
+        message: dbt's.
+    """
+
+    test: str
+    count: int
+    rows: tuple[Mapping[str, Any], ...]
+    message: str
 
 
 class InProcessDbt:
@@ -83,7 +103,7 @@ class InProcessDbt:
             props = self.manifest["nodes"][unique_id]
             status = str(result.status)
             if status not in _SUCCESS:
-                failures.append(f"{props['name']} ({status}): {result.message}")
+                failures.append(f"{props['name']} ({status}): {result.message}{_where_to_look(props)}")
             if props["resource_type"] == "test":
                 check = get_asset_check_key_for_test(self.manifest, translator, unique_id, project=None)
                 if check is not None and check in missing_checks and status != "skipped":
@@ -141,6 +161,26 @@ class InProcessDbt:
             result.node.name: "" if str(result.status) == "pass" else str(result.message) for result in results.results
         }
 
+    def policy_failures(self) -> list[PolicyFailure]:
+        """Loads the seeds into the home's warehouse and runs their tests, which is all that a run asks of a policy before it applies it."""
+        results = self._invoke(
+            ["build", "--select", "resource_type:seed", "--exclude-resource-types", "unit_test"],
+            manifest=self._parsed[0],
+        )
+        failures = []
+        with connect(self._settings) as con:
+            for result in results.results:
+                if str(result.status) in (*_SUCCESS, "skipped"):
+                    continue
+                props = self.manifest["nodes"][result.node.unique_id]
+                rows: list[dict[str, Any]] = []
+                if str(result.status) == "fail" and props.get("relation_name"):
+                    cursor = con.execute(f"from {props['relation_name']} order by all limit {_ROWS_SHOWN}")
+                    names = [column[0] for column in cursor.description]
+                    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+                failures.append(PolicyFailure(props["name"], result.failures or 0, tuple(rows), str(result.message)))
+        return failures
+
     def _invoke(self, arguments: list[str], manifest: Any) -> Any:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager
         from dbt.cli.main import dbtRunner
@@ -161,6 +201,11 @@ class InProcessDbt:
         if outcome.exception is not None:
             raise dg.Failure(description=f"dbt {arguments[0]}: {outcome.exception}") from outcome.exception
         return outcome.result
+
+
+def _where_to_look(props: Mapping[str, Any]) -> str:
+    nodes = props["depends_on"]["nodes"] if props["resource_type"] == "test" else []
+    return "; 'churn policy' shows the rows" if nodes and all(node.startswith("seed.") for node in nodes) else ""
 
 
 @contextmanager

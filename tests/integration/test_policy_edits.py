@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from churn_pipeline.cli import output
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
+from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.definitions import JOB, build_defs
 from churn_pipeline.orchestration.execute import rescore_mondays, run_mondays
 from churn_pipeline.orchestration.keys import PUBLISHED, SCORED_MONDAYS, SCORES
@@ -158,19 +161,49 @@ def test_the_version_depends_on_what_the_tables_hold_and_not_on_how_the_files_ar
     assert kept(tiny_copy) == before
 
 
-@pytest.mark.parametrize(
-    ("seed", "change", "test"),
-    [
-        ("playbook", lambda text: text.replace("12,Stable Base,,", "12,Stable Base,HIGH,"), "playbook_every_segment_and_tier_has_a_row"),
-        ("playbook", lambda text: text.replace("10,Stable Base,LOW,", "13,Stable Base,LOW,"), "playbook_no_row_stands_behind_others"),
-        ("segments", lambda text: text.replace("Stable Base,false,false", "Stable Base,true,false"), "segments_every_customer_has"),
-        ("risk_tiers", lambda text: text.replace("LOW,1,0.00", "LOW,1,0.30"), "risk_tiers_rise_from_zero"),
-    ],
-)  # fmt: skip
-def test_a_policy_that_cannot_be_applied_is_refused_before_anything_is_made_of_it(
-    tiny_copy: Settings, project: Path, seed: str, change: Callable[[str], str], test: str
+def test_all_mistakes_of_a_policy_are_told_at_once_by_a_command_that_needs_no_home(
+    tmp_path: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    edit_seed(project, seed, change)
+    edit_seed(project, "risk_tiers", lambda text: text.replace("LOW,1,0.00", "LOW,1,0.30"))
+    edit_seed(project, "segments", lambda text: text.replace("Stable Base,false,false", "Stable Base,true,false"))
+    edit_seed(project, "call_economics", lambda text: text.replace("4,,,", "4,LOW,,"))
+    edit_seed(
+        project,
+        "playbook",
+        lambda text: (
+            # Before all others, for everybody on the list: neither a call, nor at once, nor for small accounts, nor onboarding.
+            re.sub("20,true,.*", "0,true,,,,,,Check-in,no_call,Wait for the sponsor of {nobody}.", text)
+            .replace("Grow,ae_call", "Grow,csm_call")
+            .replace("29,false,,,", "29,false,steady,,")
+            + "30,true,,,,,,Check-in,csm_call,Wait for the sponsor.\n"
+            + "-1,true,,,,,,Check-in,no_call,Wait for the sponsor.\n"
+        ),
+    )
+    settings = Settings(home=tmp_path)
+    settings.data.mkdir()
+    failures = InProcessDbt(settings).policy_failures()
+    assert {failure.test for failure in failures} == {
+        "risk_tiers_rise_from_zero_and_one_is_urgent",
+        "segments_every_customer_has_exactly_one",
+        "call_economics_every_case_has_a_row",
+        "playbook_every_case_has_a_row",
+        "playbook_no_row_stands_behind_others_that_leave_it_nobody",
+        "playbook_everybody_on_the_call_list_is_called",
+        "playbook_nobody_off_the_call_list_is_called",
+        "playbook_much_money_on_the_call_list_is_not_told_to_wait",
+        "playbook_little_money_gets_no_executive_sponsor",
+        "playbook_whoever_is_being_onboarded_gets_onboarding",
+        "names_known_facts_playbook_recommended_action",
+    }
+    output.print_policy(project / "seeds", failures)
+    printed = " ".join(capsys.readouterr().out.split())
+    for failure in failures:
+        assert f"Not so: {failure.test.replace('_', ' ')} (" in printed
+        assert failure.rows
+
+
+def test_a_run_that_loads_a_policy_that_cannot_be_applied_ends_there(tiny_copy: Settings, project: Path) -> None:
+    edit_seed(project, "risk_tiers", lambda text: text.replace("LOW,1,0.00", "LOW,1,0.30"))
     defs = build_defs(tiny_copy)
     with dg.DagsterInstance.ephemeral() as instance:
         result = defs.resolve_job_def(JOB).execute_in_process(
@@ -180,4 +213,6 @@ def test_a_policy_that_cannot_be_applied_is_refused_before_anything_is_made_of_i
             raise_on_error=False,
         )
     assert not result.success
-    assert test in str([event.step_failure_data.error.message for event in result.all_events if event.is_step_failure])
+    message = str([event.step_failure_data.error.message for event in result.all_events if event.is_step_failure])
+    assert "risk_tiers_rise_from_zero" in message
+    assert "'churn policy' shows the rows" in message

@@ -2,7 +2,7 @@
 
 {# One row per case that a seed of first rows has no row for. `text` is its column that may name facts. #}
 {% test knows_every_case(model, seed, text=none) %}
-select cases.*
+select cases.*{% if text %} exclude (unknown_facts), cases.unknown_facts = [] as are_facts_known{% endif %}
 from {{ all_cases(seed, text) }} as cases
 left join ({{ first_rows(seed, all_cases(seed, text), [], text) }}) as first_rows
     on {{ same_case(seed, 'cases', 'first_rows', text) }}
@@ -19,7 +19,8 @@ where position not in (select first_rows.position from ({{ first_rows(seed, all_
 {# One row per case of the playbook in which it asks for what must not be: the columns of `cases` that hold, and what must not hold then. #}
 {% test playbook_never(model, when, must_not) %}
 select
-    cases.*,
+    cases.* exclude (unknown_facts),
+    cases.unknown_facts = [] as are_facts_known,
     first_rows.position,
     first_rows.play,
     first_rows.action_kind,
