@@ -7,7 +7,7 @@ version, so that a model of last year explains itself in last year's words.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +15,23 @@ from string import Formatter
 from typing import Any, Literal, Self, get_args
 
 from churn_pipeline.core.errors import InputError
-from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.themes import THEMES, Theme
+from churn_pipeline.features.sentences import MONTH_BEFORE, PEERS, VALUE, Format, parse, problem_of, value_text
 
 DType = Literal["numeric", "categorical", "boolean"]
 Direction = Literal["increasing", "decreasing"]
 History = Literal["tier_history", "mrr_history"]
-Format = Literal["count", "days", "usd", "percent", "score", "hours", "category", "boolean"]
 
-_REQUIRED = ("dtype", "label", "format", "raises", "lowers")
-_OPTIONAL = ("direction", "cumulative", "pii", "requires")
+_REQUIRED = ("dtype", "label", "format", "theme", "raises", "lowers")
+_OPTIONAL = ("direction", "cumulative", "pii", "requires", "fact", "says", "also")
+_OF_FACTS = ("format", "fact")
+# For what a sentence may be written: where a value stands among those of similar customers, or what it is. ``any`` is all of them but unknown.
+_CASES: dict[DType, tuple[str, ...]] = {
+    "numeric": ("below", "about", "above", "any", "unknown"),
+    "boolean": ("yes", "no", "any", "unknown"),
+    "categorical": ("any", "unknown"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,12 @@ class Feature:
         direction: the probability may only rise (or only fall) with it; a monotone constraint, for numeric and boolean features.
         cumulative: it grows with a customer's age whatever they do, so drift against the training data means little.
         requires: the history without which its past values are today's values, and therefore not trained on.
+        theme: what it is about. None in a version that was stored before there were themes.
+        fact: what it tells of; two features of one fact are never told together. Its own name unless given.
+        says: what is said of it when it is a reason, a template (:mod:`churn_pipeline.features.sentences`) by case: ``below``, ``about`` and
+            ``above`` what similar customers have, ``yes`` or ``no``, ``any`` of them, or ``unknown``. A case without one leaves the word to
+            another feature of the theme.
+        also: the same for what is added to the sentence of another feature of the theme.
     """
 
     name: str
@@ -52,29 +65,14 @@ class Feature:
     direction: Direction | None = None
     cumulative: bool = False
     requires: History | None = None
+    theme: Theme | None = None
+    fact: str | None = None
+    says: Mapping[str, str | None] | None = None
+    also: Mapping[str, str | None] | None = None
 
     def text(self, value: Any) -> str:
-        """A value as a person writes it; ``unknown`` for a null. ``percent`` expects a share (0.25 is "25 %")."""
-        if value is None or value != value:
-            return "unknown"
-        match self.format:
-            case "category":
-                return str(value)
-            case "boolean":
-                return "yes" if value else "no"
-        number = float(value)
-        match self.format:
-            case "count":
-                return f"{number:,.0f}" if number.is_integer() else f"{number:,.1f}"
-            case "days":
-                return f"{number:,.0f} day" if round(number) == 1 else f"{number:,.0f} days"
-            case "hours":
-                return f"{number:,.1f} hours"
-            case "usd":
-                return usd(number)
-            case "percent":
-                return f"{100 * number:,.0f} %"
-        return f"{number:.2f}"
+        """A value as a person writes it; ``unknown`` for a null."""
+        return "unknown" if value is None or value != value else value_text(self.format, value)
 
     def sentence(self, value: Any, contribution: float) -> str:
         """The contribution in words: its sign picks the sentence, its value fills it.
@@ -87,11 +85,33 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A column that no model looks at and that sentences may name.
+
+    Attributes:
+        name: column name.
+        format: how its value is written.
+        fact: as of a feature.
+    """
+
+    name: str
+    format: Format
+    fact: str | None = None
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """The features of one mart, in the order of its YAML, which is the order of a model's columns."""
+    """The features of one mart, in the order of its YAML, which is the order of a model's columns.
+
+    Attributes:
+        mart: the dbt model.
+        features: what a model may look at.
+        facts: what its sentences may name besides.
+    """
 
     mart: str
     features: tuple[Feature, ...]
+    facts: tuple[Fact, ...] = ()
 
     def __iter__(self) -> Iterator[Feature]:
         return iter(self.features)
@@ -113,8 +133,36 @@ class Catalogue:
     def names(self) -> list[str]:
         return [feature.name for feature in self.features]
 
+    @cached_property
+    def tellable(self) -> dict[str, Feature | Fact]:
+        """By column, what sentences may name."""
+        return {column.name: column for column in (*self.facts, *self.features)}
+
     def without(self, names: Collection[str]) -> Self:
-        return replace(self, features=tuple(f for f in self.features if f.name not in names))
+        """The catalogue without some features; the sentences of the others may still name them."""
+        dropped = tuple(Fact(f.name, f.format, f.fact) for f in self.features if f.name in names)
+        return replace(
+            self, features=tuple(f for f in self.features if f.name not in names), facts=(*self.facts, *dropped)
+        )
+
+    def with_themes(self, today: Catalogue) -> Catalogue:
+        """The same features, each with a theme if anybody knows one.
+
+        A version that was stored before there were themes has none; a feature of it is what today's catalogue knows by its name, in words and
+        figures too. What nobody knows any more keeps no theme.
+
+        Args:
+            today: the catalogue of the same mart as it is now.
+        """
+        features = tuple(
+            today[feature.name] if feature.theme is None and feature.name in today else feature for feature in self
+        )
+        own = {column.name for column in (*self.facts, *features)}
+        return Catalogue(
+            self.mart,
+            features,
+            (*self.facts, *(Fact(c.name, c.format, c.fact) for c in today.tellable.values() if c.name not in own)),
+        )
 
     def requiring(self, histories: Iterable[History] = get_args(History)) -> list[str]:
         """The names of the features that need one of these histories."""
@@ -126,12 +174,28 @@ class Catalogue:
         return self.without(self.requiring(set(get_args(History)) - set(histories)))
 
     def to_json(self) -> str:
-        return json_text({"mart": self.mart, "features": [asdict(f) for f in self.features]}, indent=1)
+        """As it travels with a model. A catalogue from before there were themes is written as it was read, so that its digest stays."""
+        stored: dict[str, Any] = {"mart": self.mart, "features": [_entry(feature) for feature in self.features]}
+        if self.facts:
+            stored["facts"] = [asdict(fact) for fact in self.facts]
+        return json_text(stored, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         stored = json.loads(text)
-        return cls(stored["mart"], tuple(Feature(**entry) for entry in stored["features"]))
+        return cls(
+            stored["mart"],
+            tuple(Feature(**entry) for entry in stored["features"]),
+            tuple(Fact(**entry) for entry in stored.get("facts", ())),
+        )
+
+
+def _entry(feature: Feature) -> dict[str, Any]:
+    entry = asdict(feature)
+    for key in ("theme", "fact", "says", "also"):
+        if entry[key] is None:
+            del entry[key]
+    return entry
 
 
 def read_catalogue(path: Path, mart: str | None = None) -> Catalogue:
@@ -158,14 +222,53 @@ def read_catalogue(path: Path, mart: str | None = None) -> Catalogue:
     model = next((entry for entry in document.get("models") or [] if entry.get("name") == mart), None)
     if model is None:
         raise InputError(f"{path}: declares no model named {mart}")
-    features = []
+    features, facts = [], []
     for column in model.get("columns") or []:
         meta = {**(column.get("meta") or {}), **((column.get("config") or {}).get("meta") or {})}
+        where = f"{path.name}, column {column['name']}"
         if meta.pop("feature", False):
-            features.append(_feature(f"{path.name}, column {column['name']}", column["name"], meta))
+            features.append(_feature(where, column["name"], meta))
+        elif meta:
+            facts.append(_fact(where, column["name"], meta))
     if not features:
         raise InputError(f"{path}: no column of {mart} says 'feature: true'")
-    return Catalogue(mart, tuple(features))
+    catalogue = Catalogue(mart, tuple(features), tuple(facts))
+    for feature in catalogue:
+        _check_sentences(f"{path.name}, column {feature.name}", feature, catalogue)
+    return catalogue
+
+
+def _fact(where: str, name: str, meta: dict[str, Any]) -> Fact:
+    if unknown := sorted(set(meta) - {*_OF_FACTS}):
+        raise InputError(
+            f"{where}: unknown key {unknown[0]!r} in meta of a column that is no feature; known are {', '.join(_OF_FACTS)}"
+        )
+    if meta.get("format") not in get_args(Format):
+        raise InputError(f"{where}: format {meta.get('format')!r} is none of {', '.join(get_args(Format))}")
+    return Fact(name=name, **meta)
+
+
+def _check_sentences(where: str, feature: Feature, catalogue: Catalogue) -> None:
+    """Every template can be filled: a slot that names nothing would leave a customer without a reason, and nobody would see why."""
+    columns = catalogue.tellable
+    for key, templates in (("says", feature.says), ("also", feature.also)):
+        for case, text in (templates or {}).items():
+            if case not in _CASES[feature.dtype]:
+                raise InputError(f"{where}: {key} has {case!r}, and may have {', '.join(_CASES[feature.dtype])}")
+            if text is None:
+                continue
+            try:
+                template = parse(text)
+            except ValueError as error:
+                raise InputError(f"{where}: {key}.{case} is no template: {error}") from None
+            for slot in template.slots:
+                column = columns.get(feature.name if slot.name in (VALUE, PEERS) else slot.name)
+                if slot.name == MONTH_BEFORE or (slot.name == PEERS and case != "unknown" and not slot.spec):
+                    continue
+                if slot.name == PEERS or column is None or (slot.name == VALUE and case == "unknown"):
+                    raise InputError(f"{where}: {key}.{case} names {{{slot.name}}}, which has no value there")
+                if problem := problem_of(slot, column.name, column.format):
+                    raise InputError(f"{where}: {key}.{case}: {problem}")
 
 
 def _feature(where: str, name: str, meta: dict[str, Any]) -> Feature:
@@ -183,6 +286,7 @@ def _feature(where: str, name: str, meta: dict[str, Any]) -> Feature:
         ("format", get_args(Format)),
         ("direction", (None, *get_args(Direction))),
         ("requires", (None, *get_args(History))),
+        ("theme", tuple(THEMES)),
     ):
         if meta.get(key) not in allowed:
             raise InputError(f"{where}: {key} {meta[key]!r} is none of {', '.join(str(a) for a in allowed if a)}")
@@ -193,6 +297,9 @@ def _feature(where: str, name: str, meta: dict[str, Any]) -> Feature:
             raise InputError(f"{where}: {key} is no template: {error}") from None
         if not fields <= {"value"}:
             raise InputError(f"{where}: {key} may only name {{value}}")
+    for key in ("says", "also"):
+        if not isinstance(meta.get(key, {}), dict):
+            raise InputError(f"{where}: {key} is no table of sentences by case")
     if (meta["dtype"] == "categorical") != (meta["format"] == "category"):
         raise InputError(f"{where}: dtype categorical and format category go together")
     if meta["dtype"] == "categorical" and meta.get("direction"):

@@ -25,20 +25,6 @@ DRIVER_TYPE = pa.list_(
     )
 )
 
-THEME_TYPE = pa.list_(
-    pa.struct(
-        [
-            ("theme", pa.string()),
-            ("label", pa.string()),
-            ("contribution", pa.float64()),
-            ("share", pa.float64()),
-            ("sentence", pa.string()),
-            ("features", pa.list_(pa.string())),
-        ]
-    )
-)
-CHANGE_TYPE = pa.list_(pa.struct([("part", pa.string()), ("label", pa.string()), ("points", pa.float64())]))
-
 
 class Driver(TypedDict):
     """One entry of a driver list; ``contribution`` is in log-odds of the calibrated probability."""
@@ -106,13 +92,18 @@ def change_drivers(
     def driver(feature: Feature, position: int, row: int, amount: float) -> Driver:
         value = feature.text(columns_now[position][row])
         former = feature.text(columns_before[position][position_before[row]])
-        moved = f"from {former} to {value}" if former != value else f"still {value}"
+        # The same value says something else where another one moved: trees look at values together.
+        moved = (
+            f"from {former} to {value}, which"
+            if former != value
+            else f"{value} as the week before, which with what else changed"
+        )
         return Driver(
             feature=feature.name,
             label=feature.label,
             value=value,
             contribution=amount,
-            sentence=f"{feature.label}: {moved}, which {'raised' if amount > 0 else 'lowered'} the risk",
+            sentence=f"{feature.label}: {moved} {'raised' if amount > 0 else 'lowered'} the risk",
         )
 
     return _collect(catalogue, difference, driver, keep_first=False)

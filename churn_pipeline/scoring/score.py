@@ -11,8 +11,10 @@ import pandas as pd
 import pyarrow as pa
 
 from churn_pipeline.core.targets import EXPLAINED, ROLES, TARGETS, shorter_than
+from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.scoring.drivers import CHANGE_TYPE, DRIVER_TYPE, THEME_TYPE, Driver, change_drivers, top_drivers
+from churn_pipeline.scoring.drivers import DRIVER_TYPE, Driver, change_drivers, top_drivers
+from churn_pipeline.scoring.themes import CHANGE_TYPE, THEME_TYPE, Reason, change_column, change_parts, reasons
 
 # Over this share of customers raised, two models of one event disagree about who is at risk soon, and one of them is wrong.
 MAX_RAISED_SHARE = 0.02
@@ -40,7 +42,7 @@ class ScoredMonday:
     Attributes:
         scores: schema ``SCORES``, one row per target and customer of its mart, ordered by target (as declared) and customer_id. Bias and
             contributions add up to the log-odds of the calibrated probability before the raise. Only explained targets have drivers, and
-            only the one of role risk has what changed.
+            only the one of role risk has themes and what changed.
         customers: active customers.
         adjusted: by target with a shorter horizon beside it, the share of customers whose probability was raised to that of a shorter one.
         notices: what a person should know, for example columns that were not there.
@@ -62,6 +64,7 @@ def score_monday(
     models: Mapping[str, ScoringModel],
     frames: Mapping[str, pd.DataFrame],
     before: pd.DataFrame,
+    today: Catalogue,
 ) -> ScoredMonday:
     """Scores one Monday.
 
@@ -70,6 +73,7 @@ def score_monday(
         models: by target; all that are required, and of the others those there are.
         frames: by target, the mart's rows of the Monday, ordered by customer_id.
         before: the rows of the Monday before in the mart of the target of role risk, for what changed.
+        today: the catalogue of that mart as it is now, for models that were stored without themes.
     """
     explained = {target: models[target].explain(frames[target]) for target in TARGETS if target in models}
     customers = {target: frames[target]["customer_id"].astype(object).to_numpy() for target in explained}
@@ -85,13 +89,29 @@ def score_monday(
         rows = len(frame)
         drivers: list[list[Driver] | None] = [None] * rows
         change: list[list[Driver] | None] = [None] * rows
+        themes: list[list[Reason] | None] = [None] * rows
+        moved = pa.nulls(rows, CHANGE_TYPE)
         if target in {ROLES[role] for role in EXPLAINED}:
             drivers = list(top_drivers(model.catalogue, frame, explanation.contributions))
         if target == ROLES["risk"]:
+            themed = model.catalogue.with_themes(today)
+            themes = list(reasons(themed, frame, explanation.contributions))
             change = [[] for _ in range(rows)]
             if len(before):
                 former = model.contributions(before)[0]
                 change = list(change_drivers(model.catalogue, frame, before, explanation.contributions, former))
+                position = pd.Index(before["customer_id"]).get_indexer(frame["customer_id"])
+                known = position >= 0
+                moved = change_column(
+                    change_parts(
+                        themed,
+                        explanation.contributions[known],
+                        former[position[known]],
+                        explanation.bias,
+                        (probabilities[target].to_numpy() - explanation.probability)[known],
+                    ),
+                    known,
+                )
         parts.append(
             pa.table(
                 {
@@ -103,8 +123,8 @@ def score_monday(
                     "contributions": _contributions(model.catalogue.names, explanation.contributions),
                     "drivers": pa.array(drivers, DRIVER_TYPE),
                     "change_drivers": pa.array(change, DRIVER_TYPE),
-                    "themes": pa.nulls(rows, THEME_TYPE),
-                    "change_themes": pa.nulls(rows, CHANGE_TYPE),
+                    "themes": pa.array(themes, THEME_TYPE),
+                    "change_themes": moved,
                 },
                 schema=SCORES,
             )

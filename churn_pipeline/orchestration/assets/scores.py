@@ -14,6 +14,7 @@ from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.targets import ROLES, TARGETS, target_of
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features import verdicts
+from churn_pipeline.features.catalogue import Catalogue, read_catalogue
 from churn_pipeline.features.frames import scoring_frame
 from churn_pipeline.features.plan import code_version, unbuilt
 from churn_pipeline.modeling import lifecycle
@@ -62,6 +63,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
     )
     def score(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
         models = ModelStore(home.settings)
+        catalogue = _catalogue(home)
         rows, refused = [], []
         by_monday: dict[date, list[Notice]] = {}
         with expected_errors(), connect(home.settings) as con:
@@ -74,7 +76,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                         raise unusable[day]
                     mode = home.scoring_mode(day)
                     chosen = lifecycle.models_for(con, home.settings, day, replayed=mode == "as_of")
-                    scored, stamp = _score(con, home, models, chosen, day, context.run.run_id, mode)
+                    scored, stamp = _score(con, home, models, chosen, day, context.run.run_id, mode, catalogue)
                 except ChurnError as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(
@@ -151,6 +153,7 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
         context: dg.AssetExecutionContext, config: Rescore, home: dg.ResourceParam[Home]
     ) -> dg.MaterializeResult:
         models = ModelStore(home.settings)
+        catalogue = _catalogue(home)
         rows, refused = [], []
         with expected_errors(), connect(home.settings) as con:
             chosen = lifecycle.models_named(con, home.settings, config.model)
@@ -161,7 +164,9 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
                 try:
                     if day in unusable:
                         raise unusable[day]
-                    scored, stamp = _score(con, home, models, chosen, day, context.run.run_id, store.RESCORED)
+                    scored, stamp = _score(
+                        con, home, models, chosen, day, context.run.run_id, store.RESCORED, catalogue
+                    )
                 except ChurnError as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(run_ledger.Refusal(day, str(error), error.exit_code))
@@ -185,6 +190,11 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
     return rescore
 
 
+def _catalogue(home: Home) -> Catalogue:
+    mart = target_of("risk").mart
+    return read_catalogue(home.settings.dbt_project / "models" / "marts" / f"{mart}.yml")
+
+
 def _unusable(con: duckdb.DuckDBPyConnection, home: Home, mondays: Sequence[date]) -> dict[date, ChurnError]:
     """Why some Mondays cannot be scored by any model: they failed a check, or their features are not those of the landed data."""
     without_features: dict[date, ChurnError] = {
@@ -203,11 +213,12 @@ def _score(
     day: date,
     run_id: str,
     scoring_mode: str,
+    catalogue: Catalogue,
 ) -> tuple[ScoredMonday, store.Stamp]:
     loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
     frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
     before = scoring_frame(con, target_of("risk"), day - WEEK)
-    scored = score_monday(day, loaded, frames, before)
+    scored = score_monday(day, loaded, frames, before, catalogue)
     stamp = store.Stamp(
         snapshot_date=day,
         scoring_mode=scoring_mode,

@@ -212,8 +212,10 @@ final as (
         known_mrr,
         is_todays_price,
         contract_term_days,
+        renewal_date,
         critical_tickets_90d,
         oldest_open_ticket_days,
+        events_prior_30d,
         case
             when coalesce(first_event_date, first_ticket_date, first_signal_date) is null then 0
             else

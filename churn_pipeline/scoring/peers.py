@@ -1,0 +1,111 @@
+"""Where a customer's values stand among those of similar companies: the active customers of the same plan on the same Monday.
+
+"Little" and "rarely" are said of what is in the lowest quarter and a fifth below the middle, and never because a contribution has a sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from churn_pipeline.features.catalogue import Feature
+
+# How many units of a format make one of what is written: what reads the same is neither below nor above.
+_WRITTEN = {"percent": 100, "points": 100, "score": 100}
+# Of fewer with a known value no quarter is told; then everybody is compared with, and where even those are fewer, nobody.
+MIN_PEERS = 20
+LITTLE = 0.8
+SIMILAR, OTHERS = "similar companies", "other customers"
+
+BELOW, ABOUT, ABOVE, UNKNOWN = range(4)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the values of one feature stand, customer by customer.
+
+    Attributes:
+        case: ``BELOW`` for the lowest quarter and a fifth less than the median, ``ABOVE`` for the highest and a quarter more, else ``ABOUT``; of a feature that is no number ``BELOW`` for no and
+            ``ABOVE`` for yes; ``UNKNOWN`` where there is no value.
+        median: of those compared with; it is the value of one of them. NaN where there are too few.
+        similar: whether they are the customers of the same plan.
+    """
+
+    case: NDArray[np.int8]
+    median: NDArray[np.float64]
+    similar: NDArray[np.bool_]
+
+
+def standings(features: Iterable[Feature], frame: pd.DataFrame) -> list[Standing]:
+    """Compares everybody of a Monday with their peers.
+
+    Args:
+        features: a column that is missing is unknown of everybody.
+        frame: the mart's rows of one Monday, all of them.
+    """
+    plan = plans(frame)
+    return [_standing(feature, frame, plan) for feature in features]
+
+
+def plans(frame: pd.DataFrame) -> NDArray[np.intp]:
+    """A number for the plan of each customer, -1 where none is known."""
+    column = next((name for name in ("known_plan_tier", "plan_tier") if name in frame.columns), None)
+    if column is None:
+        return np.full(len(frame), -1, dtype=np.intp)
+    return pd.factorize(frame[column].astype(object).where(frame[column].notna(), None))[0]
+
+
+def _standing(feature: Feature, frame: pd.DataFrame, plan: NDArray[np.intp]) -> Standing:
+    rows = len(frame)
+    case = np.full(rows, ABOUT, dtype=np.int8)
+    median = np.full(rows, np.nan)
+    similar = np.zeros(rows, dtype=bool)
+    if feature.name not in frame.columns:
+        case[:] = UNKNOWN
+        return Standing(case, median, similar)
+    column = frame[feature.name]
+    known = column.notna().to_numpy()
+    case[~known] = UNKNOWN
+    if feature.dtype == "categorical":
+        return Standing(case, median, similar)
+    values = column.astype(object).where(column.notna(), np.nan).astype("float64").to_numpy()
+    if feature.dtype == "boolean":
+        case[known] = np.where(values[known] > 0, ABOVE, BELOW)
+        return Standing(case, median, similar)
+    _compare(values, known, known, feature, case, median)
+    for number in range(int(plan.max(initial=-1)) + 1):
+        group = known & (plan == number)
+        if _compare(values, group, plan == number, feature, case, median):
+            similar |= plan == number
+    return Standing(case, median, similar)
+
+
+def _compare(
+    values: NDArray[np.float64],
+    peers: NDArray[np.bool_],
+    compared: NDArray[np.bool_],
+    feature: Feature,
+    case: NDArray[np.int8],
+    median: NDArray[np.float64],
+) -> bool:
+    """Writes what the peers say of those compared with them, unless they are too few."""
+    unit = _WRITTEN.get(feature.format, 1)
+    # Differences have no scale: half of nothing is nothing.
+    scale = 0 if feature.format == "points" else 1
+    theirs = values[peers]
+    if len(theirs) < MIN_PEERS:
+        return False
+    # Values of customers and nothing between two of them: half a ticket is nobody's.
+    low, middle, high = np.quantile(theirs, (0.25, 0.5, 0.75), method="inverted_cdf")
+    # Where most have the same value, it is not the quarter but the value that tells.
+    case[peers] = ABOUT
+    # Where all are alike, the lowest quarter is no little; and what reads the same is the same.
+    differs = peers & (np.floor(unit * values + 0.5) != np.floor(unit * middle + 0.5))
+    case[differs & (values <= low) & (values < middle) & (scale * values <= scale * LITTLE * middle)] = BELOW
+    case[differs & (values >= high) & (values > middle) & (LITTLE * scale * values >= scale * middle)] = ABOVE
+    median[compared] = middle
+    return True

@@ -1,0 +1,428 @@
+"""Reasons that people read: contributions added by theme, each theme put into one sentence.
+
+A sentence comes from the member that raises most, in words that depend on where its value stands among those of similar companies, with one more
+fact from another member as evidence. Nothing is told twice of a customer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from churn_pipeline.core.themes import NEVER_A_REASON, OTHER, PARTS, RAISE, THEMES, Theme
+from churn_pipeline.features.catalogue import Catalogue, Feature
+from churn_pipeline.features.sentences import (
+    MONTH_BEFORE,
+    PEERS,
+    VALUE,
+    Slot,
+    Template,
+    month_before,
+    parse,
+    sentence_case,
+    slot_text,
+)
+from churn_pipeline.scoring.peers import ABOUT, ABOVE, BELOW, OTHERS, SIMILAR, UNKNOWN, Standing, standings
+
+TOP = 3
+# A theme of a smaller share of what raises is no reason, unless it is the largest.
+MIN_SHARE = 0.05
+# A member that raises less than this share of what the largest one does is not worth a word.
+EVIDENCE_SHARE = 0.25
+
+THEME_TYPE = pa.list_(
+    pa.struct(
+        [
+            ("theme", pa.string()),
+            ("label", pa.string()),
+            ("contribution", pa.float64()),
+            ("share", pa.float64()),
+            ("sentence", pa.string()),
+            ("features", pa.list_(pa.string())),
+        ]
+    )
+)
+CHANGE_TYPE = pa.list_(pa.struct([("part", pa.string()), ("label", pa.string()), ("points", pa.float64())]))
+
+
+class Reason(TypedDict):
+    """One entry of ``churn_themes``.
+
+    Attributes:
+        theme: its name.
+        label: how people call it.
+        contribution: the sum of its features', log-odds of the calibrated probability.
+        share: of what all themes that can be a reason raise.
+        sentence: why, in words.
+        features: the one that the sentence comes from, and the one that gives its evidence.
+    """
+
+    theme: Theme
+    label: str
+    contribution: float
+    share: float
+    sentence: str
+    features: list[str]
+
+
+def theme_sums(catalogue: Catalogue, contributions: NDArray[np.float64]) -> dict[Theme | None, NDArray[np.float64]]:
+    """What each theme moves, shape (rows,); None are the features without a theme. Themes without a feature are not there.
+
+    Args:
+        catalogue: the model's features with their themes.
+        contributions: shape (rows, features), log-odds.
+    """
+    members = _members(catalogue)
+    return {theme: contributions[:, positions].sum(axis=1) for theme, positions in members.items()}
+
+
+def reasons(catalogue: Catalogue, frame: pd.DataFrame, contributions: NDArray[np.float64]) -> list[list[Reason]]:
+    """The themes that raise each customer's risk, the largest first, at most three.
+
+    Args:
+        catalogue: the model's features, in the order of the columns of ``contributions``, with their themes (:meth:`Catalogue.with_themes`).
+        frame: the mart's rows of one Monday, all of them: they are compared with each other.
+        contributions: shape (rows, features), log-odds.
+    """
+    members = {
+        theme: np.asarray(positions)
+        for theme, positions in _members(catalogue).items()
+        if theme is not None and theme not in NEVER_A_REASON
+    }
+    if not members or not len(frame):
+        return [[] for _ in range(len(frame))]
+    themes = list(members)
+    raised = np.column_stack([np.maximum(contributions[:, p].sum(axis=1), 0) for p in members.values()])
+    order = np.argsort(-raised, axis=1, kind="stable")[:, :TOP]
+    amounts = np.take_along_axis(raised, order, axis=1).tolist()
+    totals = raised.sum(axis=1).tolist()
+    # Of each theme its members, the largest first, with what they move: made for everybody at once.
+    ranked = []
+    for positions in members.values():
+        own = contributions[:, positions]
+        largest = np.argsort(-own, axis=1, kind="stable")
+        ranked.append((positions[largest].tolist(), np.take_along_axis(own, largest, axis=1).tolist()))
+    words = Words(catalogue, frame)
+    return [
+        [
+            Reason(
+                theme=themes[place],
+                label=THEMES[themes[place]],
+                contribution=amount,
+                share=amount / totals[row],
+                sentence=sentence,
+                features=[words.names[position] for position in told],
+            )
+            for place, amount, sentence, told in words.of(row, places, of_row, totals[row], ranked)
+        ]
+        for row, (places, of_row) in enumerate(zip(order.tolist(), amounts, strict=True))
+    ]
+
+
+class Words:
+    """The sentences of one Monday, made where they are asked for.
+
+    Args:
+        catalogue: with themes.
+        frame: the mart's rows of the Monday, all of them.
+    """
+
+    def __init__(self, catalogue: Catalogue, frame: pd.DataFrame) -> None:
+        self.names = catalogue.names
+        spoken = [f for f in catalogue if f.theme is not None and f.theme not in NEVER_A_REASON]
+        self._standing = dict(zip((f.name for f in spoken), standings(spoken, frame), strict=True))
+        self.case = [
+            self._standing[f.name].case.tolist() if f.name in self._standing else [UNKNOWN] * len(frame)
+            for f in catalogue
+        ]
+        self._catalogue = catalogue
+        self._frame = frame
+        self._columns: dict[str, list[Any]] = {}
+        self._bits: dict[str, int] = {}
+        self._months: dict[date, str] = {}
+        self._says = [self._sentences(f, f.says) for f in catalogue]
+        self._also = [self._sentences(f, f.also) for f in catalogue]
+        self._plain = [self._plainly(f) for f in catalogue]
+
+    def of(
+        self,
+        row: int,
+        places: Sequence[int],
+        amounts: Sequence[float],
+        total: float,
+        ranked: Sequence[tuple[list[list[int]], list[list[float]]]],
+    ) -> list[tuple[int, float, str, list[int]]]:
+        """The themes of a customer that raise, in words: the theme's place, its amount, the sentence, and the features that it tells of.
+
+        Args:
+            row: the customer.
+            places: of the themes to tell, in this order.
+            amounts: what each of them raises; one that raises nothing, or next to nothing, is passed over.
+            total: what all themes raise.
+            ranked: by place of a theme and customer its features, the largest contribution first, and the contributions.
+        """
+        told = 0
+        out: list[tuple[int, float, str, list[int]]] = []
+        least_amount = MIN_SHARE * total
+        for place, amount in zip(places, amounts, strict=True):
+            if amount <= 0 or (out and amount < least_amount):
+                continue
+            positions, contributions = ranked[place][0][row], ranked[place][1][row]
+            least = EVIDENCE_SHARE * contributions[0]
+            raising = [position for position, own in zip(positions, contributions, strict=True) if own >= least]
+            sentence = self._first(self._says, raising, row, told) or self._first(self._plain, raising, row, told)
+            if sentence is None:
+                continue
+            text, facts, position = sentence
+            told |= facts
+            features = [position]
+            # Its own facts are told by now.
+            if evidence := self._first(self._also, raising, row, told):
+                text = f"{text}; {evidence[0]}"
+                told |= evidence[1]
+                features.append(evidence[2])
+            out.append((place, amount, sentence_case(text), features))
+        return out
+
+    def sentence(self, position: int, row: int, case: int | None = None, *, also: bool = False) -> str | None:
+        """What is said of one feature of a customer, or None where nothing is.
+
+        Args:
+            position: of the feature in the catalogue.
+            row: the customer.
+            case: of those of :mod:`churn_pipeline.scoring.peers`; the customer's own unless given.
+            also: the evidence for the sentence of another feature, and not a sentence of its own.
+        """
+        template = (self._also if also else self._says)[position][self.case[position][row] if case is None else case]
+        text = template and template(row, 0)
+        return text[0] if text else None
+
+    def _first(
+        self, templates: Sequence[Sequence[_Sentence | None]], positions: Sequence[int], row: int, told: int
+    ) -> tuple[str, int, int] | None:
+        for position in positions:
+            template = templates[position][self.case[position][row]]
+            if template is not None and (text := template(row, told)) is not None:
+                return (*text, position)
+        return None
+
+    def _sentences(self, feature: Feature, templates: Any) -> list[_Sentence | None]:
+        templates = templates or {}
+        everywhere = templates.get("any")
+        below, above = ("no", "yes") if feature.dtype == "boolean" else ("below", "above")
+        texts = {BELOW: below, ABOUT: "about", ABOVE: above}
+        filled = [self._sentence(feature, templates.get(key, everywhere)) for key in texts.values()]
+        return [*filled, self._sentence(feature, templates.get("unknown"))]
+
+    def _plainly(self, feature: Feature) -> list[_Sentence | None]:
+        """The words without a judgement, else label and value: for a reason that nothing else is said of, so that it is not lost."""
+        label = re.sub(r"[\[\]{}]", "", feature.label)
+        known = self._says_of(feature, "about") or self._sentence(feature, f"{label}: {{value}}")
+        return [known, known, known, self._sentence(feature, f"{label}: not known")]
+
+    def _says_of(self, feature: Feature, case: str) -> _Sentence | None:
+        return self._sentence(feature, (feature.says or {}).get(case))
+
+    def _sentence(self, feature: Feature, text: str | None) -> _Sentence | None:
+        if text is None or feature.name not in self._standing:
+            return None
+        template = parse(text)
+        segments = []
+        for segment in template.segments:
+            pieces: list[str | _Piece] = []
+            for piece in segment.pieces:
+                if isinstance(piece, str):
+                    pieces.append(piece)
+                elif (filled := self._piece(feature, piece, template, optional=segment.optional)) is not None:
+                    pieces.append(filled)
+                elif segment.optional:
+                    break
+                else:
+                    # A stored version may name a column that the mart has no more.
+                    return None
+            else:
+                segments.append((pieces, segment.optional))
+        return _Sentence(self._bit(feature.fact or feature.name), segments)
+
+    def _piece(self, feature: Feature, slot: Slot, template: Template, *, optional: bool) -> _Piece | None:
+        if slot.name == MONTH_BEFORE:
+            days = self._values("snapshot_date")
+            return _Piece(lambda row: self._month(days[row]), 0)
+        if slot.name == PEERS:
+            spec = next((s.spec for s in template.slots if s.name == VALUE), "")
+            # The noun is said once.
+            spec = "" if feature.format == "count" and not spec.endswith("/week") else spec
+            spec = "/week" if spec.endswith("/week") else spec
+            return _Piece(_peers(feature, spec, self._standing[feature.name]), 0)
+        name = feature.name if slot.name == VALUE else slot.name
+        column = self._catalogue.tellable.get(name)
+        if column is None or name not in self._frame.columns:
+            return None
+        write = _remembered(lambda value: slot_text(column.format, slot.spec, name, value))
+        values = self._values(name)
+
+        def text(row: int) -> str | None:
+            value = values[row]
+            return None if value is None or (optional and value == 0) else write(value)
+
+        # The feature's own fact is told with the sentence as a whole.
+        return _Piece(text, 0 if name == feature.name else self._bit(column.fact or name))
+
+    def _month(self, day: date) -> str:
+        if day not in self._months:
+            self._months[day] = month_before(day)
+        return self._months[day]
+
+    def _values(self, name: str) -> list[Any]:
+        if name not in self._columns:
+            column = self._frame[name]
+            self._columns[name] = column.astype(object).where(column.notna(), None).tolist()
+        return self._columns[name]
+
+    def _bit(self, fact: str) -> int:
+        return self._bits.setdefault(fact, 1 << len(self._bits))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A slot that is ready to be filled, and the facts that it tells."""
+
+    text: Callable[[int], str | None]
+    facts: int
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """A template that is ready to be filled; gives text and facts told, or None where something is unknown or was told before."""
+
+    fact: int
+    segments: list[tuple[list[str | _Piece], bool]]
+
+    def __call__(self, row: int, told: int) -> tuple[str, int] | None:
+        if self.fact & told:
+            return None
+        text, facts = "", self.fact
+        for pieces, optional in self.segments:
+            part, of_part = "", 0
+            for piece in pieces:
+                if isinstance(piece, str):
+                    part += piece
+                    continue
+                filled = None if piece.facts & told else piece.text(row)
+                if filled is None:
+                    break
+                part += filled
+                of_part |= piece.facts
+            else:
+                text += part
+                facts |= of_part
+                continue
+            if not optional:
+                return None
+        return text, facts
+
+
+def _peers(feature: Feature, spec: str, standing: Standing) -> Callable[[int], str | None]:
+    medians, similar = standing.median.tolist(), standing.similar.tolist()
+    write = _remembered(lambda value: slot_text(feature.format, spec, feature.name, value))
+
+    def text(row: int) -> str | None:
+        median = medians[row]
+        return None if median != median else f"{SIMILAR if similar[row] else OTHERS} {write(median)}"
+
+    return text
+
+
+def _remembered(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    """The same with a memory: most values are those of many customers."""
+    texts: dict[Any, str] = {}
+
+    def text(value: Any) -> str:
+        if (known := texts.get(value)) is None:
+            known = texts[value] = write(value)
+        return known
+
+    return text
+
+
+def _members(catalogue: Catalogue) -> dict[Theme | None, list[int]]:
+    members: dict[Theme | None, list[int]] = {}
+    for position, feature in enumerate(catalogue):
+        members.setdefault(feature.theme, []).append(position)
+    # In the order of their declaration, which decides between equals.
+    return {theme: members[theme] for theme in (*THEMES, None) if theme in members}
+
+
+def change_parts(
+    catalogue: Catalogue,
+    now: NDArray[np.float64],
+    before: NDArray[np.float64],
+    bias: float,
+    raised: NDArray[np.float64],
+) -> dict[str, NDArray[np.float64]]:
+    """What each theme did to a probability between two Mondays, both explained by one model.
+
+    With l the log-odds and s the logistic function, a theme's part is its change of contribution times (s(l1) - s(l0)) / (l1 - l0), or p(1 - p)
+    where l1 = l0. So the parts of the themes add up to s(l1) - s(l0), and with the raise to the final probability less s(l0).
+
+    Args:
+        catalogue: the model's features with their themes.
+        now: contributions of this Monday, shape (rows, features), log-odds.
+        before: of the Monday before, the same customers in the same order.
+        bias: of the model.
+        raised: shape (rows,), by how much the probability of this Monday was raised to that of a shorter horizon.
+
+    Returns:
+        By part its change of probability, shape (rows,).
+    """
+    difference = now - before
+    l0 = bias + before.sum(axis=1)
+    change = difference.sum(axis=1)
+    p0, p1 = _logistic(l0), _logistic(l0 + change)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = np.where(np.abs(change) > 1e-6, (p1 - p0) / change, p0 * (1 - p0))
+    parts: dict[str, NDArray[np.float64]] = {
+        theme or OTHER: moved * slope for theme, moved in theme_sums(catalogue, difference).items()
+    }
+    return parts | {RAISE: raised}
+
+
+def change_column(parts: dict[str, NDArray[np.float64]], known: NDArray[np.bool_]) -> pa.ListArray:
+    """The parts of each customer's change, the largest first; null for whom there was no Monday before.
+
+    Args:
+        parts: of those who were there before, in the order of their rows.
+        known: by customer, whether there was a Monday before.
+    """
+    names = [name for name in PARTS if name in parts]
+    values = np.column_stack([parts[name] for name in names]) if names else np.zeros((0, 0))
+    order = np.argsort(-np.abs(values), axis=1, kind="stable")
+    points = np.take_along_axis(values, order, axis=1)
+    moved = points != 0
+    lengths = np.zeros(len(known), dtype=np.int64)
+    lengths[known] = moved.sum(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    labels = [PARTS[name] for name in names]
+    which = order[moved].astype(np.int32)
+    entries = pa.StructArray.from_arrays(
+        [
+            pa.DictionaryArray.from_arrays(which, names).cast(pa.string()),
+            pa.DictionaryArray.from_arrays(which, labels).cast(pa.string()),
+            pa.array(points[moved], pa.float64()),
+        ],
+        names=["part", "label", "points"],
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets), entries, mask=pa.array(~known))
+
+
+def _logistic(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    half: NDArray[np.float64] = np.tanh(0.5 * log_odds)
+    return 0.5 * (1 + half)
