@@ -72,6 +72,7 @@ generate: setup  ## Write what follows from declarations: what dbt has to know o
 	.venv/bin/python -W ignore -m churn_pipeline.core.settings > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
 	.venv/bin/python -W ignore -m churn_pipeline.sources.docs > docs/sources.md.new && mv docs/sources.md.new docs/sources.md
 	.venv/bin/python -W ignore -m churn_pipeline.quality.docs
+	.venv/bin/python -W ignore -m tests.support.reasons_page > docs/reasons.md.new && mv docs/reasons.md.new docs/reasons.md
 
 lint: lint-python lint-types lint-sql  ## Check format, style, types and SQL
 

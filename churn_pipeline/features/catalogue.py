@@ -24,7 +24,7 @@ Direction = Literal["increasing", "decreasing"]
 History = Literal["tier_history", "mrr_history"]
 
 _REQUIRED = ("dtype", "label", "format", "theme", "raises", "lowers")
-_OPTIONAL = ("direction", "cumulative", "pii", "requires", "fact", "says", "also")
+_OPTIONAL = ("direction", "cumulative", "pii", "requires", "fact", "says", "also", "like")
 _OF_FACTS = ("format", "fact")
 # For what a sentence may be written: where a value stands among those of similar customers, or what it is. ``any`` is all of them but unknown.
 _CASES: dict[DType, tuple[str, ...]] = {
@@ -54,6 +54,7 @@ class Feature:
             ``above`` what similar customers have, ``yes`` or ``no``, ``any`` of them, or ``unknown``. A case without one leaves the word to
             another feature of the theme.
         also: the same for what is added to the sentence of another feature of the theme.
+        like: another feature whose words it has instead of its own, because it tells of the same fact.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Feature:
     fact: str | None = None
     says: Mapping[str, str | None] | None = None
     also: Mapping[str, str | None] | None = None
+    like: str | None = None
 
     def text(self, value: Any) -> str:
         """A value as a person writes it; ``unknown`` for a null."""
@@ -192,7 +194,7 @@ class Catalogue:
 
 def _entry(feature: Feature) -> dict[str, Any]:
     entry = asdict(feature)
-    for key in ("theme", "fact", "says", "also"):
+    for key in ("theme", "fact", "says", "also", "like"):
         if entry[key] is None:
             del entry[key]
     return entry
@@ -248,9 +250,18 @@ def _fact(where: str, name: str, meta: dict[str, Any]) -> Fact:
     return Fact(name=name, **meta)
 
 
+def _fact_of(feature: Feature) -> str:
+    return feature.fact or feature.name
+
+
 def _check_sentences(where: str, feature: Feature, catalogue: Catalogue) -> None:
     """Every template can be filled: a slot that names nothing would leave a customer without a reason, and nobody would see why."""
     columns = catalogue.tellable
+    if feature.like is not None:
+        if feature.like not in catalogue or not catalogue[feature.like].says:
+            raise InputError(f"{where}: like {feature.like!r} is no feature with sentences")
+        if feature.says or feature.also or _fact_of(feature) != _fact_of(catalogue[feature.like]):
+            raise InputError(f"{where}: what speaks like {feature.like} has its fact, and no sentences of its own")
     for key, templates in (("says", feature.says), ("also", feature.also)):
         for case, text in (templates or {}).items():
             if case not in _CASES[feature.dtype]:

@@ -54,7 +54,15 @@ class CandidatesJudgement:
 
 
 # Columns whose text the pipeline makes.
-_SENTENCES = ("churn_drivers", "change_drivers", "expansion_drivers", "recommended_action", "play")
+_SENTENCES = (
+    "churn_themes",
+    "churn_drivers",
+    "change_drivers",
+    "expansion_drivers",
+    "recommended_action",
+    "talking_points",
+    "play",
+)
 
 
 def judge_candidates(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) -> list[CandidatesJudgement]:

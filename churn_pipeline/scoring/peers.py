@@ -19,6 +19,8 @@ _WRITTEN = {"percent": 100, "points": 100, "score": 100}
 # Of fewer with a known value no quarter is told; then everybody is compared with, and where even those are fewer, nobody.
 MIN_PEERS = 20
 LITTLE = 0.8
+# By format the smallest difference from the median that is worth a word, besides.
+_LEAST = {"days": 7, "percent": 0.05}
 SIMILAR, OTHERS = "similar companies", "other customers"
 
 BELOW, ABOUT, ABOVE, UNKNOWN = range(4)
@@ -105,6 +107,7 @@ def _compare(
     case[peers] = ABOUT
     # Where all are alike, the lowest quarter is no little; and what reads the same is the same.
     differs = peers & (np.floor(unit * values + 0.5) != np.floor(unit * middle + 0.5))
+    differs &= np.abs(values - middle) >= _LEAST.get(feature.format, 0)
     case[differs & (values <= low) & (values < middle) & (scale * values <= scale * LITTLE * middle)] = BELOW
     case[differs & (values >= high) & (values > middle) & (LITTLE * scale * values >= scale * middle)] = ABOVE
     median[compared] = middle

@@ -37,6 +37,8 @@ TOP = 3
 MIN_SHARE = 0.05
 # A member that raises less than this share of what the largest one does is not worth a word.
 EVIDENCE_SHARE = 0.25
+# Only so many members of a theme are asked for words, the largest first.
+SPEAKERS = 5
 
 THEME_TYPE = pa.list_(
     pa.struct(
@@ -108,7 +110,7 @@ def reasons(catalogue: Catalogue, frame: pd.DataFrame, contributions: NDArray[np
     ranked = []
     for positions in members.values():
         own = contributions[:, positions]
-        largest = np.argsort(-own, axis=1, kind="stable")
+        largest = np.argsort(-own, axis=1, kind="stable")[:, :SPEAKERS]
         ranked.append((positions[largest].tolist(), np.take_along_axis(own, largest, axis=1).tolist()))
     words = Words(catalogue, frame)
     return [
@@ -151,6 +153,11 @@ class Words:
         self._says = [self._sentences(f, f.says) for f in catalogue]
         self._also = [self._sentences(f, f.also) for f in catalogue]
         self._plain = [self._plainly(f) for f in catalogue]
+        for position, feature in enumerate(catalogue):
+            if feature.like in catalogue:
+                other = self.names.index(feature.like)
+                for of_feature in (self.case, self._says, self._also, self._plain):
+                    of_feature[position] = of_feature[other]
 
     def of(
         self,
@@ -192,18 +199,17 @@ class Words:
             out.append((place, amount, sentence_case(text), features))
         return out
 
-    def sentence(self, position: int, row: int, case: int | None = None, *, also: bool = False) -> str | None:
-        """What is said of one feature of a customer, or None where nothing is.
+    def sentence(self, position: int, row: int, *, also: bool = False) -> str | None:
+        """What is said of one feature of a customer in the case that it is in, or None where nothing is.
 
         Args:
             position: of the feature in the catalogue.
             row: the customer.
-            case: of those of :mod:`churn_pipeline.scoring.peers`; the customer's own unless given.
-            also: the evidence for the sentence of another feature, and not a sentence of its own.
+            also: what is added to the sentence of another feature, and not a sentence of its own.
         """
-        template = (self._also if also else self._says)[position][self.case[position][row] if case is None else case]
-        text = template and template(row, 0)
-        return text[0] if text else None
+        template = (self._also if also else self._says)[position][self.case[position][row]]
+        told = template and template(row, 0)
+        return (told[0] if also else sentence_case(told[0])) if told else None
 
     def _first(
         self, templates: Sequence[Sequence[_Sentence | None]], positions: Sequence[int], row: int, told: int
