@@ -152,11 +152,13 @@ class Words:
         self._months: dict[date, str] = {}
         self._says = [self._sentences(f, f.says) for f in catalogue]
         self._also = [self._sentences(f, f.also) for f in catalogue]
+        # For a reason of which nothing is said in its case, so that it is not lost: the words without a judgement, else label and value.
+        self._about = [[self._sentence(f, (f.says or {}).get("about"))] * UNKNOWN + [None] for f in catalogue]
         self._plain = [self._plainly(f) for f in catalogue]
         for position, feature in enumerate(catalogue):
             if feature.like in catalogue:
                 other = self.names.index(feature.like)
-                for of_feature in (self.case, self._says, self._also, self._plain):
+                for of_feature in (self.case, self._says, self._also, self._about, self._plain):
                     of_feature[position] = of_feature[other]
 
     def of(
@@ -177,6 +179,7 @@ class Words:
             ranked: by place of a theme and customer its features, the largest contribution first, and the contributions.
         """
         told = 0
+        said: set[str] = set()
         out: list[tuple[int, float, str, list[int]]] = []
         least_amount = MIN_SHARE * total
         for place, amount in zip(places, amounts, strict=True):
@@ -185,14 +188,19 @@ class Words:
             positions, contributions = ranked[place][0][row], ranked[place][1][row]
             least = EVIDENCE_SHARE * contributions[0]
             raising = [position for position, own in zip(positions, contributions, strict=True) if own >= least]
-            sentence = self._first(self._says, raising, row, told) or self._first(self._plain, raising, row, told)
+            sentence = (
+                self._first(self._says, raising, row, told, said)
+                or self._first(self._about, raising, row, told, said)
+                or self._first(self._plain, raising, row, told, said)
+            )
             if sentence is None:
                 continue
             text, facts, position = sentence
             told |= facts
+            said.add(text)
             features = [position]
             # Its own facts are told by now.
-            if evidence := self._first(self._also, raising, row, told):
+            if evidence := self._first(self._also, raising, row, told, said):
                 text = f"{text}; {evidence[0]}"
                 told |= evidence[1]
                 features.append(evidence[2])
@@ -212,11 +220,17 @@ class Words:
         return (told[0] if also else sentence_case(told[0])) if told else None
 
     def _first(
-        self, templates: Sequence[Sequence[_Sentence | None]], positions: Sequence[int], row: int, told: int
+        self,
+        templates: Sequence[Sequence[_Sentence | None]],
+        positions: Sequence[int],
+        row: int,
+        told: int,
+        said: set[str],
     ) -> tuple[str, int, int] | None:
         for position in positions:
             template = templates[position][self.case[position][row]]
-            if template is not None and (text := template(row, told)) is not None:
+            # Two facts that nothing is known of may have the same words.
+            if template is not None and (text := template(row, told)) is not None and text[0] not in said:
                 return (*text, position)
         return None
 
@@ -229,13 +243,10 @@ class Words:
         return [*filled, self._sentence(feature, templates.get("unknown"))]
 
     def _plainly(self, feature: Feature) -> list[_Sentence | None]:
-        """The words without a judgement, else label and value: for a reason that nothing else is said of, so that it is not lost."""
         label = re.sub(r"[\[\]{}]", "", feature.label)
-        known = self._says_of(feature, "about") or self._sentence(feature, f"{label}: {{value}}")
-        return [known, known, known, self._sentence(feature, f"{label}: not known")]
-
-    def _says_of(self, feature: Feature, case: str) -> _Sentence | None:
-        return self._sentence(feature, (feature.says or {}).get(case))
+        return [self._sentence(feature, f"{label}: {{value}}")] * UNKNOWN + [
+            self._sentence(feature, f"{label}: not known")
+        ]
 
     def _sentence(self, feature: Feature, text: str | None) -> _Sentence | None:
         if text is None or feature.name not in self._standing:

@@ -49,6 +49,11 @@ def test_a_change_is_told_from_and_to_and_only_for_customers_of_both_weeks() -> 
     assert drivers[1] == []
 
 
+def test_a_value_that_stayed_says_that_the_rest_changed() -> None:
+    drivers = change_drivers(CATALOGUE, frame(1, 5), frame(1, 5), np.full((1, 7), -0.5), np.zeros((1, 7)))
+    assert drivers[0][0]["sentence"] == "A: 5 as the week before, which with what else changed lowered the risk"
+
+
 def test_what_did_not_move_is_no_change_driver() -> None:
     same = np.ones((1, 7))
     assert change_drivers(CATALOGUE, frame(1), frame(1), same, same) == [[]]
