@@ -97,6 +97,36 @@ def test_a_sentence_states_the_value_that_the_driver_holds(scored_home: Settings
     assert wrong == 0
 
 
+def test_reasons_are_themes_of_the_risk_in_whole_sentences_with_what_each_did_since_last_monday(
+    scored_home: Settings,
+) -> None:
+    total, reasons, without, elsewhere, unordered, unshared, unsaid, twice, changed, impossible = query(
+        scored_home.warehouse,
+        r"""
+        with rows as (
+            select *, list_transform(themes, lambda t: t.contribution) as amounts,
+                list_transform(themes, lambda t: t.sentence) as sentences,
+                list_sum(list_transform(change_themes, lambda c: c.points)) as change
+            from scoring.scores
+        )
+        select count(*) filter (where target = 'churn_90d'), sum(len(themes)),
+            count(*) filter (where target = 'churn_90d' and themes is null),
+            count(*) filter (where target <> 'churn_90d' and (themes is not null or change_themes is not null)),
+            count(*) filter (where amounts <> list_reverse_sort(amounts) or len(themes) > 3 or list_min(amounts) <= 0),
+            count(*) filter (where list_sum(list_transform(themes, lambda t: t.share)) > 1 + 1e-9),
+            count(*) filter (where regexp_matches(array_to_string(sentences, '; '), '[{}\\[\\]]|None|nan|unknown')),
+            count(*) filter (where len(list_distinct(sentences)) < len(sentences)),
+            count(*) filter (where change is not null),
+            count(*) filter (where probability - change not between 0 and 1)
+        from rows
+        """,
+    )[0]
+    assert total > 1_000
+    assert reasons > 2 * total
+    assert changed > 0.9 * total
+    assert (without, elsewhere, unordered, unshared, unsaid, twice, impossible) == (0, 0, 0, 0, 0, 0, 0)
+
+
 def test_running_a_monday_again_gives_the_same_rows_and_leaves_the_others_alone(
     tiny_two_mondays: Settings, tmp_path: Path
 ) -> None:
