@@ -100,8 +100,15 @@ def simulate(
             help="Something that happens so many weeks before the end; KIND is usage, tier, feed or score. Repeatable.",
         ),
     ] = None,
+    call_share: Annotated[
+        float, typer.Option(help="Calls its team plans a week, as a share of the book; 0 to 0.05. 0 calls nobody.")
+    ] = 0.01,
 ) -> None:
-    """Write a simulated company: raw tables by the contract, and the true probabilities as oracle.parquet."""
+    """Write a simulated company: raw tables by the contract, and the true probabilities as oracle.parquet.
+
+    Its team calls large accounts whose use fell (raw/interventions.parquet), and some of them stay for it. The oracle has the
+    probabilities with these calls, and for 90 days also without any call and with one call in the week of the Monday.
+    """
     from churn_pipeline.core.calendar import latest_monday, parse_monday
     from churn_pipeline.simulate import Simulation, parse_shock, write
     from churn_pipeline.simulate import simulate as simulate_company
@@ -116,6 +123,7 @@ def simulate(
             seed=seed,
             dirty=dirty,
             shocks=tuple(parse_shock(text) for text in shock or ()),
+            call_share=call_share,
         ),
         progress=_progress(),
     )

@@ -11,7 +11,8 @@ The company is drawn from one generative model, week by week, all parameters in
 
 **Hazards** of the week that begins on ``S_t``::
 
-    churn    p = 1 - exp(-exp(a + m(h) + e d + loyalty_i + season(t) + onboarding(tenure) + renewal(contract clock)))
+    churn    p = 1 - exp(-exp(a + m(h) + e d + loyalty_i + season(t) + onboarding(tenure) + renewal(contract clock)
+                               + call_i))
              with m(h) = -gamma h
     leave    c = constant                  (acquired, merged: off the book without churning)
     upgrade  u = appetite_i budget(t) w(r) g(h)    and 0 on the highest tier
@@ -19,9 +20,10 @@ The company is drawn from one generative model, week by week, all parameters in
 
 In a week a customer churns with p; else leaves with c; else upgrades with u; else downgrades with v. The day within the
 week has a fixed, known distribution. ``loyalty_i`` and ``appetite_i`` follow the tier at *signup*, so no plan change
-alters a hazard; season, tenure and the contract clock are known into the future. Therefore the probability of an event
-within n weeks and k days is a finite recursion, and :mod:`~churn_pipeline.simulate.oracle` computes it exactly, with no
-Monte Carlo.
+alters a hazard; season, tenure and the contract clock are known into the future. ``call_i`` is a hidden negative number
+in the 13 weeks after a call, else 0, and whom the team calls follows from health and traits
+(:mod:`~churn_pipeline.simulate.calls`). Therefore the probability of an event within n weeks and k days is a finite
+recursion, and :mod:`~churn_pipeline.simulate.oracle` computes it exactly, with no Monte Carlo.
 
 **Behaviour** of the week follows the state to which the chains move in it (that of ``S_{t+1}``) and static traits,
 never the outcome: the chains move alike for those who leave and before an upgrade resets readiness, and whoever churns
@@ -40,6 +42,8 @@ One entry point draws it, one writes it::
 
     company = simulate(Simulation(until=date(2026, 11, 2)))
     write(company, Path("demo"))        # demo/raw/*.parquet and demo/oracle.parquet
+
+What a call list of such a company is worth says :mod:`~churn_pipeline.simulate.judge`.
 """
 
 from churn_pipeline.simulate.company import Company, simulate

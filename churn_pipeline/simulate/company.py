@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from churn_pipeline.simulate import behaviour, records
 from churn_pipeline.simulate.dirt import soil
-from churn_pipeline.simulate.latent import draw_paths
+from churn_pipeline.simulate.latent import calls_of, draw_paths
 from churn_pipeline.simulate.oracle import oracle_table
 from churn_pipeline.simulate.population import draw_population
 from churn_pipeline.simulate.simulation import Simulation
@@ -39,7 +39,8 @@ def simulate(simulation: Simulation, progress: Callable[[str], None] | None = No
     tell = progress or (lambda _: None)
     tell("customers and their hidden health")
     population = draw_population(simulation)
-    paths = draw_paths(simulation, population)
+    calls = calls_of(simulation, population)
+    paths = draw_paths(simulation, population, calls)
     tables = {
         "customers": records.customers(population, paths),
         "plan_changes": records.plan_changes(population, paths),
@@ -49,7 +50,9 @@ def simulate(simulation: Simulation, progress: Callable[[str], None] | None = No
         "risk_signals": behaviour.risk_signals(simulation, population, paths),
         "usage_events": behaviour.usage_events(simulation, population, paths, tell),
     }
+    if simulation.call_share > 0:
+        tables["interventions"] = records.interventions(simulation, population, paths)
     if simulation.dirty:
         tell("dirt")
         tables = soil(simulation, tables)
-    return Company(tables, oracle_table(simulation, population, paths, tell))
+    return Company(tables, oracle_table(simulation, population, paths, calls, tell))

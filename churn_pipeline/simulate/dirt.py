@@ -35,7 +35,7 @@ def soil(simulation: Simulation, tables: dict[str, pa.Table]) -> dict[str, pa.Ta
     """
     rng = simulation.generator("dirt")
     end = simulation.last_day * _DAY
-    return tables | {
+    soiled = tables | {
         "customers": _customers(tables["customers"], rng),
         "plan_changes": _plan_changes(tables["plan_changes"], rng),
         "usage_events": _usage_events(tables["usage_events"], end, rng),
@@ -43,6 +43,10 @@ def soil(simulation: Simulation, tables: dict[str, pa.Table]) -> dict[str, pa.Ta
         "gtm_opportunities": _gtm_opportunities(tables["gtm_opportunities"], rng),
         "risk_signals": _risk_signals(tables["risk_signals"], rng),
     }
+    # Last, so that the dirt of the others does not depend on whether anybody is called.
+    if "interventions" in tables:
+        soiled["interventions"] = _interventions(tables["interventions"], rng)
+    return soiled
 
 
 def _customers(table: pa.Table, rng: np.random.Generator) -> pa.Table:
@@ -128,6 +132,12 @@ def _risk_signals(table: pa.Table, rng: np.random.Generator) -> pa.Table:
     # The same instants, told on another clock.
     local = pc.assume_timezone(table["recorded_at"], "UTC").cast(pa.timestamp("us", "America/New_York"))
     return _replace(table, "recorded_at", local)
+
+
+def _interventions(table: pa.Table, rng: np.random.Generator) -> pa.Table:
+    no_key, stranger = _disjoint(rng, table.num_rows, (0.002, 0.003))
+    table = _overwrite(table, "intervention_id", no_key, pa.nulls(len(no_key), pa.string()))
+    return _overwrite(table, "customer_id", stranger, _strangers(len(stranger), rng))
 
 
 def _loaded_at(happened: pa.ChunkedArray, end: int, rng: np.random.Generator) -> pa.ChunkedArray:

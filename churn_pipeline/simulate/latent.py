@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from churn_pipeline.simulate import parameters as p
+from churn_pipeline.simulate.calls import LONG_AGO, Calls, draw_calls
 from churn_pipeline.simulate.population import Bools, Floats, Ints, Population
 from churn_pipeline.simulate.simulation import Simulation
 
@@ -100,6 +101,7 @@ class Hazards:
 
     population: Population
     first_day: int
+    calls: Calls
 
     def churn_shift(self, who: Ints, week: int) -> Floats:
         """Log-hazard added to :func:`base_log_hazard` for customers ``who`` in ``week``, shape (len(who),).
@@ -122,6 +124,19 @@ class Hazards:
         ]
         return np.asarray(shift + np.where(running, by_clock, 0.0))
 
+    def call_shift(self, who: Ints, since_call: Ints) -> Floats:
+        """Log-hazard that a call adds while it works, shape (len(who),): 0 for whom none works, else below.
+
+        Args:
+            who: customer numbers.
+            since_call: weeks since the week of the last call.
+        """
+        return np.where(since_call <= p.CALL_EFFECT_WEEKS, self.calls.log_effect(who), 0.0)
+
+    def call_probability(self, who: Ints) -> Floats:
+        """Probability of a call in a week by state on its Monday, if a quarter has passed; shape (len(who), STATES)."""
+        return self.calls.probability(who, HEALTH_OF_STATE[None, :])
+
     def upgrade_factor(self, who: Ints, week: int) -> Floats:
         """Factor on :func:`upgrade_weights` for customers ``who`` below the highest tier, shape (len(who),)."""
         season = 1 + p.UPGRADE_SEASON * _yearly_wave(self.first_day + 7 * week, p.UPGRADE_SEASON_PEAK)
@@ -139,9 +154,12 @@ class Paths:
     """One drawn life per customer; weeks along axis 0, customers along axis 1.
 
     Attributes:
-        state, readiness, tier: int8, shape (total_weeks + 1, n): as at the Monday of the week; -1 where the customer is
-            not active. Row ``total_weeks`` is ``until``.
+        state, readiness, tier, since_call: int8, shape (total_weeks + 1, n): as at the Monday of the week; -1 where the
+            customer is not active. Row ``total_weeks`` is ``until``. ``since_call`` counts the weeks since the week of
+            the last call, up to ``LONG_AGO``, which also is never.
         churn_day, censor_day: days since 1970-01-01, ``NEVER`` if not before ``until``; never both.
+        calls: (customer, day), ordered by day, then customer; shape (k, 2). Nobody is called on or after the day on
+            which they go.
         changes: plan changes as (customer, day, from tier, to tier), ordered by day, then customer; shape (m, 4).
         shown_state, shown_readiness: int8, shape (total_weeks, n): what behaviour in the week follows, which is where
             the chains have moved by its end, whether or not the customer leaves in the week and before an upgrade sets
@@ -152,8 +170,10 @@ class Paths:
     state: NDArray[np.int8]
     readiness: NDArray[np.int8]
     tier: NDArray[np.int8]
+    since_call: NDArray[np.int8]
     churn_day: Ints
     censor_day: Ints
+    calls: Ints
     changes: Ints
     shown_state: NDArray[np.int8]
     shown_readiness: NDArray[np.int8]
@@ -162,6 +182,13 @@ class Paths:
     def gone_day(self) -> Ints:
         """First day without facts: churn_day or censor_day, ``NEVER`` while on the book."""
         return np.minimum(self.churn_day, self.censor_day)
+
+    def at_monday(self, week: int, who: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+        """State, readiness, tier and weeks since the last call of active customers at the Monday of a week."""
+        state, readiness, tier, since_call = (
+            history[week, who].astype(np.int64) for history in (self.state, self.readiness, self.tier, self.since_call)
+        )
+        return state, readiness, tier, since_call
 
     def shown_in(self, week: int) -> tuple[Ints, Ints, Ints]:
         """Customers with facts in ``week``, with the state and readiness that their behaviour follows."""
@@ -174,9 +201,15 @@ def _draw_rows(cumulative: Floats, uniform: Floats) -> Ints:
     return np.asarray((uniform[:, None] >= cumulative[:, :-1]).sum(axis=1))
 
 
+def calls_of(simulation: Simulation, population: Population) -> Calls:
+    """The team of this company, and whom it can persuade."""
+    return draw_calls(simulation, population, HEALTH_OF_STATE, book_states())
+
+
 def draw_paths(
     simulation: Simulation,
     population: Population,
+    calls: Calls,
     start: Callable[[np.random.Generator], tuple[Ints, Ints]] | None = None,
 ) -> Paths:
     """Draws every customer's life week by week.
@@ -185,37 +218,46 @@ def draw_paths(
         simulation: extent, seed and shocks. A ``tier`` shock moves customers on its Monday; no other shock matters
             here.
         population: the static traits.
+        calls: whom the team calls and what it does to them. Calls have random streams of their own, and a call only
+            lowers a hazard that one number per customer and week is compared with: everybody lives as they would have
+            without calls, except that some stay.
         start: draws (state, readiness) on arrival, each shape (n,); by default the first book in its long-run state and
             newcomers in theirs.
     """
     rng = simulation.generator("latent")
     n, weeks = population.size, simulation.total_weeks
-    hazards = Hazards(population, simulation.first_day)
+    hazards = Hazards(population, simulation.first_day, calls)
     base, weights = base_log_hazard(), upgrade_weights()
     move, ready_move = state_transitions().cumsum(axis=1), readiness_transitions().cumsum(axis=1)
     downgrade = np.minimum(p.DOWNGRADE_CAP, p.DOWNGRADE_WEEKLY * np.exp(-p.DOWNGRADE_HEALTH * HEALTH_OF_STATE))
     churn_weekdays, plan_weekdays = np.cumsum(p.CHURN_WEEKDAYS)[None, :], np.cumsum(p.PLAN_CHANGE_WEEKDAYS)[None, :]
 
     state, readiness = (start or _default_start(population))(rng)
-    tier = population.tier.copy()
-    history = {name: np.full((weeks + 1, n), _ABSENT, dtype=np.int8) for name in ("state", "readiness", "tier")}
+    tier, last_call = population.tier.copy(), np.full(n, -LONG_AGO)
+    history = {
+        name: np.full((weeks + 1, n), _ABSENT, dtype=np.int8) for name in ("state", "readiness", "tier", "since_call")
+    }
     shown = {name: np.full((weeks, n), _ABSENT, dtype=np.int8) for name in ("shown_state", "shown_readiness")}
     churn_day, censor_day = np.full(n, NEVER), np.full(n, NEVER)
     changes: list[Ints] = []
+    called: list[Ints] = []
+    telephone, call_weekdays = simulation.generator("calls"), np.cumsum(p.CALL_WEEKDAYS)[None, :]
     migration_week, migrates = simulation.shock_week("tier"), _migrating(simulation, n)
 
     for week in range(weeks + 1):
         monday = simulation.first_day + 7 * week
         active = np.flatnonzero((population.entry_week <= week) & (churn_day == NEVER) & (censor_day == NEVER))
-        for name, now in (("state", state), ("readiness", readiness), ("tier", tier)):
+        since_call = np.minimum(week - last_call, LONG_AGO)
+        for name, now in (("state", state), ("readiness", readiness), ("tier", tier), ("since_call", since_call)):
             history[name][week, active] = now[active]
         if week == weeks:
             break
         # Every week draws the same amount, so that one customer's fate never shifts another's numbers.
         uniform = rng.random((8, n))[:, active]
-        z, r = state[active], readiness[active]
+        z, r, since = state[active], readiness[active], since_call[active]
 
-        churns = uniform[0] < event_probability(base[z] + hazards.churn_shift(active, week))
+        log_hazard = base[z] + hazards.churn_shift(active, week) + hazards.call_shift(active, since)
+        churns = uniform[0] < event_probability(log_hazard)
         leaves = ~churns & (uniform[1] < p.LEAVE_WEEKLY)
         stays = ~churns & ~leaves
         upgrades = (
@@ -226,6 +268,14 @@ def draw_paths(
         churn_day[active[churns]] = day[churns]
         # Leaving has no weekday of its own: the fifth uniform spreads it evenly.
         censor_day[active[leaves]] = monday + (7 * uniform[4][leaves]).astype(np.int64)
+
+        chance = telephone.random((2, n))[:, active]
+        call_day = monday + _draw_rows(call_weekdays, chance[1])
+        # Who goes before the day that was planned for the call gets none.
+        rings = (since >= p.CALL_EFFECT_WEEKS) & (chance[0] < calls.probability(active, HEALTH_OF_STATE[z]))
+        rings &= call_day < np.minimum(churn_day, censor_day)[active]
+        called.append(np.column_stack([active[rings], call_day[rings]]))
+        last_call[active[rings]] = week
 
         if week == migration_week:
             still_there = np.minimum(churn_day, censor_day)[active] > monday
@@ -244,12 +294,13 @@ def draw_paths(
         shown["shown_state"][week, there], shown["shown_readiness"][week, there] = state[there], readiness[there]
         readiness[active[upgrades]] = 0
 
-    stacked = np.concatenate(changes)
+    stacked, rung = np.concatenate(changes), np.concatenate(called)
     return Paths(
         **history,
         **shown,
         churn_day=churn_day,
         censor_day=censor_day,
+        calls=rung[np.lexsort((rung[:, 0], rung[:, 1]))],
         changes=stacked[np.lexsort((stacked[:, 0], stacked[:, 1]))],
     )
 

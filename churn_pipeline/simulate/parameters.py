@@ -94,6 +94,34 @@ CHURN_WEEKDAYS = (0.24, 0.21, 0.18, 0.15, 0.12, 0.05, 0.05)
 # Acquired or merged: 2 % a year.
 LEAVE_WEEKLY = 0.0004
 
+# --- Calls ----------------------------------------------------------------------------------------------------------
+# Calls planned a week as a share of the book: a hundred for 10,000 customers, so that somebody was called in an eighth of
+# the book within any quarter. At most so many: a call to every payer once a quarter is 0.06 of the book a week.
+CALL_SHARE = 0.01
+MAX_CALL_SHARE = 0.05
+# Size at which a manager looks half as often as at the very largest: where enterprise plans begin.
+CALL_HALF_MRR = 8_000.0
+# Use that has fallen is seen in half of the cases at half a standard deviation below the usual, nearly always at -1.5.
+CALL_HEALTH_MIDDLE = -0.5
+CALL_HEALTH_SLOPE = 3.0
+# A quarter, and a day longer than the long horizon: no forecast of 90 days meets two effects that begin in it.
+CALL_EFFECT_WEEKS = 13
+# Share of the hazard that a call takes away: Beta(0.5, 1.5), a quarter on average. Most hardly listen and a few nearly
+# always stay, so that whom to call is a question of its own beside who is at risk. Of the called who would have left
+# within the quarter one in six or seven stays.
+PERSUADABILITY = (0.5, 1.5)
+PERSUADABILITY_LIMIT = 0.95
+# Calls are made on working days; Monday first.
+CALL_WEEKDAYS = (0.24, 0.22, 0.20, 0.19, 0.15)
+CALL_HOURS = (9, 17)
+CALL_KINDS = ("call", "video_call", "visit")
+CALL_KIND_SHARES = (0.72, 0.22, 0.06)
+# What the manager writes down. It says nothing of persuadability: nobody knows it, and nobody should learn it from here.
+CALL_OUTCOMES = ("reached", "plan agreed", "wants to be left alone for now")
+CALL_OUTCOME_SHARES = (0.60, 0.30, 0.10)
+# Days for which the last of these is to be left alone.
+SNOOZE_DAYS = (21, 60)
+
 # --- Upgrades and downgrades ----------------------------------------------------------------------------------------
 READINESS_LEVELS = 5
 READINESS_UP = 0.06

@@ -27,6 +27,7 @@ _SECOND_WORDS = (
 )  # fmt: skip
 _LEGAL_FORMS = ("Inc", "LLC", "GmbH", "Ltd", "AB", "SAS")
 # Names that are legal and that break what forgets to escape: HTML, Slack mark-up, spreadsheets, CSV, SQL, encodings.
+# Those that a spreadsheet takes for a formula are dirt: in a clean company they only look like a mistake of ours.
 _AWKWARD_NAMES = (
     "Smith & Sons",
     "<b>Bold</b> Analytics",
@@ -42,6 +43,8 @@ _AWKWARD_NAMES = (
     "*Star* _Under_ `Tick` ~Labs~",
 )
 _AWKWARD_SHARE = 0.01
+# What a cell begins with that spreadsheets compute.
+FORMULA_MARKS = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def draw_population(simulation: Simulation) -> Population:
             1, np.round(np.array(p.SEATS_MEDIAN)[tier] * np.exp(p.SEATS_SIGMA * rng.standard_normal(n)))
         ).astype(np.int64),
         owner=rng.integers(0, len(p.CSM_OWNERS), n),
-        name=_names(n, rng),
+        name=_names(n, rng, formulas=simulation.dirty),
         contract_start=signup_day + rng.integers(0, p.PILOT_DAYS + 1, n),
         term_days=np.where(has_contract, term, 0),
         auto_renew=rng.random(n) < p.AUTO_RENEW_SHARE,
@@ -122,7 +125,7 @@ def _signup_days(simulation: Simulation, rng: np.random.Generator) -> Ints:
     return np.sort(np.concatenate([simulation.first_day - tenure, simulation.first_day + 7 * week + weekday]))
 
 
-def _names(n: int, rng: np.random.Generator) -> list[str]:
+def _names(n: int, rng: np.random.Generator, formulas: bool) -> list[str]:
     first, second = rng.integers(0, len(_FIRST_WORDS), n), rng.integers(0, len(_SECOND_WORDS), n)
     form = rng.integers(0, len(_LEGAL_FORMS), n)
     names = [
@@ -130,5 +133,7 @@ def _names(n: int, rng: np.random.Generator) -> list[str]:
         for a, b, c in zip(first.tolist(), second.tolist(), form.tolist(), strict=True)
     ]
     for turn, row in enumerate(np.flatnonzero(rng.random(n) < _AWKWARD_SHARE).tolist()):
-        names[row] = _AWKWARD_NAMES[turn % len(_AWKWARD_NAMES)]
+        awkward = _AWKWARD_NAMES[turn % len(_AWKWARD_NAMES)]
+        if formulas or not awkward.startswith(FORMULA_MARKS):
+            names[row] = awkward
     return names

@@ -1,4 +1,4 @@
-"""The company's books: customers, plan changes and contracts, as its systems would export them on the last day."""
+"""The company's books: customers, plan changes, contracts and calls, as its systems would export them on the last day."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from churn_pipeline.simulate import parameters as p
-from churn_pipeline.simulate.arrow import customer_ids, dates, doubles, labels
+from churn_pipeline.simulate.arrow import MICROSECONDS, customer_ids, dates, doubles, labels, numbered, timestamps
 from churn_pipeline.simulate.latent import NEVER, Paths
 from churn_pipeline.simulate.population import Population
 from churn_pipeline.simulate.simulation import Simulation
@@ -71,5 +71,27 @@ def contracts(simulation: Simulation, population: Population, paths: Paths) -> p
             "start_date": dates(start),
             "end_date": dates(start + term[who] - 1),
             "auto_renew": pa.array(population.auto_renew[who], pa.bool_()),
+        }
+    )
+
+
+def interventions(simulation: Simulation, population: Population, paths: Paths) -> pa.Table:
+    """interventions: every call that the team made, ordered by day, with what its manager wrote down."""
+    rng = simulation.generator("interventions")
+    who, day = paths.calls.T
+    size = len(who)
+    first, last = p.CALL_HOURS
+    minute = rng.integers(60 * first, 60 * last, size)
+    outcome = rng.choice(len(p.CALL_OUTCOMES), size, p=p.CALL_OUTCOME_SHARES)
+    pause = rng.integers(p.SNOOZE_DAYS[0], p.SNOOZE_DAYS[1] + 1, size)
+    return pa.table(
+        {
+            "intervention_id": numbered("I", np.arange(1, size + 1), 7),
+            "customer_id": customer_ids(who),
+            "at": timestamps((day * 24 * 60 + minute) * 60 * MICROSECONDS),
+            "kind": labels(rng.choice(len(p.CALL_KINDS), size, p=p.CALL_KIND_SHARES), p.CALL_KINDS),
+            "owner": labels(population.owner[who], p.CSM_OWNERS),
+            "outcome": labels(outcome, p.CALL_OUTCOMES),
+            "snooze_until": dates(day + pause, outcome < len(p.CALL_OUTCOMES) - 1),
         }
     )

@@ -66,6 +66,8 @@ class Simulation:
         seed: the whole of the randomness.
         dirty: soil the tables the way real exports are; the oracle stays that of the clean company.
         shocks: disturbances of the data.
+        call_share: calls that the team plans each week, as a share of the book; with 0 nobody is ever called and there
+            is no table of interventions.
     """
 
     until: date
@@ -74,6 +76,7 @@ class Simulation:
     seed: int = 7
     dirty: bool = False
     shocks: tuple[Shock, ...] = ()
+    call_share: float = p.CALL_SHARE
 
     def __post_init__(self) -> None:
         if not is_monday(self.until):
@@ -84,6 +87,10 @@ class Simulation:
             raise InputError(f"weeks must lie between 1 and {p.MAX_WEEKS}, not {self.weeks}")
         if self.seed < 0:
             raise InputError(f"a seed is a whole number of at least 0, not {self.seed}")
+        if not 0 <= self.call_share <= p.MAX_CALL_SHARE:
+            raise InputError(
+                f"calls of a week are a share of the book between 0 and {p.MAX_CALL_SHARE}, not {self.call_share}"
+            )
         for shock in self.shocks:
             if shock.weeks_before_end > self.weeks:
                 raise InputError(

@@ -33,7 +33,9 @@ def _replace(table: pa.Table, path: Path) -> None:
     try:
         # Row groups of a million keep memory low and let DuckDB read with several threads; event ids are unique, a
         # dictionary of them is waste.
-        dictionary = [name for name in table.column_names if name not in ("event_id", "ticket_id", "opp_id")]
+        dictionary = [
+            name for name in table.column_names if name not in ("event_id", "ticket_id", "opp_id", "intervention_id")
+        ]
         pq.write_table(
             table,
             temporary,

@@ -241,12 +241,14 @@ def test_a_simulated_company_is_written_with_its_oracle(tmp_path: Path) -> None:
     assert completed.returncode == 0, completed.stderr
     written = {Path(line) for line in completed.stdout.splitlines()}
     assert tmp_path / "oracle.parquet" in written
-    assert {path.name for path in written} >= {"customers.parquet", "usage_events.parquet", "plan_changes.parquet"}
+    names = {"customers.parquet", "usage_events.parquet", "plan_changes.parquet", "interventions.parquet"}
+    assert {path.name for path in written} >= names
     assert all(path.is_file() for path in written)
     with duckdb.connect() as con:
         oracle = con.execute(f"from '{tmp_path}/oracle.parquet'")
         assert [column[0] for column in oracle.description] == [
-            "snapshot_date", "customer_id", "p_churn_30d", "p_churn_90d", "p_expansion_90d"
+            "snapshot_date", "customer_id", "p_churn_30d", "p_churn_90d", "p_expansion_90d",
+            "p_churn_90d_without_calls", "p_churn_90d_with_one_call",
         ]  # fmt: skip
         latest = con.execute(f"select max(snapshot_date), count(*) from '{tmp_path}/oracle.parquet'").fetchone()
         assert latest[0] == date(2026, 3, 16)

@@ -40,6 +40,8 @@ DIRT = {
     "unknown priority": "select count(*) from support_tickets where priority in ('urgent', 'P1', 'tbd')",
     "negative resolution": "select count(*) from support_tickets where resolution_time < 0",
     "unknown stage": "select count(*) from gtm_opportunities where stage in ('Negotiation', 'verbal commit')",
+    "calls without an id": "select count(*) from interventions where intervention_id is null",
+    "calls to nobody": "select count(*) from interventions where customer_id not in (select customer_id from customers where customer_id is not null)",
     "gap out of range": "select count(*) from risk_signals where compliance_gap_score not between 0 and 1",
 }
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from churn_pipeline.simulate import Company, Shock, Simulation, behaviour, simulate, write
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.arrow import customer_ids
-from churn_pipeline.simulate.latent import NEVER, Paths, draw_paths
+from churn_pipeline.simulate.latent import NEVER, Paths, calls_of, draw_paths
 from churn_pipeline.simulate.population import draw_population
 from tests.unit.simulate.simulated import SHOCK_WEEKS, SMALL, UNTIL, database
 
@@ -28,6 +28,7 @@ FACT_DATES = {
     "risk_signals": "recorded_at",
     "plan_changes": "effective_date",
     "contracts": "start_date",
+    "interventions": "at",
 }
 
 
@@ -68,6 +69,9 @@ def test_every_table_of_the_contract_has_its_columns_in_the_contract_types(small
             "customer_id": text, "effective_date": day, "from_tier": text, "to_tier": text, "from_mrr": number, "to_mrr": number,
         },
         "contracts": {"customer_id": text, "start_date": day, "end_date": day, "auto_renew": pa.bool_()},
+        "interventions": {
+            "intervention_id": text, "customer_id": text, "at": instant, "kind": text, "owner": text, "outcome": text, "snooze_until": day,
+        },
     }  # fmt: skip
     types = {name: {field.name: field.type for field in table.schema} for name, table in small.tables.items()}
     assert types == expected
@@ -98,7 +102,13 @@ def test_any_small_company_holds_together(customers: int, weeks: int, seed: int,
 
 
 def test_ids_are_unique(small: Company) -> None:
-    for table, key in (("customers", "customer_id"), ("usage_events", "event_id"), ("support_tickets", "ticket_id")):
+    keys = {
+        "customers": "customer_id",
+        "usage_events": "event_id",
+        "support_tickets": "ticket_id",
+        "interventions": "intervention_id",
+    }
+    for table, key in keys.items():
         assert pc.count_distinct(small.tables[table][key]).as_py() == small.tables[table].num_rows
 
 
@@ -216,9 +226,13 @@ def test_new_customers_connect_most_of_their_integrations_in_their_first_month(s
     assert first_month > 2.0 > 5 * later
 
 
-def test_names_include_some_that_break_careless_escaping(small: Company) -> None:
-    names = set(small.tables["customers"]["company_name"].to_pylist())
-    assert {"Smith & Sons", "<b>Bold</b> Analytics", "=SUM Systems", 'The "Quoted" Company'} <= names
+def test_names_include_some_that_break_careless_escaping_and_only_with_dirt_some_that_look_like_formulas(
+    small: Company, soiled: Company
+) -> None:
+    clean, dirty = (set(company.tables["customers"]["company_name"].to_pylist()) for company in (small, soiled))
+    assert {"Smith & Sons", "<b>Bold</b> Analytics", 'The "Quoted" Company'} <= clean & dirty
+    assert {name for name in clean if name.startswith(("=", "+", "-", "@"))} == set()
+    assert {"=SUM Systems", "+1 Growth", "@home Retail", "-Minus Energy"} <= dirty
 
 
 def test_the_same_simulation_gives_equal_tables_and_another_seed_does_not(small: Company) -> None:
@@ -243,7 +257,7 @@ def test_behaviour_before_leaving_is_what_it_would_have_been_without_leaving(
 ) -> None:
     simulation = replace(SMALL, customers=400, weeks=26)
     population = draw_population(simulation)
-    lives = draw_paths(simulation, population)
+    lives = draw_paths(simulation, population, calls_of(simulation, population))
     never = np.full(population.size, NEVER)
 
     def facts(paths: Paths) -> pa.Table:

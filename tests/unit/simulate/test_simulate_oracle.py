@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -12,11 +13,14 @@ from sklearn.metrics import roc_auc_score
 
 from churn_pipeline.simulate import Shock, Simulation
 from churn_pipeline.simulate import parameters as p
+from churn_pipeline.simulate.calls import LONG_AGO, Calls
 from churn_pipeline.simulate.latent import (
     HIGHEST_TIER,
     STATES,
     Hazards,
+    Paths,
     base_log_hazard,
+    calls_of,
     draw_paths,
     entry_states,
     readiness_transitions,
@@ -27,6 +31,12 @@ from churn_pipeline.simulate.oracle import probabilities
 from churn_pipeline.simulate.population import Population, draw_population
 
 UNTIL = date(2026, 11, 2)
+Rings = Callable[[int], np.ndarray]
+
+
+def lives_of(simulation: Simulation) -> Paths:
+    population = draw_population(simulation)
+    return draw_paths(simulation, population, calls_of(simulation, population))
 
 
 def z_state(health: float, incident: bool) -> int:
@@ -43,41 +53,75 @@ def copies(population: Population, who: int, count: int) -> Population:
     return replace(population, **fields)
 
 
-def by_hand(hazards: Hazards, who: int, week: int, state: int, readiness: int, horizon: int) -> tuple[float, float]:
-    """Churn and upgrade probability within a horizon, backwards over the joint chain of readiness and state in double precision.
+def by_hand(
+    hazards: Hazards, who: int, week: int, state: int, readiness: int, since_call: int, horizon: int, rings: Rings
+) -> tuple[float, float]:
+    """Churn and upgrade probability within a horizon, backwards over the joint chain of the weeks since the last call, readiness and state.
 
-    Another derivation than the oracle's: value functions instead of masses, one dense matrix instead of two, one day count at a time.
+    Another derivation than the oracle's: value functions instead of masses, a clock of every week since the last call instead of who was
+    called since S, one dense matrix instead of two, one day count at a time, double precision.
+
+    Args:
+        rings: the probability of a call by the week after S and state, shape (STATES,); who may be called is decided here.
     """
     customer = np.array([who])
     joint = np.kron(readiness_transitions(), state_transitions())
-    churned, upgraded = np.zeros(p.READINESS_LEVELS * STATES), np.zeros(p.READINESS_LEVELS * STATES)
+    churned, upgraded = np.zeros((2, LONG_AGO + 1, p.READINESS_LEVELS * STATES))
     for step in reversed(range(-(-horizon // 7))):
         days = min(7, horizon - 7 * step)
-        hazard = 1 - np.exp(-np.exp(base_log_hazard() + hazards.churn_shift(customer, week + step)[0]))
-        churn = np.tile(hazard, p.READINESS_LEVELS)
         upgrade = upgrade_weights().ravel() * hazards.upgrade_factor(customer, week + step)[0]
-        stay = (1 - churn) * (1 - p.LEAVE_WEEKLY)
-        churned = churn * sum(p.CHURN_WEEKDAYS[:days]) + stay * (joint @ churned)
-        upgraded = stay * (upgrade * sum(p.PLAN_CHANGE_WEEKDAYS[:days]) + (1 - upgrade) * (joint @ upgraded))
+        was_churned, was_upgraded = churned.copy(), upgraded.copy()
+        for since in range(1, LONG_AGO + 1):
+            shift = hazards.churn_shift(customer, week + step)[0]
+            if since <= 13:
+                shift += np.log(1 - hazards.calls.persuadability[who])
+            churn = np.tile(1 - np.exp(-np.exp(base_log_hazard() + shift)), p.READINESS_LEVELS)
+            stay = (1 - churn) * (1 - p.LEAVE_WEEKLY)
+            call = np.tile(rings(step), p.READINESS_LEVELS) * (since >= 13)
+            later = min(since + 1, LONG_AGO)
+            churned_later, upgraded_later = (
+                call * (joint @ value[1]) + (1 - call) * (joint @ value[later]) for value in (was_churned, was_upgraded)
+            )
+            churned[since] = churn * sum(p.CHURN_WEEKDAYS[:days]) + stay * churned_later
+            upgraded[since] = stay * (upgrade * sum(p.PLAN_CHANGE_WEEKDAYS[:days]) + (1 - upgrade) * upgraded_later)
     index = readiness * STATES + state
-    return churned[index], upgraded[index]
+    return churned[since_call, index], upgraded[since_call, index]
 
 
+# The last call was never, just long enough ago for another one, or goes on working for some or for most weeks of the horizon.
+@pytest.mark.parametrize("since_call", [LONG_AGO, 13, 9, 1])
 @pytest.mark.parametrize(
     ("health", "incident", "readiness"), [(-2.5, True, 0), (-1.0, False, 4), (0.5, True, 2), (2.0, False, 3)]
 )
 def test_the_oracle_equals_a_backward_recursion_over_the_joint_chain(
-    health: float, incident: bool, readiness: int
+    health: float, incident: bool, readiness: int, since_call: int
 ) -> None:
-    simulation = Simulation(until=UNTIL, customers=300, weeks=30, seed=4)
-    hazards = Hazards(draw_population(simulation), simulation.first_day)
+    simulation = Simulation(until=UNTIL, customers=300, weeks=30, seed=4, call_share=0.03)
+    population = draw_population(simulation)
+    calls = replace(calls_of(simulation, population), persuadability=np.full(population.size, 0.6))
+    hazards = Hazards(population, simulation.first_day, calls)
+    state = z_state(health, incident)
     for who, week in ((3, 0), (60, 11), (140, simulation.total_weeks)):
+        policies = {
+            "usual": lambda _, who=who: hazards.call_probability(np.array([who]))[0],
+            "none": lambda _: np.zeros(STATES),
+            "one": lambda step: np.full(STATES, float(step == 0)),
+        }
+        where = (hazards, who, week, state, readiness, since_call)
+        churn_30, _ = by_hand(*where, 30, policies["usual"])
+        churn_90, upgrade_90 = by_hand(*where, 90, policies["usual"])
+        without, with_one = (by_hand(*where, 90, policies[name])[0] for name in ("none", "one"))
         computed = probabilities(
-            hazards, np.array([who]), week, np.array([z_state(health, incident)]), np.array([readiness]), np.array([1])
+            hazards, np.array([who]), week, *(np.array([x]) for x in (state, readiness, 1, since_call))
         )[0]
-        churn_30, _ = by_hand(hazards, who, week, z_state(health, incident), readiness, 30)
-        churn_90, upgrade_90 = by_hand(hazards, who, week, z_state(health, incident), readiness, 90)
-        assert computed == pytest.approx([churn_30, churn_90, upgrade_90], abs=1e-5)
+        assert computed == pytest.approx([churn_30, churn_90, upgrade_90, without, with_one], abs=1e-5)
+        assert with_one <= without
+
+
+def test_the_recursion_by_hand_meets_customers_whom_the_team_calls_and_one_whom_it_never_does() -> None:
+    simulation = Simulation(until=UNTIL, customers=300, weeks=30, seed=4, call_share=0.03)
+    reach = calls_of(simulation, draw_population(simulation)).reach[[3, 60, 140]]
+    assert sorted(reach > 0) == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -90,20 +134,29 @@ def test_many_lives_from_one_state_end_as_often_as_the_oracle_says(
     original = draw_population(replace(simulation, customers=500))
     people = copies(original, who, simulation.customers)
     people = replace(people, entry_week=np.zeros(people.size, dtype=np.int64), tier=np.full(people.size, 2))
-    state = z_state(health, incident)
-    lives = draw_paths(
-        simulation, people, start=lambda _: (np.full(people.size, state), np.full(people.size, readiness))
-    )
-    first = simulation.first_day
-    upgrades = lives.changes[(lives.changes[:, 3] > lives.changes[:, 2]) & (lives.changes[:, 1] < first + 90), 0]
-    happened = [
-        (lives.churn_day < first + 30).mean(),
-        (lives.churn_day < first + 90).mean(),
-        len(np.unique(upgrades)) / people.size,
-    ]
+    state, first = z_state(health, incident), simulation.first_day
+    team = Calls(reach=np.full(people.size, 0.5), persuadability=np.full(people.size, 0.7))
+    # A team that reaches everybody at once calls nobody again within the quarter: one call, in the first week.
+    happened = []
+    for reach in (0.5, 0.0, np.inf):
+        lives = draw_paths(
+            simulation,
+            people,
+            replace(team, reach=np.full(people.size, reach)),
+            start=lambda _: (np.full(people.size, state), np.full(people.size, readiness)),
+        )
+        if reach == 0.5:
+            upgrades = lives.changes[
+                (lives.changes[:, 3] > lives.changes[:, 2]) & (lives.changes[:, 1] < first + 90), 0
+            ]
+            happened += [(lives.churn_day < first + 30).mean()]
+            happened += [(lives.churn_day < first + 90).mean(), len(np.unique(upgrades)) / people.size]
+        else:
+            happened += [(lives.churn_day < first + 90).mean()]
     true = probabilities(
-        Hazards(people, first), np.array([0]), 0, np.array([state]), np.array([readiness]), np.array([2])
+        Hazards(people, first, team), np.array([0]), 0, *(np.array([x]) for x in (state, readiness, 2, LONG_AGO))
     )[0]
+    assert true[4] < true[1] < true[3], "a call helps, and the team calls some"
     error = np.sqrt(true * (1 - true) / people.size)
     assert np.abs(happened - true).max() < 0.01
     assert (np.abs(happened - true) < 4 * error).all(), (happened, true)
@@ -133,17 +186,16 @@ def judged(seed: int) -> np.ndarray:
     """What came true and what the oracle had said, every third Monday whose 90 days are over, for 10,000 customers and 104 weeks."""
     simulation = Simulation(until=UNTIL, seed=seed)
     population = draw_population(simulation)
-    lives = draw_paths(simulation, population)
-    hazards = Hazards(population, simulation.first_day)
+    calls = calls_of(simulation, population)
+    lives = draw_paths(simulation, population, calls)
+    hazards = Hazards(population, simulation.first_day, calls)
     ups = lives.changes[lives.changes[:, 3] > lives.changes[:, 2]]
     rows = []
     for week in range(p.RUN_IN_WEEKS, simulation.total_weeks - 12, 3):
         day = simulation.first_day + 7 * week
         who = np.flatnonzero(lives.state[week] >= 0)
         tier = lives.tier[week, who].astype(np.int64)
-        forecasts = probabilities(
-            hazards, who, week, lives.state[week, who].astype(int), lives.readiness[week, who].astype(int), tier
-        )
+        forecasts = probabilities(hazards, who, week, *lives.at_monday(week, who))[:, :3]
         upgraded = np.isin(who, ups[(ups[:, 1] >= day) & (ups[:, 1] < day + 90), 0]) & (tier < HIGHEST_TIER)
         gone = lives.churn_day[who]
         rows.append(
@@ -192,7 +244,7 @@ def test_among_rows_that_the_oracle_gives_ten_percent_ten_percent_churn() -> Non
 
 def test_churn_falls_on_weekdays_as_often_as_declared() -> None:
     simulation = Simulation(until=UNTIL, seed=1)
-    lives = draw_paths(simulation, draw_population(simulation))
+    lives = lives_of(simulation)
     days = lives.churn_day[lives.churn_day < simulation.last_day]
     share = np.bincount((days - simulation.first_day) % 7, minlength=7) / len(days)
     np.testing.assert_allclose(share, p.CHURN_WEEKDAYS, atol=0.025)
@@ -200,9 +252,7 @@ def test_churn_falls_on_weekdays_as_often_as_declared() -> None:
 
 def test_a_tier_shock_alters_no_churn_probability() -> None:
     simulation = Simulation(until=UNTIL, customers=800, weeks=20, seed=2)
-    plain, shocked = (
-        draw_paths(s, draw_population(s)) for s in (simulation, replace(simulation, shocks=(Shock("tier", 8),)))
-    )
+    plain, shocked = (lives_of(s) for s in (simulation, replace(simulation, shocks=(Shock("tier", 8),))))
     assert (plain.churn_day == shocked.churn_day).all()
     assert (plain.state == shocked.state).all()
     assert not (plain.tier == shocked.tier).all()
@@ -210,7 +260,7 @@ def test_a_tier_shock_alters_no_churn_probability() -> None:
 
 def test_behaviour_in_the_week_of_an_upgrade_is_not_yet_that_of_a_customer_who_has_upgraded() -> None:
     simulation = Simulation(until=UNTIL, customers=2_000, weeks=40, seed=6)
-    lives = draw_paths(simulation, draw_population(simulation))
+    lives = lives_of(simulation)
     who, day, _, _ = lives.changes[lives.changes[:, 3] > lives.changes[:, 2]].T
     week = (day - simulation.first_day) // 7
     assert lives.shown_readiness[week, who].mean() > 2

@@ -43,6 +43,9 @@ def test_any_text_is_a_shock_or_an_input_error(text: str) -> None:
         ({"until": MONDAY, "customers": 10_000_000}, "customers"),
         ({"until": MONDAY, "weeks": 0}, "weeks"),
         ({"until": MONDAY, "seed": -1}, "seed"),
+        ({"until": MONDAY, "call_share": -0.01}, "calls"),
+        ({"until": MONDAY, "call_share": 0.2}, "0.05"),
+        ({"until": MONDAY, "call_share": float("nan")}, "calls"),
         ({"until": MONDAY, "weeks": 4, "shocks": (Shock("usage", 6),)}, "usage@6"),
     ],
 )
