@@ -7,7 +7,7 @@ because persuadability is hidden.
 
 As a program it judges published Mondays and prints a table in Markdown::
 
-    python -m churn_pipeline.simulate.judge --oracle demo/oracle.parquet HOME/data/published/predictions/2026-10-26.parquet
+    python -m churn_pipeline.simulate.judge --oracle data/oracle.parquet data/published/predictions/*/*.parquet
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from churn_pipeline.core.errors import ChurnError, InputError
 from churn_pipeline.core.formatting import markdown_table, usd
@@ -146,8 +148,30 @@ def read_books(predictions: Sequence[Path], oracle: Path) -> Iterator[Book]:
     for path in (*predictions, oracle):
         if not path.is_file():
             raise InputError(f"{path} is no file")
+    try:
+        rows = _rows(predictions, oracle)
+    except duckdb.Error as error:
+        raise InputError(f"predictions or oracle cannot be read: {str(error).splitlines()[0]}") from error
+    mondays = np.unique(rows["snapshot_date"])
+    if not len(mondays):
+        raise InputError(f"no paying customer is in the predictions and in {oracle} on the same Monday")
+    for monday in mondays:
+        part = {name: column[rows["snapshot_date"] == monday] for name, column in rows.items()}
+        yield Book(
+            monday=monday.astype("datetime64[D]").item(),
+            annual_revenue=part["annual_revenue"],
+            probability=part["probability"],
+            priority=part["priority_rank"],
+            on_list=part["on_list"].astype(np.bool_) if part["has_list"][0] else None,
+            worth=worth_of_calls(part["annual_revenue"], part["without_calls"], part["with_one_call"]),
+        )
+
+
+def _rows(predictions: Sequence[Path], oracle: Path) -> dict[str, NDArray[Any]]:
+    """Paying customers of all Mondays, ordered by Monday and customer, as columns."""
     with duckdb.connect() as con:
-        published = con.from_parquet([str(path) for path in predictions], union_by_name=True)
+        # Files of an older version have fewer columns; the Monday stands in the file, whatever its folder is called.
+        published = con.from_parquet([str(path) for path in predictions], union_by_name=True, hive_partitioning=False)
         truth = con.from_parquet(str(oracle))
         if not {"p_churn_90d_without_calls", "p_churn_90d_with_one_call"} <= {*truth.columns}:
             raise InputError(f"{oracle} does not say what a call does; write it again with churn simulate")
@@ -161,19 +185,7 @@ def read_books(predictions: Sequence[Path], oracle: Path) -> Iterator[Book]:
                 from published inner join truth using (snapshot_date, customer_id)
                 where annual_revenue > 0 order by snapshot_date, customer_id"""
         ).fetchnumpy()
-    mondays = np.unique(rows["snapshot_date"])
-    if not len(mondays):
-        raise InputError(f"no paying customer is in the predictions and in {oracle} on the same Monday")
-    for monday in mondays:
-        part = {name: np.asarray(column)[rows["snapshot_date"] == monday] for name, column in rows.items()}
-        yield Book(
-            monday=monday.astype("datetime64[D]").item(),
-            annual_revenue=part["annual_revenue"],
-            probability=part["probability"],
-            priority=part["priority_rank"],
-            on_list=part["on_list"].astype(np.bool_) if part["has_list"][0] else None,
-            worth=worth_of_calls(part["annual_revenue"], part["without_calls"], part["with_one_call"]),
-        )
+    return {name: np.asarray(column) for name, column in rows.items()}
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
@@ -206,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m churn_pipeline.simulate.judge",
         description="Revenue that published call lists of a simulated company are expected to save, per 200 calls.",
     )
-    parser.add_argument("predictions", nargs="+", type=Path, help="published predictions, MONDAY.parquet")
+    parser.add_argument("predictions", nargs="+", type=Path, help="published predictions, one Parquet file a Monday")
     parser.add_argument("--oracle", required=True, type=Path, help="oracle.parquet of the same company")
     parser.add_argument(
         "--calls", type=int, default=CALLS_A_WEEK, help="length of the lists where a Monday has none (200)"

@@ -195,6 +195,6 @@ def test_every_call_lands_by_the_contract(small: Company, tmp_path: Path) -> Non
     with duckdb.connect() as con:
         put(con, tmp_path, now=datetime.combine(UNTIL, time(12), UTC))
         assert quarantined(con) == []
-        kept = "intervention_id, customer_id, at, kind, owner, outcome, snooze_until"
+        kept = 'intervention_id, customer_id, "at", kind, owner, outcome, snooze_until'
         calls = database(small).execute(f"select {kept} from interventions order by all").fetchall()
         assert landed(con, "interventions", kept) == calls

@@ -157,7 +157,7 @@ def test_what_cannot_be_judged_is_refused_with_its_reason(
     assert words in capsys.readouterr().err
 
 
-def test_an_oracle_of_before_there_were_calls_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_and_an_oracle_of_before_there_were_calls_are_refused_by_name(tmp_path: Path) -> None:
     predictions, _ = books(tmp_path)
     old = tmp_path / "old.parquet"
     duckdb.execute(f"copy (select date '{UNTIL}' as snapshot_date, 'C1' as customer_id, 0.1 as p_churn_90d) to '{old}'")
@@ -165,6 +165,9 @@ def test_an_oracle_of_before_there_were_calls_is_refused_by_name(tmp_path: Path)
         next(read_books([predictions], old))
     with pytest.raises(InputError, match="is no file"):
         next(read_books([predictions], tmp_path / "none.parquet"))
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(InputError, match="cannot be read"):
+        next(read_books([tmp_path / "text.parquet"], old.with_name("oracle.parquet")))
 
 
 def test_a_list_that_can_save_nothing_has_no_share_of_the_best() -> None:
