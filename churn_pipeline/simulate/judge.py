@@ -42,6 +42,7 @@ class Book:
         probability: of churn within 90 days, as published.
         priority: the order of the published ranking, 1 first.
         on_list: who is on the published call list; None where that Monday has none.
+        call_value: USD that a call was published to be worth, -inf where nothing was; None where that Monday has none.
         worth: USD that a call is expected to save.
     """
 
@@ -50,6 +51,7 @@ class Book:
     probability: Floats
     priority: Ints
     on_list: Bools | None
+    call_value: Floats | None
     worth: Floats
 
 
@@ -64,6 +66,7 @@ class Verdict:
         best: the best possible list.
         published: the published one; where there is none, the first of the ranking.
         revenue_at_risk: the first by priority_rank.
+        call_value: the first by call_value; None where it was not published.
         revenue_alone: the largest.
         probability_alone: the most likely to leave.
         chance: the mean of all lists that could be drawn by lot.
@@ -75,6 +78,7 @@ class Verdict:
     best: float
     published: float
     revenue_at_risk: float
+    call_value: float | None
     revenue_alone: float
     probability_alone: float
     chance: float
@@ -129,6 +133,7 @@ def verdict(book: Book, calls: int) -> Verdict:
         best=first(book.worth),
         published=saved(book.worth, called),
         revenue_at_risk=saved(book.worth, ranked[:count]),
+        call_value=None if book.call_value is None else first(book.call_value),
         revenue_alone=first(book.annual_revenue),
         probability_alone=first(book.probability),
         chance=count * float(book.worth.mean()),
@@ -163,6 +168,7 @@ def read_books(predictions: Sequence[Path], oracle: Path) -> Iterator[Book]:
             probability=part["probability"],
             priority=part["priority_rank"],
             on_list=part["on_list"].astype(np.bool_) if part["has_list"][0] else None,
+            call_value=part["call_value"] if part["has_call_value"][0] else None,
             worth=worth_of_calls(part["annual_revenue"], part["without_calls"], part["with_one_call"]),
         )
 
@@ -175,12 +181,17 @@ def _rows(predictions: Sequence[Path], oracle: Path) -> dict[str, NDArray[Any]]:
         truth = con.from_parquet(str(oracle))
         if not {"p_churn_90d_without_calls", "p_churn_90d_with_one_call"} <= {*truth.columns}:
             raise InputError(f"{oracle} does not say what a call does; write it again with churn simulate")
-        listed = "is_on_call_list" if "is_on_call_list" in published.columns else "null::boolean"
+        listed, valued = (
+            name if name in published.columns else f"null::{kind}"
+            for name, kind in (("is_on_call_list", "boolean"), ("call_value", "double"))
+        )
         # Ties go by customer_id: the order of the rows. Revenue that nobody knows can be no reason for a call.
         rows = con.execute(
             f"""select snapshot_date, annual_revenue, churn_probability_90d as probability, priority_rank,
                     coalesce({listed}, false) as on_list,
                     bool_or({listed} is not null) over (partition by snapshot_date) as has_list,
+                    coalesce({valued}, '-infinity'::double) as call_value,
+                    bool_or({valued} is not null) over (partition by snapshot_date) as has_call_value,
                     p_churn_90d_without_calls as without_calls, p_churn_90d_with_one_call as with_one_call
                 from published inner join truth using (snapshot_date, customer_id)
                 where annual_revenue > 0 order by snapshot_date, customer_id"""
@@ -190,9 +201,10 @@ def _rows(predictions: Sequence[Path], oracle: Path) -> dict[str, NDArray[Any]]:
 
 def table(verdicts: Sequence[Verdict]) -> str:
     """The verdicts in Markdown: revenue saved per 200 calls, and beside it the share of what the best list saves."""
-    columns: tuple[tuple[str, Callable[[Verdict], float]], ...] = (
+    columns: tuple[tuple[str, Callable[[Verdict], float | None]], ...] = (
         ("published list", lambda verdict: verdict.published),
         ("revenue at risk", lambda verdict: verdict.revenue_at_risk),
+        ("call value", lambda verdict: verdict.call_value),
         ("revenue alone", lambda verdict: verdict.revenue_alone),
         ("probability alone", lambda verdict: verdict.probability_alone),
         ("chance", lambda verdict: verdict.chance),
@@ -204,9 +216,10 @@ def table(verdicts: Sequence[Verdict]) -> str:
         yield f"{verdict.calls:,}" if verdict.has_list else f"{verdict.calls:,} by priority_rank"
         yield usd(verdict.best * unit)
         for _, value in columns:
+            amount = value(verdict)
             # Where no call saves anything, no list has a share of it.
-            share = f" ({value(verdict) / verdict.best:.0%})" if verdict.best else ""
-            yield usd(value(verdict) * unit) + share
+            share = f" ({amount / verdict.best:.0%})" if amount is not None and verdict.best else ""
+            yield None if amount is None else usd(amount * unit) + share
 
     heads = ["Monday", "calls", "best possible list", *(name for name, _ in columns)]
     return markdown_table(heads, [tuple(row(verdict)) for verdict in verdicts])

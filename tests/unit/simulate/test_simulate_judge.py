@@ -64,6 +64,7 @@ def test_every_list_is_worth_what_its_calls_take_off_the_risk_times_the_revenue(
         "best": pytest.approx(10_400),
         "published": pytest.approx(6_000),
         "revenue_at_risk": pytest.approx(6_000),
+        "call_value": None,
         "revenue_alone": pytest.approx(6_000),
         "probability_alone": pytest.approx(5_400),
         "chance": pytest.approx(2 * 11_400 / 4),
@@ -87,6 +88,16 @@ def test_where_a_monday_has_no_list_the_first_of_the_ranking_are_called(tmp_path
     assert result["best"] == pytest.approx(5_400)
 
 
+def test_the_order_by_the_published_value_of_a_call_is_judged_where_there_is_one(tmp_path: Path) -> None:
+    predictions, oracle = books(tmp_path)
+    valued = tmp_path / "valued.parquet"
+    duckdb.execute(
+        f"copy (select *, case customer_id when 'C3' then 2 when 'C4' then 7 end as call_value from '{predictions}') to '{valued}'"
+    )
+    (book,) = read_books([valued], oracle)
+    assert verdict(book, 2).call_value == pytest.approx(10_400)
+
+
 @given(
     rows=st.lists(st.tuples(st.floats(1, 1e6), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=7),
     calls=st.integers(1, 7),
@@ -97,7 +108,7 @@ def test_no_list_beats_the_best_one_and_chance_is_the_mean_of_all_lists(
     revenue, without, share = np.array(rows).T
     worth = worth_of_calls(revenue, without, without * share)
     everybody = np.arange(len(rows))
-    result = verdict(Book(UNTIL, revenue, without, everybody + 1, None, worth), calls)
+    result = verdict(Book(UNTIL, revenue, without, everybody + 1, None, None, worth), calls)
     lists = [saved(worth, np.array(who)) for who in combinations(everybody, result.calls)]
     assert result.calls == min(calls, len(rows))
     assert result.best == pytest.approx(max(lists))
@@ -126,7 +137,9 @@ def test_the_program_prints_revenue_per_200_calls_and_its_share_of_the_best_list
     predictions, oracle = books(tmp_path)
     assert main([str(predictions), "--oracle", str(oracle)]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
-    assert line == ("| 2026-11-02 | 2 | $1.04M | $600K (58%) | $600K (58%) | $600K (58%) | $540K (52%) | $570K (55%) |")
+    assert line == (
+        "| 2026-11-02 | 2 | $1.04M | $600K (58%) | $600K (58%) |  | $600K (58%) | $540K (52%) | $570K (55%) |"
+    )
 
 
 def test_several_mondays_are_told_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,5 +184,5 @@ def test_a_file_of_another_kind_and_an_oracle_of_before_there_were_calls_are_ref
 
 
 def test_a_list_that_can_save_nothing_has_no_share_of_the_best() -> None:
-    worthless = Book(UNTIL, np.ones(3), np.ones(3), np.arange(3), None, np.zeros(3))
+    worthless = Book(UNTIL, np.ones(3), np.ones(3), np.arange(3), None, None, np.zeros(3))
     assert "%" not in table([verdict(worthless, 2)])
