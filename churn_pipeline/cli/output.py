@@ -367,7 +367,7 @@ def print_replay(replay: ReplayReport, page: Path) -> None:
         box=SIMPLE,
         pad_edge=False,
         padding=(0, 1),
-        title=f"Customers who left within 90 days, among the first {replay.capacity} of each list",
+        title="Customers who left within 90 days, among as many calls of each",
         title_justify="left",
     )
     for name, justify in (
@@ -378,7 +378,9 @@ def print_replay(replay: ReplayReport, page: Path) -> None:
         ("logistic regr.", "right"),
         ("rule", "right"),
         ("chance", "right"),
+        ("calls", "right"),
         ("revenue captured", "right"),
+        ("best possible", "right"),
         ("flag precision", "right"),
         ("flag recall", "right"),
         ("ECE 90 d", "right"),
@@ -391,7 +393,9 @@ def print_replay(replay: ReplayReport, page: Path) -> None:
             row["scoring_mode"] or "",
             _number(row["churners"], ",.0f"),
             *(_number(row[f"{caller}_churners"], ",.0f") for caller in ("model", "logistic", "rule", "chance")),
+            _number(row["calls"], ",.0f"),
             _number(row["model_revenue_share"], ".0%"),
+            _number(row["best_revenue_share"], ".0%"),
             _number(row["precision"], ".0%"),
             _number(row["recall"], ".1%"),
             _number(row["ece_90d"], ".3f"),

@@ -1,7 +1,9 @@
 """Truth as it arrives: reads the outcomes that fall due on a Monday, has them judged, and keeps what was found.
 
-Here: reading and writing schema ``monitoring``. Not here: any figure (`performance`, `interventions`), and what became of
+Here: reading and writing schema ``monitoring``. Not here: any figure (`performance`, `interventions`, `lists`), and what became of
 a customer, which dbt's ``prediction_outcomes`` says.
+
+What a customer paid, and whether they were on the list or in the draw of the hold-out, is read from ``policy.predictions``: it is said once.
 """
 
 from __future__ import annotations
@@ -15,14 +17,21 @@ import duckdb
 import pandas as pd
 
 from churn_pipeline.core.targets import TARGETS, Target, target_of
-from churn_pipeline.core.warehouse import transaction
-from churn_pipeline.features.frames import settled
-from churn_pipeline.modeling.evaluate import Estimate
+from churn_pipeline.core.warehouse import has_table, transaction
+from churn_pipeline.features.frames import churn_labelled, settled
+from churn_pipeline.modeling.evaluate import TOP_PER_WEEK, Estimate, Resamples
 from churn_pipeline.modeling.lifecycle import registered
-from churn_pipeline.monitoring.interventions import Lift, Saves, holdout_lift, saves
-from churn_pipeline.monitoring.performance import Promise, Quality, due, expected, realised
-from churn_pipeline.policy import tiers
-from churn_pipeline.policy.holdout import starts_quarter
+from churn_pipeline.monitoring.interventions import Lift, Saves, first_entries, holdout_lift, saves
+from churn_pipeline.monitoring.lists import (
+    ListWorth,
+    MoneyCalibration,
+    list_worth,
+    money_calibration,
+    predictions,
+    to_row,
+)
+from churn_pipeline.monitoring.outlook import todays_price
+from churn_pipeline.monitoring.performance import REPLICATES, Promise, Quality, due, expected, realised
 
 _CREATE = """
 create schema if not exists monitoring;
@@ -33,13 +42,33 @@ create table if not exists monitoring.model_quality (
 );
 create table if not exists monitoring.saves (
     assessed_on date, predicted_on date, touched bigint, expected_to_stay double, expected_low double, expected_high double,
-    stayed bigint, left_the_book bigint, run_id varchar
+    stayed bigint, left_the_book bigint, revenue double, revenue_expected_to_leave double, revenue_expected_low double,
+    revenue_expected_high double, revenue_left double, run_id varchar
 );
 create table if not exists monitoring.holdout_lift (
     assessed_on date, predicted_on date, held_out bigint, held_out_churned bigint, others bigint, others_churned bigint,
-    held_out_rate double, others_rate double, lift double, low double, high double, run_id varchar
+    held_out_rate double, others_rate double, lift double, low double, high double, quarters bigint, held_out_revenue double,
+    held_out_revenue_churned double, others_revenue double, others_revenue_churned double, revenue_lift double, revenue_low double,
+    revenue_high double, run_id varchar
+);
+create table if not exists monitoring.list_quality (
+    assessed_on date, predicted_on date, ranking varchar, basis varchar, calls bigint, customers double, customers_low double,
+    customers_high double, revenue double, revenue_low double, revenue_high double, revenue_share double, revenue_share_low double,
+    revenue_share_high double, all_customers bigint, all_revenue double, run_id varchar
+);
+create table if not exists monitoring.money_calibration (
+    assessed_on date, predicted_on date, target varchar, customers bigint, expected_customers double, left_customers bigint,
+    expected_revenue double, left_revenue double, ratio double, ratio_low double, ratio_high double, run_id varchar
 );
 """
+# Columns that came later; a home that has the table without them gets them, empty for what it holds.
+_ADDED = {
+    "saves": ("revenue", "revenue_expected_to_leave", "revenue_expected_low", "revenue_expected_high", "revenue_left"),
+    "holdout_lift": (
+        "quarters", "held_out_revenue", "held_out_revenue_churned", "others_revenue", "others_revenue_churned", "revenue_lift",
+        "revenue_low", "revenue_high",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,19 +78,29 @@ class Findings:
     Attributes:
         monday: the Monday.
         quality: of the predictions that fell due, realised; and of its own ones, expected.
-        saves: of the predictions of role risk that fell due; None where nobody at risk was touched.
-        lift: of the same predictions; None where nobody was held out.
+        saves: of the list that fell due; None where there was no list, or nobody on it was touched.
+        lift: of everybody whose first Monday of a quarter in the draw has fallen due; None where nobody was held out.
+        lists: what the list that fell due held, beside others of the same length.
+        money: of the predictions of churn that fell due, whether the probabilities meant what they said where the money is.
     """
 
     monday: date
     quality: tuple[Quality, ...]
     saves: Saves | None
     lift: Lift | None
+    lists: tuple[ListWorth, ...] = ()
+    money: tuple[MoneyCalibration, ...] = ()
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Creates what this module writes, where absent."""
     con.execute(_CREATE)
+    for table, columns in _ADDED.items():
+        there = {name for (name, *_) in con.execute(f"describe monitoring.{table}").fetchall()}
+        for column in columns:
+            if column not in there:
+                kind = "bigint" if column == "quarters" else "double"
+                con.execute(f"alter table monitoring.{table} add column {column} {kind}")
 
 
 def mondays_to_judge(con: duckdb.DuckDBPyConnection, written: Sequence[date]) -> list[date]:
@@ -80,36 +119,48 @@ def mondays_to_judge(con: duckdb.DuckDBPyConnection, written: Sequence[date]) ->
     return [day for (day,) in rows]
 
 
-def find(con: duckdb.DuckDBPyConnection, monday: date) -> Findings:
+def find(con: duckdb.DuckDBPyConnection, monday: date, capacity: int = TOP_PER_WEEK) -> Findings:
     """Judges what falls due on a Monday, and estimates what its own predictions will turn out to be worth.
 
     Args:
         con: the warehouse, after dbt joined the outcomes of this Monday.
         monday: S. What is not there is left out: outcomes where nothing was predicted that falls due, estimates
             where S itself is not published.
+        capacity: calls a week, by which the lists of Mondays from before there was a call list are judged.
 
     Raises:
         InputError: the ledger does not know the version behind a prediction.
     """
     quality: list[Quality] = []
+    closed_by_target: dict[Target, pd.DataFrame] = {}
     for declared in TARGETS.values():
         target = settled(con, declared)
         closed = _outcomes(con, target, monday)
         if len(closed):
+            closed_by_target[target] = closed
             quality += realised(target, due(target, monday), closed, _promise(con, target, closed))
         own = _predictions(con, target, monday)
         if len(own):
             quality += expected(target, monday, own, _promise(con, target, own))
-    # Saves and hold-out are about those whom the list puts first.
+    # Lists, saves and hold-out are about the target that the list is ranked by.
     risk = settled(con, target_of("risk"))
-    long = _outcomes(con, risk, monday)
     predicted_on = due(risk, monday)
-    urgent = tiers.urgent(tiers.of_mondays(con, "policy.predictions", [predicted_on]).get(predicted_on, ()))
+    long = closed_by_target.get(risk)
     return Findings(
         monday,
         tuple(quality),
-        saves(predicted_on, long, urgent),
-        holdout_lift(predicted_on, long, urgent) if starts_quarter(predicted_on) else None,
+        saves=None if long is None else saves(predicted_on, long),
+        lift=holdout_lift(predicted_on, _entries(con, risk, monday)),
+        lists=()
+        if long is None
+        else tuple(
+            list_worth(predicted_on, long, capacity, _resamples(long), is_priced=not todays_price(con, predicted_on))
+        ),
+        money=tuple(
+            money_calibration(due(target, monday), target.name, closed, _resamples(closed))
+            for target, closed in closed_by_target.items()
+            if target.event == "churn" and not todays_price(con, due(target, monday))
+        ),
     )
 
 
@@ -127,6 +178,12 @@ def store(con: duckdb.DuckDBPyConnection, findings: Sequence[Findings], run_id: 
         "saves": [asdict(finding.saves) | {"assessed_on": finding.monday} for finding in findings if finding.saves],
         "holdout_lift": [
             asdict(finding.lift) | {"assessed_on": finding.monday} for finding in findings if finding.lift
+        ],
+        "list_quality": [
+            to_row(each) | {"assessed_on": finding.monday} for finding in findings for each in finding.lists
+        ],
+        "money_calibration": [
+            to_row(each) | {"assessed_on": finding.monday} for finding in findings for each in finding.money
         ],
     }
     create_tables(con)
@@ -194,14 +251,54 @@ def _estimate(parts: Sequence[float | None]) -> Estimate:
 
 def _outcomes(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> pd.DataFrame:
     return con.execute(
-        """
-        select customer_id, plan_tier, risk_tier, probability, label, touched, not touched as untouched, is_holdout, status,
-               model_version as version
-        from monitoring.prediction_outcomes
-        where assessed_on = ? and target = ? order by customer_id
+        f"""
+        select outcomes.customer_id, outcomes.plan_tier, outcomes.risk_tier, outcomes.probability, outcomes.label, outcomes.touched,
+               not outcomes.touched as untouched, outcomes.status, outcomes.model_version as version,
+               predictions.annual_revenue as revenue, predictions.priority_rank, predictions.is_on_call_list, predictions.call_rank
+        from monitoring.prediction_outcomes as outcomes
+        left join {predictions(con)} as predictions
+            on outcomes.predicted_on = predictions.snapshot_date and outcomes.customer_id = predictions.customer_id
+        where outcomes.assessed_on = ? and outcomes.target = ? order by outcomes.customer_id
         """,
         [monday, target.name],
     ).df()
+
+
+def _entries(con: duckdb.DuckDBPyConnection, risk: Target, monday: date) -> pd.DataFrame:
+    """The trial so far: everybody's first Monday of a quarter in the draw whose window is closed, with what became of them.
+
+    A Monday on which nobody was to be held out is no part of it. What is known is what was known on the Monday that looks back.
+    """
+    if not has_table(con, "control", "holdout"):
+        return pd.DataFrame()
+    draws = con.execute(
+        f"""
+        select predictions.snapshot_date, predictions.customer_id, predictions.risk_tier, predictions.plan_tier,
+               predictions.is_holdout, predictions.annual_revenue as revenue,
+               year(predictions.snapshot_date) || 'Q' || quarter(predictions.snapshot_date) as quarter,
+               -- Where the share was changed, the draw was another one.
+               holdout.effective_from::varchar as draw
+        from {predictions(con)} as predictions
+        asof join control.holdout as holdout on predictions.snapshot_date >= holdout.effective_from
+        where predictions.is_in_holdout_draw and predictions.snapshot_date <= ? and holdout.share > 0
+        order by predictions.snapshot_date, predictions.customer_id
+        """,
+        [due(risk, monday)],
+    ).df()
+    entries = first_entries(draws)
+    con.register("entries", entries)
+    try:
+        return con.execute(
+            # pandas has no dates.
+            churn_labelled("(select * replace (snapshot_date::date as snapshot_date) from entries)", "$as_of"),
+            {"horizon": risk.horizon_days, "as_of": monday},
+        ).df()
+    finally:
+        con.unregister("entries")
+
+
+def _resamples(closed: pd.DataFrame) -> Resamples:
+    return Resamples.draw(closed["customer_id"], REPLICATES, 0)
 
 
 def _predictions(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """What each Monday's call list would have been worth, told with the truth known today.
 
 Read are the predictions of past Mondays, each written with the model that was in force then, and compared with who left
-afterwards. Beside the list stand the rule of thumb, logistic regression and chance, which rank the same customers and
-get the same number of calls.
+afterwards. Judged is the list that was worked, where there was one, else the first by priority_rank. Beside it stand the rule of
+thumb, logistic regression, revenue alone and chance, which rank the same customers and get the same number of calls, and the best
+possible list, which only hindsight has.
 
 Nothing is said before it is known: a label counts once its window has closed, and what is not defined is None, never 0.
 The logistic regression of a Monday is fitted on what was closed at that Monday's training Monday, so it looks no
@@ -35,15 +36,22 @@ from churn_pipeline.modeling.calibrate import sigmoid
 from churn_pipeline.modeling.encode import Encoder
 from churn_pipeline.modeling.evaluate import TOP_PER_WEEK, Estimate, Resamples, estimate, quantile_bins
 from churn_pipeline.modeling.guard import revenue_zeroed
+from churn_pipeline.monitoring import lists
+from churn_pipeline.monitoring.lists import Basis
 
 type Floats = NDArray[np.float64]
 type Ranking = Literal["revenue", "probability"]
-type Caller = Literal["model", "logistic", "rule", "chance"]
+type Caller = Literal["model", "logistic", "rule", "mrr", "chance", "best"]
 
-# By revenue: priority_rank and, for a baseline, its score times annual revenue (the rule: the silent first, the larger
-# before the smaller). By probability: the score alone.
+# By revenue: the list and, for a baseline, its score times annual revenue (the rule: the silent first, the larger
+# before the smaller). By probability: the score alone. Who pays most is called by revenue only, and hindsight knows who pays most of
+# those who left.
 RANKINGS: tuple[Ranking, ...] = ("revenue", "probability")
-CALLERS: tuple[Caller, ...] = ("model", "logistic", "rule", "chance")
+CALLERS: tuple[Caller, ...] = ("model", "logistic", "rule", "mrr", "chance", "best")
+CALLERS_OF: Mapping[Ranking, tuple[Caller, ...]] = {
+    "revenue": CALLERS,
+    "probability": ("model", "logistic", "rule", "chance"),
+}
 _DECILES = 10
 # Usage may rest over a long weekend. Longer, and whoever left in days without data would count as having stayed;
 # shorter, and a company that is closed on Sundays would know a week less than it does.
@@ -154,7 +162,11 @@ class ReplayWeek:
         model_version: of the target of role risk (90 days).
         customers: scored and still in the data.
         forgotten: scored and no longer in the data (erased on request); judged by no figure.
+        basis: what the list is taken from: who was on the call list, or priority_rank; None where the 90-day window is open, like
+            everything of 90 days below.
+        calls: its length, and that of the others.
         churners: customers who left within 90 days.
+        expected_revenue: annual revenue that was expected to leave in USD, the sum of 90-day probability times revenue.
         churned_revenue: their annual revenue in USD; a customer whose revenue is not known adds 0.
         held: by ranking and caller, what the called held; None for a baseline that could not be had (see ``notes``).
         flag: at 30 days.
@@ -171,7 +183,10 @@ class ReplayWeek:
     model_version: str | None = None
     customers: int | None = None
     forgotten: int | None = None
+    basis: Basis | None = None
+    calls: int | None = None
     churners: int | None = None
+    expected_revenue: float | None = None
     churned_revenue: float | None = None
     held: Mapping[Ranking, Mapping[Caller, Held | None]] | None = None
     flag: Flag | None = None
@@ -218,6 +233,23 @@ class Total:
 
 
 @dataclass(frozen=True)
+class MoneyTotal:
+    """Whether the probabilities meant what they said where the money is, over the Mondays whose window has closed.
+
+    Attributes:
+        weeks: number of those Mondays.
+        expected: mean per Monday of the annual revenue that was expected to leave, in USD.
+        left: mean per Monday of the annual revenue that left.
+        ratio: left over expected; 1 is right. 95 % interval that resamples customers.
+    """
+
+    weeks: int
+    expected: float
+    left: float
+    ratio: Estimate
+
+
+@dataclass(frozen=True)
 class ReplayReport:
     """The replayed Mondays of a range.
 
@@ -225,8 +257,9 @@ class ReplayReport:
         first: first Monday of the range.
         last: last Monday of the range.
         known_until: labels closed by this Monday are known.
-        capacity: calls a Monday.
+        capacity: calls a Monday, at most.
         weeks: every Monday of the range, oldest first, the empty ones too.
+        money: by target, revenue that was expected to leave beside revenue that left; a target without a closed window is absent.
         churned_revenue: mean per judged Monday of the annual revenue of all who left within 90 days, in USD; None
             without a judged Monday.
         totals: by ranking and caller; a caller that never could call is absent.
@@ -240,6 +273,7 @@ class ReplayReport:
     known_until: date
     capacity: int
     weeks: tuple[ReplayWeek, ...]
+    money: Mapping[str, MoneyTotal]
     churned_revenue: float | None
     totals: Mapping[Ranking, Mapping[Caller, Total]]
     flag: Flag | None
@@ -272,22 +306,36 @@ class ReplayReport:
         totals = self.totals["revenue"]
         others = []
         for caller, name in caller_names().items():
-            if caller != "model" and (total := totals.get(caller)):
+            if caller not in ("model", "mrr", "best") and (total := totals.get(caller)):
                 on = "" if total.weeks == totals["model"].weeks else f" (on {_count(total.weeks, 'Monday')} of them)"
                 others.append(f"{name} {total.churners.value:.0f}{on}")
         model = totals["model"]
         over = "On the one judged Monday" if model.weeks == 1 else f"Over {model.weeks} judged Mondays"
         verb = "held" if model.weeks == 1 else "held on average"
-        text = f"{over} the list's top {self.capacity} {verb} {model.churners.value:.0f} customers who left within 90"
+        text = f"{over} {self.list_name()} {verb} {model.churners.value:.0f} customers who left within 90"
         text += f" days; {', '.join(others)}."
         if self.churned_revenue:
             paid, lost = usd(model.revenue.value), usd(self.churned_revenue)
             text += f" The list's churners paid {paid} of the {lost} a year that left, {model.revenue_share.value:.0%}."
         return text
 
+    def list_name(self) -> str:
+        """The judged lists, with their length: ``the list's 200 calls``."""
+        lengths = sorted({week.calls or 0 for week in self.judged})
+        calls = f"{lengths[0]:,}" if len(lengths) == 1 else f"{lengths[0]:,} to {lengths[-1]:,}"
+        return f"the list's {calls} calls" if lengths != [1] else "the list's one call"
+
     def findings(self) -> tuple[str, ...]:
-        """How the list compares with logistic regression and with the rule, one sentence each, with its interval."""
+        """What the list held of the revenue beside others, how it compares with logistic regression and with the rule, and whether the
+        money that was expected to leave did, one sentence each."""
         sentences = []
+        if self.judged and self.churned_revenue:
+            shares = {caller: total.revenue_share.value for caller, total in self.totals["revenue"].items()}
+            likeliest = self.totals["probability"]["model"].revenue_share.value
+            sentences.append(
+                f"Of the revenue that left, the list held {shares['model']:.0%}; of as many calls the best possible would have held "
+                f"{shares['best']:.0%}, revenue alone {shares['mrr']:.0%}, probability alone {likeliest:.0%}, chance {shares['chance']:.0%}."
+            )
         rivals: tuple[Caller, ...] = ("logistic", "rule")
         for caller in rivals:
             total = self.totals["revenue"].get(caller)
@@ -299,6 +347,14 @@ class ReplayReport:
                 f"The list finds {abs(by.value):.1f} {'more' if by.value >= 0 else 'fewer'} churners a Monday than "
                 f"{caller_names()[caller]} (95 % interval {by.low:+.1f} to {by.high:+.1f}): {verdict}."
             )
+        for target in by_horizon("churn"):
+            money = self.money.get(target.name)
+            if money and money.ratio.defined:
+                sentences.append(
+                    f"Within {target.horizon_days} days {usd(money.expected)} a year was expected to leave a Monday, and "
+                    f"{usd(money.left)} left: {money.ratio.value:.2f} times as much (95 % interval {money.ratio.low:.2f} to "
+                    f"{money.ratio.high:.2f})."
+                )
         return tuple(sentences)
 
 
@@ -320,7 +376,8 @@ def replay_report(
         last: a Monday, not before ``first``.
         latest: the newest Monday that has begun; only labels closed by then count. Where the landed usage ends earlier,
             so does what is known: whoever left after it would look as if they had stayed.
-        capacity: calls a Monday, at least 1.
+        capacity: calls a Monday, at least 1: a call list is judged up to there, and a Monday without one by as many of
+            priority_rank.
 
     Raises:
         InputError: a date is no Monday, the range is empty, or the capacity is below 1.
@@ -336,10 +393,10 @@ def replay_report(
     requested = list(calendar.mondays(first, last + calendar.WEEK))
     scored = _scored(con, first, last)
     absent = _absent(con, [day for day in requested if day not in scored])
-    tally = _Tally.start(con, settings, scored, capacity)
+    tally = _Tally.start(con, settings, scored)
     baselines = _Baselines(con, settings)
     weeks = [
-        _week(con, day, known_until, tally, baselines) if day in scored else _empty(day, absent[day])
+        _week(con, day, known_until, tally, baselines, capacity) if day in scored else _empty(day, absent[day])
         for day in requested
     ]
     flags = [week.flag for week in weeks if week.flag]
@@ -350,13 +407,14 @@ def replay_report(
         known_until=known_until,
         capacity=capacity,
         weeks=tuple(weeks),
+        money=tally.money_totals(),
         churned_revenue=float(np.mean([week.churned_revenue for week in judged])) if judged else None,
         totals=tally.totals(),
         flag=Flag(sum(f.flagged for f in flags), sum(f.hits for f in flags), sum(f.churners for f in flags))
         if flags
         else None,
         calibration={target.name: tally.deciles(target) for target in by_horizon("churn")},
-        notices=tuple(_notices(con, settings, scored, known_until, latest)),
+        notices=(*_notices(con, settings, scored, known_until, latest), *_of_lists(judged)),
     )
 
 
@@ -366,7 +424,9 @@ def caller_names() -> dict[Caller, str]:
         "model": "the list",
         "logistic": "logistic regression",
         "rule": f"the rule '{target_of('risk').rule.text}'",
+        "mrr": "revenue alone",
         "chance": "chance",
+        "best": "the best possible list",
     }
 
 
@@ -375,24 +435,25 @@ class _Tally:
     """Sums over the Mondays, in each resample of customers.
 
     Attributes:
-        capacity: calls a Monday.
         customers: everybody who was scored on one of the Mondays; position is the code of a customer.
         resamples: over ``customers``.
         called: by ranking and caller, for each judged Monday what the called held: churners and revenue, each of shape
             (replicates + 1,).
         churned: for each judged Monday the revenue of all who left, of that shape.
         forecasts: by target, for each closed Monday codes of customers, probabilities and who left.
+        money: by target, for each closed Monday the revenue that was expected to leave and that left, of that shape.
     """
 
-    capacity: int
     customers: pd.Index
     resamples: Resamples
     called: dict[tuple[Ranking, Caller], dict[date, tuple[Floats, Floats]]] = field(default_factory=dict)
     churned: dict[date, Floats] = field(default_factory=dict)
     forecasts: dict[str, list[tuple[NDArray[np.intp], Floats, NDArray[np.bool_]]]] = field(default_factory=dict)
 
+    money: dict[str, list[tuple[Floats, Floats]]] = field(default_factory=dict)
+
     @classmethod
-    def start(cls, con: duckdb.DuckDBPyConnection, settings: Settings, days: Collection[date], capacity: int) -> _Tally:
+    def start(cls, con: duckdb.DuckDBPyConnection, settings: Settings, days: Collection[date]) -> _Tally:
         customers = pd.Index([], dtype=object)
         if days:
             rows = con.execute(
@@ -403,9 +464,7 @@ class _Tally:
                 [list(days)],
             ).fetchall()
             customers = pd.Index([customer for (customer,) in rows], dtype=object)
-        return cls(
-            capacity, customers, Resamples.draw(customers.to_series(), settings.bootstrap_replicates, settings.seed)
-        )
+        return cls(customers, Resamples.draw(customers.to_series(), settings.bootstrap_replicates, settings.seed))
 
     def add_lists(
         self,
@@ -414,14 +473,16 @@ class _Tally:
         churned: NDArray[np.bool_],
         revenue: Floats,
         scores: Mapping[tuple[Ranking, Caller], Floats],
+        calls: int,
     ) -> dict[tuple[Ranking, Caller], Held]:
-        """Calls the top of each ranking; returns what each held in the sample itself."""
+        """Calls the top of each ranking, as many in each; returns what each held in the sample itself."""
         here = self.resamples.rows(self.customers.get_indexer(pd.Index(customer_id)))
         values = np.stack([churned, churned * revenue], axis=1).astype(np.float64)
-        called = {key: _called(score, values, self.capacity, here) for key, score in scores.items()}
+        called = {key: lists.held(score, values, calls, here) for key, score in scores.items()}
+        called["revenue", "best"] = lists.best(values[:, 0], revenue, calls, here)
         sums = here.sums({"rows": np.ones(len(churned)), "churners": values[:, 0], "revenue": values[:, 1]})
         self.churned[day] = sums["revenue"]
-        share = np.minimum(1.0, self.capacity / np.maximum(sums["rows"], 1))
+        share = np.minimum(1.0, calls / np.maximum(sums["rows"], 1))
         for ranking in RANKINGS:
             called[ranking, "chance"] = (share * sums["churners"], share * sums["revenue"])
         for key, figures in called.items():
@@ -429,17 +490,27 @@ class _Tally:
         return {key: Held(float(churners[0]), float(paid[0])) for key, (churners, paid) in called.items()}
 
     def add_forecasts(
-        self, target: Target, customer_id: pd.Series, probability: Floats, churned: NDArray[np.bool_]
+        self, target: Target, customer_id: pd.Series, probability: Floats, churned: NDArray[np.bool_], revenue: Floats
     ) -> None:
-        self.forecasts.setdefault(target.name, []).append(
-            (self.customers.get_indexer(pd.Index(customer_id)), probability, churned)
-        )
+        codes = self.customers.get_indexer(pd.Index(customer_id))
+        self.forecasts.setdefault(target.name, []).append((codes, probability, churned))
+        sums = self.resamples.rows(codes).sums({"expected": probability * revenue, "left": churned * revenue})
+        self.money.setdefault(target.name, []).append((sums["expected"], sums["left"]))
+
+    def money_totals(self) -> dict[str, MoneyTotal]:
+        totals = {}
+        for name, mondays in self.money.items():
+            expected, left = (np.mean([monday[part] for monday in mondays], axis=0) for part in (0, 1))
+            totals[name] = MoneyTotal(
+                len(mondays), float(expected[0]), float(left[0]), estimate(lists.ratio(left, expected))
+            )
+        return totals
 
     def totals(self) -> dict[Ranking, dict[Caller, Total]]:
         totals: dict[Ranking, dict[Caller, Total]] = {ranking: {} for ranking in RANKINGS}
         for ranking in RANKINGS:
             model = self.called.get((ranking, "model"), {})
-            for caller in CALLERS:
+            for caller in CALLERS_OF[ranking]:
                 if days := self.called.get((ranking, caller), {}):
                     totals[ranking][caller] = self._total(days, {} if caller == "model" else model)
         return totals
@@ -448,7 +519,7 @@ class _Tally:
         """``model`` is what to compare with; nothing where it is the caller itself."""
         churners, revenue = (np.mean([figures[part] for figures in days.values()], axis=0) for part in (0, 1))
         churned = np.mean([self.churned[day] for day in days], axis=0)
-        share = np.divide(revenue, churned, out=np.full(len(churned), np.nan), where=churned > 0)
+        share = lists.ratio(revenue, churned)
         advantage = [
             estimate(np.mean([model[day][part] for day in days], axis=0) - own) if model else None
             for part, own in ((0, churners), (1, revenue))
@@ -463,10 +534,8 @@ class _Tally:
         deciles = []
         for rows in _decile_rows(probability):
             sums = self.resamples.rows(customer[rows]).sums({"rows": np.ones(rows.sum()), "left": churned[rows]})
-            share = np.divide(
-                sums["left"], sums["rows"], out=np.full(len(sums["rows"]), np.nan), where=sums["rows"] > 0
-            )
-            deciles.append(Decile(int(rows.sum()), float(probability[rows].mean()), estimate(share)))
+            share = estimate(lists.ratio(sums["left"], sums["rows"]))
+            deciles.append(Decile(int(rows.sum()), float(probability[rows].mean()), share))
         return tuple(deciles)
 
 
@@ -490,39 +559,8 @@ def _monday_deciles(probability: Floats, churned: NDArray[np.bool_]) -> tuple[Mo
     )
 
 
-def _called(score: Floats, values: Floats, capacity: int, resamples: Resamples) -> tuple[Floats, Floats]:
-    """Sums of both columns of ``values`` over the ``capacity`` highest scores, in each resample.
-
-    A resample re-ranks: whoever was drawn twice takes two calls, and the list ends after ``capacity`` of them. A list
-    that ends inside a tie calls the tied in equal parts, which is the expectation over a random order.
-    """
-    order = np.argsort(-score, kind="stable")
-    falling = -score[order]
-    reach = min(2 * capacity, len(order))
-    # Every resample draws as many customers as there are, over all Mondays, so twice the capacity nearly always fills
-    # the list; where it does not, look further down.
-    while True:
-        within = order[: np.searchsorted(falling, falling[reach - 1], side="right")]
-        reach = min(2 * reach, len(order))
-        if len(within) == len(order) or resamples.counts[:, resamples.customer[within]].sum(axis=1).min() >= capacity:
-            break
-    sorted_scores = falling[: len(within)]
-    starts = np.searchsorted(sorted_scores, sorted_scores, side="left")
-    ends = np.searchsorted(sorted_scores, sorted_scores, side="right")
-    sums = []
-    for weights in resamples.weights(within):
-        running = np.zeros((len(weights), len(within) + 1))
-        np.cumsum(weights, axis=1, out=running[:, 1:])
-        above, through = running[:, starts], running[:, ends]
-        tied = through - above
-        share = np.divide(capacity - above, tied, out=np.zeros_like(tied), where=tied > 0).clip(0.0, 1.0)
-        sums.append((weights * share) @ values[within])
-    churners, revenue = np.concatenate(sums).T
-    return churners, revenue
-
-
 def _week(
-    con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines
+    con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines, capacity: int
 ) -> ReplayWeek:
     flag, risk = target_of("flag"), frames.settled(con, target_of("risk"))
     there = {name for (name, *_) in con.execute("describe policy.predictions").fetchall()}
@@ -530,8 +568,8 @@ def _week(
     frame = con.execute(
         f"""
         select customer_id, {", ".join(target.probability_column for target in predicted)}, is_flagged, priority_rank,
-               coalesce(annual_revenue, 0) as revenue, scoring_mode, {risk.version_column} as model_version
-        from policy.predictions
+               is_on_call_list, call_rank, coalesce(annual_revenue, 0) as revenue, scoring_mode, {risk.version_column} as model_version
+        from {lists.predictions(con)} as predictions
         semi join landing.customers using (customer_id)
         where snapshot_date = ?
         order by customer_id
@@ -546,6 +584,7 @@ def _week(
     notes = [f"{_count(forgotten, 'customer')} no longer in the data and not judged"] if forgotten else []
     known: dict[str, Any] = {"deciles": {}}
     forecasts: dict[str, tuple[Floats, NDArray[np.bool_]]] = {}
+    revenue = frame["revenue"].to_numpy(dtype=np.float64)
     for target in predicted:
         # A target that was declared after this Monday was published, or had no model, predicted nothing.
         if frames.settled(con, target).is_closed(day, known_until) and frame[target.probability_column].notna().all():
@@ -553,7 +592,7 @@ def _week(
             churned = _left(con, day, target, known_until)
             forecasts[target.name] = probability, churned
             known["deciles"][target.name] = _monday_deciles(probability, churned)
-            tally.add_forecasts(target, frame["customer_id"], probability, churned)
+            tally.add_forecasts(target, frame["customer_id"], probability, churned, revenue)
     if flag.name in forecasts:
         probability, churned = forecasts[flag.name]
         flagged = frame["is_flagged"].to_numpy(dtype=bool)
@@ -562,16 +601,21 @@ def _week(
     closed = risk.name in forecasts
     if closed:
         probability, churned = forecasts[risk.name]
-        revenue = frame["revenue"].to_numpy(dtype=np.float64)
+        worked = lists.worked_list(frame, capacity)
         scores: dict[tuple[Ranking, Caller], Floats] = {
-            ("revenue", "model"): -frame["priority_rank"].to_numpy(dtype=np.float64),
+            ("revenue", "model"): worked.score,
+            ("revenue", "mrr"): revenue,
             ("probability", "model"): probability,
         }
         other, reasons = baselines.scores(day, frame["customer_id"], revenue)
         notes += reasons
-        held_by_list = tally.add_lists(day, frame["customer_id"], churned, revenue, scores | other)
+        calls = min(capacity, worked.calls)
+        held_by_list = tally.add_lists(day, frame["customer_id"], churned, revenue, scores | other, calls)
+        known["basis"], known["calls"] = worked.basis, calls
+        known["expected_revenue"] = float((probability * revenue).sum())
         known["held"] = {
-            ranking: {caller: held_by_list.get((ranking, caller)) for caller in CALLERS} for ranking in RANKINGS
+            ranking: {caller: held_by_list.get((ranking, caller)) for caller in callers}
+            for ranking, callers in CALLERS_OF.items()
         }
         known["churners"], known["churned_revenue"] = int(churned.sum()), float((churned * revenue).sum())
         known["calibration_90d"] = _calibration_error(probability, churned)
@@ -736,6 +780,15 @@ def _absent(con: duckdb.DuckDBPyConnection, days: Sequence[date]) -> dict[date, 
     return reasons
 
 
+def _of_lists(judged: Sequence[ReplayWeek]) -> Iterator[str]:
+    without = sum(week.basis == "priority_rank" for week in judged)
+    if without:
+        yield (
+            "Judged by who came first by priority_rank, because there was no call list yet: "
+            f"{without:,} of {len(judged):,} judged Mondays."
+        )
+
+
 def _notices(
     con: duckdb.DuckDBPyConnection, settings: Settings, scored: Collection[date], known_until: date, latest: date
 ) -> Iterator[str]:
@@ -775,19 +828,27 @@ def _row(week: ReplayWeek) -> dict[str, Any]:
         "scoring_mode": week.scoring_mode,
         "model_version": week.model_version,
         "customers": week.customers,
+        "basis": week.basis,
+        "calls": week.calls,
         "churners": week.churners,
+        "expected_revenue": week.expected_revenue,
         "churned_revenue": week.churned_revenue,
     }
     for caller in CALLERS:
         by_revenue = week.held["revenue"][caller] if week.held else None
         row[f"{caller}_churners"] = by_revenue.churners if by_revenue else None
         row[f"{caller}_revenue"] = by_revenue.revenue if by_revenue else None
-    for caller in CALLERS:
+    for caller in CALLERS_OF["probability"]:
         by_probability = week.held["probability"][caller] if week.held else None
         row[f"{caller}_churners_by_probability"] = by_probability.churners if by_probability else None
-    share = row["model_revenue"] / week.churned_revenue if week.held and week.churned_revenue else None
+    shares = {
+        f"{caller}_revenue_share": row[f"{caller}_revenue"] / week.churned_revenue
+        if week.held and week.churned_revenue
+        else None
+        for caller in ("model", "best")
+    }
     return row | {
-        "model_revenue_share": share,
+        **shares,
         "flagged": week.flag.flagged if week.flag else None,
         "flagged_churners": week.flag.hits if week.flag else None,
         "churners_30d": week.flag.churners if week.flag else None,

@@ -16,14 +16,14 @@ from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import in_reports, target_of
 from churn_pipeline.core.templating import templates
-from churn_pipeline.monitoring.replay import CALLERS, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek
+from churn_pipeline.monitoring.replay import CALLERS, CALLERS_OF, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# Blue, vermilion and green after Okabe and Ito (2008), darkened to a contrast of 4.5 on white; lines differ in dash and
+# Blue, vermilion, green and purple after Okabe and Ito (2008), darkened to a contrast of 4.5 on white; lines differ in dash and
 # marker too. In the page each becomes a CSS variable of its name, so that the charts follow light and dark; no two may
 # be equal.
 _COLOURS = {
@@ -31,6 +31,7 @@ _COLOURS = {
     "logistic": "#b5490b",
     "rule": "#0a7a5a",
     "chance": "#6b7480",
+    "best": "#7a3b8f",
     "ink": "#1d2630",
     "muted": "#56606c",
     "grid": "#dde2e7",
@@ -47,8 +48,12 @@ _LABELS: dict[Caller, str] = {
     "model": "the list",
     "logistic": "logistic regression",
     "rule": "the rule",
+    "mrr": "revenue alone",
     "chance": "chance (expected)",
+    "best": "the best possible",
 }
+# Who calls by revenue in the chart of money: the best possible is what could be had, and revenue alone is in the table.
+_PAID: dict[Caller, str] = {"logistic": "s", "rule": "^", "chance": "D", "best": "P"}
 _RANKED: dict[Ranking, str] = {"revenue": "Ranked by revenue at risk", "probability": "Ranked by probability"}
 
 
@@ -66,6 +71,7 @@ def render(report: ReplayReport) -> str:
         "tenth": _defined(lambda value: f"{value:,.1f}"),
         "signed": _defined(lambda value: f"{value:+,.1f}"),
         "ece": _defined(lambda value: f"{value:.3f}"),
+        "times": _defined(lambda value: f"{value:.2f}"),
     }
     charts = {
         # Twice, because a picture that fits a desk is unreadable on a phone; CSS shows the one that fits.
@@ -109,7 +115,7 @@ def _churners(report: ReplayReport, narrow: bool) -> Figure:
     panels = figure.subplots(*((2, 1) if narrow else (1, 2)), sharex=True, sharey=True)
     days = _days(report.weeks)
     for ranking, axes in zip(RANKINGS, panels, strict=True):
-        for caller in CALLERS:
+        for caller in CALLERS_OF["probability"]:
             lists = [week.held[ranking][caller] if week.held else None for week in report.weeks]
             counts = [called.churners if called else float("nan") for called in lists]
             axes.plot(days, counts, color=_COLOURS[caller], markersize=3.5, label=_LABELS[caller], **_LINES[caller])
@@ -131,31 +137,33 @@ def _revenue(report: ReplayReport, narrow: bool) -> Figure:
     days = _days(report.judged)
     churned = [week.churned_revenue or 0.0 for week in report.judged]
     axes.bar(days, churned, width=5.2, color=_COLOURS["all"], label="all who left")
-    for caller in CALLERS:
-        lists = [week.held["revenue"][caller] if week.held else None for week in report.judged]
-        paid = [called.revenue if called else float("nan") for called in lists]
-        if caller == "model":
-            axes.bar(days, paid, width=5.2, color=_COLOURS["called"], label=_LABELS[caller])
-        else:
-            # An edge in the colour of the page keeps a marker apart from the bar behind it.
-            axes.plot(
-                days,
-                paid,
-                linestyle="",
-                marker={"logistic": "s", "rule": "^", "chance": "D"}[caller],
-                markersize=6,
-                color=_COLOURS[caller],
-                markeredgecolor="white",
-                markeredgewidth=0.9,
-                label=_LABELS[caller],
-                zorder=4,
-            )
+    called: Caller = "model"
+    axes.bar(days, _paid(report, called), width=5.2, color=_COLOURS["called"], label=_LABELS[called])
+    for caller, marker in _PAID.items():
+        # An edge in the colour of the page keeps a marker apart from the bar behind it.
+        axes.plot(
+            days,
+            _paid(report, caller),
+            linestyle="",
+            marker=marker,
+            markersize=6,
+            color=_COLOURS[caller],
+            markeredgecolor="white",
+            markeredgewidth=0.9,
+            label=_LABELS[caller],
+            zorder=4,
+        )
     axes.set_ylabel("annual revenue of those who left")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: usd(value)))
     axes.set_ylim(bottom=0)
     _calendar(axes, report.weeks)
     _legend(figure, axes, narrow)
     return figure
+
+
+def _paid(report: ReplayReport, caller: Caller) -> list[float]:
+    lists = [week.held["revenue"][caller] if week.held else None for week in report.judged]
+    return [called.revenue if called else float("nan") for called in lists]
 
 
 def _calibration(report: ReplayReport, narrow: bool) -> Figure:

@@ -25,6 +25,7 @@ from churn_pipeline.orchestration.assets.features import Translator, build_plan,
 from churn_pipeline.orchestration.assets.landing import landing
 from churn_pipeline.orchestration.assets.models import model_assets
 from churn_pipeline.orchestration.assets.monitoring import digest_asset, drift_asset, judgement_asset
+from churn_pipeline.orchestration.assets.outlook import outlook_asset
 from churn_pipeline.orchestration.assets.performance import performance_asset
 from churn_pipeline.orchestration.assets.publish import published, published_rescored
 from churn_pipeline.orchestration.assets.replay import report_asset
@@ -96,6 +97,7 @@ def build_defs(
         drift_asset(weekly),
         dbt_stage("dbt_outcomes", _OUTCOMES, dbt.manifest, translator, weekly, goes_on_from="scores"),
         performance_asset(dbt_keys[_OUTCOMES], weekly),
+        outlook_asset(dbt_keys[_OUTCOMES], weekly),
         judgement_asset(weekly),
         *(channel_asset(channel, dbt_keys[_PREDICTIONS], weekly) for channel in CHANNELS),
         digest_asset(weekly),

@@ -6,18 +6,10 @@ from datetime import date
 
 import duckdb
 
-from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.warehouse import transaction
 
 # Of the draw. Not the seed of training, which may change without drawing the experiment anew.
 HOLDOUT_SEED = 7
-
-
-def starts_quarter(monday: date) -> bool:
-    """Whether it is the first Monday of its quarter: who is held out is drawn anew each quarter, which is as long as the window of the
-    90-day label, so only its first Monday's customers stay where they were drawn for nearly all of it."""
-    before = monday - WEEK
-    return (before.year, (before.month - 1) // 3) != (monday.year, (monday.month - 1) // 3)
 
 
 def write_holdout(con: duckdb.DuckDBPyConnection, share: float, monday: date | None, seed: int = HOLDOUT_SEED) -> None:

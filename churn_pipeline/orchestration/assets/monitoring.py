@@ -36,6 +36,7 @@ from churn_pipeline.orchestration.keys import (
     LAST,
     MODEL_QUALITY,
     ONE_RUN,
+    OUTLOOK,
     PUBLISHED,
     SCORED_MONDAYS,
 )
@@ -104,7 +105,7 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         key=JUDGEMENT,
         # Not of the publication, which says nothing when one of many Mondays is refused.
-        deps=[DRIFT, MODEL_QUALITY],
+        deps=[DRIFT, MODEL_QUALITY, OUTLOOK],
         group_name="monitoring",
         description="One judgement a Monday: drift, and models that were under their promise. On this Monday it may ask, in the ledger, "
         "for one extra training on the next. Publishes HOME/data/published/monitoring.duckdb.",

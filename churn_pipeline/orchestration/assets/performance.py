@@ -5,9 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from churn_pipeline.core.formatting import signed_usd, usd
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.monitoring import outcomes
-from churn_pipeline.monitoring.interventions import LIFT_METHOD, SAVES_NOTE
+from churn_pipeline.monitoring.interventions import LIFT_METHOD, NO_LIST_NOTE, SAVES_NOTE
+from churn_pipeline.monitoring.lists import BASIS_NOTE, ListWorth
 from churn_pipeline.monitoring.performance import ASSUMPTION, FIGURES, Quality
 from churn_pipeline.monitoring.performance_plots import chart, write_chart
 from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, picture, table_metadata
@@ -22,7 +24,8 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         deps=[outcomes_key],
         group_name="monitoring",
         description="Of the predictions made 5 and 13 weeks before: AUC, Brier, ECE, precision at the top 200 and at the flag, by plan "
-        "tier, for all and for the untouched, beside what was promised; of this Monday's own, what to expect. Tables model_quality, "
+        "tier, for all and for the untouched, beside what was promised; of this Monday's own, what to expect. What the call list held of "
+        "those who left, saves and the hold-out, in customers and in dollars. Tables model_quality, list_quality, money_calibration, "
         "saves and holdout_lift in schema monitoring, and the chart model_quality.png and .svg in HOME/data/published.",
         kinds={"duckdb"},
         partitions_def=weekly,
@@ -32,7 +35,7 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         with expected_errors(), connect(home.settings) as con:
             findings = []
             for day in outcomes.mondays_to_judge(con, partition_mondays(context)):
-                of_monday = outcomes.find(con, day)
+                of_monday = outcomes.find(con, day, home.settings.call_capacity)
                 findings.append(of_monday)
                 for quality in of_monday.quality:
                     if quality.under and quality.plan_tier == "all" and quality.customers == "all":
@@ -51,8 +54,10 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
                 "what expected means": ASSUMPTION,
                 "chart": picture("model quality", figure),
                 "files": dg.MetadataValue.json([str(path) for path in files]),
+                "lists": _lists(findings),
+                "money": _money(findings),
                 "saves": _saves(findings),
-                "what saves mean": SAVES_NOTE,
+                "what saves mean": f"{SAVES_NOTE}. {NO_LIST_NOTE}",
                 "holdout": _lifts(findings),
                 "how the lift is judged": LIFT_METHOD,
             }
@@ -78,9 +83,64 @@ def _figures(findings: Sequence[outcomes.Findings], basis: str) -> dg.MarkdownMe
     )
 
 
+def _lists(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
+    """What each list held; the others of the same length by their share of the revenue."""
+    rows: list[tuple[Any, ...]] = []
+    for of_monday in findings:
+        by_ranking = {each.ranking: each for each in of_monday.lists}
+        if worked := by_ranking.pop("list", None):
+            rows.append(
+                (
+                    worked.predicted_on,
+                    worked.calls,
+                    f"{worked.customers.value:,.0f} of {worked.all_customers:,}",
+                    usd(worked.revenue.value),
+                    _share(worked),
+                    "; ".join(f"{ranking} {_share(each)}" for ranking, each in by_ranking.items()),
+                    BASIS_NOTE[worked.basis],
+                )
+            )
+    return table_metadata(
+        ["predicted on", "calls", "left and were on it", "their revenue", "of all that left", "others", "basis"], rows
+    )
+
+
+def _share(worth: ListWorth) -> str:
+    return f"{worth.revenue_share.value:.0%}" if worth.revenue_share.defined else "unknown"
+
+
+def _money(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
+    return table_metadata(
+        ["target", "predicted on", "revenue expected to leave", "revenue that left", "left over expected", "95 %"],
+        [
+            (
+                money.target,
+                money.predicted_on,
+                usd(money.expected_revenue),
+                usd(money.left_revenue),
+                f"{money.ratio.value:.2f}",
+                f"{money.ratio.low:.2f} to {money.ratio.high:.2f}",
+            )
+            for of_monday in findings
+            for money in of_monday.money
+            if money.ratio.defined
+        ],
+    )
+
+
 def _saves(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
     return table_metadata(
-        ["predicted on", "touched", "expected to stay", "95 %", "stayed", "left the book"],
+        [
+            "predicted on",
+            "touched",
+            "expected to stay",
+            "95 %",
+            "stayed",
+            "left the book",
+            "revenue expected to leave",
+            "95 % of it",
+            "revenue that left",
+        ],
         [
             (
                 saves.predicted_on,
@@ -89,6 +149,9 @@ def _saves(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
                 f"{saves.expected_low:.1f} to {saves.expected_high:.1f}",
                 saves.stayed,
                 saves.left_the_book,
+                usd(saves.revenue_expected_to_leave),
+                f"{usd(saves.revenue_expected_low)} to {usd(saves.revenue_expected_high)}",
+                usd(saves.revenue_left),
             )
             for saves in (each.saves for each in findings)
             if saves is not None
@@ -98,16 +161,19 @@ def _saves(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
 
 def _lifts(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
     return table_metadata(
-        ["predicted on", "held out", "churned", "others", "churned", "lift", "95 %"],
+        ["up to", "quarters", "held out", "churned", "others", "churned", "lift", "95 %", "dollars a customer", "95 %"],
         [
             (
                 lift.predicted_on,
+                lift.quarters,
                 lift.held_out,
                 f"{lift.held_out_rate:.1%}",
                 lift.others,
                 f"{lift.others_rate:.1%}",
                 f"{lift.lift:+.1%}",
                 f"{lift.low:+.1%} to {lift.high:+.1%}",
+                signed_usd(lift.revenue_lift),
+                f"{signed_usd(lift.revenue_low)} to {signed_usd(lift.revenue_high)}",
             )
             for lift in (each.lift for each in findings)
             if lift is not None

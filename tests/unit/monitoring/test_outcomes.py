@@ -44,14 +44,16 @@ LEAVING = [(TINY_BEFORE, None), (None, TINY_BEFORE - DAY), (TINY_BEFORE, TINY_BE
 # Past predictions of everybody who was active, which cost nothing: labels depend on the customer and the Monday alone.
 PREDICTIONS = """
 insert into policy.predictions by name
-select snapshot_date, customer_id, plan_tier, p as churn_probability_30d, p as churn_probability_90d,
+select snapshot_date, customer_id, plan_tier, industry, 12 * known_mrr as annual_revenue, known_mrr as mrr,
+       row_number() over (partition by snapshot_date order by p * known_mrr desc, customer_id) as priority_rank,
+       p as churn_probability_30d, p as churn_probability_90d,
        case when plan_tier <> 'custom' then p / 2 end as expansion_propensity,
        case when p >= 0.75 then 'CRITICAL' when p >= 0.5 then 'HIGH' when p >= 0.25 then 'MEDIUM' else 'LOW' end as risk_tier,
        '1' as churn_30d_model_version, '1' as churn_90d_model_version, '1' as expansion_model_version,
        (select any_value(policy_version) from policy.predictions) as policy_version,
        'as_of' as scoring_mode, p >= 0.5 and customer_id like '%7' as is_holdout
 from (
-    select snapshot_date, customer_id, plan_tier,
+    select snapshot_date, customer_id, plan_tier, industry, known_mrr,
            ('0x' || md5(customer_id || snapshot_date)[:8])::ubigint / 4294967296.0::double as p
     from marts.mart_customer_churn_features
     where snapshot_date >= $oldest and snapshot_date < $first_published

@@ -19,7 +19,7 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling.evaluate import Resamples
-from churn_pipeline.monitoring import replay
+from churn_pipeline.monitoring import lists, replay
 from churn_pipeline.monitoring.replay import Flag, Held, ReplayReport, replay_report
 from tests.unit.monitoring.replayed import LATEST, MONDAY, SIX, Customer, history, say, score, warehouse
 
@@ -53,7 +53,9 @@ def test_each_caller_holds_what_was_counted_by_hand(con: duckdb.DuckDBPyConnecti
         "model": Held(1, 1000),
         "logistic": None,
         "rule": Held(1, 300),
+        "mrr": Held(1, 1000),
         "chance": Held(pytest.approx(4 * 2 / 6), pytest.approx(1400 * 2 / 6)),
+        "best": Held(2, 1300),
     }
     assert week.held["probability"] == {
         "model": Held(2, 1100),
@@ -147,7 +149,7 @@ def test_without_features_only_the_list_and_chance_are_judged() -> None:
     assert replayed.weeks[0].notes == (
         "no rule and no logistic regression: the features of this Monday are not in the warehouse any more",
     )
-    assert set(replayed.totals["revenue"]) == {"model", "chance"}
+    assert set(replayed.totals["revenue"]) == {"model", "mrr", "chance", "best"}
 
 
 def test_whoever_was_erased_is_not_judged_and_is_counted(con: duckdb.DuckDBPyConnection) -> None:
@@ -164,7 +166,7 @@ def test_a_list_longer_than_the_customers_holds_everybody(con: duckdb.DuckDBPyCo
     (week,) = report(con, capacity=200).weeks
     assert week.held is not None
     assert {who: called for who, called in week.held["revenue"].items() if called} == dict.fromkeys(
-        ("model", "rule", "chance"), Held(4, 1400)
+        ("model", "rule", "mrr", "chance", "best"), Held(4, 1400)
     )
 
 
@@ -245,7 +247,7 @@ def test_logistic_regression_learns_what_was_closed_and_ranks_with_it(con: duckd
     assert week.held is not None
     # In the history the silent leave; c (30 days) and a (20 days) are the most silent of the six, and a leaves.
     assert week.held["probability"]["logistic"] == Held(1, 100)
-    assert set(replayed.totals["revenue"]) == {"model", "logistic", "rule", "chance"}
+    assert set(replayed.totals["revenue"]) == {"model", "logistic", "rule", "mrr", "chance", "best"}
 
 
 def test_logistic_regression_knows_nothing_from_its_training_monday_on(con: duckdb.DuckDBPyConnection) -> None:
@@ -282,9 +284,76 @@ def test_the_mondays_of_one_training_monday_share_one_regression(con: duckdb.Duc
 
 
 def test_without_a_history_of_revenue_the_report_says_so(con: duckdb.DuckDBPyConnection) -> None:
-    assert report(con).notices == ()
+    assert not [notice for notice in report(con).notices if "history of revenue" in notice]
     con.execute("update landing.plan_changes set from_mrr_cents = null, to_mrr_cents = null")
     assert "no history of revenue" in report(con).notices[0]
+
+
+def call(con: duckdb.DuckDBPyConnection, *names: str, monday: date = MONDAY) -> None:
+    """Puts customers on the call list of a Monday, in this order."""
+    con.execute("alter table policy.predictions add column if not exists is_on_call_list boolean")
+    con.execute("alter table policy.predictions add column if not exists call_rank bigint")
+    con.execute("update policy.predictions set is_on_call_list = false where snapshot_date = ?", [monday])
+    for rank, name in enumerate(names, 1):
+        con.execute(
+            "update policy.predictions set is_on_call_list = true, call_rank = ? where snapshot_date = ? and customer_id = ?",
+            [rank, monday, name],
+        )
+
+
+def test_the_list_that_was_worked_is_judged_and_the_others_get_as_many_calls(con: duckdb.DuckDBPyConnection) -> None:
+    call(con, "d", "e", "a")
+    replayed = report(con, capacity=5)
+    (week,) = replayed.weeks
+    assert (week.basis, week.calls) == ("call_list", 3)
+    assert week.held is not None
+    assert week.held["revenue"]["model"] == Held(2, 400)
+    assert week.held["revenue"]["best"] == Held(3, 1400)
+    assert week.held["revenue"]["mrr"] == Held(2, 1300)
+    assert week.held["revenue"]["chance"] == Held(pytest.approx(4 * 3 / 6), pytest.approx(1400 * 3 / 6))
+    assert replayed.notices == ()
+    assert "the list's 3 calls held 2 customers" in replayed.headline()
+    assert (
+        "Of the revenue that left, the list held 29%; of as many calls the best possible would have held 100%, revenue alone 93%, "
+        "probability alone 79%, chance 50%."
+    ) in replayed.findings()
+    # A list is cut where fewer calls are asked about, in the order in which it was called.
+    (short,) = report(con, capacity=1).weeks
+    assert short.held is not None and (short.calls, short.held["revenue"]["model"]) == (1, Held(1, 300))
+
+
+def test_mondays_from_before_there_was_a_list_are_judged_by_priority_rank_and_the_report_says_so() -> None:
+    con = warehouse(usage_until=LATEST + WEEK)
+    score(con, *SIX)
+    score(con, *SIX, monday=MONDAY + WEEK)
+    call(con, "d", monday=MONDAY + WEEK)
+    replayed = report(con, last=MONDAY + WEEK, latest=LATEST + WEEK)
+    assert [(week.basis, week.calls) for week in replayed.weeks] == [("priority_rank", 2), ("call_list", 1)]
+    assert replayed.notices == (
+        "Judged by who came first by priority_rank, because there was no call list yet: 1 of 2 judged Mondays.",
+    )
+    assert "the list's 1 to 2 calls" in replayed.headline()
+    assert [row["calls"] for row in replayed.rows()] == [2, 1]
+
+
+def test_an_empty_list_is_judged_and_held_nobody(con: duckdb.DuckDBPyConnection) -> None:
+    call(con)
+    (week,) = report(con).weeks
+    assert week.held is not None
+    assert week.held["revenue"]["model"] == week.held["revenue"]["best"] == Held(0, 0)
+
+
+def test_money_that_was_expected_to_leave_stands_beside_money_that_left(con: duckdb.DuckDBPyConnection) -> None:
+    replayed = report(con)
+    expected = 0.9 * 100 + 0.8 * 1000 + 0.5 * 1000 + 0.2 * 300 + 0.1 * 200
+    money = replayed.money["churn_90d"]
+    assert (money.weeks, money.expected, money.left) == (1, pytest.approx(expected), 1400)
+    assert money.ratio.value == pytest.approx(1400 / expected)
+    assert replayed.weeks[0].expected_revenue == pytest.approx(expected)
+    assert replayed.money["churn_30d"].left == 1100
+    (sentence,) = [each for each in replayed.findings() if each.startswith("Within 90 days")]
+    assert "$1,470 a year was expected to leave a Monday, and $1,400 left: 0.95 times as much" in sentence
+    assert set(report(con, latest=MONDAY + 5 * WEEK).money) == {"churn_30d"}
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
@@ -316,7 +385,7 @@ def test_a_range_that_makes_no_sense_is_refused(
 def test_the_headline_is_the_means(con: duckdb.DuckDBPyConnection) -> None:
     history(con)
     assert report(con).headline() == (
-        "On the one judged Monday the list's top 2 held 1 customers who left within 90 days; logistic regression 1, "
+        "On the one judged Monday the list's 2 calls held 1 customers who left within 90 days; logistic regression 1, "
         "the rule 'no activity for 14 days' 1, chance 1. The list's churners paid $1,000 of the $1,400 a year that left, 71%."
     )
 
@@ -333,7 +402,7 @@ def test_a_resample_calls_exactly_its_capacity_and_shares_ties(
     score, churned, revenue = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     resamples = Resamples.draw(pd.Series(range(len(rows))), 20, seed)
     values = np.stack([churned, churned * revenue], axis=1)
-    churners, paid = replay._called(score, values, capacity, resamples)
+    churners, paid = lists.held(score, values, capacity, resamples)
     for replicate, weights in enumerate(resamples.counts):
         expected = np.zeros(2)
         room = float(capacity)

@@ -141,7 +141,7 @@ def test_what_is_not_defined_is_a_dash_and_what_has_a_reason_names_it() -> None:
     con.execute("update policy.predictions set is_flagged = false")
     page = replay_page.render(replay_report(con, SETTINGS, MONDAY, MONDAY, latest=LATEST, capacity=2))
     row = re.findall(rf'<tr>\s*<th scope="row">{MONDAY}</th>.*?</tr>', page, flags=re.DOTALL)
-    assert re.findall(r">([^<>]*)</td>", row[0])[3:6] == ["\N{EN DASH}", "\N{EN DASH}", "1.3"]
+    assert re.findall(r">([^<>]*)</td>", row[0])[4:7] == ["\N{EN DASH}", "\N{EN DASH}", "1.3"]
     assert re.findall(r">([^<>]*)</td>", row[1])[2:7] == ["0", "0", "3", "\N{EN DASH}", "0%"]
     assert f"{MONDAY}: no rule and no logistic regression" in page
 
