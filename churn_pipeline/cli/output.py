@@ -178,7 +178,20 @@ def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
     page = page_of(settings, monday)
     summary["report"] = str(page) if page.is_file() else None
     summary["tracking_uri"] = settings.tracking_uri
+    summary["holdout"] = holdout_power(settings, monday)
     return summary
+
+
+def holdout_power(settings: Settings, monday: date) -> str | None:
+    """What the hold-out can show with the list of a Monday, and when; None where nobody is to be held out."""
+    from churn_pipeline.policy.power import power_on, power_sentence
+
+    if not settings.holdout_share:
+        return None
+    with _published(settings) as con:
+        return (
+            power_sentence(power_on(con, "predictions", monday, settings.holdout_share), settings.holdout_share) or None
+        )
 
 
 def print_notices(week: dict[str, Any]) -> None:
@@ -440,6 +453,8 @@ def print_run(summary: dict[str, Any]) -> None:
     console.print(table)
     _print_notices(console, summary)
     console.print(f"Mode {summary['scoring_mode']}; policy {summary['policy_version']}.")
+    if summary["holdout"]:
+        console.print(summary["holdout"], markup=False, highlight=False, soft_wrap=True)
     console.print("Look next:  churn customer ID   churn show --owner NAME   churn models   make ui", markup=False)
     if summary["report"]:
         console.print(f"Open:       {summary['report']}", markup=False, soft_wrap=True)

@@ -198,15 +198,14 @@ def _forecast(
 
 def _coverage(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> tuple[int, int]:
     """How many past Mondays had their truth by this one, and on how many of them it lay in their interval."""
-    row = con.execute(
+    ((past, covered),) = con.execute(
         """
         select count(*), count(*) filter (where realised between low and high) from monitoring.forecast
         where horizon_days = ? and dimension = ? and assessed_on <= ? and snapshot_date >= ? and realised is not null
         """,
         [target.horizon_days, EVERYBODY, monday, monday - PAST_WEEKS * WEEK],
-    ).fetchone()
-    assert row is not None
-    return row
+    ).fetchall()
+    return past, covered
 
 
 def _realise(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> None:
@@ -298,11 +297,10 @@ def _retention(
 
 def _base(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[date | None, pd.DataFrame]:
     """The Monday that retention is counted from, and what its customers paid then and pay now; without those who left the book."""
-    row = con.execute(
+    ((base_date,),) = con.execute(
         "select min(snapshot_date) from policy.predictions where snapshot_date >= ? and snapshot_date < ?",
         [monday - YEAR_WEEKS * WEEK, monday],
-    ).fetchone()
-    base_date = row[0] if row else None
+    ).fetchall()
     if base_date is None:
         return None, pd.DataFrame()
     base = con.execute(
@@ -337,16 +335,15 @@ def todays_price(con: duckdb.DuckDBPyConnection, monday: date) -> bool:
     """
     if not has_table(con, "marts", target_of("risk").mart):
         return False
-    row = con.execute(
+    ((is_todays,),) = con.execute(
         f"""
         select coalesce(bool_or(is_todays_price), false)
             and coalesce((select any_value(scoring_mode) from policy.predictions where snapshot_date = $monday) <> 'live', false)
         from marts.{target_of("risk").mart} where snapshot_date = $monday
         """,
         {"monday": monday},
-    ).fetchone()
-    assert row is not None
-    return bool(row[0])
+    ).fetchall()
+    return bool(is_todays)
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, Any]], run_id: str) -> None:

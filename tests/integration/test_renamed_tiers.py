@@ -17,7 +17,6 @@ from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.delivery.slack.blocks import digest_message
-from churn_pipeline.monitoring import outcomes
 from churn_pipeline.orchestration.assets.publish import tier_counts
 from churn_pipeline.orchestration.execute import Outcome, run_mondays
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
@@ -184,28 +183,3 @@ def test_the_metadata_of_the_asset_sum_to_the_table(settings: Settings, table: d
         f"select count(*) from predictions where snapshot_date = date '{TINY_BEFORE}'",
     )
     assert sum(before[name] for name in names) == customers
-
-
-def test_saves_and_the_strata_of_the_hold_out_are_the_urgent_customers_of_the_table(
-    settings: Settings, table: dict[str, tuple[int, float]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outcomes, "starts_quarter", lambda _: True)
-    with connect(settings) as con:
-        con.execute("begin")
-        # As if everybody had been called and a quarter had gone by; two strata, each with both sides.
-        con.execute(
-            f"""
-            insert into monitoring.prediction_outcomes by name
-            select snapshot_date + 91 as assessed_on, snapshot_date as predicted_on, 'churn_90d' as target, customer_id, 'growth' as plan_tier,
-                   risk_tier, churn_probability_90d as probability, (priority_rank % 3 = 0)::integer as label, true as touched,
-                   row_number() over (partition by risk_tier order by customer_id) % 2 = 0 as is_holdout, 'active' as status,
-                   churn_90d_model_version as model_version, scoring_mode
-            from policy.predictions where snapshot_date = date '{TINY_MONDAY}'
-            """
-        )
-        findings = outcomes.find(con, TINY_MONDAY + 13 * (TINY_MONDAY - TINY_BEFORE))
-        con.execute("rollback")
-    assert findings.saves is not None
-    assert findings.lift is not None
-    assert findings.saves.touched == total(table, URGENT)
-    assert findings.lift.held_out + findings.lift.others == total(table, URGENT)

@@ -24,6 +24,7 @@ from churn_pipeline.monitoring import outcomes
 from churn_pipeline.monitoring.performance import ASSUMPTION, Quality, due
 from churn_pipeline.monitoring.performance_plots import chart
 from churn_pipeline.orchestration.assets.features import Translator, dbt_stage
+from churn_pipeline.orchestration.assets.outlook import outlook_asset
 from churn_pipeline.orchestration.assets.performance import performance_asset
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.home import home_resource
@@ -33,6 +34,11 @@ from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import query
 from tests.support.truncation import truncate
 
+# What monitoring keeps of the truth.
+KEPT = (
+    "prediction_outcomes", "model_quality", "saves", "holdout_lift", "list_quality", "money_calibration", "forecast", "retention",
+    "renewals",
+)  # fmt: skip
 # The Mondays that are judged, and the oldest that was predicted.
 JUDGED = [TINY_BEFORE - WEEK, TINY_BEFORE]
 OLDEST = JUDGED[0] - 13 * WEEK
@@ -51,7 +57,13 @@ select snapshot_date, customer_id, plan_tier, industry, 12 * known_mrr as annual
        case when p >= 0.75 then 'CRITICAL' when p >= 0.5 then 'HIGH' when p >= 0.25 then 'MEDIUM' else 'LOW' end as risk_tier,
        '1' as churn_30d_model_version, '1' as churn_90d_model_version, '1' as expansion_model_version,
        (select any_value(policy_version) from policy.predictions) as policy_version,
-       'as_of' as scoring_mode, p >= 0.5 and customer_id like '%7' as is_holdout
+       'as_of' as scoring_mode, p >= 0.5 and customer_id like '%7' as is_holdout,
+       -- The oldest Monday had no list yet.
+       case when snapshot_date > $oldest then p >= 0.3 end as is_on_call_list,
+       case when snapshot_date > $oldest and p >= 0.3 then row_number() over (
+           partition by snapshot_date, p >= 0.3 order by p * known_mrr desc, customer_id
+       ) end as call_rank,
+       case when snapshot_date > $oldest then p >= 0.5 end as is_in_holdout_draw
 from (
     select snapshot_date, customer_id, plan_tier, industry, known_mrr,
            ('0x' || md5(customer_id || snapshot_date)[:8])::ubigint / 4294967296.0::double as p
@@ -122,9 +134,10 @@ def materialize(settings: Settings, days: Sequence[date]) -> dg.ExecuteInProcess
         con.execute("create or replace table scoring.approved_mondays (snapshot_date date)")
         con.executemany("insert into scoring.approved_mondays values (?)", [(day,) for day in days])
     dbt, partitions, translator = InProcessDbt(settings), weekly(settings), Translator()
+    outcomes_key = dg.AssetKey(["monitoring", "prediction_outcomes"])
     stage = dbt_stage("dbt_outcomes", "prediction_outcomes", dbt.manifest, translator, partitions)
     return dg.materialize(
-        [stage, performance_asset(dg.AssetKey(["monitoring", "prediction_outcomes"]), partitions)],
+        [stage, performance_asset(outcomes_key, partitions), outlook_asset(outcomes_key, partitions)],
         resources={"home": home_resource(settings, dbt)},
         instance=dg.DagsterInstance.ephemeral(),
         tags={
@@ -139,8 +152,16 @@ def past(tiny_home: Settings, home: Path) -> Settings:
     shutil.copytree(tiny_home.data, home / "data", ignore=shutil.ignore_patterns("published", "dagster"))
     settings = Settings(**tiny_home.model_dump(include=tiny_home.model_fields_set) | {"home": home})
     with duckdb.connect(str(settings.warehouse)) as con:
+        for column in ("is_on_call_list boolean", "call_rank bigint", "is_in_holdout_draw boolean"):
+            con.execute(f"alter table policy.predictions add column if not exists {column}")
         con.execute(PREDICTIONS, {"oldest": OLDEST, "first_published": TINY_BEFORE})
     return settings
+
+
+def hold_out(settings: Settings) -> None:
+    """Says that somebody was held out from the oldest Monday on."""
+    with duckdb.connect(str(settings.warehouse)) as con:
+        write_holdout(con, 0.1, OLDEST)
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +191,7 @@ def raw(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(tiny_home: Settings, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A home that sees a week more than the Mondays that it has judged."""
     settings = past(tiny_home, tmp_path_factory.mktemp("judged"))
+    hold_out(settings)
     land_from(settings, raw, tiny_home.clock())
     assert tiny_home.clock().date() == TINY_MONDAY
     assert materialize(settings, JUDGED).success
@@ -289,9 +311,10 @@ def test_outcomes_and_their_figures_are_the_same_when_the_future_is_cut_off(
     dropped = truncate(raw, tmp_path / "raw", TINY_BEFORE)
     assert dropped["interventions"] == 1
     settings = past(tiny_home, tmp_path / "home")
+    hold_out(settings)
     land_from(settings, tmp_path / "raw", datetime.fromisoformat(f"{TINY_BEFORE}T12:00:00+00:00"))
     assert materialize(settings, JUDGED).success
-    for relation in ("prediction_outcomes", "model_quality", "saves", "holdout_lift"):
+    for relation in KEPT:
         both = [
             query(
                 each.warehouse,
@@ -300,13 +323,12 @@ def test_outcomes_and_their_figures_are_the_same_when_the_future_is_cut_off(
             for each in (home, settings)
         ]
         assert both[0] == both[1], relation
-    assert len(query(home.warehouse, "from monitoring.saves")) == 2
+        assert both[0] or relation == "renewals", f"{relation}: nothing is compared"
 
 
 def test_a_monday_that_is_run_again_replaces_itself_and_nothing_else(home: Settings, tmp_path: Path) -> None:
     shutil.copytree(home.data, tmp_path / "data")
     settings = home.model_copy(update={"home": tmp_path})
-    tables = ("prediction_outcomes", "model_quality", "saves", "holdout_lift")
 
     def kept(without: str = "''") -> dict[str, list[tuple]]:
         return {
@@ -314,7 +336,7 @@ def test_a_monday_that_is_run_again_replaces_itself_and_nothing_else(home: Setti
                 settings.warehouse,
                 f"select columns(lambda c: c not in ({without}))::varchar from monitoring.{name} order by all",
             )
-            for name in tables
+            for name in KEPT
         }
 
     before, whole = kept("'run_id'"), kept()
@@ -327,9 +349,7 @@ def test_a_monday_that_is_run_again_replaces_itself_and_nothing_else(home: Setti
     assert other <= {row for rows in kept().values() for row in rows}
 
 
-def test_what_is_kept_of_a_monday_is_what_was_found(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_kept_of_a_monday_is_what_was_found(con: duckdb.DuckDBPyConnection) -> None:
     findings = outcomes.find(con, TINY_BEFORE)
 
     def rows(quality: Sequence[Quality]) -> dict[tuple, dict]:
@@ -341,15 +361,107 @@ def test_what_is_kept_of_a_monday_is_what_was_found(
     assert set(kept.loc[kept["basis"] == "expected", "predicted_on"]) == {pd.Timestamp(TINY_BEFORE)}
     assert set(kept.loc[kept["basis"] == "realised", "target"]) == set(TARGETS)
     assert rows(outcomes.quality_of(con, TINY_BEFORE)) == rows(findings.quality)
-    assert findings.lift is None, "no quarter begins 13 weeks before"
-    monkeypatch.setattr(outcomes, "starts_quarter", lambda _: True)
-    assert outcomes.find(con, TINY_BEFORE).lift is not None
-    assert findings.saves is None or asdict(findings.saves)["touched"] > 0
+    for table, found in (("saves", findings.saves), ("holdout_lift", findings.lift)):
+        (row,) = con.execute(f"from monitoring.{table} where assessed_on = ?", [TINY_BEFORE]).df().to_dict("records")
+        assert found is not None
+        for name, value in asdict(found).items():
+            assert row[name] == (pd.Timestamp(value) if isinstance(value, date) else value), (table, name)
+    kept_lists = con.execute("from monitoring.list_quality where assessed_on = ?", [TINY_BEFORE]).df()
+    assert {each.ranking: each.revenue.value for each in findings.lists} == dict(
+        zip(kept_lists["ranking"], kept_lists["revenue"], strict=True)
+    )
+    assert {each.target for each in findings.money} == {"churn_30d", "churn_90d"}
+
+
+def test_a_monday_from_before_there_was_a_list_has_no_saves_and_no_trial(con: duckdb.DuckDBPyConnection) -> None:
+    before = outcomes.find(con, JUDGED[0], capacity=25)
+    assert (before.saves, before.lift) == (None, None)
+    assert {(each.basis, each.calls) for each in before.lists} == {("priority_rank", 25)}
+    after = outcomes.find(con, JUDGED[1], capacity=25)
+    assert after.saves is not None and after.lift is not None
+    assert {each.basis for each in after.lists} == {"call_list"}
+    assert after.lists[0].calls == query_one(
+        con, "select count(*) from policy.predictions where is_on_call_list and snapshot_date = ?", OLDEST + WEEK
+    )
+
+
+def test_saves_are_the_touched_of_the_list_and_their_money(con: duckdb.DuckDBPyConnection) -> None:
+    found = outcomes.find(con, JUDGED[1]).saves
+    assert found is not None
+    touched, left, revenue = (
+        con.execute(
+            """
+        select count(*), sum(12 * known_mrr) filter (where label = 1), sum(12 * known_mrr)
+        from monitoring.prediction_outcomes inner join marts.mart_customer_churn_features as mart using (customer_id)
+        where assessed_on = ? and target = 'churn_90d' and touched and probability >= 0.3 and mart.snapshot_date = predicted_on
+        """,
+            [JUDGED[1]],
+        ).fetchone()
+        or ()
+    )
+    assert (found.touched, found.revenue, found.revenue_left) == (
+        touched,
+        pytest.approx(revenue),
+        pytest.approx(left or 0),
+    )
+
+
+def test_the_arms_of_the_hold_out_are_who_was_in_the_draw_from_their_first_monday(
+    home: Settings, tmp_path: Path
+) -> None:
+    """Who is in neither arm is left out, whoever comes back is no second customer, and a Monday without a share is no trial."""
+    shutil.copytree(home.data, tmp_path / "data")
+    with duckdb.connect(str(tmp_path / "data" / "warehouse.duckdb")) as con:
+        lift = outcomes.find(con, JUDGED[1]).lift
+        drawn = con.execute(
+            "select customer_id, is_holdout from policy.predictions where is_in_holdout_draw and snapshot_date = ?",
+            [OLDEST + WEEK],
+        ).fetchall()
+        assert lift is not None and lift.predicted_on == OLDEST + WEEK
+        assert 0 < lift.held_out <= sum(held_out for _, held_out in drawn)
+        assert lift.held_out + lift.others <= len(drawn)
+        # Everybody was in the draw a week before, on the other side: that is what counts, and they count once.
+        con.execute(
+            "update policy.predictions set is_in_holdout_draw = true, is_holdout = not is_holdout where snapshot_date = ?",
+            [OLDEST],
+        )
+        con.execute(
+            "delete from policy.predictions where snapshot_date = ? and customer_id not in (select unnest(?::varchar[]))",
+            [OLDEST, [customer for customer, _ in drawn]],
+        )
+        swapped = outcomes.find(con, JUDGED[1]).lift
+        assert swapped is not None
+        assert (swapped.held_out, swapped.others) != (lift.held_out, lift.others)
+        assert swapped.held_out + swapped.others <= len(drawn)
+        assert swapped.held_out > swapped.others
+        con.execute("update control.holdout set effective_from = ?", [OLDEST + WEEK])
+        assert outcomes.find(con, JUDGED[1]).lift == lift
+        con.execute("update control.holdout set share = 0")
+        assert outcomes.find(con, JUDGED[1]).lift is None
+        con.execute("drop table control.holdout")
+        assert outcomes.find(con, JUDGED[1]).lift is None
+
+
+def test_a_home_that_kept_saves_without_money_gets_the_columns_and_keeps_its_rows(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "old.duckdb")) as con:
+        con.execute("create schema monitoring")
+        con.execute("create table monitoring.saves (assessed_on date, touched bigint, run_id varchar)")
+        con.execute("insert into monitoring.saves values ('2026-06-01', 4, 'old')")
+        outcomes.create_tables(con)
+        outcomes.create_tables(con)
+        assert con.execute("select touched, run_id, revenue_left from monitoring.saves").fetchall() == [
+            (4, "old", None)
+        ]
+
+
+def query_one(con: duckdb.DuckDBPyConnection, sql: str, *parameters: object) -> object:
+    ((value,),) = con.execute(sql, list(parameters)).fetchall()
+    return value
 
 
 def test_a_monday_before_which_nothing_was_predicted_has_nothing_to_say(con: duckdb.DuckDBPyConnection) -> None:
     findings = outcomes.find(con, OLDEST - WEEK)
-    assert (findings.quality, findings.saves, findings.lift) == ((), None, None)
+    assert (findings.quality, findings.saves, findings.lift, findings.lists, findings.money) == ((), None, None, (), ())
 
 
 def test_nothing_can_be_drawn_and_is_drawn_all_the_same_before_the_first_truth(con: duckdb.DuckDBPyConnection) -> None:

@@ -23,7 +23,7 @@ from churn_pipeline.policy.power import (
 )
 
 MONDAY = date(2026, 9, 28)
-# The list of docs/operations.md.
+# The list of docs/worth.md.
 CALLED, PROBABILITY, LARGEST = 200, 0.30, 0.10
 SHARES = (0.05, 0.10, 0.20, 0.30, 0.50)
 
@@ -99,9 +99,9 @@ def test_the_sentence_says_what_is_seen_and_when() -> None:
 
 
 def test_the_table_of_the_documentation_is_what_the_formula_gives() -> None:
-    page = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs" / "worth.md").read_text(encoding="utf-8")
     table = power_table([(share, power_of(CALLED, share, PROBABILITY, largest=LARGEST)) for share in SHARES])
-    assert table in page, f"docs/operations.md should have\n{table}"
+    assert table in page, f"docs/worth.md should have\n{table}"
 
 
 @pytest.fixture
