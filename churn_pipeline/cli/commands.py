@@ -312,7 +312,14 @@ def replay_report(
     last: Annotated[
         str | None, typer.Option("--to", metavar="MONDAY", help="Last Monday.", show_default="latest")
     ] = None,
-    capacity: Annotated[int, typer.Option(min=1, help="Calls a week: how much of the list is judged.")] = 200,
+    capacity: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Calls a week: how much of the list is judged.",
+            show_default="all of it; 200 where there was no call list",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory for the page.", show_default="HOME/data/published/replay")
     ] = None,

@@ -51,7 +51,7 @@ def report_replay(
     first: date,
     last: date,
     *,
-    capacity: int,
+    capacity: int | None,
     folder: Path | None = None,
     waiting: Callable[[str], None] | None = None,
 ) -> tuple[ReplayReport, Path]:
@@ -61,7 +61,7 @@ def report_replay(
         settings: the home.
         first: a Monday.
         last: the last Monday.
-        capacity: calls a week.
+        capacity: calls a week; whole lists unless given.
         folder: where the page goes; ``HOME/data/published/replay`` unless given.
         waiting: called with a sentence when the home is in use.
     """

@@ -257,7 +257,7 @@ class ReplayReport:
         first: first Monday of the range.
         last: last Monday of the range.
         known_until: labels closed by this Monday are known.
-        capacity: calls a Monday, at most.
+        capacity: calls a Monday, at most; None where whole lists are judged.
         weeks: every Monday of the range, oldest first, the empty ones too.
         money: by target, revenue that was expected to leave beside revenue that left; a target without a closed window is absent.
         churned_revenue: mean per judged Monday of the annual revenue of all who left within 90 days, in USD; None
@@ -271,7 +271,7 @@ class ReplayReport:
     first: date
     last: date
     known_until: date
-    capacity: int
+    capacity: int | None
     weeks: tuple[ReplayWeek, ...]
     money: Mapping[str, MoneyTotal]
     churned_revenue: float | None
@@ -365,7 +365,7 @@ def replay_report(
     last: date,
     *,
     latest: date,
-    capacity: int = TOP_PER_WEEK,
+    capacity: int | None = None,
 ) -> ReplayReport:
     """Judges the predictions of the Mondays from ``first`` to ``last``, both included.
 
@@ -377,7 +377,7 @@ def replay_report(
         latest: the newest Monday that has begun; only labels closed by then count. Where the landed usage ends earlier,
             so does what is known: whoever left after it would look as if they had stayed.
         capacity: calls a Monday, at least 1: a call list is judged up to there, and a Monday without one by as many of
-            priority_rank.
+            priority_rank. Unless given, call lists are judged whole, and other Mondays by 200 calls.
 
     Raises:
         InputError: a date is no Monday, the range is empty, or the capacity is below 1.
@@ -387,7 +387,7 @@ def replay_report(
         calendar.parse_monday(day.isoformat())
     if last < first:
         raise InputError(f"the range from {first} to {last} is empty")
-    if capacity < 1:
+    if capacity is not None and capacity < 1:
         raise InputError(f"a capacity of {capacity} calls leaves nothing to judge; it has to be at least 1")
     known_until = _known_until(con, latest)
     requested = list(calendar.mondays(first, last + calendar.WEEK))
@@ -560,7 +560,12 @@ def _monday_deciles(probability: Floats, churned: NDArray[np.bool_]) -> tuple[Mo
 
 
 def _week(
-    con: duckdb.DuckDBPyConnection, day: date, known_until: date, tally: _Tally, baselines: _Baselines, capacity: int
+    con: duckdb.DuckDBPyConnection,
+    day: date,
+    known_until: date,
+    tally: _Tally,
+    baselines: _Baselines,
+    capacity: int | None,
 ) -> ReplayWeek:
     flag, risk = target_of("flag"), frames.settled(con, target_of("risk"))
     there = {name for (name, *_) in con.execute("describe policy.predictions").fetchall()}
@@ -601,7 +606,7 @@ def _week(
     closed = risk.name in forecasts
     if closed:
         probability, churned = forecasts[risk.name]
-        worked = lists.worked_list(frame, capacity)
+        worked = lists.worked_list(frame, capacity or TOP_PER_WEEK)
         scores: dict[tuple[Ranking, Caller], Floats] = {
             ("revenue", "model"): worked.score,
             ("revenue", "mrr"): revenue,
@@ -609,7 +614,7 @@ def _week(
         }
         other, reasons = baselines.scores(day, frame["customer_id"], revenue)
         notes += reasons
-        calls = min(capacity, worked.calls)
+        calls = min(capacity or worked.calls, worked.calls)
         held_by_list = tally.add_lists(day, frame["customer_id"], churned, revenue, scores | other, calls)
         known["basis"], known["calls"] = worked.basis, calls
         known["expected_revenue"] = float((probability * revenue).sum())

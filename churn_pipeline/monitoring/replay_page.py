@@ -16,6 +16,7 @@ from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import in_reports, target_of
 from churn_pipeline.core.templating import templates
+from churn_pipeline.modeling.evaluate import TOP_PER_WEEK
 from churn_pipeline.monitoring.replay import CALLERS, CALLERS_OF, RANKINGS, Caller, Ranking, ReplayReport, ReplayWeek
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def render(report: ReplayReport) -> str:
         ranked=_RANKED,
         horizons=_horizons(),
         rule=target_of("risk").rule.text,
+        default_calls=TOP_PER_WEEK,
         counts={state: sum(week.state == state for week in report.weeks) for state in ("judged", "open", "missing")},
         remarks=_remarks(report.weeks),
     )

@@ -16,6 +16,7 @@ import duckdb
 
 from churn_pipeline.core.formatting import counted, markdown_table
 from churn_pipeline.core.targets import target_of
+from churn_pipeline.policy import parameters
 
 # Two-sided 95 %, and the chance to see an effect that is there.
 CONFIDENCE = 0.95
@@ -130,30 +131,37 @@ def power_of(
 
 
 def power_on(con: duckdb.DuckDBPyConnection, predictions: str, monday: date, share: float) -> tuple[Power, ...]:
-    """What a share would show with the list of a Monday, by its customers, their probabilities, and how many of them were new.
+    """What a share shows, or would show, with the list of a Monday, by its customers, their probabilities, and how many were new.
 
     Args:
         con: the warehouse, or what is published of it.
         predictions: the table with the rows of the Monday.
         monday: S; Mondays before it, of the same quarter, say how fast the list changes.
-        share: of the hold-out.
+        share: of the hold-out, in force or only thought about.
 
     Returns:
         Nothing where the Monday has no list, or nobody on it who could be held out.
     """
     columns = {name for (name, *_) in con.execute(f"describe {predictions}").fetchall()}
-    if "is_in_holdout_draw" not in columns:
+    if not {"is_in_holdout_draw", "is_on_call_list"} <= columns:
         return ()
+    most = parameters.of_monday(con, predictions, monday).get("holdout_max_annual_revenue")
     row = con.execute(
         f"""
-        with drawn as (
-            select snapshot_date, customer_id, {target_of("risk").probability_column} as probability,
+        with rows as (
+            select snapshot_date, customer_id, {target_of("risk").probability_column} as probability, is_in_holdout_draw,
+                   is_on_call_list and coalesce(annual_revenue <= $most, true) as would_be_drawn,
+                   bool_or(is_in_holdout_draw) over (partition by snapshot_date) as has_draw
+            from {predictions}
+            where snapshot_date <= $monday and snapshot_date >= date_trunc('quarter', $monday - interval 1 year)
+        ),
+        drawn as (
+            -- Where nobody is to be held out, the list itself is who would be called.
+            select snapshot_date, customer_id, probability,
                    row_number() over (
                        partition by customer_id, date_trunc('quarter', snapshot_date) order by snapshot_date
                    ) = 1 as is_new
-            from {predictions}
-            where is_in_holdout_draw and snapshot_date <= $monday
-                and snapshot_date >= date_trunc('quarter', $monday - interval 1 year)
+            from rows where if(has_draw, is_in_holdout_draw, would_be_drawn)
         ),
         mondays as (
             -- On the first Monday of a quarter everybody is new.
@@ -166,7 +174,7 @@ def power_on(con: duckdb.DuckDBPyConnection, predictions: str, monday: date, sha
             (select avg(probability order by customer_id) from drawn where snapshot_date = $monday),
             (select avg(new_share order by snapshot_date) from mondays)
         """,
-        {"monday": monday},
+        {"monday": monday, "most": most},
     ).fetchone()
     assert row is not None
     customers, probability, turnover = row

@@ -61,7 +61,7 @@ def of_policies(con: duckdb.DuckDBPyConnection, versions: Iterable[str]) -> dict
     wanted = sorted(set(versions))
     contents = dict(
         con.execute(
-            f"select policy_version, content from {_kept(con)} where seed = ? and policy_version in (select unnest(?::varchar[]))",
+            f"select policy_version, content from {kept_seeds(con)} where seed = ? and policy_version in (select unnest(?::varchar[]))",
             [_SEED, wanted],
         ).fetchall()
     )
@@ -131,7 +131,7 @@ def write_table(con: duckdb.DuckDBPyConnection) -> None:
     Args:
         con: the warehouse.
     """
-    kept = con.execute(f"select policy_version, content from {_kept(con)} where seed = ?", [_SEED]).fetchall()
+    kept = con.execute(f"select policy_version, content from {kept_seeds(con)} where seed = ?", [_SEED]).fetchall()
     rows = [(version, *astuple(tier)) for version, content in kept for tier in _read(content)]
     con.execute("create schema if not exists policy")
     con.execute(
@@ -142,7 +142,7 @@ def write_table(con: duckdb.DuckDBPyConnection) -> None:
         con.executemany("insert into policy.risk_tiers values (?, ?, ?, ?, ?)", rows)
 
 
-def _kept(con: duckdb.DuckDBPyConnection) -> str:
+def kept_seeds(con: duckdb.DuckDBPyConnection) -> str:
     """The table of kept seeds: in the warehouse it lies in the ledger, published it has no schema of its own."""
     return "ledger.policy_seeds" if has_table(con, "ledger", "policy_seeds") else "policy_seeds"
 

@@ -35,7 +35,7 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         with expected_errors(), connect(home.settings) as con:
             findings = []
             for day in outcomes.mondays_to_judge(con, partition_mondays(context)):
-                of_monday = outcomes.find(con, day, home.settings.call_capacity)
+                of_monday = outcomes.find(con, day)
                 findings.append(of_monday)
                 for quality in of_monday.quality:
                     if quality.under and quality.plan_tier == "all" and quality.customers == "all":

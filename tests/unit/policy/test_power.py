@@ -108,14 +108,21 @@ def test_the_table_of_the_documentation_is_what_the_formula_gives() -> None:
 def con() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
     con.execute(
-        f"create table predictions (snapshot_date date, customer_id varchar, {target_of('risk').probability_column} double, is_in_holdout_draw boolean)"
+        f"create table predictions (snapshot_date date, customer_id varchar, {target_of('risk').probability_column} double, is_in_holdout_draw boolean, "
+        "is_on_call_list boolean, annual_revenue double, policy_version varchar)"
     )
+    con.execute("create table policy_seeds (policy_version varchar, seed varchar, content varchar)")
+    content = "parameter,value,description\nholdout_max_annual_revenue,100000,most\n"
+    con.execute("insert into policy_seeds values ('p', 'policy_parameters', ?)", [content])
     # Ten customers on the first Monday of the quarter, of whom two are others a week later; they do not count before it.
     rows = [(date(2026, 9, 21), n, True) for n in range(10)]
     rows += [(date(2026, 7, 6), n, True) for n in range(10)]
     rows += [(date(2026, 7, 13), n, True) for n in range(2, 12)]
     rows += [(date(2026, 7, 13), n, False) for n in range(50, 90)]
-    con.executemany("insert into predictions values (?, ?, 0.4, ?)", [(day, str(n), drawn) for day, n, drawn in rows])
+    con.executemany(
+        "insert into predictions values (?, ?, 0.4, ?, null, 100, 'p')",
+        [(day, str(n), drawn) for day, n, drawn in rows],
+    )
     return con
 
 
@@ -126,6 +133,18 @@ def test_a_monday_says_how_many_there_are_and_how_fast_they_change(con: duckdb.D
     assert [power.reduction for power in powers] == pytest.approx(
         [power.reduction for power in power_of(10, 0.2, 0.4, turnover=0.2)]
     )
+
+
+def test_before_anybody_is_held_out_the_list_without_the_largest_accounts_says_what_a_share_would_show(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    con.execute("update predictions set is_in_holdout_draw = false, is_on_call_list = is_in_holdout_draw")
+    assert power_on(con, "predictions", date(2026, 7, 13), 0.2)[0].held_out == pytest.approx(0.2 * 10 * 3.4)
+    con.execute(
+        "update predictions set annual_revenue = 1e9 where snapshot_date = date '2026-07-13' and customer_id in ('2', '3', '4', '5')"
+    )
+    # 6 are left, and of them 2 are new.
+    assert power_on(con, "predictions", date(2026, 7, 13), 0.2)[0].held_out == pytest.approx(0.2 * 6 * (1 + 12 / 3))
 
 
 def test_a_monday_without_a_list_says_nothing(con: duckdb.DuckDBPyConnection) -> None:
