@@ -35,7 +35,9 @@ def test_a_share_that_is_set_says_what_it_can_show(settings: Settings) -> None:
     sentence = holdout_power(settings, MONDAY)
     assert sentence is not None
     # 180 of the first Monday, and a tenth of them new on each of 12 more.
-    assert sentence.startswith("A hold-out of 10% leaves about 40 customers uncalled in a quarter, beside 356 who can be")
+    assert sentence.startswith(
+        "A hold-out of 10% leaves about 40 customers uncalled in a quarter, beside 356 who can be"
+    )
     assert "59% of the departures after 1 quarter" in sentence
 
 
