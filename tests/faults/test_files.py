@@ -66,5 +66,5 @@ def test_a_half_written_csv_that_ends_with_a_whole_row_is_said_to_have_lost_rows
 
 
 def test_the_same_files_whole_are_taken(exported: Settings) -> None:
-    completed = churn(exported, "run", "--week", str(TINY_MONDAY))
+    completed = churn(exported, "check", str(exported.raw_dir))
     assert completed.returncode == 0, completed.stderr
