@@ -82,8 +82,13 @@ def theme_sums(catalogue: Catalogue, contributions: NDArray[np.float64]) -> dict
         catalogue: the model's features with their themes.
         contributions: shape (rows, features), log-odds.
     """
-    members = _members(catalogue)
-    return {theme: contributions[:, positions].sum(axis=1) for theme, positions in members.items()}
+    sums: dict[Theme | None, NDArray[np.float64]] = {}
+    for theme, positions in _members(catalogue).items():
+        # One after the other: how numpy adds along an axis depends on the shape, and a customer alone has the same bits as among others.
+        sums[theme] = np.zeros(len(contributions))
+        for position in positions:
+            sums[theme] += contributions[:, position]
+    return sums
 
 
 def reasons(catalogue: Catalogue, frame: pd.DataFrame, contributions: NDArray[np.float64]) -> list[list[Reason]]:
@@ -102,7 +107,8 @@ def reasons(catalogue: Catalogue, frame: pd.DataFrame, contributions: NDArray[np
     if not members or not len(frame):
         return [[] for _ in range(len(frame))]
     themes = list(members)
-    raised = np.column_stack([np.maximum(contributions[:, p].sum(axis=1), 0) for p in members.values()])
+    sums = theme_sums(catalogue, contributions)
+    raised = np.column_stack([np.maximum(sums[theme], 0) for theme in themes])
     order = np.argsort(-raised, axis=1, kind="stable")[:, :TOP]
     amounts = np.take_along_axis(raised, order, axis=1).tolist()
     totals = raised.sum(axis=1).tolist()
@@ -400,15 +406,14 @@ def change_parts(
     Returns:
         By part its change of probability, shape (rows,).
     """
-    difference = now - before
-    l0 = bias + before.sum(axis=1)
-    change = difference.sum(axis=1)
+    moved_by = theme_sums(catalogue, now - before)
+    zero = np.zeros(len(now))
+    l0 = bias + sum(theme_sums(catalogue, before).values(), zero)
+    change = sum(moved_by.values(), zero)
     p0, p1 = _logistic(l0), _logistic(l0 + change)
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = np.where(np.abs(change) > 1e-6, (p1 - p0) / change, p0 * (1 - p0))
-    parts: dict[str, NDArray[np.float64]] = {
-        theme or OTHER: moved * slope for theme, moved in theme_sums(catalogue, difference).items()
-    }
+    parts: dict[str, NDArray[np.float64]] = {theme or OTHER: moved * slope for theme, moved in moved_by.items()}
     return parts | {RAISE: raised}
 
 
