@@ -1,4 +1,4 @@
-"""What dbt has to know of the targets, rendered from their declaration: a file of macros and parts of two YAML files.
+"""What dbt has to know of the targets and themes, rendered from their declaration: two files of macros and parts of two YAML files.
 
 ``make generate`` (``python -m churn_pipeline.core.dbt_targets``) writes them, a test compares them, and a project whose files are not those
 of the declaration is refused when definitions load. They are files and no variables, because any change of ``--vars`` makes dbt parse the whole
@@ -25,9 +25,11 @@ from churn_pipeline.core.targets import (
     target_of,
     without_role,
 )
+from churn_pipeline.core.themes import NEVER_A_REASON, THEMES
 
 COMMAND = "make generate"
 MACROS = Path("macros/generated/targets.sql")
+THEME_MACROS = Path("macros/generated/themes.sql")
 PREDICTIONS = Path("models/policy/predictions.yml")
 OUTCOMES = Path("models/monitoring/prediction_outcomes.yml")
 
@@ -55,6 +57,15 @@ _MACROS = """{#
 
 {% macro version_of(role) -%}
     {{ @versions[role] }}
+{%- endmacro %}
+"""
+_THEME_MACROS = """{#
+    Written by `make generate` from churn_pipeline/core/themes.py: edit that.
+#}
+
+{# The themes that a reason can be of. #}
+{% macro themes() -%}
+    @themes
 {%- endmacro %}
 """
 _BEGIN = re.compile(
@@ -94,7 +105,8 @@ def render(project: Path) -> dict[Path, str]:
     for target in TARGETS.values():
         for column in fixed & {target.probability_column, target.version_column}:
             raise InputError(f"The column {column} of the target '{target.name}' is one that predictions has anyway.")
-    return {MACROS: _macros()} | files
+    reasons = " ".join(theme for theme in THEMES if theme not in NEVER_A_REASON)
+    return {MACROS: _macros(), THEME_MACROS: _THEME_MACROS.replace("@themes", reasons)} | files
 
 
 def write(project: Path) -> list[Path]:
@@ -114,7 +126,9 @@ def check(project: Path) -> None:
     """
     if stale := _stale(project):
         names = ", ".join(path.as_posix() for path in stale)
-        raise InputError(f"{names} of the dbt project do not say what core/targets.py declares; run '{COMMAND}'.")
+        raise InputError(
+            f"{names} of the dbt project do not say what core/targets.py and core/themes.py declare; run '{COMMAND}'."
+        )
 
 
 def _stale(project: Path) -> dict[Path, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.core.settings import REPOSITORY
+from tests.conftest import Company
 from tests.support.reasons_page import page
 
 
-def test_the_page_shows_what_the_templates_say(tiny_home: Settings) -> None:
+def test_the_page_shows_what_the_templates_say(tiny_company: Company) -> None:
     written = (REPOSITORY / "docs" / "reasons.md").read_text(encoding="utf-8")
-    assert written == page(tiny_home), "run: make generate"
+    assert written == page(tiny_company.raw), "run: make generate"
