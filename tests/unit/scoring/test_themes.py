@@ -217,6 +217,24 @@ def test_a_stored_sentence_about_a_column_that_is_no_more_gives_way_to_one_that_
     assert said == "Days to renewal: 44 days"
 
 
+def test_a_column_that_a_sentence_named_is_not_named_by_its_evidence_again() -> None:
+    def feature(name: str, **words: object) -> Feature:
+        return Feature(name, "numeric", name, "count", "r", "l", theme="usage", **words)  # type: ignore[arg-type]
+
+    catalogue = Catalogue(
+        "m",
+        (
+            feature("x", says={"any": "{value} of {z}"}),
+            feature("y", also={"any": "{z} again"}),
+            feature("z", also={"any": "z is {value}"}),
+            feature("w", also={"any": "w is {value}[, {z} again]"}),
+        ),
+    )
+    data = pd.DataFrame({"customer_id": ["a"], "snapshot_date": [pd.Timestamp(MONDAY)]} | dict.fromkeys("xyzw", 3.0))
+    said = reasons(catalogue, data, np.array([[1.0, 0.9, 0.8, 0.7]]))[0][0]
+    assert (said["sentence"], said["features"]) == ("3 of 3; w is 3", ["x", "w"])
+
+
 def test_a_label_with_braces_is_no_template() -> None:
     odd = Catalogue("m", (Feature("x", "numeric", "Rate {of} [x]", "count", "r", "l", theme="usage"),))
     data = pd.DataFrame({"customer_id": ["a"], "snapshot_date": [pd.Timestamp(MONDAY)], "x": [3.0]})
