@@ -378,8 +378,8 @@ def test_a_database_of_revision_0001_is_brought_to_the_newest_and_is_then_as_a_f
     assert outcomes
 
     done = publishing.publish(first.url, home)
-    assert (done.revision, done.notices) == ("0002", ())
-    assert query(first, "select version_num from churn.schema_version") == [("0002",)]
+    assert (done.revision, done.notices) == ("0003", ())
+    assert query(first, "select version_num from churn.schema_version") == [("0003",)]
     assert told(first) == []
 
     # The Monday that this home has is its own now; the other one is as it was, and the newest.

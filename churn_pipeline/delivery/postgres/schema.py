@@ -76,12 +76,43 @@ FIXED: dict[str, dict[str, str]] = {
     """),
     "saves": _columns("""
         assessed_on date, predicted_on date, touched bigint, expected_to_stay double precision, expected_low double precision,
-        expected_high double precision, stayed bigint, left_the_book bigint, run_id text
+        expected_high double precision, stayed bigint, left_the_book bigint, run_id text, revenue double precision,
+        revenue_expected_to_leave double precision, revenue_expected_low double precision, revenue_expected_high double precision,
+        revenue_left double precision
     """),
     "holdout_lift": _columns("""
         assessed_on date, predicted_on date, held_out bigint, held_out_churned bigint, others bigint, others_churned bigint,
         held_out_rate double precision, others_rate double precision, lift double precision, low double precision,
-        high double precision, run_id text
+        high double precision, run_id text, quarters bigint, held_out_revenue double precision,
+        held_out_revenue_churned double precision, others_revenue double precision, others_revenue_churned double precision,
+        revenue_lift double precision, revenue_low double precision, revenue_high double precision
+    """),
+    "list_quality": _columns("""
+        assessed_on date, predicted_on date, ranking text, basis text, calls bigint, customers double precision,
+        customers_low double precision, customers_high double precision, revenue double precision, revenue_low double precision,
+        revenue_high double precision, revenue_share double precision, revenue_share_low double precision,
+        revenue_share_high double precision, all_customers bigint, all_revenue double precision, run_id text
+    """),
+    "money_calibration": _columns("""
+        assessed_on date, predicted_on date, target text, customers bigint, expected_customers double precision, left_customers bigint,
+        expected_revenue double precision, left_revenue double precision, ratio double precision, ratio_low double precision,
+        ratio_high double precision, run_id text
+    """),
+    "forecast": _columns("""
+        snapshot_date date, horizon_days bigint, dimension text, value text, customers bigint, revenue double precision,
+        expected double precision, low double precision, high double precision, level_scale double precision, past_mondays bigint,
+        past_covered bigint, assessed_on date, realised double precision, level_error double precision, level_noise double precision,
+        run_id text
+    """),
+    "retention": _columns("""
+        snapshot_date date, dimension text, value text, base_date date, customers bigint, base_revenue double precision,
+        gross double precision, net double precision, is_todays_price boolean, horizon_days bigint, revenue double precision,
+        expected_gross double precision, expected_gross_low double precision, expected_gross_high double precision,
+        expected_net double precision, run_id text
+    """),
+    "renewals": _columns("""
+        snapshot_date date, renewal_week date, customers bigint, revenue double precision, revenue_at_risk double precision,
+        on_call_list bigint, run_id text
     """),
     "prediction_outcomes": _columns("""
         assessed_on date, predicted_on date, target text, customer_id text, plan_tier text, risk_tier text,

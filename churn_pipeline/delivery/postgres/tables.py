@@ -59,6 +59,11 @@ TABLES = (
     Table("model_quality", "monitoring", "assessed_on", _BY_VALUE),
     Table("saves", "monitoring", "assessed_on", _BY_VALUE),
     Table("holdout_lift", "monitoring", "assessed_on", _BY_VALUE),
+    Table("list_quality", "monitoring", "assessed_on", _BY_VALUE),
+    Table("money_calibration", "monitoring", "assessed_on", _BY_VALUE),
+    Table("forecast", "monitoring", "snapshot_date", _BY_VALUE),
+    Table("retention", "monitoring", "snapshot_date", _BY_VALUE),
+    Table("renewals", "monitoring", "snapshot_date", _BY_VALUE),
     Table("prediction_outcomes", "monitoring", "assessed_on", _BY_VALUE),
 )
 

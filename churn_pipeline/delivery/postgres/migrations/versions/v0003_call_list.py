@@ -47,6 +47,115 @@ comment on column churn.predictions.action_kind is 'Who acts: csm_call for every
 comment on column churn.predictions.talking_points is 'What to ask, to offer and to leave unsaid, by theme.';
 """
 
+_MONITORING = """
+alter table churn.saves
+    add column revenue double precision,
+    add column revenue_expected_to_leave double precision,
+    add column revenue_expected_low double precision,
+    add column revenue_expected_high double precision,
+    add column revenue_left double precision;
+comment on table churn.saves is
+    'Customers of the call list with an intervention in the window and what became of them 13 weeks later, in customers and USD, beside what the model expected. No proof: nobody drew lots.';
+alter table churn.holdout_lift
+    add column quarters bigint,
+    add column held_out_revenue double precision,
+    add column held_out_revenue_churned double precision,
+    add column others_revenue double precision,
+    add column others_revenue_churned double precision,
+    add column revenue_lift double precision,
+    add column revenue_low double precision,
+    add column revenue_high double precision;
+create table churn.list_quality (
+    assessed_on date,
+    predicted_on date,
+    ranking text,
+    basis text,
+    calls bigint,
+    customers double precision,
+    customers_low double precision,
+    customers_high double precision,
+    revenue double precision,
+    revenue_low double precision,
+    revenue_high double precision,
+    revenue_share double precision,
+    revenue_share_low double precision,
+    revenue_share_high double precision,
+    all_customers bigint,
+    all_revenue double precision,
+    run_id text
+);
+create index list_quality_by_assessed_on on churn.list_quality (assessed_on);
+comment on table churn.list_quality is 'What the call list caught of what left within 90 days, beside other lists of the same length. ranking: whose; basis: list, or rank for Mondays before there was one.';
+create table churn.money_calibration (
+    assessed_on date,
+    predicted_on date,
+    target text,
+    customers bigint,
+    expected_customers double precision,
+    left_customers bigint,
+    expected_revenue double precision,
+    left_revenue double precision,
+    ratio double precision,
+    ratio_low double precision,
+    ratio_high double precision,
+    run_id text
+);
+create index money_calibration_by_assessed_on on churn.money_calibration (assessed_on);
+comment on table churn.money_calibration is 'Revenue that the probabilities led to expect to leave, and revenue that left.';
+create table churn.forecast (
+    snapshot_date date,
+    horizon_days bigint,
+    dimension text,
+    value text,
+    customers bigint,
+    revenue double precision,
+    expected double precision,
+    low double precision,
+    high double precision,
+    level_scale double precision,
+    past_mondays bigint,
+    past_covered bigint,
+    assessed_on date,
+    realised double precision,
+    level_error double precision,
+    level_noise double precision,
+    run_id text
+);
+create index forecast_by_snapshot_date on churn.forecast (snapshot_date);
+comment on table churn.forecast is 'Revenue expected to leave within horizon_days of the Monday, with an 80 % interval, and what left once the window has closed.';
+create table churn.retention (
+    snapshot_date date,
+    dimension text,
+    value text,
+    base_date date,
+    customers bigint,
+    base_revenue double precision,
+    gross double precision,
+    net double precision,
+    is_todays_price boolean,
+    horizon_days bigint,
+    revenue double precision,
+    expected_gross double precision,
+    expected_gross_low double precision,
+    expected_gross_high double precision,
+    expected_net double precision,
+    run_id text
+);
+create index retention_by_snapshot_date on churn.retention (snapshot_date);
+comment on table churn.retention is 'Gross and net revenue retention so far and expected, by plan, industry and owner.';
+create table churn.renewals (
+    snapshot_date date,
+    renewal_week date,
+    customers bigint,
+    revenue double precision,
+    revenue_at_risk double precision,
+    on_call_list bigint,
+    run_id text
+);
+create index renewals_by_snapshot_date on churn.renewals (snapshot_date);
+comment on table churn.renewals is 'Contracts that end in the 90 days after the Monday, by week, with revenue and risk.';
+"""
+
 _VIEWS = """
 create view churn.call_list as
 select p.snapshot_date, p.call_rank, p.customer_id, c.company_name, p.csm_owner, p.plan_tier, p.industry, p.mrr, p.annual_revenue,
@@ -66,21 +175,18 @@ comment on column churn.call_list.call_rank is '1 = call first; unique within th
 comment on column churn.call_list.revenue_at_risk is 'USD a year: annual_revenue x churn_probability_90d.';
 comment on column churn.call_list.first_reason is 'What raises the risk most, as a sentence.';
 
-create or replace view churn.at_risk as
-select snapshot_date, priority_rank, customer_id, company_name, csm_owner, plan_tier, industry, mrr, annual_revenue,
-       revenue_at_risk, churn_probability_90d, churn_probability_30d, risk_tier, previous_risk_tier, probability_change,
-       is_flagged, first_reason, second_reason, third_reason, play, recommended_action, severity, call_rank
-from churn.call_list
-order by call_rank;
-comment on view churn.at_risk is 'The customers of churn.call_list, under the name and with the columns that they had before revision 0003.';
-comment on column churn.at_risk.priority_rank is '1 = most revenue at risk; unique within the Monday. The order of the calls is call_rank.';
+comment on view churn.at_risk is
+    'Customers of the newest Monday in an urgent tier, most revenue at risk first, without those who are snoozed or held out. Whom to call is churn.call_list.';
+comment on column churn.at_risk.priority_rank is '1 = most revenue at risk; unique within the Monday.';
 """
 
 
 def upgrade() -> None:
     # psycopg itself, which reads neither : nor % in a statement without parameters as a placeholder.
     connection: Any = op.get_bind().connection.dbapi_connection
-    for statements in (_COLUMNS, _VIEWS):
+    for statements in (_COLUMNS, _MONITORING, _VIEWS):
         connection.execute(statements)
     # What was copied before the columns were there is copied again where a home still publishes it.
-    connection.execute("update churn.contents set digest = '' where table_name = 'predictions'")
+    connection.execute(
+        "update churn.contents set digest = '' where table_name in ('predictions', 'saves', 'holdout_lift')"
+    )
