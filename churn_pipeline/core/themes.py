@@ -27,4 +27,8 @@ NEVER_A_REASON: frozenset[Theme] = frozenset({"calendar"})
 # version knows and nobody has given a theme.
 RAISE = "raise"
 OTHER = "other"
-PARTS: dict[str, str] = {**THEMES, OTHER: "Other", RAISE: "Raised to the risk of a shorter time"}
+PARTS: dict[str, str] = {
+    **{str(theme): label for theme, label in THEMES.items()},
+    OTHER: "Other",
+    RAISE: "Raised to the risk of a shorter time",
+}

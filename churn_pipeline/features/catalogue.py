@@ -138,7 +138,8 @@ class Catalogue:
     @cached_property
     def tellable(self) -> dict[str, Feature | Fact]:
         """By column, what sentences may name."""
-        return {column.name: column for column in (*self.facts, *self.features)}
+        columns: tuple[Feature | Fact, ...] = (*self.facts, *self.features)
+        return {column.name: column for column in columns}
 
     def without(self, names: Collection[str]) -> Self:
         """The catalogue without some features; the sentences of the others may still name them."""
@@ -159,7 +160,7 @@ class Catalogue:
         features = tuple(
             today[feature.name] if feature.theme is None and feature.name in today else feature for feature in self
         )
-        own = {column.name for column in (*self.facts, *features)}
+        own = {fact.name for fact in self.facts} | {feature.name for feature in features}
         return Catalogue(
             self.mart,
             features,

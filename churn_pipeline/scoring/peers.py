@@ -74,7 +74,7 @@ def _standing(feature: Feature, frame: pd.DataFrame, plan: NDArray[np.intp]) -> 
     case[~known] = UNKNOWN
     if feature.dtype == "categorical":
         return Standing(case, median, similar)
-    values = column.astype(object).where(column.notna(), np.nan).astype("float64").to_numpy()
+    values = np.asarray(column.astype(object).where(column.notna(), np.nan).astype("float64"), dtype=np.float64)
     if feature.dtype == "boolean":
         case[known] = np.where(values[known] > 0, ABOVE, BELOW)
         return Standing(case, median, similar)

@@ -162,7 +162,7 @@ class Words:
         self._about = [[self._sentence(f, (f.says or {}).get("about"))] * UNKNOWN + [None] for f in catalogue]
         self._plain = [self._plainly(f) for f in catalogue]
         for position, feature in enumerate(catalogue):
-            if feature.like in catalogue:
+            if feature.like is not None and feature.like in catalogue:
                 other = self.names.index(feature.like)
                 for of_feature in (self.case, self._says, self._also, self._about, self._plain):
                     of_feature[position] = of_feature[other]
