@@ -43,6 +43,7 @@ class Book:
         priority: the order of the published ranking, 1 first.
         on_list: who is on the published call list; None where that Monday has none.
         call_value: USD that a call was published to be worth, -inf where nothing was; None where that Monday has none.
+        true_risk: USD a year times the true probability of churn within 90 days, as the team usually calls.
         worth: USD that a call is expected to save.
     """
 
@@ -52,6 +53,7 @@ class Book:
     priority: Ints
     on_list: Bools | None
     call_value: Floats | None
+    true_risk: Floats
     worth: Floats
 
 
@@ -64,6 +66,7 @@ class Verdict:
         calls: how many customers each list has.
         has_list: whether ``published`` is a call list, and not the first of the ranking.
         best: the best possible list.
+        true_revenue_at_risk: the first by revenue at risk, were every probability known: as far as a ranking by it can go.
         published: the published one; where there is none, the first of the ranking.
         revenue_at_risk: the first by priority_rank.
         call_value: the first by call_value; None where it was not published.
@@ -76,6 +79,7 @@ class Verdict:
     calls: int
     has_list: bool
     best: float
+    true_revenue_at_risk: float
     published: float
     revenue_at_risk: float
     call_value: float | None
@@ -131,6 +135,7 @@ def verdict(book: Book, calls: int) -> Verdict:
         calls=count,
         has_list=book.on_list is not None,
         best=first(book.worth),
+        true_revenue_at_risk=first(book.true_risk),
         published=saved(book.worth, called),
         revenue_at_risk=saved(book.worth, ranked[:count]),
         call_value=None if book.call_value is None else first(book.call_value),
@@ -169,6 +174,7 @@ def read_books(predictions: Sequence[Path], oracle: Path) -> Iterator[Book]:
             priority=part["priority_rank"],
             on_list=part["on_list"].astype(np.bool_) if part["has_list"][0] else None,
             call_value=part["call_value"] if part["has_call_value"][0] else None,
+            true_risk=part["annual_revenue"] * part["as_usual"],
             worth=worth_of_calls(part["annual_revenue"], part["without_calls"], part["with_one_call"]),
         )
 
@@ -192,7 +198,7 @@ def _rows(predictions: Sequence[Path], oracle: Path) -> dict[str, NDArray[Any]]:
                     bool_or({listed} is not null) over (partition by snapshot_date) as has_list,
                     coalesce({valued}, '-infinity'::double) as call_value,
                     bool_or({valued} is not null) over (partition by snapshot_date) as has_call_value,
-                    p_churn_90d_without_calls as without_calls, p_churn_90d_with_one_call as with_one_call
+                    p_churn_90d as as_usual, p_churn_90d_without_calls as without_calls, p_churn_90d_with_one_call as with_one_call
                 from published inner join truth using (snapshot_date, customer_id)
                 where annual_revenue > 0 order by snapshot_date, customer_id"""
         ).fetchnumpy()
@@ -202,6 +208,7 @@ def _rows(predictions: Sequence[Path], oracle: Path) -> dict[str, NDArray[Any]]:
 def table(verdicts: Sequence[Verdict]) -> str:
     """The verdicts in Markdown: revenue saved per 200 calls, and beside it the share of what the best list saves."""
     columns: tuple[tuple[str, Callable[[Verdict], float | None]], ...] = (
+        ("true revenue at risk", lambda verdict: verdict.true_revenue_at_risk),
         ("published list", lambda verdict: verdict.published),
         ("revenue at risk", lambda verdict: verdict.revenue_at_risk),
         ("call value", lambda verdict: verdict.call_value),

@@ -88,7 +88,7 @@ def _block(hazards: Hazards, who: Ints, week: int, state: Ints, readiness: Ints,
     n = len(who)
     move = state_transitions().astype(np.float32)
     churn_share, plan_share = np.cumsum(p.CHURN_WEEKDAYS), np.cumsum(p.PLAN_CHANGE_WEEKDAYS)
-    kept = np.float32(1 - p.LEAVE_WEEKLY)
+    kept: Singles = np.array([1 - p.LEAVE_WEEKLY], dtype=np.float32)
     call = hazards.call_probability(who).astype(np.float32)
     policy = bool(call.any())
     base = base_log_hazard()
@@ -133,7 +133,7 @@ def _block(hazards: Hazards, who: Ints, week: int, state: Ints, readiness: Ints,
 
         survivors = alive * stay
         if policy:
-            now = np.where((since >= p.CALL_EFFECT_WEEKS)[:, None], call, np.float32(0.0))
+            now = call * (since >= p.CALL_EFFECT_WEEKS)[:, None]
             ringing = survivors * now
             alive_called = (alive_called * stay_after_a_call + ringing) @ move
             survivors -= ringing

@@ -17,7 +17,8 @@ from churn_pipeline.simulate import Company
 from churn_pipeline.simulate.judge import Book, main, read_books, saved, table, verdict, worth_of_calls
 from tests.unit.simulate.simulated import UNTIL, database
 
-# One row per customer: id, annual revenue, published probability, rank, on the list, true probabilities without and with a call.
+# One row per customer: id, annual revenue, published probability, rank, on the list, true probabilities without and with a call. As the
+# team usually calls, the truth lies between.
 BOOK = (
     ("C1", 1_000, 0.9, 3, False, 0.90, 0.90),
     ("C2", 50_000, 0.1, 1, True, 0.30, 0.28),
@@ -44,7 +45,8 @@ def books(
             f"copy (select {day}, annual_revenue, churn_probability_90d, priority_rank{column} from book) to '{predictions}'"
         )
         con.execute(
-            f"copy (select {day}, p_churn_90d_without_calls, p_churn_90d_with_one_call from book) to '{oracle}'"
+            f"""copy (select {day}, (p_churn_90d_without_calls + p_churn_90d_with_one_call) / 2 as p_churn_90d,
+                p_churn_90d_without_calls, p_churn_90d_with_one_call from book) to '{oracle}'"""
         )
     return predictions, oracle
 
@@ -62,6 +64,7 @@ def test_every_list_is_worth_what_its_calls_take_off_the_risk_times_the_revenue(
         "calls": 2,
         "has_list": True,
         "best": pytest.approx(10_400),
+        "true_revenue_at_risk": pytest.approx(6_000),
         "published": pytest.approx(6_000),
         "revenue_at_risk": pytest.approx(6_000),
         "call_value": None,
@@ -108,7 +111,7 @@ def test_no_list_beats_the_best_one_and_chance_is_the_mean_of_all_lists(
     revenue, without, share = np.array(rows).T
     worth = worth_of_calls(revenue, without, without * share)
     everybody = np.arange(len(rows))
-    result = verdict(Book(UNTIL, revenue, without, everybody + 1, None, None, worth), calls)
+    result = verdict(Book(UNTIL, revenue, without, everybody + 1, None, None, revenue * without, worth), calls)
     lists = [saved(worth, np.array(who)) for who in combinations(everybody, result.calls)]
     assert result.calls == min(calls, len(rows))
     assert result.best == pytest.approx(max(lists))
@@ -138,7 +141,7 @@ def test_the_program_prints_revenue_per_200_calls_and_its_share_of_the_best_list
     assert main([str(predictions), "--oracle", str(oracle)]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert line == (
-        "| 2026-11-02 | 2 | $1.04M | $600K (58%) | $600K (58%) |  | $600K (58%) | $540K (52%) | $570K (55%) |"
+        "| 2026-11-02 | 2 | $1.04M | $600K (58%) | $600K (58%) | $600K (58%) |  | $600K (58%) | $540K (52%) | $570K (55%) |"
     )
 
 
@@ -184,5 +187,5 @@ def test_a_file_of_another_kind_and_an_oracle_of_before_there_were_calls_are_ref
 
 
 def test_a_list_that_can_save_nothing_has_no_share_of_the_best() -> None:
-    worthless = Book(UNTIL, np.ones(3), np.ones(3), np.arange(3), None, None, np.zeros(3))
+    worthless = Book(UNTIL, np.ones(3), np.ones(3), np.arange(3), None, None, np.ones(3), np.zeros(3))
     assert "%" not in table([verdict(worthless, 2)])
