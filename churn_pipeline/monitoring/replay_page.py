@@ -126,7 +126,7 @@ def _churners(report: ReplayReport, narrow: bool) -> Figure:
     # Only now, because a limit that is set stops the shared axis from growing with the second panel.
     panels[0].set_ylim(bottom=0)
     for axes in panels if narrow else panels[:1]:
-        axes.set_ylabel(f"left within 90 days, of {report.capacity:,} calls")
+        axes.set_ylabel("left within 90 days, of the called")
     _legend(figure, panels[0], narrow)
     return figure
 

@@ -146,6 +146,24 @@ def test_what_is_not_defined_is_a_dash_and_what_has_a_reason_names_it() -> None:
     assert f"{MONDAY}: no rule and no logistic regression" in page
 
 
+def test_whole_lists_are_a_page_with_their_lengths_and_with_the_best_possible() -> None:
+    con = warehouse()
+    score(con, *SIX)
+    con.execute("alter table policy.predictions add column is_on_call_list boolean")
+    con.execute("alter table policy.predictions add column call_rank bigint")
+    con.execute(
+        "update policy.predictions set is_on_call_list = customer_id <= 'c', call_rank = ascii(customer_id) - 96"
+    )
+    page = replay_page.render(replay_report(con, SETTINGS, MONDAY, MONDAY, latest=LATEST))
+    row = re.findall(rf'<tr>\s*<th scope="row">{MONDAY}</th>.*?</tr>', page, flags=re.DOTALL)[0]
+    cells = re.findall(r">([^<>]*)</td>", row)
+    # Customers, left, calls; then the revenue: expected, left, list, its share, best possible, revenue alone.
+    assert cells[:3] == ["6", "4", "3"]
+    assert cells[10:16] == ["$1,470", "$1,400", "$1,100", "79%", "$1,400", "$1,300"]
+    assert "at most" not in page
+    assert "Whether the money left that was expected to" in page
+
+
 def test_the_charts_are_figures_for_the_asset_too() -> None:
     drawn = replay_page.figures(build(MONDAY + WEEK))
     assert set(drawn) == {"churners", "revenue", "calibration"}
