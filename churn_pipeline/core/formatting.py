@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -31,6 +32,14 @@ def clean(text: str | None, limit: int, empty: str = "unnamed") -> str:
     if not shown.strip(_JOINERS + " "):
         return empty[:limit]
     return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + ELLIPSIS
+
+
+def folded(text: str) -> str:
+    """A name as people compare it: without accents, case and surplus blanks. ``Elena García`` and ``elena garcia`` are one."""
+    plain = "".join(
+        character for character in unicodedata.normalize("NFKD", text) if not unicodedata.combining(character)
+    )
+    return " ".join(plain.casefold().split())
 
 
 def mrkdwn(text: str, limit: int) -> str:
@@ -88,6 +97,39 @@ def signed(count: int) -> str:
 def points(change: float) -> str:
     """A change of probability in percentage points, ``+4``."""
     return signed(round(100 * change))
+
+
+def in_points(change: float) -> str:
+    """A change of probability as people say it: ``+7 points``, ``−1 point``. Not a percentage of anything."""
+    return f"{points(change)} {'point' if abs(round(100 * change)) == 1 else 'points'}"
+
+
+def in_tenths(changes: Sequence[float]) -> list[str]:
+    """Parts of a change of probability in points with one decimal, ``+6.8``, which as they are printed add up to their printed sum.
+
+    Rounded each by itself they would not: 0.4 three times over is 1.2, and rounded to whole numbers it is nothing. The parts that rounding
+    moved most give or take the last tenth.
+    """
+    exact = [1_000 * change for change in changes]
+    tenths = [math.floor(part + 0.5) for part in exact]
+    missing = math.floor(sum(exact) + 0.5) - sum(tenths)
+    step = 1 if missing > 0 else -1
+    by_error = sorted(range(len(exact)), key=lambda place: (step * (tenths[place] - exact[place]), place))
+    for place in by_error[: abs(missing)]:
+        tenths[place] += step
+    return [f"{'+' if part > 0 else MINUS if part < 0 else '±'}{abs(part) / 10:.1f}" for part in tenths]
+
+
+def whole_sentences(text: str | None, limit: int) -> str:
+    """The first sentences of a text, as many as fit into ``limit`` characters; where not even one does, as many of its words, and an ellipsis."""
+    shown = clean(text, 20 * limit, "")
+    if len(shown) <= limit:
+        return shown
+    ends = [match.end() for match in re.finditer(r"[.!?](?= )", shown[: limit + 1])]
+    if ends:
+        return shown[: ends[-1]]
+    words = shown[: limit - 1].rpartition(" ")[0] or shown[: limit - 1]
+    return words.rstrip(" ,;:") + ELLIPSIS
 
 
 def counted(count: int, singular: str, plural: str | None = None) -> str:

@@ -7,6 +7,7 @@ What decides about a *customer* (cut-offs, weights, plan ladder, playbook) is po
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
@@ -131,6 +132,10 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Other channels by kind, as JSON: digest, run_failed, data_refused, model_refused, drift, deadline.",
     )
+    slack_owners: dict[str, str] = Field(
+        default_factory=dict,
+        description='Who is mentioned as owner, as JSON of owner and member ID: {"Elena García": "U012AB3CD"}; see docs/slack.md.',
+    )
     slack_timeout_seconds: int = Field(10, ge=1, description="How long one request to Slack may stay silent.")
     slack_api: str = Field("https://slack.com/api/", description="Base of Slack's Web API; GovSlack has its own.")
     outbox_keep_weeks: int = Field(8, ge=1, description="How long sent messages are remembered in HOME/data/outbox.")
@@ -142,6 +147,10 @@ class Settings(BaseSettings):
         time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
     )
     dagster_url: str | None = Field(None, description="Address of the Dagster UI, for links in Slack.")
+    report_url: str | None = Field(
+        None,
+        description="Address under which HOME/data/published/report can be opened, for links in Slack: https://HOST/PATH.",
+    )
     dagster_config: Path | None = Field(
         None, description="A dagster.yaml to use in place of churn's own, such as docker/dagster.yaml with PostgreSQL."
     )
@@ -170,6 +179,25 @@ class Settings(BaseSettings):
     def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_postgres_url(value.get_secret_value()):
             raise ValueError(f"the address of PostgreSQL cannot be read; {HOW_TO_WRITE_ONE}")
+        return value
+
+    @field_validator("report_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        if not re.fullmatch(r"https?://[^\s/#?][^\s#?]*", value.strip()):
+            raise ValueError("write an address without ? and #, such as https://churn.example.com/report")
+        return value.strip().rstrip("/")
+
+    @field_validator("slack_owners")
+    @classmethod
+    def _members(cls, value: dict[str, str]) -> dict[str, str]:
+        # Slack refuses a message that mentions nobody it knows, and with it the whole list.
+        if wrong := [owner for owner, member in value.items() if not re.fullmatch(r"[UW][A-Z0-9]{7,20}", member)]:
+            raise ValueError(
+                f"a member ID is written U012AB3CD (Slack, profile, Copy member ID); see {', '.join(wrong)}"
+            )
         return value
 
     @model_validator(mode="after")

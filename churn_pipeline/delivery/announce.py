@@ -54,6 +54,7 @@ def slack_config(settings: Settings) -> SlackConfig:
         webhook=settings.slack_webhook,
         channel=settings.slack_channel,
         channels=settings.slack_channels,
+        owners=settings.slack_owners,
         timeout_seconds=settings.slack_timeout_seconds,
         api=settings.slack_api,
     )
@@ -205,6 +206,11 @@ def _open(box: Outbox, config: SlackConfig) -> list[Entry]:
 def run_links(settings: Settings, run_id: str) -> tuple[Link, ...]:
     """Where to look at a run; nothing where nobody said how the Dagster UI is reached."""
     return (Link("run", f"{settings.dagster_url.rstrip('/')}/runs/{run_id}"),) if settings.dagster_url else ()
+
+
+def report_address(settings: Settings, monday: date) -> str | None:
+    """Where browsers find the page of a Monday; None where nobody said how the reports are reached."""
+    return f"{settings.report_url}/{monday}.html" if settings.report_url else None
 
 
 def _is_published(settings: Settings, monday: date) -> bool:

@@ -6,6 +6,7 @@ Money is USD a year unless a name says otherwise, probabilities are 0..1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal
@@ -22,12 +23,17 @@ class CustomerLine:
     """One customer of the call list.
 
     Attributes:
+        call_rank: their place on it, 1 first; None for somebody who is not called.
+        call_reason: why they are called, in words; None likewise.
         risk_probability: of the target that the list is ranked by.
         mrr: USD a month; None when unknown, and then `revenue_at_risk` is too.
         probability_change: against the row of the Monday before; None for a customer who was not in it.
-        reasons: what raises the probability, strongest first.
+        reasons: what raises the probability, a sentence for each theme, strongest first.
+        recommended_action: what to do, in whole sentences.
     """
 
+    call_rank: int | None
+    call_reason: str | None
     customer_id: str
     company_name: str | None
     plan_tier: str | None
@@ -38,8 +44,33 @@ class CustomerLine:
     risk_tier: str
     previous_risk_tier: str | None
     reasons: tuple[str, ...]
-    play: str
+    recommended_action: str
     csm_owner: str | None
+
+
+@dataclass(frozen=True)
+class MoverLine:
+    """One customer whose revenue at risk changed much since the Monday before.
+
+    Attributes:
+        change: of it, USD a year.
+        part: what the largest part of the change is, in words; `part_change` how much it is.
+    """
+
+    customer_id: str
+    company_name: str | None
+    change: float
+    revenue_at_risk: float
+    part: str
+    part_change: float
+
+
+@dataclass(frozen=True)
+class WeekMoney:
+    """Revenue at risk on one Monday, by the name of the tier."""
+
+    snapshot_date: date
+    at_risk: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -91,7 +122,8 @@ class OwnerList:
 
     Attributes:
         customers: all of them, of which `urgent` are in an urgent tier.
-        calls: the first of them by priority.
+        calls: the first of them who are on the call list.
+        called: how many of them are on it.
     """
 
     owner: str | None
@@ -99,6 +131,7 @@ class OwnerList:
     urgent: int
     revenue_at_risk: float
     calls: tuple[CustomerLine, ...]
+    called: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +152,10 @@ class Digest:
         top_tier: name of the gravest tier of this Monday's policy.
         former_top_tier: the same of the policy of `compared_with`.
         urgent_tiers: names of its urgent tiers, the gravest first.
-        calls: the first customers by priority.
+        calls: the first customers of the call list.
+        on_call_list: how many it has.
+        written_to: customers in an urgent tier whom nobody calls and somebody writes to.
+        movers: whose revenue at risk changed most since `compared_with`, the largest change first.
         into_top: the first of the `into_top_count` that moved into the gravest tier since `compared_with`.
         left_top: customers who were in the gravest tier and are in a lower one now.
         gone_top: customers who were in it and are no longer active.
@@ -127,6 +163,8 @@ class Digest:
         policy_changed: the cut-offs, weights or texts differ from those of `compared_with`.
         notes: what monitoring has to add, one short sentence each.
         notices: what was found out about data and models on the way to the list, the most important first.
+        weeks: revenue at risk of this Monday and those before it, oldest first.
+        report: address of the Monday's page, where there is one.
     """
 
     snapshot_date: date
@@ -151,6 +189,11 @@ class Digest:
     notes: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
     notices: tuple[Notice, ...] = ()
+    on_call_list: int = 0
+    written_to: int = 0
+    movers: tuple[MoverLine, ...] = ()
+    weeks: tuple[WeekMoney, ...] = ()
+    report: str | None = None
 
     @property
     def urgent(self) -> tuple[TierCount, ...]:

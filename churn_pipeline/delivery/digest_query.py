@@ -13,16 +13,30 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import in_reports, predicted_in, target_of
-from churn_pipeline.delivery.call_list import CUSTOMERS, customers_of, may_be_approached
-from churn_pipeline.delivery.digest import CustomerLine, Digest, ExpansionLine, Link, ModelHealth, OwnerList, TierCount
-from churn_pipeline.policy import tiers
+from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, may_be_approached, reason_in_words
+from churn_pipeline.delivery.digest import (
+    CustomerLine,
+    Digest,
+    ExpansionLine,
+    Link,
+    ModelHealth,
+    MoverLine,
+    OwnerList,
+    TierCount,
+    WeekMoney,
+)
+from churn_pipeline.policy import playbook, tiers
 from churn_pipeline.policy.tiers import Tiers
+
+# Mondays in the picture of revenue at risk: half a year, what is read at a glance.
+WEEKS = 26
+MOVERS = 5
 
 
 def _lines_query() -> str:
     return f"""
-    select customer_id, company_name, plan_tier, mrr, revenue_at_risk, {target_of("risk").probability_column}, probability_change, risk_tier,
-           previous_risk_tier, reasons, play, csm_owner
+    select call_rank, call_reason, customer_id, company_name, plan_tier, mrr, revenue_at_risk, {target_of("risk").probability_column},
+           probability_change, risk_tier, previous_risk_tier, reasons, recommended_action, csm_owner
     from ({CUSTOMERS}) as customers
     """
 
@@ -36,6 +50,7 @@ def digest_from(
     reasons: int = 2,
     notes: Sequence[str] = (),
     links: Sequence[Link] = (),
+    report: str | None = None,
 ) -> Digest:
     """Reads what the digest says about a published Monday.
 
@@ -47,6 +62,7 @@ def digest_from(
         reasons: sentences for each customer.
         notes: what monitoring has to add.
         links: where to look next.
+        report: address of the Monday's page, where browsers reach it.
 
     Raises:
         RefusedError: nothing is published for that Monday.
@@ -58,6 +74,7 @@ def digest_from(
     compared_with = before if before in policies else None
     policy, former_policy = policies[snapshot_date], policies.get(before, policies[snapshot_date])
     parameters = customers_of(con, snapshot_date, reasons)
+    labels = playbook.call_reasons(con, snapshot_date)
     tops = {"top_tier": policy[0].risk_tier, "former_top_tier": former_policy[0].risk_tier}
     moved = "where risk_tier = $top_tier and previous_risk_tier <> $former_top_tier"
     return Digest(
@@ -67,30 +84,79 @@ def digest_from(
         top_tier=tops["top_tier"],
         former_top_tier=tops["former_top_tier"],
         urgent_tiers=tuple(tiers.urgent(policy)),
-        calls=_lines(con, "where is_called order by call_rank limit $top", parameters | {"top": top}),
+        calls=_lines(con, labels, "where is_called order by call_rank limit $top", parameters | {"top": top}),
+        **_lists(con, parameters),
+        movers=_movers(con, parameters) if compared_with else (),
         into_top=_lines(
             con,
+            labels,
             f"{moved} and {may_be_approached('customers')} order by priority_rank limit $top",
             parameters | tops | {"top": top},
         ),
         **_moves(con, snapshot_date, compared_with, tops),
         **_growth(con, snapshot_date, (top + 1) // 2),
         health=_health(con, snapshot_date),
-        owners=_owners(con, parameters | {"per_owner": per_owner}, tiers.urgent(policy)),
+        owners=_owners(con, labels, parameters | {"per_owner": per_owner}, tiers.urgent(policy)),
         notes=tuple(notes),
         links=tuple(links),
         notices=notices.published(con, snapshot_date),
+        weeks=_weeks(con, snapshot_date),
+        report=report,
     )
 
 
-def _lines(con: duckdb.DuckDBPyConnection, rest: str, parameters: dict[str, Any]) -> tuple[CustomerLine, ...]:
-    return tuple(_line(row) for row in con.execute(f"{_lines_query()} {rest}", parameters).fetchall())
+def _lines(
+    con: duckdb.DuckDBPyConnection, labels: Mapping[str, str], rest: str, parameters: dict[str, Any]
+) -> tuple[CustomerLine, ...]:
+    return tuple(_line(row, labels) for row in con.execute(f"{_lines_query()} {rest}", parameters).fetchall())
 
 
-def _line(row: Sequence[Any]) -> CustomerLine:
-    values = list(row)
-    values[9] = tuple(values[9] or ())
-    return CustomerLine(*values)
+def _line(row: Sequence[Any], labels: Mapping[str, str]) -> CustomerLine:
+    rank, reason, *facts, reasons, action, owner = row
+    return CustomerLine(rank, reason_in_words(reason, labels), *facts, tuple(reasons or ()), action or "", owner)
+
+
+def _lists(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> dict[str, int]:
+    """How many are called, and how many are written to instead."""
+    called, written_to = con.execute(
+        f"select count(*) filter (where is_called), count(*) filter (where is_written_to) from ({CUSTOMERS})",
+        parameters,
+    ).fetchall()[0]
+    return {"on_call_list": called, "written_to": written_to}
+
+
+def _movers(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> tuple[MoverLine, ...]:
+    """Whose revenue at risk changed most, either way, with the part that moved it furthest in that direction. Whoever is held out or
+    snoozed is not named: nobody is to approach them."""
+    rows = con.execute(
+        f"""
+        select customer_id, company_name, list_sum(list_transform(change_parts, lambda part: part.revenue)) as change, revenue_at_risk,
+               change_parts
+        from ({CUSTOMERS}) as customers
+        where abs(change) >= 0.5 and {may_be_approached("customers")}
+        order by abs(change) desc, customer_id limit $movers
+        """,
+        parameters | {"movers": MOVERS},
+    ).fetchall()
+    movers = []
+    for customer_id, company_name, change, at_risk, parts in rows:
+        largest = max(parts, key=lambda part: part["revenue"] * (1 if change > 0 else -1))
+        movers.append(MoverLine(customer_id, company_name, change, at_risk, largest["label"], largest["revenue"]))
+    return tuple(movers)
+
+
+def _weeks(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[WeekMoney, ...]:
+    rows = con.execute(
+        """
+        select snapshot_date, risk_tier, coalesce(sum(revenue_at_risk order by customer_id), 0)
+        from predictions where snapshot_date between ? and ? group by all order by all
+        """,
+        [monday - (WEEKS - 1) * WEEK, monday],
+    ).fetchall()
+    weeks: dict[date, dict[str, float]] = {}
+    for day, tier, money in rows:
+        weeks.setdefault(day, {})[tier] = float(money)
+    return tuple(WeekMoney(day, at_risk) for day, at_risk in weeks.items())
 
 
 def _tiers(
@@ -199,13 +265,15 @@ def _health(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[ModelHealth, 
     return tuple(ModelHealth(*row) for row in rows)
 
 
-def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any], urgent: Sequence[str]) -> tuple[OwnerList, ...]:
+def _owners(
+    con: duckdb.DuckDBPyConnection, labels: Mapping[str, str], parameters: dict[str, Any], urgent: Sequence[str]
+) -> tuple[OwnerList, ...]:
     """Every owner's list, the most money first, customers without an owner last; nothing where nobody has one."""
     totals = con.execute(
-        """
+        f"""
         select csm_owner, count(*), count(*) filter (where risk_tier in (select unnest($urgent::varchar[]))),
-               coalesce(sum(revenue_at_risk order by customer_id), 0)
-        from predictions where snapshot_date = $monday group by 1 order by csm_owner is null, 4 desc, 1
+               coalesce(sum(revenue_at_risk order by customer_id), 0), count(*) filter (where is_on_call_list)
+        from {PREDICTIONS} as predictions where snapshot_date = $monday group by 1 order by csm_owner is null, 4 desc, 1
         """,
         {"monday": parameters["monday"], "urgent": list(urgent)},
     ).fetchall()
@@ -221,9 +289,9 @@ def _owners(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any], urgent: 
         parameters,
     ).fetchall()
     calls: dict[str | None, list[CustomerLine]] = {}
-    for line in map(_line, rows):
+    for line in (_line(row, labels) for row in rows):
         calls.setdefault(line.csm_owner, []).append(line)
     return tuple(
-        OwnerList(owner, customers, urgent, float(money), tuple(calls.get(owner, ())))
-        for owner, customers, urgent, money in totals
+        OwnerList(owner, customers, urgent, float(money), tuple(calls.get(owner, ())), called)
+        for owner, customers, urgent, money, called in totals
     )

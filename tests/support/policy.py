@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from churn_pipeline.core.settings import REPOSITORY, Settings
-from churn_pipeline.policy import playbook, tiers
+from churn_pipeline.policy import tiers
 
 POLICY_SEEDS = (
     "call_economics", "call_reasons", "intervention_kinds", "money_bands", "plan_ladder", "playbook", "policy_parameters", "risk_tiers",
@@ -18,7 +18,6 @@ POLICY_SEEDS = (
 )  # fmt: skip
 SHIPPED = tiers.declared(REPOSITORY / "dbt_project")
 TIERS = [tier.risk_tier for tier in SHIPPED]
-PLAYS = playbook.plays(REPOSITORY / "dbt_project")
 
 
 def keep_shipped_policy(con: duckdb.DuckDBPyConnection, versions: Iterable[str], table: str = "policy_seeds") -> None:

@@ -7,6 +7,7 @@ at a time.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 TOKEN = "xoxb-0000-this-is-a-secret"
+_UPLOADS = "/upload/v1/"
 WEBHOOK_PATH = "/services/T0000/B0000/thisisasecretpath"
 CHANNEL, CHANNEL_NAME = "C0000CHURN", "customer-success"
 
@@ -52,12 +54,22 @@ def failing(error: str) -> Fault:
 
 
 class SlackServer:
-    """Use as a context manager. ``faults`` meet the posting requests in order; the others are never failed by them."""
+    """Use as a context manager. ``faults`` meet the posting requests in order, ``upload_faults`` those that begin an upload; the others are
+    never failed by them.
+
+    Attributes:
+        members: IDs by e-mail address, for whoever has the scope users:read.email.
+        files: what was uploaded and shared: name, content, channel, thread_ts, title, alt_txt.
+    """
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.faults: deque[Fault] = deque()
+        self.upload_faults: deque[Fault] = deque()
+        self.members: dict[str, str] = {}
+        self.files: list[dict[str, Any]] = []
+        self._begun: dict[str, dict[str, Any]] = {}
         self.scopes = {"chat:write", "channels:history"}
         self.after_storing: Callable[[dict[str, Any]], None] = lambda message: None
         self.before_storing: Callable[[dict[str, Any]], None] = lambda message: None
@@ -68,8 +80,18 @@ class SlackServer:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                body = {name: values[0] for name, values in parse_qs(self.path.partition("?")[2]).items()}
+                with server._lock:
+                    server.requests.append((self.path, body))
+                server._handle(self, body)
+
             def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+                content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.path.startswith(_UPLOADS):
+                    server._receive(self, content)
+                    return
+                raw = content.decode()
                 if "json" in (self.headers.get("Content-Type") or ""):
                     body = json.loads(raw or "{}")
                 else:
@@ -115,8 +137,9 @@ class SlackServer:
         hook = not handler.path.startswith("/api/")
         method = handler.path.removeprefix("/api/").split("?")[0]
         posting = hook or method == "chat.postMessage"
+        waiting = self.faults if posting else self.upload_faults if method == "files.getUploadURLExternal" else ()
         with self._lock:
-            fault = self.faults.popleft() if posting and self.faults else None
+            fault = waiting.popleft() if isinstance(waiting, deque) and waiting else None
         if posting:
             self.before_storing(body)
         if fault is not None:
@@ -160,9 +183,47 @@ class SlackServer:
                 if error := _refused(body):
                     return {"ok": False, "error": error}
                 return {"ok": True, "channel": CHANNEL, "ts": self._store(body)["ts"]}
+            case "users.lookupByEmail":
+                if "users:read.email" not in self.scopes:
+                    return {"ok": False, "error": "missing_scope", "needed": "users:read.email"}
+                member = self.members.get(body["email"])
+                return {"ok": True, "user": {"id": member}} if member else {"ok": False, "error": "users_not_found"}
+            case "files.getUploadURLExternal":
+                if "files:write" not in self.scopes:
+                    return {"ok": False, "error": "missing_scope", "needed": "files:write"}
+                file_id = f"F{len(self._begun):08}"
+                self._begun[file_id] = {
+                    "name": body["filename"],
+                    "length": int(body["length"]),
+                    "alt_txt": body.get("alt_txt"),
+                }
+                return {
+                    "ok": True,
+                    "file_id": file_id,
+                    "upload_url": f"{self.api.removesuffix('/api/')}{_UPLOADS}{file_id}",
+                }
+            case "files.completeUploadExternal":
+                # Names are no IDs, and only what was sent whole can be shared.
+                if body["channel_id"] != CHANNEL:
+                    return {"ok": False, "error": "channel_not_found"}
+                shared = json.loads(body["files"])
+                for file in shared:
+                    begun = self._begun[file["id"]]
+                    if len(begun.get("content", b"")) != begun["length"]:
+                        return {"ok": False, "error": "file_not_found"}
+                    self.files.append(
+                        {**begun, "title": file.get("title"), "channel": CHANNEL, "thread_ts": body.get("thread_ts")}
+                    )
+                return {"ok": True, "files": shared}
             case "conversations.history" | "conversations.replies":
                 return self._history(method, body)
         return {"ok": False, "error": "unknown_method"}
+
+    def _receive(self, handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        """What is sent to the address that was given for one file. Nobody says who they are here."""
+        assert "Authorization" not in handler.headers
+        self._begun[handler.path.removeprefix(_UPLOADS)]["content"] = content
+        self._reply(handler, 200, f"OK - {len(content)}")
 
     def _history(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
         if "channels:history" not in self.scopes:
@@ -247,6 +308,8 @@ def _valid_rich(element: Mapping[str, Any]) -> bool:
             return element["url"].startswith(("http://", "https://")) and len(element["url"]) <= 3_000
         case "emoji":
             return bool(element["name"])
+        case "user":
+            return re.fullmatch(r"[UW][A-Z0-9]{7,}", element["user_id"]) is not None
         case "rich_text_section" | "rich_text_preformatted" | "rich_text_quote":
             return bool(element["elements"]) and all(_valid_rich(inner) for inner in element["elements"])
         case "rich_text_list":

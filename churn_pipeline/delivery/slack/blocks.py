@@ -7,12 +7,13 @@ text, shown in notifications; it is escaped, and sent with markup switched off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
-from churn_pipeline.core.formatting import clean, counted, mrkdwn, points, signed, signed_usd, usd
+from churn_pipeline.core.formatting import clean, counted, in_points, mrkdwn, signed, signed_usd, usd, whole_sentences
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.notices import lines
 from churn_pipeline.delivery.digest import (
@@ -23,6 +24,7 @@ from churn_pipeline.delivery.digest import (
     ExpansionLine,
     Link,
     ModelHealth,
+    MoverLine,
     OwnerList,
     TierCount,
 )
@@ -45,9 +47,13 @@ MAX_FALLBACK = 500
 _NAME = 60
 _TIER = 12
 _REASON = 120
-# Characters of JSON that the parts of variable length may take; ten calls take about 4,500. Where all parts are as long as they can
+# What to do: most instructions of the playbook are shorter, and the first sentence of a longer one says it.
+_ACTION = 150
+# An address that is longer is of an id that nobody has.
+_ADDRESS = 300
+# Characters of JSON that the parts of variable length may take; ten calls take about 6,500. Where all parts are as long as they can
 # be, calls give way.
-_CALLS, _TOP, _EXPANSION, _LINKS = 5_200, 1_800, 1_600, 1_200
+_CALLS, _MOVERS, _TOP, _EXPANSION, _LINKS = 7_000, 1_400, 1_100, 1_200, 900
 _OWNER = 10_500
 # What the line takes that counts the calls left out.
 _MORE = 120
@@ -98,31 +104,39 @@ class Message:
         return json_text({"blocks": self.blocks}, ascii_only=False)
 
 
-def digest_message(digest: Digest, threaded: bool) -> Message:
+# An owner, and the member of the workspace who is mentioned instead.
+type Mentions = Mapping[str, str]
+
+
+def digest_message(digest: Digest, threaded: bool, mentions: Mentions | None = None) -> Message:
     """Monday's message: money first, then whom to call.
 
     Args:
         digest: a published Monday.
         threaded: whether the lists per owner follow in the thread; if not, the message says where to find them.
+        mentions: owners who are mentioned; the others are named.
     """
+    mentions = mentions or {}
     title = f"Monday {digest.snapshot_date}: {usd(digest.revenue_at_risk)} a year at risk"
     change = _total_change(digest.tiers)
     title += f" ({signed_usd(change)})" if change is not None else ""
-    blocks = _digest_blocks(digest, threaded, title, _CALLS)
-    if (excess := len(json_text(blocks, ascii_only=False)) - MAX_MESSAGE) > 0:
+    calls = [_call(row, digest, mentions) for row in digest.calls]
+    blocks = _digest_blocks(digest, threaded, title, calls, _CALLS)
+    room = sum(map(_size, calls))
+    while (excess := len(json_text(blocks, ascii_only=False)) - MAX_MESSAGE) > 0 and room > 0:
         # Where much was found out about the data, the last calls are counted; the lists of the owners have them.
-        blocks = _digest_blocks(digest, threaded, title, _CALLS - excess - _MORE)
+        room = min(room, _CALLS) - excess - _MORE
+        blocks = _digest_blocks(digest, threaded, title, calls, room)
     urgent = sum(tier.customers for tier in digest.urgent)
     return _message(f"{title}; {counted(urgent, 'customer')} {_urgent_words(digest)}", blocks)
 
 
-def _digest_blocks(digest: Digest, threaded: bool, title: str, calls: int) -> list[Block]:
+def _digest_blocks(digest: Digest, threaded: bool, title: str, calls: Sequence[Block], room: int) -> list[Block]:
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": title[:MAX_HEADER], "emoji": False}},
         _rich(_line(_headline(digest)), _table(digest)),
-        *_list_block(
-            "Call first", [_call(row, digest.compared_with) for row in digest.calls], len(digest.calls), calls, True
-        ),
+        *_calls(digest, calls, room),
+        *_movers(digest),
         *_top_tier(digest),
         *_expansion(digest),
         _context(_health(digest.health, digest.snapshot_date)),
@@ -131,9 +145,9 @@ def _digest_blocks(digest: Digest, threaded: bool, title: str, calls: int) -> li
     return [*blocks, _rich(_links(digest, threaded))]
 
 
-def owner_messages(digest: Digest) -> tuple[tuple[str, Message], ...]:
+def owner_messages(digest: Digest, mentions: Mentions | None = None) -> tuple[tuple[str, Message], ...]:
     """The lists for the thread, one message an owner, the most money first; with the name that tells them apart."""
-    return tuple((row.owner or "", _owner(row, digest)) for row in digest.owners[:MAX_OWNERS])
+    return tuple((row.owner or "", _owner(row, digest, mentions or {})) for row in digest.owners[:MAX_OWNERS])
 
 
 def alert_message(alert: Alert) -> Message:
@@ -168,29 +182,46 @@ def alert_title(alert: Alert) -> str:
     return _TITLES[alert.kind].format(subject=clean(alert.subject, 100), day=alert.snapshot_date)
 
 
-def sample_digest(monday: date, policy: Tiers, plays: Sequence[str]) -> Digest:
+def sample_digest(monday: date, policy: Tiers) -> Digest:
     """A made-up Monday that shows what the digest looks like, for ``churn slack test``.
 
     Args:
         monday: which.
         policy: the risk tiers, the gravest first.
-        plays: names of plays, at least one.
     """
-    owner, renewal = "Sample Manager", "Renewal is due in 30 days"
+    owner = "Sample Manager"
     names = [tier.risk_tier for tier in policy]
     top, second, third = (names[min(rank, len(names) - 1)] for rank in range(3))
     calls = (
         CustomerLine(
-            *("SAMPLE-1", "Example & Sons", "growth", 9_900, 96_228, 0.81, 0.14, top, second),
-            *(("Events in the last 7 days: only 2", renewal), plays[0], owner),
+            *(1, "Renewal ahead", "SAMPLE-1", "Example & Sons", "growth", 9_900, 96_228, 0.81, 0.14, top, second),
+            ("The contract ends in 30 days", "Uses little of the product: adoption 31 %, similar companies 63 %"),
+            "Call today: ask what would make them sign again, and agree the way there.",
+            owner,
         ),
         CustomerLine(
-            *("SAMPLE-2", "Sample <Industries>", "growth", 7_700, 53_592, 0.58, 0.02, second, second),
-            *(("High-priority tickets in the last 90 days: 4",), plays[-1], owner),
+            *(
+                2,
+                "Likely to leave",
+                "SAMPLE-2",
+                "Sample <Industries>",
+                "growth",
+                7_700,
+                53_592,
+                0.58,
+                0.02,
+                second,
+                second,
+            ),
+            ("11 tickets in 90 days, 2 critical, one open since 17 days",),
+            "Call this week: say who solves each open ticket and when, and call again when it is done.",
+            owner,
         ),
         CustomerLine(
-            *("SAMPLE-3", "Placeholder GmbH", "starter", 5_600, 20_832, 0.31, -0.05, third, third),
-            *(("Feature adoption of 0.22 over the last 30 days",), plays[-1], owner),
+            *(3, "Large account", "SAMPLE-3", "Placeholder GmbH", "starter", 5_600, 20_832, 0.31, -0.05, third, third),
+            ("43 events a week in September, 18 now",),
+            "Call this week: ask what their work looks like now, and who could use the product next.",
+            owner,
         ),
     )
     grower = ExpansionLine(
@@ -221,6 +252,9 @@ def sample_digest(monday: date, policy: Tiers, plays: Sequence[str]) -> Digest:
         policy_changed=False,
         owners=(),
         notes=("This is a sample with made-up customers, sent by 'churn slack test'.",),
+        on_call_list=len(calls),
+        written_to=2,
+        movers=(MoverLine("SAMPLE-1", "Example & Sons", 16_400, 96_228, "Usage", 12_100),),
     )
 
 
@@ -271,13 +305,65 @@ def _table(digest: Digest) -> Block:
     return {"type": "rich_text_preformatted", "elements": [_text("\n".join(lines))]}
 
 
-def _call(row: CustomerLine, compared_with: date | None) -> Block:
-    at_risk = f"{usd(row.revenue_at_risk)} at risk" if row.revenue_at_risk is not None else "revenue unknown"
-    parts = [at_risk, _probability(row, compared_with), clean(row.play, 40)]
-    if row.csm_owner:
-        parts.append(clean(row.csm_owner, 40))
-    why = "; ".join(clean(reason, _REASON) for reason in row.reasons[:3]) or "nothing raises the risk"
-    return _section(*_who(row.customer_id, row.company_name), _text(f" · {' · '.join(parts)}\n{why}"))
+def _calls(digest: Digest, items: Sequence[Block], room: int) -> list[Block]:
+    """Whom to call, the first of them with why and what to do; and how many are written to instead, with where they stand."""
+    after = f", {digest.on_call_list:,} on this week's list" if digest.on_call_list else ""
+    blocks = _list_block(_bold("Call first"), items, max(digest.on_call_list, len(items)), room, True, after)
+    if digest.written_to:
+        be = "is" if digest.written_to == 1 else "are"
+        line = f"{counted(digest.written_to, 'more customer')} {be} {_urgent_words(digest)} and not on the list: write to them. "
+        blocks.append(_rich(_section(_text(line), _code(f"churn show --week {digest.snapshot_date} --written"))))
+    return blocks
+
+
+def _call(row: CustomerLine, digest: Digest, mentions: Mentions, *, in_thread: bool = False) -> Block:
+    """Who, how much, how likely, why they are called and whose they are; then the main reason, and what to do.
+
+    In the thread the list of an owner is numbered as the whole list is, and does not name the owner again.
+    """
+    parts = [_at_risk(row), _probability(row, digest.compared_with)]
+    if row.call_reason:
+        parts.append(clean(row.call_reason, 40))
+    owner: tuple[Block, ...] = ()
+    if row.csm_owner and not in_thread:
+        owner = (_text(" · "), _owner_element(row.csm_owner, mentions))
+    why = clean(row.reasons[0], _REASON) if row.reasons else "Nothing in the data raises the risk"
+    what = whole_sentences(row.recommended_action, _ACTION)
+    number = (_text(f"{row.call_rank:,}. "),) if in_thread and row.call_rank is not None else ()
+    return _section(
+        *number,
+        *_who(row.customer_id, row.company_name, digest.report),
+        _text(f" · {' · '.join(parts)}"),
+        *owner,
+        _text(f"\n{why}" + (f"\n{what}" if what else "")),
+    )
+
+
+def _at_risk(row: CustomerLine) -> str:
+    return f"{usd(row.revenue_at_risk)} at risk" if row.revenue_at_risk is not None else "revenue unknown"
+
+
+def _owner_element(owner: str, mentions: Mentions) -> Block:
+    """The owner as a mention, which tells them of the message, or as a name."""
+    if owner in mentions:
+        return {"type": "user", "user_id": mentions[owner]}
+    return _text(clean(owner, 40))
+
+
+def _movers(digest: Digest) -> list[Block]:
+    if not digest.movers:
+        return []
+    items = [
+        _section(
+            *_who(row.customer_id, row.company_name, digest.report),
+            _text(
+                f" · {'up' if row.change > 0 else 'down'} {usd(abs(row.change))} to {usd(row.revenue_at_risk)} at risk, largest part: "
+                f"{clean(row.part, 40)} ({signed_usd(row.part_change)})"
+            ),
+        )
+        for row in digest.movers
+    ]
+    return _list_block(_bold("Biggest movers of the week"), items, len(items), _MOVERS, False)
 
 
 def _probability(row: CustomerLine, compared_with: date | None) -> str:
@@ -289,7 +375,7 @@ def _probability(row: CustomerLine, compared_with: date | None) -> str:
         return f"{shown} (new this week)"
     moved = row.previous_risk_tier is not None and row.previous_risk_tier != row.risk_tier
     was = f", was {clean(row.previous_risk_tier, _TIER)}" if moved else ""
-    return f"{shown} ({points(row.probability_change)} points{was})"
+    return f"{shown} ({in_points(row.probability_change)}{was})"
 
 
 def _top_tier(digest: Digest) -> list[Block]:
@@ -306,14 +392,14 @@ def _top_tier(digest: Digest) -> list[Block]:
         return [_rich(_section(_text(text)))]
     items = [
         _section(
-            *_who(row.customer_id, row.company_name),
-            _text(f" · {usd(row.revenue_at_risk or 0)} at risk · {_probability(row, digest.compared_with)}"),
+            *_who(row.customer_id, row.company_name, digest.report),
+            _text(f" · {_at_risk(row)} · {_probability(row, digest.compared_with)}"),
         )
         for row in digest.into_top
     ]
     title = f"Moved into {top}: {digest.into_top_count:,}"
     return _list_block(
-        title, items, digest.into_top_count, _TOP, False, f" ({', '.join(departures)})" if departures else ""
+        _bold(title), items, digest.into_top_count, _TOP, False, f" ({', '.join(departures)})" if departures else ""
     )
 
 
@@ -322,7 +408,7 @@ def _expansion(digest: Digest) -> list[Block]:
         return []
     items = [
         _section(
-            *_who(row.customer_id, row.company_name),
+            *_who(row.customer_id, row.company_name, digest.report),
             _text(
                 f" · +{usd(row.expected_arr_uplift)} · {clean(row.plan_tier, 20)} → {clean(row.target_tier, 20)} at "
                 f"{row.propensity:.0%}" + "".join(f" · {clean(reason, _REASON)}" for reason in row.reasons[:1])
@@ -332,7 +418,7 @@ def _expansion(digest: Digest) -> list[Block]:
     ]
     after = f", worth {usd(digest.expansion_uplift)} a year; {digest.expansion_ready:,} ready now"
     title = f"Expansion: {counted(digest.expansion_candidates, 'candidate')}"
-    return _list_block(title, items, digest.expansion_candidates, _EXPANSION, False, after)
+    return _list_block(_bold(title), items, digest.expansion_candidates, _EXPANSION, False, after)
 
 
 def _health(models: Sequence[ModelHealth], monday: date) -> str:
@@ -372,37 +458,36 @@ def _caveats(digest: Digest) -> tuple[str, ...]:
 
 
 def _links(digest: Digest, threaded: bool) -> Block:
-    elements = list(_link_elements(digest.links))
+    report = (Link("report", digest.report),) if digest.report else ()
+    elements = list(_link_elements((*report, *digest.links)))
     elements += [_text("  ·  ")] if elements else []
+    whole = f"churn show --week {digest.snapshot_date} --top {max(digest.on_call_list, 1)}"
     if not digest.owners:
-        return _section(*elements, _text("Whole list: "), _code(f"churn show --week {digest.snapshot_date} --top 200"))
+        return _section(*elements, _text("Whole list: "), _code(whole))
     lists = "Lists per owner are in the thread; the whole list: " if threaded else "Lists per owner: "
-    command = f"churn show --week {digest.snapshot_date}" + (" --top 200" if threaded else " --owner NAME")
+    command = whole if threaded else f"churn show --week {digest.snapshot_date} --owner NAME"
     hidden = len(digest.owners) - MAX_OWNERS
     more = [_text(f" ({counted(hidden, 'owner')} more than fit into the thread)")] if threaded and hidden > 0 else []
     return _section(*elements, _text(lists), _code(command), *more)
 
 
-def _owner(row: OwnerList, digest: Digest) -> Message:
+def _owner(row: OwnerList, digest: Digest, mentions: Mentions) -> Message:
     name = clean(row.owner, _NAME) if row.owner else "Customers without an owner"
-    summary = f"{counted(row.customers, 'customer')}, {usd(row.revenue_at_risk)} a year at risk, {row.urgent:,} {_urgent_words(digest)}"
-    items = [_owner_call(line, digest.compared_with) for line in row.calls]
+    summary = (
+        f"{row.called:,} to call this week; of {counted(row.customers, 'customer')} {row.urgent:,} {_urgent_words(digest)}, "
+        f"{usd(row.revenue_at_risk)} a year at risk"
+    )
+    items = [_call(line, digest, mentions, in_thread=True) for line in row.calls]
     # The name is in quotes on the command line, and a quote in it would end them.
     owner = f' --owner "{name}"' if row.owner and '"' not in name else ""
-    command = f"churn show --week {digest.snapshot_date}{owner} --top {min(row.customers, 200)}"
+    command = f"churn show --week {digest.snapshot_date}{owner} --top {max(row.called, 1)}"
+    mentioned = mentions.get(row.owner) if row.owner is not None else None
+    title = {"type": "user", "user_id": mentioned} if mentioned else _bold(name)
     blocks = [
-        *_list_block(name, items, len(items), _OWNER, True, f": {summary}"),
+        *_list_block(title, items, max(row.called, len(items)), _OWNER, False, f": {summary}"),
         _rich(_section(_text("All of them: "), _code(command))),
     ]
     return _message(f"{name}: {summary}", blocks)
-
-
-def _owner_call(row: CustomerLine, compared_with: date | None) -> Block:
-    at_risk = usd(row.revenue_at_risk) if row.revenue_at_risk is not None else "revenue unknown"
-    why = "".join(f" · {clean(reason, _REASON)}" for reason in row.reasons[:1])
-    return _section(
-        *_who(row.customer_id, row.company_name), _text(f" · {at_risk} · {_probability(row, compared_with)}{why}")
-    )
 
 
 # Block Kit
@@ -432,6 +517,10 @@ def _text(text: str, bold: bool = False) -> Block:
     return {"type": "text", "text": text} | ({"style": {"bold": True}} if bold else {})
 
 
+def _bold(text: str) -> Block:
+    return _text(text, bold=True)
+
+
 def _code(text: str) -> Block:
     return {"type": "text", "text": text, "style": {"code": True}}
 
@@ -441,12 +530,20 @@ def _context(text: str) -> Block:
     return {"type": "context", "elements": [{"type": "plain_text", "text": text[:MAX_TEXT], "emoji": False}]}
 
 
-def _who(customer_id: str, company_name: str | None) -> tuple[Block, ...]:
-    """The name in bold and the identifier that ``churn customer`` takes; the identifier alone where there is no name."""
+def _who(customer_id: str, company_name: str | None, report: str | None) -> tuple[Block, ...]:
+    """The name in bold, which leads to the customer on the report, and the identifier that ``churn customer`` takes; the identifier alone
+    where there is no name."""
     shown = clean(customer_id, _NAME)
     if not company_name or not company_name.strip():
-        return (_text(shown, bold=True),)
-    return _text(clean(company_name, _NAME), bold=True), _text(f" {shown}")
+        return (_linked(shown, customer_id, report),)
+    return _linked(clean(company_name, _NAME), customer_id, report), _text(f" {shown}")
+
+
+def _linked(text: str, customer_id: str, report: str | None) -> Block:
+    address = f"{report}#customer={quote(customer_id, safe='', errors='replace')}" if report else ""
+    if not address or len(address) > _ADDRESS:
+        return _bold(text)
+    return {"type": "link", "url": address, "text": text, "style": {"bold": True}}
 
 
 def _link_elements(links: Sequence[Link]) -> tuple[Block, ...]:
@@ -468,10 +565,10 @@ def _link_elements(links: Sequence[Link]) -> tuple[Block, ...]:
 
 
 def _list_block(
-    title: str, items: Sequence[Block], count: int, room: int, ordered: bool, after: str = ""
+    title: Block, items: Sequence[Block], count: int, room: int, ordered: bool, after: str = ""
 ) -> list[Block]:
-    """A bold title and a list, as much of it as fits; what does not is counted in the last line."""
-    heading = [_text(title, bold=True), *([_text(after)] if after else [])]
+    """A title and a list, as much of it as fits; what does not is counted in the last line."""
+    heading = [title, *([_text(after)] if after else [])]
     if not items:
         return [_rich(_section(*heading))]
     kept = _fitting(items, room)
@@ -483,11 +580,16 @@ def _fitting(items: Sequence[Block], room: int) -> list[Block]:
     """The first items, at least one, that take at most ``room`` characters of JSON."""
     kept: list[Block] = []
     for item in items:
-        room -= len(json_text(item, ascii_only=False)) + 2
+        room -= _size(item)
         if room < 0 and kept:
             break
         kept.append(item)
     return kept
+
+
+def _size(item: Block) -> int:
+    """The characters of JSON that an item of a list takes."""
+    return len(json_text(item, ascii_only=False)) + 2
 
 
 def _total_change(tiers: Sequence[TierCount]) -> float | None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.error import URLError
 
@@ -73,6 +74,15 @@ _ADVICE = {
     "invalid_token": "Slack does not accept the webhook's address: check CHURN_SLACK_WEBHOOK",
     "action_prohibited": "an administrator restricts who may post there",
 }
+# The scopes without which something is left out, and what.
+MENTIONS_SCOPE, PICTURES_SCOPE = "users:read.email", "files:write"
+_LEFT_OUT = {
+    MENTIONS_SCOPE: "owners whose names are e-mail addresses are named and not mentioned",
+    PICTURES_SCOPE: "the digest has no picture",
+}
+# A member of the workspace, as a mention needs them.
+_MEMBER = re.compile(r"[UW][A-Z0-9]{7,20}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 # With one of these no message will get through, whatever its channel.
 _EVERYWHERE = frozenset(
     [
@@ -98,6 +108,7 @@ class SlackConfig:
         webhook: address of an incoming webhook; it posts to the channel that it was made for.
         channel: where a bot posts; an ID (C...) rather than a name, because only IDs can be searched.
         channels: another channel for some kinds, by the kind of an alert or ``digest``.
+        owners: member IDs of owners who are mentioned.
         timeout_seconds: how long one request may stay silent.
         api: base of the Web API; GovSlack has its own.
     """
@@ -106,6 +117,7 @@ class SlackConfig:
     webhook: SecretStr | None = None
     channel: str | None = None
     channels: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: int = 10
     api: str = SLACK_API
 
@@ -217,6 +229,97 @@ def find(
     return Search("found", ts=ts) if ts else Search("absent")
 
 
+def mentions(config: SlackConfig, owners: Iterable[str], seconds: float = 10) -> tuple[dict[str, str], str]:
+    """Who of the owners can be mentioned: by the map of the settings, or, where an owner is an e-mail address, as Slack knows them.
+
+    Args:
+        config: how to reach Slack; without a token only the map counts.
+        owners: as the data name them.
+        seconds: hard bound on everything.
+
+    Returns:
+        Member IDs by owner, and why some could not be asked for; empty where all could. Nobody with an address is no such case.
+    """
+    wanted = list(dict.fromkeys(owners))
+    known = {owner: config.owners[owner] for owner in wanted if owner in config.owners}
+    addresses = [owner for owner in wanted if owner not in known and _EMAIL.fullmatch(owner.strip())]
+    if config.way != "bot" or not addresses:
+        return known, ""
+    members: dict[str, str] = {}
+
+    def look_up() -> Answer:
+        from slack_sdk.errors import SlackApiError
+
+        client = _web_client(config, seconds)
+        for address in addresses:
+            try:
+                member = str(client.users_lookupByEmail(email=address.strip()).get("user", {}).get("id", ""))
+            except SlackApiError as error:
+                if _code(error) != "users_not_found":
+                    raise
+                continue
+            if _MEMBER.fullmatch(member):
+                members[address] = member
+        return Answer("delivered")
+
+    answer = _answered(config, seconds, look_up)
+    # A thread that nobody waits for any more may go on adding.
+    return known | dict(members), "" if answer.outcome == "delivered" else _lacking(MENTIONS_SCOPE, answer.reason)
+
+
+def upload(
+    config: SlackConfig,
+    *,
+    channel_id: str,
+    thread_ts: str,
+    picture: bytes,
+    name: str,
+    title: str,
+    seconds: float = 15,
+) -> Answer:
+    """Puts a picture into the thread of a message. Slack has no key by which an upload could be found again, so whoever calls tries once.
+
+    Args:
+        config: with a token.
+        channel_id: an ID.
+        thread_ts: the message.
+        picture: PNG.
+        name: of the file.
+        title: shown with it, and read out to whoever cannot see it.
+        seconds: hard bound on everything.
+    """
+
+    def put() -> Answer:
+        from slack_sdk.errors import SlackRequestError
+
+        try:
+            _web_client(config, seconds).files_upload_v2(
+                channel=channel_id,
+                thread_ts=thread_ts,
+                filename=name,
+                content=picture,
+                title=title,
+                alt_txt=title,
+            )
+        except SlackRequestError:
+            # Its message quotes the address that was given for this file alone.
+            return Answer("unknown", "Slack did not take the file")
+        return Answer("delivered")
+
+    answer = _answered(config, seconds, put)
+    return (
+        answer if answer.outcome != "misconfigured" else replace(answer, reason=_lacking(PICTURES_SCOPE, answer.reason))
+    )
+
+
+def _lacking(scope: str, reason: str) -> str:
+    return (
+        f"{_LEFT_OUT[scope]}: the app lacks the scope {scope}"
+        if "missing_scope" in reason
+        else f"{_LEFT_OUT[scope]}: {reason}"
+    )
+
+
 def check(config: SlackConfig, seconds: float = 30) -> tuple[bool, tuple[str, ...]]:
     """Whether Slack accepts the configuration, as far as that can be told without posting, and what to know about it."""
     match config.way:
@@ -247,6 +350,7 @@ def check(config: SlackConfig, seconds: float = 30) -> tuple[bool, tuple[str, ..
         notes.append(
             "without the scope channels:history (groups:history), a message whose answer got lost may come twice"
         )
+    notes += [f"without the scope {scope} {what}" for scope, what in _LEFT_OUT.items() if scope not in scopes]
     named = sorted({name for name in (config.channel, *config.channels.values()) if name and not is_channel_id(name)})
     if named:
         notes.append(

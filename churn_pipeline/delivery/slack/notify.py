@@ -6,6 +6,7 @@ Slack, the network or the disk would not.
 
 from __future__ import annotations
 
+import base64
 import logging
 import time
 from collections.abc import Callable, Collection
@@ -22,8 +23,9 @@ from churn_pipeline.delivery.slack.blocks import (
     owner_messages,
     recovery_message,
 )
-from churn_pipeline.delivery.slack.client import SlackConfig, check, post
+from churn_pipeline.delivery.slack.client import SlackConfig, check, mentions, post
 from churn_pipeline.delivery.slack.outbox import Entry, Flushed, Outbox
+from churn_pipeline.delivery.slack.picture import draw
 
 log = logging.getLogger(__name__)
 
@@ -65,22 +67,38 @@ def post_digest(
     """
     if quiet:
         return Delivery("quiet")
+    key = f"{DIGEST}/{digest.snapshot_date}"
+    until = time.monotonic() + seconds
 
     def put() -> str | None:
-        key = f"{DIGEST}/{digest.snapshot_date}"
+        if not outbox.takes(key, configured=config.way != "none"):
+            return None
         threaded = config.way != "webhook"
-        first = _entry(outbox, key, DIGEST, digest_message(digest, threaded), digest.snapshot_date)
+        mentioned = _mentions(config, digest, seconds / 4)
+        messages = owner_messages(digest, mentioned) if threaded else ()
         thread = [
-            replace(
-                _entry(outbox, f"{key}/owner/{name}", DIGEST, message, digest.snapshot_date),
-                thread_of=key,
-                alone="drop",
-            )
-            for name, message in (owner_messages(digest) if threaded else ())
+            _entry(outbox, f"{key}/owner/{name}", DIGEST, message, digest.snapshot_date) for name, message in messages
         ]
-        return key if outbox.put([first, *thread], configured=config.way != "none") else None
+        # Only a bot may upload. It stands first in the thread, for everybody and not for one owner.
+        if config.way == "bot" and (drawn := draw(digest)) is not None:
+            about = f"Revenue at risk by tier, USD a year, up to Monday {digest.snapshot_date}"
+            picture = _entry(outbox, f"{key}/picture", DIGEST, Message(about, ()), digest.snapshot_date)
+            thread.insert(0, replace(picture, picture=base64.b64encode(drawn).decode()))
+        first = _entry(outbox, key, DIGEST, digest_message(digest, threaded, mentioned), digest.snapshot_date)
+        entries = [first, *(replace(entry, thread_of=key, alone="drop") for entry in thread)]
+        return key if outbox.put(entries, configured=config.way != "none") else None
 
-    return _say(outbox, config, put, seconds)
+    return _say(outbox, config, put, until)
+
+
+def _mentions(config: SlackConfig, digest: Digest, seconds: float) -> dict[str, str]:
+    """Who is mentioned, of the owners that the digest and its thread name. Where Slack cannot be asked they are named."""
+    lines = (*digest.calls, *(line for owner in digest.owners for line in owner.calls))
+    owners = (*(owner.owner for owner in digest.owners), *(line.csm_owner for line in lines))
+    mentioned, problem = mentions(config, (owner for owner in owners if owner), max(1.0, seconds))
+    if problem:
+        log.warning("Slack: %s", problem)
+    return mentioned
 
 
 def raise_alert(
@@ -105,7 +123,7 @@ def raise_alert(
         entry = replace(entry, cause=alert.cause, title=alert_title(alert))
         return key if outbox.put([entry], configured=config.way != "none") else None
 
-    return _say(outbox, config, put, seconds)
+    return _say(outbox, config, put, time.monotonic() + seconds)
 
 
 def clear_alerts(
@@ -144,12 +162,12 @@ def clear_alerts(
                 last = note.key
         return last
 
-    return _say(outbox, config, put, seconds, nothing="nothing")
+    return _say(outbox, config, put, time.monotonic() + seconds, nothing="nothing")
 
 
 def send_waiting(outbox: Outbox, config: SlackConfig, *, seconds: float = 60) -> Delivery:
     """The next occasion: sends what waits, oldest first."""
-    return _say(outbox, config, lambda: None, seconds, nothing="nothing")
+    return _say(outbox, config, lambda: None, time.monotonic() + seconds, nothing="nothing")
 
 
 def send_sample(config: SlackConfig, sample: Digest, *, seconds: float = 30) -> tuple[Delivery, Message]:
@@ -158,7 +176,7 @@ def send_sample(config: SlackConfig, sample: Digest, *, seconds: float = 30) -> 
     Returns:
         What came of it, with what `check` has to say, and the message, whose JSON can be pasted into the Block Kit Builder.
     """
-    message = digest_message(sample, threaded=config.way != "webhook")
+    message = digest_message(sample, config.way != "webhook")
     accepted, notes = check(config, seconds)
     if config.way == "none":
         return Delivery("recorded", notes), message
@@ -185,12 +203,12 @@ def _say(
     outbox: Outbox,
     config: SlackConfig,
     put: Callable[[], str | None],
-    seconds: float,
+    until: float,
     nothing: Literal["known", "nothing"] = "known",
 ) -> Delivery:
     try:
         key = put()
-        done = outbox.flush(config, seconds)
+        done = outbox.flush(config, max(1.0, until - time.monotonic()))
     except OSError as error:
         log.error("Slack: the outbox %s cannot be used: %s", outbox.folder, error)
         return Delivery("failed", (f"the outbox cannot be used: {error}",))

@@ -14,6 +14,7 @@ three attempts without an answer. Two locks keep processes apart: one for the fi
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import json
@@ -32,7 +33,7 @@ from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.delivery.digest import DIGEST
 from churn_pipeline.delivery.slack.blocks import Message
-from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post
+from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post, upload
 
 State = Literal["pending", "sending", "sent", "recorded", "dropped"]
 log = logging.getLogger(__name__)
@@ -45,9 +46,11 @@ MAX_WAITING = 200
 MAX_UNANSWERED = 3
 # How long after an attempt without an answer the message may still appear; grows tenfold with each such attempt (1, 10, 100 min).
 SETTLE = timedelta(minutes=1)
-# Messages of one occasion; a digest with its thread is at most 21.
+# Messages of one occasion; a digest with its thread and its picture is at most 22.
 MAX_SENT = 30
 
+# Seconds that an upload may take of those that all messages have.
+_UPLOAD = 15
 # The fields of an entry that are instants.
 _INSTANTS = ("created_at", "not_before")
 _REPEAT = "This may be a repeat: an earlier attempt to send it got no answer."
@@ -71,6 +74,7 @@ class Entry:
         unanswered: attempts whose end nobody knows.
         channel: where the last attempt was made, as configured; `channel_id` is what Slack calls it.
         first_attempt: UNIX time by the machine's clock, which is what Slack's timestamps can be compared with.
+        picture: a PNG in base64 that is uploaded into the thread instead of a message; gone once that is over.
     """
 
     key: str
@@ -94,6 +98,7 @@ class Entry:
     channel_id: str | None = None
     ts: str | None = None
     reason: str = ""
+    picture: str | None = None
 
     @property
     def marker(self) -> str:
@@ -172,6 +177,10 @@ class Outbox:
                 log.error("Slack: %s is no message of the outbox (%s); set aside as %s", path, error, aside.name)
         return sorted(entries, key=lambda entry: (entry.created_at, entry.order, entry.key))
 
+    def takes(self, key: str, *, configured: bool) -> bool:
+        """Whether `put` would take a message of that key, which is asked before the message is made."""
+        return self._is_open(self._read(key), configured)
+
     def put(self, entries: Sequence[Entry], *, configured: bool) -> bool:
         """Takes a message, and what belongs into its thread, unless it is there already.
 
@@ -191,19 +200,27 @@ class Outbox:
             if first.cause is not None and self.open_alert(first.cause, configured=configured) is not None:
                 return False
             present = self._read(first.key)
+            if not self._is_open(present, configured):
+                return False
             if present is not None:
-                untried = present.state == "pending" and present.attempts == 0
-                if not untried and not (present.state == "recorded" and configured):
-                    return False
                 for entry in self.entries():
                     if entry.thread_of == first.key and entry.state in ("pending", "recorded"):
                         self._remove(entry)
-                first = replace(first, created_at=present.created_at if untried else first.created_at)
+                if present.state == "pending":
+                    first = replace(first, created_at=present.created_at)
             # The thread before what it hangs on: killed in between, the run that comes back writes all of it again.
             for order, entry in enumerate(thread, start=1):
                 self._write(replace(entry, order=order, created_at=first.created_at))
             self._write(first)
         return True
+
+    @staticmethod
+    def _is_open(present: Entry | None, configured: bool) -> bool:
+        """Whether another message may take the place of the one that is there."""
+        if present is None:
+            return True
+        untried = present.state == "pending" and present.attempts == 0
+        return untried or (present.state == "recorded" and configured)
 
     def open_alert(self, cause: str, *, configured: bool) -> Entry | None:
         """The newest alert of a cause that nothing has closed, as far as somebody was or will be told of it."""
@@ -236,12 +253,14 @@ class Outbox:
 
     def _flush(self, config: SlackConfig, deadline: float, limit: int) -> Flushed:
         before = {entry.key: entry.state for entry in self.entries()}
+        # One that goes without is told in the log: nobody lacks a message.
+        pictures = {entry.key for entry in self.entries() if entry.picture}
         problems: dict[str, None] = {}
         blocked: set[str | None] = set()
         requests = 0
         self._drop_outdated()
         for waiting in [entry for entry in self.entries() if entry.waits]:
-            if config.way == "none":
+            if config.way == "none" and not waiting.picture:
                 self._record(waiting)
                 continue
             entry = self._threaded(waiting, config)
@@ -253,6 +272,10 @@ class Outbox:
                 problems.setdefault("more waits than could be sent now; the rest follows next time")
                 break
             requests += 1
+            if entry.picture:
+                if reason := self._upload(entry, config, min(remaining, _UPLOAD)):
+                    problems.setdefault(reason)
+                continue
             answer = self._send(entry, channel, config, remaining)
             if answer.outcome == "rejected":
                 requests += 1
@@ -268,7 +291,9 @@ class Outbox:
         done = Flushed(
             sent=tuple(key for key, entry in changed.items() if entry.state == "sent"),
             recorded=tuple(key for key, entry in changed.items() if entry.state == "recorded"),
-            dropped={key: entry.reason for key, entry in changed.items() if entry.state == "dropped"},
+            dropped={
+                key: entry.reason for key, entry in changed.items() if entry.state == "dropped" and key not in pictures
+            },
             waiting=sum(entry.waits for entry in after),
             problems=tuple(problems),
         )
@@ -329,6 +354,37 @@ class Outbox:
                 wait = timedelta(seconds=answer.retry_after)
                 self._write(replace(answered, state="pending", not_before=self.now() + wait if wait else None))
         return answer
+
+    def _upload(self, entry: Entry, config: SlackConfig, seconds: float) -> str:
+        """One picture on its way, tried once: nobody can be asked whether it arrived, and it is no loss. Says what somebody has to know."""
+        parent = self._read(entry.thread_of) if entry.thread_of else None
+        if entry.state == "sending" or parent is None or parent.ts is None or parent.channel_id is None:
+            self._drop(
+                entry,
+                "an upload was begun, and nobody can be asked how it ended" if parent else "no message to go with",
+            )
+            return ""
+        with self._files():
+            self._write(replace(entry, state="sending", attempts=entry.attempts + 1))
+        answer = upload(
+            config,
+            channel_id=parent.channel_id,
+            thread_ts=parent.ts,
+            picture=base64.b64decode(entry.picture or ""),
+            name=f"revenue-at-risk-{entry.snapshot_date}.png",
+            title=entry.text,
+            seconds=seconds,
+        )
+        match answer.outcome:
+            case "delivered":
+                self._write(replace(entry, state="sent", attempts=entry.attempts + 1, picture=None))
+            case "wait":
+                wait = timedelta(seconds=answer.retry_after)
+                self._write(replace(entry, attempts=entry.attempts + 1, not_before=self.now() + wait if wait else None))
+                return answer.reason
+            case _:
+                self._drop(entry, answer.reason)
+        return ""
 
     def _looked_up(self, entry: Entry, channel: str | None, config: SlackConfig, seconds: float) -> Answer | None:
         """Asks Slack what became of an attempt. None when the message is not there, or nobody can be asked."""
@@ -416,7 +472,7 @@ class Outbox:
 
     def _drop(self, entry: Entry, reason: str) -> None:
         log.warning("Slack: '%s' is dropped: %s (%s)", entry.text, reason, self._path(entry.key))
-        self._write(replace(entry, state="dropped", reason=reason))
+        self._write(replace(entry, state="dropped", reason=reason, picture=None))
 
     def _sweep(self) -> None:
         """Removes what is over and old, and what a killed process left half-written."""

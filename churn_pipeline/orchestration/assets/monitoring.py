@@ -17,7 +17,6 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery import announce
-from churn_pipeline.delivery.digest import Link
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.publish import publish_monitoring
 from churn_pipeline.modeling import ledger, lifecycle
@@ -175,7 +174,8 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                     published,
                     monday,
                     notes=notes,
-                    links=(*announce.run_links(settings, context.run.run_id), Link("list", "churn show")),
+                    links=announce.run_links(settings, context.run.run_id),
+                    report=announce.report_address(settings, monday),
                 )
         delivery = announce.announce_monday(settings, digest)
         (context.log.warning if delivery.problems else context.log.info)(str(delivery))

@@ -10,12 +10,20 @@ import pytest
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.notices import Notice
+from churn_pipeline.delivery.digest import MoverLine
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.slack.blocks import digest_message
 from tests.support.policy import keep_shipped_policy
 from tests.unit.delivery.slack.conftest import MONDAY
 
+THEMES = (
+    "struct(theme varchar, label varchar, contribution double, share double, sentence varchar, features varchar[])[]"
+)
+PARTS = "struct(part varchar, label varchar, points double, revenue double)[]"
 DRIVER = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
+
+
+THEMED = "[{'theme': 'adoption', 'label': 'Adoption', 'contribution': 1.0, 'share': 1.0, 'sentence': 'Uses little of it', 'features': ['f']}]"
 
 
 @pytest.fixture
@@ -30,7 +38,8 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
                 expansion_readiness varchar, expansion_drivers {DRIVER}, target_tier varchar, expected_arr_uplift double,
                 is_expansion_candidate boolean, expansion_rank bigint, play varchar, model_changed boolean, policy_version varchar,
                 churn_30d_model_version varchar, churn_90d_model_version varchar, expansion_model_version varchar, snoozed_until date,
-                is_holdout boolean
+                is_holdout boolean, is_on_call_list boolean, call_rank bigint, call_reason varchar, action_kind varchar,
+                recommended_action varchar, churn_themes {THEMES}, change_parts {PARTS}
             );
             create table customers (customer_id varchar, company_name varchar, csm_owner varchar);
             create table promotions (seq bigint, target varchar, version varchar, promoted boolean, labels_closed_by date, metrics json);
@@ -63,7 +72,8 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
             for customer, owner, p, tier, previous, change, at_risk, rank, propensity, uplift, candidate in rows:
                 con.execute(
                     f"""insert into predictions values (?, ?, 'growth', 1, ?, ?, ?, ?, ?, ?, ?, {why}, ?, 'ready', {why},
-                    'enterprise', ?, ?, 1, 'Stable Base', false, ?, null, '1', null, null, false)""",
+                    'enterprise', ?, ?, 1, 'Stable Base', false, ?, null, '1', null, null, false, true, ?, 'at_risk', 'csm_call',
+                    'Call today.', {THEMED}, null)""",
                     [
                         day,
                         customer,
@@ -78,6 +88,7 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
                         uplift,
                         candidate,
                         str(day)[:7],
+                        rank,
                     ],
                 )
         keep_shipped_policy(con, {str(day)[:7] for day in weeks})
@@ -109,8 +120,79 @@ def test_the_first_monday_is_compared_with_nothing(con: duckdb.DuckDBPyConnectio
     assert all(row.customers_change is None and row.revenue_change is None for row in digest.tiers)
 
 
-def test_only_what_raises_the_risk_is_a_reason(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_line_says_the_sentences_of_its_themes_why_it_is_called_and_what_to_do(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    first, *_ = digest_from(con, MONDAY).calls
+    assert (first.reasons, first.call_rank, first.call_reason) == (("Uses little of it",), 1, "At risk")
+    assert first.recommended_action == "Call today."
+    # By the policy of the Monday, where it was kept.
+    con.execute(
+        "insert into policy_seeds values (?, 'call_reasons', 'position,call_reason,label\n3,at_risk,Likely to leave\n', null)",
+        [str(MONDAY)[:7]],
+    )
+    assert {line.call_reason for line in digest_from(con, MONDAY).calls} == {"Likely to leave"}
+
+
+def test_before_there_were_themes_only_what_raises_the_risk_is_a_reason(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("update predictions set churn_themes = null")
     assert {line.reasons for line in digest_from(con, MONDAY).calls} == {("raises",)}
+
+
+def test_the_calls_are_the_call_list_in_its_order_and_those_written_to_are_counted(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    con.execute("update predictions set call_rank = 4 - call_rank where snapshot_date = ?", [MONDAY])
+    con.execute(
+        "update predictions set is_on_call_list = false, call_rank = null, action_kind = 'no_call' where customer_id = 'A'"
+    )
+    digest = digest_from(con, MONDAY)
+    assert [line.customer_id for line in digest.calls] == ["C", "B"]
+    assert (digest.on_call_list, digest.written_to) == (2, 1)
+    assert [(row.owner, row.called) for row in digest.owners] == [("Zoe", 0), ("Yan", 1), (None, 1)]
+
+
+def moved(con: duckdb.DuckDBPyConnection, customer: str, **parts: float) -> None:
+    structs = [
+        {"part": part, "label": part.capitalize(), "points": 0.0, "revenue": money} for part, money in parts.items()
+    ]
+    con.execute(
+        "update predictions set change_parts = ? where customer_id = ? and snapshot_date = ?",
+        [structs, customer, MONDAY],
+    )
+
+
+def test_the_biggest_movers_come_first_with_the_part_that_moved_them_furthest(con: duckdb.DuckDBPyConnection) -> None:
+    assert digest_from(con, MONDAY).movers == ()
+    moved(con, "A", usage=90.0, support=-10.0, revenue=0.0)
+    moved(con, "B", usage=200.0, support=-330.0, contract=-40.0)
+    moved(con, "C", usage=0.2)
+    assert digest_from(con, MONDAY).movers == (
+        MoverLine("B", None, -170.0, 30.0, "Support", -330.0),
+        MoverLine("A", "Alpha & Co", 80.0, 800.0, "Usage", 90.0),
+    )
+
+
+@pytest.mark.parametrize("column", ["is_holdout = true", "snoozed_until = date '2027-01-01'"])
+def test_nobody_who_is_held_out_or_snoozed_is_named_as_a_mover(con: duckdb.DuckDBPyConnection, column: str) -> None:
+    moved(con, "A", usage=90.0)
+    moved(con, "B", usage=20.0)
+    con.execute(f"update predictions set {column} where customer_id = 'A'")
+    assert [row.customer_id for row in digest_from(con, MONDAY).movers] == ["B"]
+
+
+def test_the_weeks_of_the_picture_end_with_the_monday_and_reach_back_half_a_year(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    con.execute(
+        "insert into predictions by name select * replace (snapshot_date - 7 * 26 as snapshot_date) from predictions where snapshot_date = ?",
+        [MONDAY],
+    )
+    assert [(week.snapshot_date, week.at_risk) for week in digest_from(con, MONDAY).weeks] == [
+        (MONDAY - WEEK, {"CRITICAL": 140.0, "HIGH": 600.0}),
+        (MONDAY, {"CRITICAL": 800.0, "LOW": 0.0, "MEDIUM": 30.0}),
+    ]
+    assert [week.snapshot_date for week in digest_from(con, MONDAY - WEEK).weeks] == [MONDAY - 26 * WEEK, MONDAY - WEEK]
 
 
 def test_owners_come_with_the_most_money_first_and_customers_without_one_last(con: duckdb.DuckDBPyConnection) -> None:

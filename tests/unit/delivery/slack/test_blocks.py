@@ -23,6 +23,7 @@ from churn_pipeline.delivery.digest import (
     ExpansionLine,
     Link,
     ModelHealth,
+    MoverLine,
     OwnerList,
     TierCount,
 )
@@ -40,7 +41,7 @@ from churn_pipeline.delivery.slack.blocks import (
     recovery_message,
     sample_digest,
 )
-from tests.support.policy import PLAYS, SHIPPED, TIERS
+from tests.support.policy import SHIPPED, TIERS
 from tests.support.slack_server import _refused
 
 MONDAY = date(2026, 11, 16)
@@ -53,7 +54,7 @@ money = st.floats(-1e12, 1e12, allow_nan=False)
 share = st.floats(0, 1)
 tier = st.sampled_from(TIERS) | anybody
 customer_lines = st.builds(
-    CustomerLine, anybody, st.none() | anybody, st.none() | anybody, st.none() | money, st.none() | money, share,
+    CustomerLine, st.none() | st.integers(1, 10**6), st.none() | anybody, anybody, st.none() | anybody, st.none() | anybody, st.none() | money, st.none() | money, share,
     st.none() | st.floats(-1, 1), tier, st.none() | tier, st.lists(anybody, max_size=4).map(tuple), anybody, st.none() | anybody,
 )  # fmt: skip
 many_lines = st.lists(customer_lines, max_size=30).map(tuple)
@@ -62,6 +63,7 @@ expansions = st.builds(
     ExpansionLine, anybody, st.none() | anybody, st.none() | anybody, st.none() | anybody, share, money, st.none() | anybody,
     st.lists(anybody, max_size=2).map(tuple),
 )  # fmt: skip
+movers = st.builds(MoverLine, anybody, st.none() | anybody, money, money, anybody, money)
 models = st.builds(ModelHealth, anybody, anybody, st.dates(date(2020, 1, 1), MONDAY), st.none() | share, st.none() | share, st.none() | share)  # fmt: skip
 links = st.lists(
     st.builds(Link, anybody, anybody | anybody.map(lambda text: f"https://example.com/{text}")), max_size=8
@@ -94,6 +96,10 @@ digests = st.builds(
     notes=st.lists(anybody, max_size=8).map(tuple),
     links=links,
     notices=st.lists(st.builds(Notice, st.sampled_from(KINDS), anybody, anybody), max_size=8).map(tuple),
+    on_call_list=counts,
+    written_to=counts,
+    movers=st.lists(movers, max_size=8).map(tuple),
+    report=st.sampled_from([None, "https://churn.example.com/report/2026-11-16.html"]),
 )
 alerts = st.builds(
     Alert, st.sampled_from(ALERT_KINDS), st.just(MONDAY), anybody, anybody, st.just(datetime(2026, 11, 16, 8, 4, tzinfo=UTC)),
@@ -117,7 +123,8 @@ def test_whatever_an_alert_holds_slack_takes_it_and_reads_no_markup_in_it(alert:
 
 @pytest.mark.parametrize("text", ['"' * 4_000, "\\" * 4_000, "&" * 4_000, "😀" * 4_000])
 def test_text_that_is_long_everywhere_still_makes_messages_that_slack_takes(text: str) -> None:
-    line = CustomerLine(text, text, text, 1e12, 1e12, 1, -1, text, text, (text,) * 4, text, text)
+    line = CustomerLine(10**6, text, text, text, text, 1e12, 1e12, 1, -1, text, text, (text,) * 4, text, text)
+    mover = MoverLine(text, text, -1e12, 1e12, text, -1e12)
     grower = ExpansionLine(text, text, text, text, 1, 1e12, text, (text,) * 4)
     health = (ModelHealth(text, text, date(2001, 1, 1), 0.5, 0.5, 0.5),) * 5
     given_links = (Link(text, text), Link(text, "https://example.com/" + "a" * 500), Link(text, "https://example.com/"))
@@ -125,6 +132,7 @@ def test_text_that_is_long_everywhere_still_makes_messages_that_slack_takes(text
         MONDAY, MONDAY - timedelta(days=7), (TierCount(text, 10**7, 1e12, -(10**7), -1e12),) * 6, text, text, (text,) * 3,
         (line,) * 50, (line,) * 50, 10**7, 10**7, 10**7, (grower,) * 50, 10**7, 10**7, 1e12, health, True, True,
         (OwnerList(text, 10**7, 10**7, 1e12, (line,) * 50),) * 50, (text,) * 9, given_links, (Notice("feed", text, text),) * 9,
+        10**7, 10**7, (mover,) * 50, (), "https://churn.example.com/" + "r" * 200,
     )  # fmt: skip
     for message in (
         digest_message(digest, True),
@@ -167,7 +175,7 @@ def test_names_in_other_scripts_stay_as_they_are() -> None:
 
 
 def test_a_customer_of_4000_characters_is_cut_with_an_ellipsis_and_keeps_its_identifier() -> None:
-    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
+    digest = sample_digest(MONDAY, SHIPPED)
     line = replace(digest.calls[0], company_name="N" * 4_000, customer_id="C0000007")
     shown = texts(digest_message(replace(digest, calls=(line,)), True))
     assert "N" * 59 + "…" in shown
@@ -175,7 +183,7 @@ def test_a_customer_of_4000_characters_is_cut_with_an_ellipsis_and_keeps_its_ide
 
 
 def test_a_name_that_pings_everybody_is_shown_letter_by_letter() -> None:
-    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
+    digest = sample_digest(MONDAY, SHIPPED)
     line = replace(digest.calls[0], company_name="<!channel> *now* `x`")
     message = digest_message(replace(digest, calls=(line,)), True)
     assert {"type": "text", "text": "<!channel> *now* `x`", "style": {"bold": True}} in list(walk(message.blocks))
@@ -183,13 +191,15 @@ def test_a_name_that_pings_everybody_is_shown_letter_by_letter() -> None:
 
 
 def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_grow() -> None:
-    text = "\n".join(texts(digest_message(sample_digest(MONDAY, SHIPPED, PLAYS), True)))
+    text = "\n".join(texts(digest_message(sample_digest(MONDAY, SHIPPED), True)))
     order = [
         text.index(part)
         for part in (
             "$231K a year at risk (+$56K)",
             "2 customers are CRITICAL or HIGH",
             "Call first",
+            "2 more customers are CRITICAL or HIGH and not on the list",
+            "Biggest movers of the week",
             "Moved into CRITICAL: 1",
             "Expansion: 1 candidate",
         )
@@ -198,10 +208,69 @@ def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_
     assert "81% CRITICAL (+14 points, was HIGH)" in text
 
 
+def test_a_line_says_why_somebody_is_called_the_main_reason_and_what_to_do_and_names_no_play() -> None:
+    digest = sample_digest(MONDAY, SHIPPED)
+    long = "Call this week: agree the next step. " + "Then write down who does what by when, for every open point. " * 4
+    line = replace(digest.calls[0], reasons=("First reason", "Second reason"), recommended_action=long)
+    (text,) = (text for text in texts(digest_message(replace(digest, calls=(line,)), True)) if "First reason" in text)
+    assert text == (
+        "\nFirst reason\nCall this week: agree the next step. Then write down who does what by when, for every open point."
+    )
+    assert any("was HIGH) · Renewal ahead" in text for text in texts(digest_message(digest, True)))
+
+
+def test_a_mover_is_told_in_dollars_with_the_largest_part_of_the_change() -> None:
+    shown = texts(digest_message(sample_digest(MONDAY, SHIPPED), True))
+    assert " · up $16K to $96K at risk, largest part: Usage (+$12K)" in shown
+
+
+def test_customers_lead_to_the_report_where_its_address_is_given_and_an_id_cannot_leave_it() -> None:
+    digest = sample_digest(MONDAY, SHIPPED)
+    address = "https://churn.example.com/report/2026-11-16.html"
+    odd = replace(digest.calls[0], customer_id="a/../b?c=1&d#e ü")
+    message = digest_message(replace(digest, calls=(odd,), report=address), True)
+    links = {item["text"]: item["url"] for item in walk(message.blocks) if item.get("type") == "link"}
+    assert links["Example & Sons"] in (
+        f"{address}#customer=a%2F..%2Fb%3Fc%3D1%26d%23e%20%C3%BC",
+        f"{address}#customer=SAMPLE-1",
+    )
+    assert f"{address}#customer=a%2F..%2Fb%3Fc%3D1%26d%23e%20%C3%BC" in json.dumps(message.blocks)
+    assert links["report"] == address
+    without = digest_message(digest, True)
+    assert not any(item.get("type") == "link" for item in walk(without.blocks))
+
+
+def test_an_owner_is_mentioned_where_a_member_is_known_and_named_where_not() -> None:
+    digest = sample_digest(MONDAY, SHIPPED)
+    first, second, *_ = digest.calls
+    digest = replace(
+        digest,
+        calls=(replace(first, csm_owner="Ann"), replace(second, csm_owner="<@U0000001>")),
+        owners=(OwnerList("Ann", 3, 1, 9_000, (first,), 1), OwnerList("Bo", 3, 1, 9_000, (second,), 1)),
+    )
+    mentions = {"Ann": "U012AB3CD"}
+    message = digest_message(digest, True, mentions)
+    assert [item["user_id"] for item in walk(message.blocks) if item.get("type") == "user"] == ["U012AB3CD"]
+    assert "<@U0000001>" in texts(message)
+    (_, ann), (_, bo) = owner_messages(digest, mentions)
+    assert [item["user_id"] for item in walk(ann.blocks) if item.get("type") == "user"] == ["U012AB3CD"]
+    assert "Bo" in texts(bo) and not any(item.get("type") == "user" for item in walk(bo.blocks))
+    assert ann.text.startswith("Ann: 1 to call this week")
+
+
+def test_the_list_of_an_owner_is_numbered_as_the_whole_list_is() -> None:
+    digest = sample_digest(MONDAY, SHIPPED)
+    owner = OwnerList("Ann", 3, 1, 9_000, (digest.calls[0], digest.calls[2]), 5)
+    ((_, message),) = owner_messages(replace(digest, owners=(owner,)))
+    shown = texts(message)
+    assert [text for text in shown if text in ("1. ", "2. ", "3. ")] == ["1. ", "3. "]
+    assert "and 3 more" in shown and 'churn show --week 2026-11-16 --owner "Ann" --top 5' in shown
+
+
 def test_a_first_week_says_that_there_is_nothing_to_compare_with_and_shows_no_changes() -> None:
-    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
+    digest = sample_digest(MONDAY, SHIPPED)
     tiers = tuple(replace(row, customers_change=None, revenue_change=None) for row in digest.tiers)
-    text = "\n".join(texts(digest_message(replace(digest, compared_with=None, tiers=tiers), True)))
+    text = "\n".join(texts(digest_message(replace(digest, compared_with=None, tiers=tiers, movers=()), True)))
     assert "No earlier Monday is published" in text
     assert "change" not in text
     assert "Moved into CRITICAL" not in text
@@ -210,7 +279,7 @@ def test_a_first_week_says_that_there_is_nothing_to_compare_with_and_shows_no_ch
 def test_a_changed_model_is_named_as_a_reason_for_changes() -> None:
     assert any(
         "The model changed" in text
-        for text in texts(digest_message(replace(sample_digest(MONDAY, SHIPPED, PLAYS), model_changed=True), True))
+        for text in texts(digest_message(replace(sample_digest(MONDAY, SHIPPED), model_changed=True), True))
     )
 
 
@@ -219,7 +288,7 @@ def contexts(message: Message) -> list[str]:
 
 
 def test_what_was_found_out_is_a_line_each_up_to_a_limit_and_a_quiet_week_has_none() -> None:
-    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
+    digest = sample_digest(MONDAY, SHIPPED)
     quiet = contexts(digest_message(digest, True))
     of_monday = tuple(Notice("bad_data", "customers", f"customers: {number} rows are left out") for number in range(9))
     few = contexts(digest_message(replace(digest, notices=of_monday[:4]), True))
@@ -234,7 +303,7 @@ def test_what_was_found_out_is_a_line_each_up_to_a_limit_and_a_quiet_week_has_no
 def test_a_hostile_word_in_a_notice_is_shown_letter_by_letter() -> None:
     hostile = "events: type '<script>*_~`x`<!channel>&amp;[red]' is new"
     message = digest_message(
-        replace(sample_digest(MONDAY, SHIPPED, PLAYS), notices=(Notice("feed", "events", hostile),)), True
+        replace(sample_digest(MONDAY, SHIPPED), notices=(Notice("feed", "events", hostile),)), True
     )
     assert hostile in contexts(message)
     assert_safe(message)
@@ -242,7 +311,7 @@ def test_a_hostile_word_in_a_notice_is_shown_letter_by_letter() -> None:
 
 
 def test_without_a_thread_the_digest_says_where_the_lists_are() -> None:
-    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
+    digest = sample_digest(MONDAY, SHIPPED)
     digest = replace(digest, owners=(OwnerList("Ann", 3, 1, 9_000, digest.calls),))
     assert "churn show --week 2026-11-16 --owner NAME" in texts(digest_message(digest, False))
     assert any("in the thread" in text for text in texts(digest_message(digest, True)))
@@ -250,7 +319,7 @@ def test_without_a_thread_the_digest_says_where_the_lists_are() -> None:
 
 def test_more_owners_than_a_thread_bears_are_counted() -> None:
     digest = replace(
-        sample_digest(MONDAY, SHIPPED, PLAYS),
+        sample_digest(MONDAY, SHIPPED),
         owners=tuple(OwnerList(f"o{n}", 1, 0, 1, ()) for n in range(MAX_OWNERS + 3)),
     )
     assert len(owner_messages(digest)) == MAX_OWNERS
@@ -258,10 +327,11 @@ def test_more_owners_than_a_thread_bears_are_counted() -> None:
 
 
 def test_a_list_that_does_not_fit_says_how_many_are_missing() -> None:
-    digest = sample_digest(MONDAY, SHIPPED, PLAYS)
+    digest = sample_digest(MONDAY, SHIPPED)
     line = replace(digest.calls[0], company_name="Ö" * 60, reasons=("r" * 120,) * 3)
     message = digest_message(replace(digest, calls=(line,) * 100), True)
     shown = sum(text == "Ö" * 60 for text in texts(message))
+    assert 0 < shown < 100
     assert f"and {100 - shown:,} more" in texts(message)
     assert_safe(message)
 

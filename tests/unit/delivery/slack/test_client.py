@@ -174,10 +174,13 @@ def test_what_was_sent_is_found_by_its_marker_even_without_metadata(slack: Slack
 
 
 def test_a_check_names_the_workspace_and_what_the_app_may_not(slack: SlackServer, bot: SlackConfig) -> None:
+    slack.scopes = {"chat:write", "channels:history", "files:write", "users:read.email"}
     assert check(bot) == (True, ("bot churn of workspace Example",))
     slack.scopes = {"chat:write"}
     accepted, remarks = check(replace(bot, channel=f"#{CHANNEL_NAME}"))
     assert accepted
+    for scope in ("files:write", "users:read.email"):
+        assert any(line.startswith(f"without the scope {scope} ") for line in remarks)
     assert any("channels:history" in line for line in remarks) and any(CHANNEL_NAME in line for line in remarks)
     slack.scopes = {"users:read"}
     assert check(bot)[0] is False

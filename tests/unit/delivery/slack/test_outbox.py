@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,12 +19,12 @@ from pydantic import SecretStr
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.settings import REPOSITORY
-from churn_pipeline.delivery.digest import Alert, Digest, OwnerList
+from churn_pipeline.delivery.digest import Alert, Digest, OwnerList, WeekMoney
 from churn_pipeline.delivery.slack.blocks import sample_digest
 from churn_pipeline.delivery.slack.client import SlackConfig
 from churn_pipeline.delivery.slack.notify import clear_alerts, post_digest, raise_alert, send_sample, send_waiting
 from churn_pipeline.delivery.slack.outbox import MAX_WAITING, Entry, Outbox
-from tests.support.policy import PLAYS, SHIPPED
+from tests.support.policy import SHIPPED
 from tests.support.slack_server import (
     CHANNEL,
     CHANNEL_NAME,
@@ -41,7 +42,7 @@ MakeAlert = Callable[..., Alert]
 
 
 def digest(owners: int = 2) -> Digest:
-    sample = sample_digest(MONDAY, SHIPPED, PLAYS)
+    sample = sample_digest(MONDAY, SHIPPED)
     return replace(
         sample, owners=tuple(OwnerList(f"Owner {n}", 3, 1, 9_000.0 - n, sample.calls) for n in range(owners))
     )
@@ -60,6 +61,121 @@ def test_a_digest_is_posted_once_with_a_list_per_owner_in_its_thread(
     assert [message.get("thread_ts") for message in slack.messages] == [None, first["ts"], first["ts"]]
     assert [message["text"].split(":")[0] for message in thread] == ["Owner 0", "Owner 1"]
     assert states(outbox) == ["sent"] * 3
+
+
+def pictured(mondays: int = 2) -> Digest:
+    """A digest with something to draw."""
+    weeks = tuple(WeekMoney(MONDAY - n * WEEK, {"CRITICAL": 100.0 + n, "LOW": 50.0}) for n in reversed(range(mondays)))
+    return replace(digest(1), weeks=weeks)
+
+
+def test_where_the_bot_may_upload_a_picture_stands_first_in_the_thread_once(
+    slack: SlackServer, bot: SlackConfig, outbox: Outbox
+) -> None:
+    slack.scopes.add("files:write")
+    assert post_digest(outbox, bot, pictured()).state == "sent"
+    assert post_digest(outbox, bot, pictured()).state == "known"
+    (file,) = slack.files
+    assert file["content"].startswith(b"\x89PNG") and file["name"] == "revenue-at-risk-2026-11-16.png"
+    assert (file["channel"], file["thread_ts"]) == (CHANNEL, slack.messages[0]["ts"])
+    assert file["title"] == file["alt_txt"] == "Revenue at risk by tier, USD a year, up to Monday 2026-11-16"
+    assert len(slack.messages) == 2
+    # What was uploaded is not kept twice.
+    assert all(entry.picture is None for entry in outbox.entries())
+
+
+def test_without_the_permission_the_digest_goes_without_and_the_log_says_so_once(
+    slack: SlackServer, bot: SlackConfig, outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivery = post_digest(outbox, bot, pictured())
+    assert (delivery.state, delivery.problems, delivery.waiting) == ("sent", (), 0)
+    assert send_waiting(outbox, bot).state == "nothing"
+    assert len(slack.messages) == 2 and slack.files == []
+    assert caplog.text.count("the app lacks the scope files:write") == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(500, "oops"), Fault(0), Fault(200, "no JSON"), failing("internal_error")])
+def test_an_upload_whose_end_nobody_knows_is_given_up_and_no_list_of_an_owner_waits_for_it(
+    slack: SlackServer, bot: SlackConfig, outbox: Outbox, fault: Fault
+) -> None:
+    slack.scopes.add("files:write")
+    slack.upload_faults.extend([fault] * 3)
+    assert post_digest(outbox, bot, pictured()).state == "sent"
+    assert len(slack.messages) == 2 and slack.files == []
+    assert sorted(states(outbox)) == ["dropped", "sent", "sent"]
+
+
+def test_an_upload_that_slack_asks_to_wait_for_comes_with_the_next_occasion(
+    slack: SlackServer, bot: SlackConfig, outbox: Outbox, clock: Clock
+) -> None:
+    slack.scopes.add("files:write")
+    slack.upload_faults.append(rate_limited(3_600))
+    assert post_digest(outbox, bot, pictured()).waiting == 1
+    assert slack.files == [] and len(slack.messages) == 2
+    clock.forward(minutes=61)
+    assert send_waiting(outbox, bot).state == "sent"
+    assert len(slack.files) == 1
+
+
+def test_a_picture_is_drawn_for_a_bot_alone_and_not_of_one_monday(
+    slack: SlackServer, webhook: SlackConfig, bot: SlackConfig, outbox: Outbox
+) -> None:
+    slack.scopes.add("files:write")
+    post_digest(outbox, NO_SLACK, pictured())
+    assert not any("picture" in entry.key for entry in outbox.entries())
+    post_digest(outbox, bot, pictured(mondays=1))
+    assert len(slack.messages) == 2 and slack.files == []
+
+
+def mentioned(slack: SlackServer) -> list[str]:
+    return re.findall(r'"user_id": ?"(\w+)"', json.dumps([message["blocks"] for message in slack.messages]))
+
+
+def owned(*names: str) -> Digest:
+    sample = digest(0)
+    lists = tuple(OwnerList(name, 3, 1, 9_000.0 - n, sample.calls[:1], 1) for n, name in enumerate(names))
+    return replace(sample, calls=(), into_top=(), owners=lists)
+
+
+def test_owners_are_mentioned_by_the_map_or_by_their_address(
+    slack: SlackServer, bot: SlackConfig, outbox: Outbox
+) -> None:
+    slack.scopes.add("users:read.email")
+    slack.members = {"bo@example.com": "U00000BO", "ann@example.com": "U0WRONG1"}
+    config = replace(bot, owners={"ann@example.com": "U0000ANN"})
+    owners = owned("ann@example.com", "bo@example.com", "nobody@example.com", "Cy")
+    assert post_digest(outbox, config, owners).state == "sent"
+    assert mentioned(slack) == ["U0000ANN", "U00000BO"]
+    asked = [body["email"] for path, body in slack.requests if "lookupByEmail" in path]
+    assert asked == ["bo@example.com", "nobody@example.com"]
+    assert "nobody@example.com" in slack.messages[3]["text"]
+
+
+def test_a_lookup_that_fails_leaves_the_names_and_is_not_tried_for_each_owner(
+    slack: SlackServer, bot: SlackConfig, outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivery = post_digest(outbox, bot, owned("ann@example.com", "bo@example.com"))
+    assert (delivery.state, delivery.problems) == ("sent", ())
+    assert mentioned(slack) == []
+    assert sum("lookupByEmail" in path for path, _ in slack.requests) == 1
+    assert caplog.text.count("the app lacks the scope users:read.email") == 1
+    # Once the digest is out nobody is asked again.
+    post_digest(outbox, bot, owned("ann@example.com", "bo@example.com"))
+    assert sum("lookupByEmail" in path for path, _ in slack.requests) == 1
+
+
+def test_a_webhook_mentions_by_the_map_and_asks_nobody(
+    slack: SlackServer, webhook: SlackConfig, outbox: Outbox
+) -> None:
+    sample = digest(0)
+    line = replace(sample.calls[0], csm_owner="bo@example.com")
+    post_digest(
+        outbox,
+        replace(webhook, owners={"Sample Manager": "U0000ANN"}),
+        replace(sample, calls=(line, *sample.calls[1:])),
+    )
+    assert mentioned(slack) == ["U0000ANN", "U0000ANN"]
+    assert not any("lookupByEmail" in path for path, _ in slack.requests)
 
 
 def test_a_webhook_gets_the_digest_alone_and_it_says_where_the_lists_are(
@@ -367,12 +483,12 @@ from churn_pipeline.delivery.slack.client import SlackConfig
 from churn_pipeline.delivery.digest import OwnerList
 from churn_pipeline.delivery.slack.notify import post_digest
 from churn_pipeline.delivery.slack.outbox import Outbox
-from tests.support.policy import PLAYS, SHIPPED
+from tests.support.policy import SHIPPED
 
 folder, api, webhook, token, channel, minutes = sys.argv[1:]
 moment = datetime(2026, 11, 16, 8, tzinfo=UTC) + timedelta(minutes=int(minutes))
 config = SlackConfig(SecretStr(token) if token else None, SecretStr(webhook) if webhook else None, channel, api=api, timeout_seconds=5)
-sample = sample_digest(date(2026, 11, 16), SHIPPED, PLAYS)
+sample = sample_digest(date(2026, 11, 16), SHIPPED)
 digest = replace(sample, owners=tuple(OwnerList(f"Owner {n}", 3, 1, 9.0 - n, sample.calls) for n in range(3)))
 print(post_digest(Outbox(Path(folder), lambda: moment), config, digest).state)
 """
