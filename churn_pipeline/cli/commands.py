@@ -54,6 +54,23 @@ AcceptOption = Annotated[
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.", show_default="required")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"churn {version('churn-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Entry point: expected errors end as one line on stderr and an exit code."""
     try:
@@ -344,15 +361,22 @@ def replay_report(
 @app.command()
 def rollback(
     target: TargetArgument,
-    to: Annotated[
+    version: Annotated[
         str | None,
-        typer.Option("--to", metavar="VERSION", help="Version to go back to.", show_default="the one before"),
+        typer.Argument(
+            metavar="VERSION", help="Version to go back to, as 'churn models' lists it.", show_default="the one before"
+        ),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="The same as VERSION.", show_default="the one before")
     ] = None,
     reason: ReasonOption = "",
     home: HomeOption = None,
 ) -> None:
     """Put an earlier model back in force, from this Monday on. 'churn run' then scores this Monday again."""
-    _decide(target, to, "rollback", reason, home)
+    if version is not None and to is not None and version != to:
+        raise InputError(f"VERSION is {version} and --to is {to}; give one of them")
+    _decide(target, version if version is not None else to, "rollback", reason, home)
 
 
 @app.command()
@@ -423,14 +447,24 @@ def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOptio
 def show(
     week: WeekOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many customers.")] = 20,
-    owner: Annotated[str | None, typer.Option(help="Only the customers of this customer success manager.")] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option(
+            help="Only the customers of this customer success manager: the name, or how it begins, without regard to accents and case."
+        ),
+    ] = None,
+    tier: Annotated[str | None, typer.Option(help="Only the customers of this risk tier.")] = None,
+    written: Annotated[
+        bool,
+        typer.Option("--written", help="The second list instead: in an urgent tier, and written to instead of called."),
+    ] = False,
     notices: Annotated[
         bool, typer.Option("--notices", help="Print what was found about data and models instead, all of it.")
     ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a published call list, first call first."""
+    """Print a published call list, first call first: why each is called, the main reason and what to do."""
     from churn_pipeline.cli import output
 
     settings = _settings(home)
@@ -438,21 +472,27 @@ def show(
         of_week = output.week_notices(settings, _published_monday(week))
         typer.echo(json_text(of_week, indent=1)) if as_json else output.print_notices(of_week)
         return
-    listing = output.call_list(settings, _published_monday(week), top, owner)
+    listing = output.call_list(settings, _published_monday(week), top, owner, tier=tier, written=written)
     typer.echo(json_text(listing, indent=1)) if as_json else output.print_call_list(listing)
 
 
 @app.command()
 def customer(
-    customer_id: Annotated[str, typer.Argument(metavar="ID", help="customer_id as in the raw data.")],
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="CUSTOMER",
+            help="customer_id as in the raw data; or the company's name, or how it begins, without regard to accents and case.",
+        ),
+    ],
     week: WeekOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what is published about one customer: probability, reasons, money, what to do."""
+    """Print what is published about one customer: probability, money, renewal, reasons, what to say and do, what changed."""
     from churn_pipeline.cli import output
 
-    profile = output.customer(_settings(home), customer_id, _published_monday(week))
+    profile = output.customer(_settings(home), wanted, _published_monday(week))
     typer.echo(json_text(profile, indent=1)) if as_json else output.print_customer(profile)
 
 
@@ -526,15 +566,11 @@ def test(home: HomeOption = None, as_json: JsonOption = False) -> None:
     from churn_pipeline.delivery.announce import slack_config
     from churn_pipeline.delivery.slack.blocks import sample_digest
     from churn_pipeline.delivery.slack.notify import send_sample
-    from churn_pipeline.policy import playbook, tiers
+    from churn_pipeline.policy import tiers
 
     settings = _settings(home)
     config = slack_config(settings)
-    sample = sample_digest(
-        latest_monday(settings.clock(), settings.timezone),
-        tiers.declared(settings.dbt_project),
-        playbook.plays(settings.dbt_project),
-    )
+    sample = sample_digest(latest_monday(settings.clock(), settings.timezone), tiers.declared(settings.dbt_project))
     delivery, message = send_sample(config, sample)
     if as_json or config.way == "none":
         typer.echo(message.builder_json())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,11 @@ from rich.table import Table
 
 from churn_pipeline.core import notices
 from churn_pipeline.core.errors import InputError, RefusedError
-from churn_pipeline.core.formatting import counted, usd
+from churn_pipeline.core.formatting import counted, folded, in_points, in_tenths, signed_usd, usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, in_reports, predicted_in, target_of
-from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of
-from churn_pipeline.policy import tiers
+from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, reason_in_words
+from churn_pipeline.policy import playbook, tiers
 
 if TYPE_CHECKING:
     from churn_pipeline.core.run_ledger import RunRow
@@ -29,53 +29,73 @@ if TYPE_CHECKING:
     from churn_pipeline.orchestration.dbt import PolicyFailure
 
 
+NO_REASON = "Nothing in the data raises the risk"
+_LIFECYCLES = {
+    "onboarding": "New customer, being onboarded",
+    "renewal": "Renewal ahead",
+    "steady": "Neither new nor about to renew",
+}
 # Lines about the data and the models beside a list; 'churn show --notices' prints all.
 NOTICES_SHOWN = 8
+
+
+# Columns of the experiment that says what calls are worth. Whoever knows that somebody is held out calls differently.
+_NOT_FOR_CALLERS = ("is_holdout", "is_in_holdout_draw")
+# Ids that an error names: more are no help, and a list of names is nothing to print by accident.
+CANDIDATES = 5
 
 
 def _call_list() -> str:
     """What one line of the call list says."""
     flag, risk = target_of("flag").probability_column, target_of("risk").probability_column
     return f"""
-select call_rank, call_reason, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, {flag}, {risk}, probability_change, mrr, revenue_at_risk, play, recommended_action, is_early_stage, history_weeks, reasons
+select call_rank, call_reason, customer_id, company_name, plan_tier, csm_owner, risk_tier, previous_risk_tier, {flag}, {risk}, probability_change, mrr, revenue_at_risk, lifecycle, days_to_renewal, play, recommended_action, is_early_stage, history_weeks, reasons
 from ({CUSTOMERS})
-where is_called and ($owner::varchar is null or csm_owner = $owner)
-order by call_rank
+where if($written, is_written_to, is_called) and ($owner::varchar is null or csm_owner = $owner) and ($tier::varchar is null or risk_tier = $tier)
+order by call_rank, priority_rank
 limit $top
 """
 
 
-def call_list(settings: Settings, monday: date | None, top: int, owner: str | None = None) -> dict[str, Any]:
+def call_list(
+    settings: Settings,
+    monday: date | None,
+    top: int,
+    owner: str | None = None,
+    *,
+    tier: str | None = None,
+    written: bool = False,
+) -> dict[str, Any]:
     """The first customers of the call list of a published Monday.
 
     Args:
         settings: the home.
         monday: which Monday; the newest published one unless given.
         top: how many.
-        owner: only this customer success manager's, in the order of the whole list.
+        owner: only this customer success manager's, in the order of the whole list: the name, or how it begins, without regard to accents
+            and case.
+        tier: only this risk tier's, without regard to case.
+        written: the second list instead: in an urgent tier, and written to instead of called.
 
     Raises:
-        InputError: nothing is published for it, or no customer has that owner; the message says what there is.
+        InputError: nothing is published for it, or no customer, or more than one, has an owner or a tier of that name; the message says
+            which there are.
     """
     with _published(settings) as con:
         monday = _published_week(con, monday)
         if owner is not None:
-            owners = [
-                name
-                for (name,) in con.execute(
-                    "select distinct csm_owner from predictions where snapshot_date = ? and csm_owner is not null order by 1",
-                    [monday],
-                ).fetchall()
-            ]
-            if owner not in owners:
-                raise InputError(
-                    f"no customer of {monday} belongs to '{owner}'; owners are {', '.join(owners) or 'not given'}"
-                )
-        rows = _rows(
-            con,
-            _call_list(),
-            customers_of(con, monday, reasons=2) | {"owner": owner, "top": top},
-        )
+            owner = _owner(con, monday, owner)
+        names = [known.risk_tier for known in tiers.of_mondays(con, "predictions", [monday])[monday]]
+        if tier is not None:
+            tier = _chosen(tier, names, f"no risk tier of {monday} is called '{tier}'", "tiers")
+        parameters = customers_of(con, monday, reasons=2) | {
+            "owner": owner,
+            "tier": tier,
+            "written": written,
+            "top": top,
+        }
+        rows = _rows(con, _call_list(), parameters)
+        labels = playbook.call_reasons(con, monday)
         totals = _rows(
             con,
             f"""
@@ -95,10 +115,53 @@ def call_list(settings: Settings, monday: date | None, top: int, owner: str | No
                 "select risk_tier, count(*) from predictions where snapshot_date = ? group by 1", [monday]
             ).fetchall()
         )
-        names = [tier.risk_tier for tier in tiers.of_mondays(con, "predictions", [monday])[monday]]
+        written_to = con.execute(
+            f"select count(*) filter (where is_written_to) from ({CUSTOMERS})", customers_of(con, monday, reasons=1)
+        ).fetchall()[0][0]
         of_monday = [asdict(notice) for notice in notices.published(con, monday)]
     totals["tiers"] = [{"risk_tier": name, "customers": customers.get(name, 0)} for name in names]
-    return {"snapshot_date": monday, "owner": owner, **totals, "notices": of_monday, "calls": rows}
+    for row in rows:
+        row["call_reason_label"] = reason_in_words(row["call_reason"], labels)
+    return {
+        "snapshot_date": monday,
+        "owner": owner,
+        "tier": tier,
+        "written": written,
+        **totals,
+        "written_to": written_to,
+        "notices": of_monday,
+        "calls": rows,
+    }
+
+
+def _owner(con: duckdb.DuckDBPyConnection, monday: date, owner: str) -> str:
+    owners = [
+        name
+        for (name,) in con.execute(
+            "select distinct csm_owner from predictions where snapshot_date = ? and csm_owner is not null order by 1",
+            [monday],
+        ).fetchall()
+    ]
+    return _chosen(owner, owners, f"no customer of {monday} belongs to '{owner}'", "owners")
+
+
+def _chosen(wanted: str, names: Sequence[str], nobody: str, kind: str) -> str:
+    """The name that is meant: the same letters, else the same without regard to accents and case, else the only one that begins so.
+
+    Raises:
+        InputError: none is, or several are.
+    """
+    if wanted in names:
+        return wanted
+    start = folded(wanted)
+    alike = [name for name in names if folded(name) == start] or [
+        name for name in names if folded(name).startswith(start)
+    ]
+    if not start or not alike:
+        raise InputError(f"{nobody}; {kind} are {', '.join(names) or 'not given'}")
+    if len(alike) > 1:
+        raise InputError(f"'{wanted}' may be any of these {kind}: {', '.join(alike)}")
+    return alike[0]
 
 
 def week_notices(settings: Settings, monday: date | None) -> dict[str, Any]:
@@ -115,18 +178,26 @@ def week_notices(settings: Settings, monday: date | None) -> dict[str, Any]:
         }
 
 
-def customer(settings: Settings, customer_id: str, monday: date | None) -> dict[str, Any]:
-    """Everything published about one customer on one Monday.
+def customer(settings: Settings, customer: str, monday: date | None) -> dict[str, Any]:
+    """Everything published about one customer on one Monday, but for who is held out: whoever calls is not to know.
+
+    Args:
+        settings: the home.
+        customer: the customer_id; or the company's name, or how it begins, without regard to accents and case.
+        monday: which Monday; the newest published one unless given.
 
     Raises:
-        InputError: the customer is not in that Monday's table; the message says in which weeks there is a row.
+        InputError: the customer is not in that Monday's table, and the message says in which weeks there is a row; or several have such a
+            name, and it says which.
     """
     with _published(settings) as con:
         week = _published_week(con, monday)
+        customer_id = _customer_id(con, week, customer)
         rows = _rows(
             con,
-            """
-            select predictions.*, customers.company_name from predictions left join customers using (customer_id)
+            f"""
+            select predictions.*, customers.company_name
+            from {PREDICTIONS} as predictions left join customers using (customer_id)
             where snapshot_date = ? and customer_id = ?
             """,
             [week, customer_id],
@@ -146,10 +217,46 @@ def customer(settings: Settings, customer_id: str, monday: date | None) -> dict[
             """,
             [customer_id, week],
         ).fetchall()
+        labels = playbook.call_reasons(con, week)
+    profile = {name: value for name, value in rows[0].items() if name not in _NOT_FOR_CALLERS}
     return {
-        **rows[0],
+        **profile,
+        "call_reason_label": reason_in_words(rows[0]["call_reason"], labels),
         "history": [dict(zip(("snapshot_date", risk, "risk_tier"), h, strict=True)) for h in history],
     }
+
+
+def _customer_id(con: duckdb.DuckDBPyConnection, week: date, customer: str) -> str:
+    """The id that is meant: an id as it stands, else the only customer of that name."""
+    if con.execute("select 1 from predictions where customer_id = ? limit 1", [customer]).fetchone():
+        return customer
+    start = folded(customer)
+    named = con.execute(
+        """
+        select customer_id, company_name from customers semi join predictions using (customer_id)
+        where company_name is not null order by customer_id
+        """
+    ).fetchall()
+    same = [(customer_id, name) for customer_id, name in named if start and folded(name) == start]
+    alike = same or [(customer_id, name) for customer_id, name in named if start and folded(name).startswith(start)]
+    if len(alike) > 1:
+        # Whoever left shares no name with whoever is there.
+        there = {
+            customer_id
+            for (customer_id,) in con.execute(
+                "select customer_id from predictions where snapshot_date = ?", [week]
+            ).fetchall()
+        }
+        alike = [row for row in alike if row[0] in there] or alike
+    if len(alike) == 1:
+        return str(alike[0][0])
+    if not alike:
+        raise InputError(f"no published week holds a customer '{customer}', by id or by how a company's name begins")
+    shown = ", ".join(f"{customer_id} ({name})" for customer_id, name in alike[:CANDIDATES])
+    more = f" and {len(alike) - CANDIDATES:,} more" if len(alike) > CANDIDATES else ""
+    raise InputError(
+        f"'{customer}' may be any of {len(alike):,} customers: {shown}{more}; give more of the name, or the id"
+    )
 
 
 def model_rows(settings: Settings) -> list[dict[str, Any]]:
@@ -218,17 +325,22 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
         notices_above: whether the first notices of the Monday stand above it.
     """
     console = _console()
-    title = f"Monday {listing['snapshot_date']}: whom to call first"
-    if listing["owner"]:
-        title += f" ({escape(listing['owner'])})"
+    title = f"Monday {listing['snapshot_date']}: " + (
+        "whom to write to" if listing["written"] else "whom to call first"
+    )
+    if chosen := [escape(listing[name]) for name in ("owner", "tier") if listing[name]]:
+        title += f" ({', '.join(chosen)})"
     console.print(f"\n[bold]{title}[/bold]")
     console.print(
         f"{listing['customers']:,} active customers, {usd(listing['revenue_at_risk'])} a year at risk; "
         f"{', '.join(f'{tier["customers"]:,} {escape(tier["risk_tier"])}' for tier in listing['tiers'])}; "
         f"{listing['expansion_candidates'] or 0:,} expansion candidates"
     )
+    urgent = counted(listing["written_to"], "customer")
+    second = f"; {urgent} of the gravest tiers to write to (--written)" if listing["written_to"] else ""
+    console.print(f"On the call list: {counted(listing['on_call_list'], 'customer')}{second}")
     if listing["snoozed"] or listing["resting"]:
-        console.print(f"Not in the list: {listing['snoozed']:,} snoozed, {listing['resting']:,} called not long ago")
+        console.print(f"Left alone for now: {listing['snoozed']:,} snoozed, {listing['resting']:,} called not long ago")
     if notices_above:
         _print_notices(console, listing)
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
@@ -237,25 +349,34 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
     table.add_column("plan")
     table.add_column("at risk", justify="right", no_wrap=True)
     table.add_column(f"{target_of('risk').horizon_days} days", justify="right", no_wrap=True)
-    table.add_column("change", justify="right", no_wrap=True)
+    table.add_column("since last week", justify="right", overflow="fold")
     table.add_column("tier")
-    table.add_column("why", overflow="fold", ratio=3)
-    table.add_column("play", overflow="fold", ratio=1)
+    table.add_column("why on the list", overflow="fold")
+    table.add_column("main reason, and what to do", overflow="fold", ratio=1)
     for row in listing["calls"]:
         name = escape(row["company_name"] or row["customer_id"])
         who = f"{name}\n[dim]{escape(row['customer_id'])}[/dim]" if row["company_name"] else name
         table.add_row(
-            str(row["call_rank"]),
+            "" if row["call_rank"] is None else f"{row['call_rank']:,}",
             who,
             row["plan_tier"] or "unknown",
             usd(row["revenue_at_risk"]),
             f"{row[target_of('risk').probability_column]:.0%}",
-            f"{row['probability_change']:+.0%}" if row["probability_change"] is not None else "new",
+            in_points(row["probability_change"]) if row["probability_change"] is not None else "new",
             row["risk_tier"],
-            "\n".join(escape(reason) for reason in row["reasons"]) or "nothing raises the risk",
-            row["play"],
+            escape(_why_called(row)),
+            f"{escape(row['reasons'][0] if row['reasons'] else NO_REASON)}\n[bold]{escape(row['recommended_action'] or '')}[/bold]",
         )
     console.print(table)
+    if not listing["calls"]:
+        console.print("Nobody is on it.")
+
+
+def _why_called(row: dict[str, Any]) -> str:
+    """The reason of the call; of a renewal with the days until then."""
+    if row["call_reason"] == "renewal" and row["days_to_renewal"] is not None:
+        return f"{row['call_reason_label']}, {counted(row['days_to_renewal'], 'day')}"
+    return row["call_reason_label"] or ""
 
 
 def backfill_weeks(settings: Settings, mondays: Sequence[RunRow]) -> list[dict[str, Any]]:
@@ -500,7 +621,7 @@ def print_policy(seeds: Path, failures: Sequence[PolicyFailure]) -> None:
 
 
 def print_customer(profile: dict[str, Any]) -> None:
-    """One customer on one page."""
+    """One customer on one page: what whoever calls has to know first, then why, what to say and what changed."""
     console = _console()
     name = escape(profile["company_name"] or profile["customer_id"])
     console.print(f"\n[bold]{name}[/bold]  {escape(profile['customer_id'])}   Monday {profile['snapshot_date']}")
@@ -509,8 +630,11 @@ def print_customer(profile: dict[str, Any]) -> None:
         f"{profile['plan_tier'] or 'unknown'} plan, {money}, {escape(profile['industry'] or 'industry unknown')}, customer for "
         f"{profile['tenure_days']:,} days, owner {escape(profile['csm_owner'] or 'none')}"
     )
+    if profile["lifecycle"]:
+        segment = f"; segment {escape(profile['segment'])}" if profile["segment"] else ""
+        console.print(f"{_LIFECYCLES.get(profile['lifecycle'], profile['lifecycle'])}; {_renewal(profile)}{segment}")
     change = (
-        f" ({profile['probability_change']:+.1%} since last Monday)"
+        f" ({in_tenths([profile['probability_change']])[0]} points since last Monday)"
         if profile["probability_change"] is not None
         else ""
     )
@@ -524,37 +648,83 @@ def print_customer(profile: dict[str, Any]) -> None:
         f"\nChurn: [bold]{profile[first.probability_column]:.1%}[/bold] within {first.horizon_days} days{change}"
         f"{within}: {profile['risk_tier']}, {usd(profile['revenue_at_risk'])} a year at risk"
     )
-    console.print(
-        f"Risk score {profile['risk_score']:.2f} ({profile['risk_score_tier']}) from {profile['risk_score_basis']}"
-    )
     expansion = target_of("expansion")
     if profile[expansion.probability_column] is not None:
         console.print(
             f"Expansion: {profile[expansion.probability_column]:.1%} to {profile['target_tier']} within {expansion.horizon_days} days "
             f"({profile['expansion_readiness']}), expected {usd(profile['expected_arr_uplift'] or 0)} a year"
         )
-    console.print(f"\n[bold]{profile['play']}[/bold]: {escape(profile['recommended_action'])}")
-    if profile["snoozed_until"] is not None:
-        console.print(f"Not in the call list: to be left alone until {profile['snoozed_until']}")
-    if profile.get("resting_until") is not None:
-        console.print(f"Not in the call list: called not long ago, rests until {profile['resting_until']}")
-    if profile.get("call_rank") is not None:
-        console.print(f"On the call list: number {profile['call_rank']:,}")
-    for title, column in (
-        ("Why", "churn_drivers"),
-        ("What changed", "change_drivers"),
-        ("Growth", "expansion_drivers"),
-    ):
-        if profile[column]:
-            console.print(f"\n{title}")
-            for driver in profile[column]:
-                console.print(f"  {driver['contribution']:+.2f}  {escape(driver['sentence'])}")
+    console.print(f"\n{_place(profile)}")
+    console.print(f"[bold]{escape(profile['play'])}[/bold]: {escape(profile['recommended_action'])}")
+    _print_reasons(console, profile)
+    _print_change(console, profile)
+    if growth := [driver["sentence"] for driver in profile["expansion_drivers"] or () if driver["contribution"] > 0]:
+        console.print("\nWhat speaks for growth")
+        for sentence in growth:
+            console.print(f"  {escape(sentence)}")
     if profile["history_weeks"] < 8:
         console.print(f"\nOnly {profile['history_weeks']} weeks of history: read the probability with care.")
     if len(profile["history"]) > 1:
         console.print("\nBefore")
         for row in profile["history"][1:]:
             console.print(f"  {row['snapshot_date']}  {row[first.probability_column]:.1%}  {row['risk_tier']}")
+
+
+def _renewal(profile: dict[str, Any]) -> str:
+    days = profile["days_to_renewal"]
+    if days is None:
+        return "no contract on file"
+    return f"renews in {counted(days, 'day')} ({profile['snapshot_date'] + timedelta(days=days):%-d %b %Y})"
+
+
+def _place(profile: dict[str, Any]) -> str:
+    """Where on the call list; or why not, as far as whoever calls is to know."""
+    if profile["call_rank"] is not None:
+        why = escape(_why_called(profile))
+        return f"On the call list: number [bold]{profile['call_rank']:,}[/bold]" + (f" ({why})" if why else "")
+    if profile["snoozed_until"] is not None:
+        return f"Not on the call list: to be left alone until {profile['snoozed_until']}"
+    if profile["resting_until"] is not None:
+        return f"Not on the call list: called not long ago, rests until {profile['resting_until']}"
+    return "Not on the call list"
+
+
+def _print_reasons(console: Console, profile: dict[str, Any]) -> None:
+    """The themes that raise the risk, each with what to say about it; on a Monday before there were themes the drivers."""
+    if profile["churn_themes"] is None:
+        raising = [driver["sentence"] for driver in profile["churn_drivers"] or () if driver["contribution"] > 0]
+        console.print("\nWhy" if raising else f"\n{NO_REASON}.")
+        for sentence in raising:
+            console.print(f"  {escape(sentence)}")
+        return
+    points = {point["theme"]: point for point in profile["talking_points"] or ()}
+    console.print("\nWhy" if profile["churn_themes"] else f"\n{NO_REASON}.")
+    for theme in profile["churn_themes"]:
+        console.print(
+            f"  [bold]{escape(theme['label'])}[/bold] ({theme['share']:.0%} of what raises it): {escape(theme['sentence'])}"
+        )
+        for name in ("ask", "offer", "avoid"):
+            if text := points.get(theme["theme"], {}).get(name):
+                console.print(f"    {name.capitalize():<6} {escape(text)}")
+
+
+def _print_change(console: Console, profile: dict[str, Any]) -> None:
+    """What the change since last Monday is made of, in points and dollars that add up."""
+    parts = profile["change_parts"] or ()
+    # Rounded before the small ones are left out, so that what is printed adds up.
+    moved = [
+        (part, points)
+        for part, points in zip(parts, in_tenths([part["points"] for part in parts]), strict=True)
+        if points != "±0.0" or abs(part["revenue"] or 0) >= 0.5
+    ]
+    if not moved:
+        return
+    of_revenue = [part["revenue"] for part in parts if part["revenue"] is not None]
+    total = f", {signed_usd(sum(of_revenue))} at risk" if of_revenue else ""
+    console.print(f"\nSince last Monday: {in_tenths([profile['probability_change']])[0]} points{total}")
+    for part, points in moved:
+        money = f"  {signed_usd(part['revenue']):>8}" if part["revenue"] is not None else ""
+        console.print(f"  {points:>6} points{money}  {escape(part['label'])}")
 
 
 def _model_cells(row: dict[str, Any]) -> list[str]:

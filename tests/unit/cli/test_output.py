@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from churn_pipeline.cli import output
+from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import Settings
 from tests.support.policy import keep_shipped_policy
 
@@ -17,7 +18,8 @@ COLUMNS = """
     snapshot_date date, customer_id varchar, priority_rank bigint, is_holdout boolean, snoozed_until date, plan_tier varchar,
     csm_owner varchar, risk_tier varchar, previous_risk_tier varchar, churn_probability_30d double, churn_probability_90d double,
     probability_change double, mrr double, revenue_at_risk double, play varchar, recommended_action varchar,
-    is_early_stage boolean, history_weeks bigint, is_flagged boolean, is_expansion_candidate boolean, scoring_mode varchar,
+    industry varchar, is_early_stage boolean, is_on_call_list boolean, call_rank bigint, call_reason varchar, days_to_renewal bigint,
+    action_kind varchar, tenure_days bigint, history_weeks bigint, is_flagged boolean, is_expansion_candidate boolean, scoring_mode varchar,
     policy_version varchar, churn_30d_model_version varchar, churn_90d_model_version varchar, expansion_model_version varchar,
     churn_drivers struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]
 """
@@ -25,56 +27,200 @@ COLUMNS = """
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Five customers, in the order of their names; the second is snoozed, the third held out, the fifth from before there was either."""
+    """Six customers. The first five in the order of their names: a and d are called, b is snoozed, c held out, e is written to. f is an
+    unnamed customer of nobody."""
     settings = Settings(home=tmp_path)
     settings.published.mkdir(parents=True)
     with duckdb.connect(str(settings.published_database)) as con:
         con.execute(f"create table predictions ({COLUMNS})")
         keep_shipped_policy(con, "p")
         con.execute("create table customers (customer_id varchar, company_name varchar)")
-        for rank, (customer, held_out, until) in enumerate(
+        for rank, (customer, name, owner, tier, place, held_out, until) in enumerate(
             [
-                ("a", False, None),
-                ("b", False, date(2026, 3, 17)),
-                ("c", True, None),
-                ("d", False, None),
-                ("e", None, None),
+                ("a", "Alpha Ltd", "Elena García", "CRITICAL", 1, False, None),
+                ("b", "Béta  GmbH", "Elena García", "CRITICAL", None, False, date(2026, 3, 17)),
+                ("c", "Alpine", "Elias", "HIGH", None, True, None),
+                ("d", "Alpha Ltd", "Elias", "HIGH", 2, False, None),
+                ("e", "Epsilon", "Bo", "HIGH", None, False, None),
+                ("f", None, None, "LOW", None, False, None),
             ],
             start=1,
         ):
+            con.execute("insert into customers values (?, ?)", [customer, name])
             con.execute(
                 """
                 insert into predictions by name
                 select ? as snapshot_date, ? as customer_id, ? as priority_rank, ?::boolean as is_holdout, ?::date as snoozed_until,
-                       'CRITICAL' as risk_tier, 0.8 as churn_probability_90d, 'Ana' as csm_owner, 'Retention Priority' as play, 'p' as policy_version,
-                       100 as revenue_at_risk
+                       ? as risk_tier, 0.8 as churn_probability_90d, ?::varchar as csm_owner, 'Rescue' as play, 'p' as policy_version,
+                       100 as revenue_at_risk, ?::bigint as call_rank, call_rank is not null as is_on_call_list, 'renewal' as call_reason,
+                       44 as days_to_renewal, 0.07 as probability_change, 'Call today.' as recommended_action,
+                       if(call_rank is null, 'no_call', 'csm_call') as action_kind, 900 as tenure_days, 20 as history_weeks
                 """,
-                [MONDAY, customer, rank, held_out, until],
+                [MONDAY, customer, rank, held_out, until, tier, owner, place],
             )
     return settings
 
 
-@pytest.mark.parametrize("owner", [None, "Ana"])
-def test_the_snoozed_and_the_held_out_are_not_called_and_the_others_keep_their_rank(
-    settings: Settings, owner: str | None
-) -> None:
-    call_list = output.call_list(settings, MONDAY, 3, owner)
-    assert [(call["customer_id"], call["priority_rank"]) for call in call_list["calls"]] == [
-        ("a", 1),
-        ("d", 4),
-        ("e", 5),
+def called(settings: Settings, **chosen: str) -> list[tuple[str, int]]:
+    return [
+        (call["customer_id"], call["call_rank"])
+        for call in output.call_list(settings, MONDAY, 9, chosen.pop("owner", None), **chosen)["calls"]
     ]
-    assert (call_list["customers"], call_list["snoozed"], call_list["held_out"]) == (5, 1, 1)
 
 
-def test_the_list_says_how_many_it_leaves_out(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    call_list = output.call_list(settings, MONDAY, 3)
-    for call in call_list["calls"]:
-        call["reasons"] = []
-    output.print_call_list(call_list)
-    assert "Not in the list: 1 snoozed, 1 held out" in capsys.readouterr().out
-    output.print_call_list(call_list | {"snoozed": 0, "held_out": 0})
-    assert "Not in the list" not in capsys.readouterr().out
+def test_the_list_is_the_call_list_in_its_order(settings: Settings) -> None:
+    assert called(settings) == [("a", 1), ("d", 2)]
+    listing = output.call_list(settings, MONDAY, 1)
+    assert [call["customer_id"] for call in listing["calls"]] == ["a"]
+    assert (listing["customers"], listing["on_call_list"], listing["snoozed"], listing["written_to"]) == (6, 2, 1, 1)
+
+
+def test_the_second_list_has_those_who_are_written_to_and_nobody_who_is_to_be_left_alone(settings: Settings) -> None:
+    listing = output.call_list(settings, MONDAY, 9, written=True)
+    assert [call["customer_id"] for call in listing["calls"]] == ["e"]
+
+
+@pytest.mark.parametrize("owner", ["Elena García", "elena garcia", "ELENA", "elen", " Elena  G"])
+def test_an_owner_is_found_by_how_the_name_begins_without_accents_and_case(settings: Settings, owner: str) -> None:
+    assert called(settings, owner=owner) == [("a", 1)]
+
+
+def test_an_owner_who_may_be_any_of_several_is_refused_with_them(settings: Settings) -> None:
+    with pytest.raises(InputError, match="'eli' may be any of these owners: Elias, Eliza"):
+        with duckdb.connect(str(settings.published_database)) as con:
+            con.execute("update predictions set csm_owner = 'Eliza' where customer_id = 'f'")
+        called(settings, owner="eli")
+    # A whole name is no beginning of another one.
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute("update predictions set csm_owner = 'Elias Brown' where customer_id = 'f'")
+    assert called(settings, owner="elias") == [("d", 2)]
+    with pytest.raises(
+        InputError, match="no customer of 2026-03-16 belongs to 'Zoe'; owners are Bo, Elena García, Elias"
+    ):
+        called(settings, owner="Zoe")
+
+
+def test_a_tier_chooses_its_customers_and_one_nobody_knows_is_refused_with_those_there_are(settings: Settings) -> None:
+    assert called(settings, tier="high") == [("d", 2)]
+    assert called(settings, tier="CRITICAL", owner="elias") == []
+    with pytest.raises(InputError, match="no risk tier of 2026-03-16 is called 'grave'; tiers are CRITICAL, HIGH"):
+        called(settings, tier="grave")
+
+
+def test_a_line_says_why_somebody_is_called_the_main_reason_and_what_to_do_in_points(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = output.call_list(settings, MONDAY, 9)
+    listing["calls"][0]["reasons"] = ["Uses little of the product", "Second reason"]
+    output.print_call_list(listing)
+    text = capsys.readouterr().out
+    for words in ("Renewal, 44 days", "Uses little of the product", "Call today.", "+7 points"):
+        assert words in text
+    assert "Second reason" not in text and "Rescue" not in text and "+7%" not in text
+
+
+def test_the_list_says_how_many_it_leaves_alone_and_names_nobody_as_held_out(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = output.call_list(settings, MONDAY, 9)
+    output.print_call_list(listing)
+    text = capsys.readouterr().out
+    assert "Left alone for now: 1 snoozed, 0 called not long ago" in text
+    assert "On the call list: 2 customers; 1 customer of the gravest tiers to write to (--written)" in text
+    assert "held out" not in text and "Alpine" not in text
+    output.print_call_list(listing | {"snoozed": 0})
+    assert "Left alone" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wanted", "customer_id"), [("b", "b"), ("beta", "b"), ("BÉTA GMBH", "b"), ("epsilon", "e"), ("alpi", "c")]
+)
+def test_a_customer_is_found_by_id_or_by_how_the_name_begins(settings: Settings, wanted: str, customer_id: str) -> None:
+    assert output.customer(settings, wanted, MONDAY)["customer_id"] == customer_id
+
+
+def test_a_name_of_several_customers_is_refused_with_at_most_five_of_them(settings: Settings) -> None:
+    with pytest.raises(
+        InputError, match=r"'alpha' may be any of 2 customers: a \(Alpha Ltd\), d \(Alpha Ltd\); give more"
+    ):
+        output.customer(settings, "alpha", MONDAY)
+    with duckdb.connect(str(settings.published_database)) as con:
+        for number in range(9):
+            con.execute("insert into customers values (?, 'Many')", [f"m{number}"])
+            con.execute(
+                "insert into predictions by name select ? as snapshot_date, ? as customer_id, 'p' as policy_version",
+                [MONDAY, f"m{number}"],
+            )
+    with pytest.raises(InputError) as refused:
+        output.customer(settings, "many", MONDAY)
+    assert str(refused.value).count("(Many)") == 5 and "and 4 more" in str(refused.value)
+
+
+def test_who_left_shares_no_name_with_who_is_there(settings: Settings) -> None:
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute("update predictions set snapshot_date = date '2026-03-09' where customer_id = 'a'")
+        keep_shipped_policy(con, "p")
+    assert output.customer(settings, "alpha", MONDAY)["customer_id"] == "d"
+
+
+def test_a_customer_whom_nobody_knows_by_id_or_name_is_refused(settings: Settings) -> None:
+    for nobody in ("zeta", "", "  ", "lpha"):
+        with pytest.raises(InputError, match="no published week holds a customer"):
+            output.customer(settings, nobody, MONDAY)
+
+
+def test_a_page_of_a_customer_tells_nobody_that_they_are_held_out(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profile = output.customer(settings, "c", MONDAY)
+    assert not {"is_holdout", "is_in_holdout_draw"} & set(profile)
+    output.print_customer(profile | FACTS)
+    assert "Not on the call list\n" in capsys.readouterr().out
+
+
+# What the page reads of columns that the table of these tests leaves empty or lacks.
+FACTS = {
+    "industry": "retail", "lifecycle": "steady", "segment": "Flight Risk", "churn_probability_30d": 0.4, "expansion_propensity": None,
+    "expansion_drivers": None, "expansion_readiness": None, "expected_arr_uplift": None, "target_tier": None, "mrr": 10.0,
+    "churn_drivers": [], "change_drivers": [],
+}  # fmt: skip
+
+
+def test_a_page_says_the_renewal_the_place_on_the_list_the_themes_with_what_to_say_and_what_changed(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    themes = [
+        {"theme": "usage", "label": "Usage", "contribution": 0.4, "share": 0.6, "sentence": "43 events a week, 18 now", "features": []},
+        {"theme": "support", "label": "Support", "contribution": 0.2, "share": 0.4, "sentence": "11 tickets", "features": []},
+    ]  # fmt: skip
+    points = [{"theme": "usage", "ask": "What changed?", "offer": "A training.", "avoid": "Blame."}]
+    parts = [
+        {"part": "usage", "label": "Usage", "points": 0.0504, "revenue": 610.0},
+        {"part": "support", "label": "Support", "points": 0.0204, "revenue": 250.0},
+        {"part": "raise", "label": "Shorter window", "points": -0.0008, "revenue": -9.0},
+        {"part": "revenue", "label": "Revenue", "points": 0.0, "revenue": 0.0},
+    ]
+    profile = output.customer(settings, "a", MONDAY) | FACTS
+    output.print_customer(profile | {"churn_themes": themes, "talking_points": points, "change_parts": parts})
+    text = capsys.readouterr().out
+    for words in (
+        "Neither new nor about to renew; renews in 44 days (29 Apr 2026); segment Flight Risk",
+        "On the call list: number 1 (Renewal, 44 days)",
+        "Rescue: Call today.",
+        "Usage (60% of what raises it): 43 events a week, 18 now",
+        "Ask    What changed?",
+        "Avoid  Blame.",
+        "Support (40% of what raises it): 11 tickets",
+        "Since last Monday: +7.0 points, +$851 at risk",
+        "+5.0 points     +$610  Usage",
+        "+2.1 points     +$250  Support",
+        "−0.1 points",
+    ):
+        assert words in text, words
+    assert "risk score" not in text.lower() and "Revenue\n" not in text
+    output.print_customer(profile | {"days_to_renewal": None, "churn_themes": []})
+    text = capsys.readouterr().out
+    assert "no contract on file" in text and f"{output.NO_REASON}." in text
 
 
 HOSTILE = "usage_events: event type '[red]<script>*_~`x`<!channel>[/red] :heart:' is new"
