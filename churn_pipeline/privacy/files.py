@@ -27,7 +27,7 @@ from churn_pipeline.sources.copies import NOTE, Copy
 # Characters with which a spreadsheet would take a cell for a formula; what is written for spreadsheets has an apostrophe before them.
 _GUARD = "'"
 # Columns of a written list by which a row is a customer's.
-_ID_COLUMNS = ("customer_id",)
+_ID_COLUMNS = ("customer_id", "record id", "whatid")
 # Base64 of the two bytes that every gzip begins with, of its method, and of a flag byte of zero.
 _PACKED = re.compile(r"H4sIA[A-Za-z0-9+/]{20,}={0,2}")
 # The parts of a message that are words.

@@ -55,7 +55,7 @@ def write_reports(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mond
             text = render(report, vega, pages=sorted(there))
             replace_bytes(page, text.encode("utf-8", "replace"))
             pages[day] = page
-            lists[day] = write_call_lists(published, settings.published / "call_lists", day)
+            lists[day] = write_call_lists(published, warehouse, settings.published / "call_lists", day)
     index = folder / "index.html"
     replace_bytes(index, render_index(weeks, sorted(there)).encode("utf-8", "replace"))
     return Written(pages, index, lists)
