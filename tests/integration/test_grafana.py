@@ -46,10 +46,11 @@ SHOWN = NUMBERS | TIMES | {"text", "varchar", "bool"}
 LATER = {
     "Stayed beyond expectation",
     "Saves: who stayed, and who was expected to",
+    "Saves in dollars: what left, and what was expected to",
     "Hold-out lift: what calls are worth",
 }
 # Empty where nobody is concerned.
-MAYBE = {"Who got worse since last Monday", "Whom to offer the next plan"}
+MAYBE = {"Who got worse since last Monday", "Whom to offer the next plan", "Whom to write to"}
 HOSTILE = [
     "'; drop table churn.predictions; --",
     "' or 1 = 1 --",
@@ -235,6 +236,13 @@ LATER_ROWS = [
     f"""update churn.predictions set is_expansion_candidate = true, expansion_rank = 1, snoozed_until = null, is_holdout = false
         where snapshot_date = date '{TINY_MONDAY}' and priority_rank = 3""",
     f"update churn.predictions set csm_owner = null where snapshot_date = date '{TINY_MONDAY}' and priority_rank = 4",
+    "update churn.saves set revenue = 900000, revenue_expected_to_leave = 220000, revenue_expected_low = 90000, revenue_expected_high = 350000, "
+    "revenue_left = 180000",
+    # One who is written to, and one like them who is held out and would be on three lists.
+    f"""update churn.predictions set risk_tier = 'CRITICAL', is_on_call_list = false, call_rank = null, action_kind = 'no_call',
+        snoozed_until = null, resting_until = null, probability_change = 0.4, is_holdout = priority_rank = 6,
+        is_expansion_candidate = priority_rank = 6, expansion_rank = 2
+        where snapshot_date = date '{TINY_MONDAY}' and priority_rank in (5, 6)""",
 ]
 
 
@@ -392,7 +400,7 @@ def test_a_click_on_a_customer_leads_to_that_customer_and_an_id_cannot_lead_else
                     assert link["url"].startswith("/d/churn-customer-success?"), name
                     assert override["matcher"]["options"] == "customer_id"
                     assert "var-customer=${__value.raw:percentencode}" in link["url"]
-    assert places == 4
+    assert places == 6
 
 
 def test_the_series_of_models_are_those_of_the_pipeline() -> None:
@@ -527,7 +535,7 @@ def test_hostile_text_in_any_field_is_text_and_changes_nothing(later: tuple[Read
         for panel in grafana.panels(BOARDS["customer_success.json"])
         if "${search:sqlstring}" in panel["targets"][0]["rawSql"]
     ]
-    assert len(searched) == 8
+    assert len(searched) == 10
     for text in HOSTILE:
         for backslash in (True, False):
             for panel in searched:
@@ -605,10 +613,57 @@ def test_an_owner_and_a_company_with_quotes_are_found_whichever_way_grafana_writ
 
 def test_the_call_list_is_the_view_in_its_order(published: Reader) -> None:
     call_list = published.titled("customer_success.json", "Whom to call")
-    expected = published.ask("select customer_id from churn.at_risk order by priority_rank").rows
+    expected = published.ask("select customer_id from churn.call_list order by call_rank").rows
     assert expected
     assert column(call_list, "customer_id") == [row[0] for row in expected]
     assert one(published.titled("customer_success.json", "To call")) == len(expected)
+
+
+def test_whoever_is_held_out_is_on_no_list_of_those_who_call_and_no_panel_of_theirs_says_so(
+    later: tuple[Reader, Database],
+) -> None:
+    reader, _ = later
+    written_to, held_out = (
+        one(
+            reader.ask(
+                f"select customer_id from churn.predictions where snapshot_date = date '{TINY_MONDAY}' and priority_rank = {rank}"
+            )
+        )
+        for rank in (5, 6)
+    )
+    board = "customer_success.json"
+    assert written_to in column(reader.titled(board, "Whom to write to"), "customer_id")
+    for title in ("Whom to call", "Whom to write to", "Who got worse since last Monday", "Whom to offer the next plan"):
+        assert held_out not in column(reader.titled(board, title), "customer_id"), title
+    # They are a customer like any other all the same.
+    assert held_out in column(reader.titled(board, "Every customer"), "customer_id")
+    for panel in grafana.panels(BOARDS[board]):
+        shown = reader.panel(board, panel, customer=held_out).columns
+        assert not {"is_holdout", "is_in_holdout_draw"} & set(shown), panel["title"]
+        assert "held out" not in panel["title"] + panel["description"]
+
+
+def test_the_renewals_of_both_boards_are_the_same_contracts(published: Reader) -> None:
+    listed = published.titled("customer_success.json", "Renewals in the next 90 days")
+    by_week = published.titled("vp.json", "Renewals in the next 90 days by week")
+    assert listed.rows
+    assert sum(column(by_week, "customers")) == len(listed.rows)
+    assert sum(column(by_week, "annual_revenue")) == pytest.approx(sum(column(listed, "annual_revenue")))
+    assert all(0 <= days <= 90 for days in column(listed, "days_to_renewal"))
+
+
+def test_what_is_said_about_a_customer_is_what_their_row_holds(published: Reader) -> None:
+    board = "customer_success.json"
+    customer = column(published.titled(board, "Whom to call"), "customer_id")[0]
+    themes, parts, change = published.ask(
+        f"select churn_themes, change_parts, probability_change from churn.latest_predictions where customer_id = '{customer}'"
+    ).rows[0]
+    reasons = published.titled(board, "Customer: reasons, and what to say", customer=customer)
+    assert column(reasons, "sentence") == [theme["sentence"] for theme in themes] != []
+    assert all(column(reasons, "ask"))
+    changed = published.titled(board, "Customer: what changed since last Monday", customer=customer)
+    assert sum(column(changed, "points_changed")) == pytest.approx(100 * change)
+    assert len(changed.rows) == len(parts)
 
 
 def test_without_filters_the_vps_tiers_are_those_of_the_view(published: Reader) -> None:

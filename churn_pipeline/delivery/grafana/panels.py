@@ -311,6 +311,11 @@ def usd(name: str, heading: str, *, width: int | None = None) -> Json:
     return column(name, heading, unit="currencyUSD", decimals=0, width=width)
 
 
+def points(name: str, heading: str, *, width: int | None = None) -> Json:
+    """A column of changes of a probability, which its query gives in percentage points: 7 is from 20 % to 27 %."""
+    return column(name, heading, decimals=1, width=width)
+
+
 def share(name: str, heading: str, decimals: int = 1, **more: Any) -> Json:
     """A column of shares or probabilities, in percent."""
     return column(name, heading, unit="percentunit", decimals=decimals, **more)
