@@ -95,11 +95,12 @@ def _block(hazards: Hazards, who: Ints, week: int, state: Ints, readiness: Ints,
     working = np.exp(hazards.calls.log_effect(who)).astype(np.float32)[:, None]
     may_be_called_at_once = (since_call >= p.CALL_EFFECT_WEEKS)[:, None]
 
-    alive = np.zeros((n, STATES), dtype=np.float32)
+    alive: Singles = np.zeros((n, STATES), dtype=np.float32)
     alive[np.arange(n), state] = 1.0
     waiting = _Waiting(readiness, state)
     # Of the policy, those called since S; without any call; with one in the week of S.
-    alive_called, without, with_one = np.zeros_like(alive), alive, alive
+    alive_called: Singles = np.zeros_like(alive)
+    without = with_one = alive
     waiting_called = waiting.nobody()
     short, long, upgraded, long_without, long_with_one = (np.zeros(n) for _ in range(5))
 
