@@ -209,7 +209,8 @@ def _count(number: float, spec: str, column: str) -> str:
 def _age(days: float) -> str:
     if days < 90:
         return value_text("days", days)
-    if days < 730:
+    # Two years are 730 or 731 days.
+    if days < 731:
         return counted(int(days / 30.4375), "month")
     return counted(int(days / 365.25), "year")
 

@@ -11,7 +11,7 @@
         'revenue_at_risk': money_text('revenue_at_risk'),
         'days_to_renewal': days_text('days_to_renewal'),
         'renewal_date': "strftime(snapshot_date + days_to_renewal::integer, '%-d %b %Y')",
-        'tenure_days': days_text('tenure_days'),
+        'tenure_days': age_text('tenure_days'),
         'events_last_30d': "format('{:,}', events_last_30d)",
         'usage_change': percent_text('usage_change_30d'),
         'adoption': percent_text('avg_adoption_score'),
@@ -70,6 +70,15 @@
 
 {% macro days_text(days) -%}
     {{ days }} || if({{ days }} = 1, ' day', ' days')
+{%- endmacro %}
+
+{# 44 days, 7 months, 3 years: the style of the reasons, churn_pipeline/features/sentences.py. #}
+{% macro age_text(days) -%}
+    case
+        when {{ days }} < 90 then {{ days_text(days) }}
+        when {{ days }} < 731 then floor({{ days }} / 30.4375)::bigint || ' months'
+        else floor({{ days }} / 365.25)::bigint || ' years'
+    end
 {%- endmacro %}
 
 {% macro percent_text(share) -%}

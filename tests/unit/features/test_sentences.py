@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
+import duckdb
 import pytest
+from jinja2 import Environment
 
+from churn_pipeline.core.formatting import usd
+from churn_pipeline.core.settings import REPOSITORY
 from churn_pipeline.features.sentences import Format, month_before, slot_text, value_text
 
 
@@ -69,3 +73,25 @@ def test_a_score_is_written_as_versions_of_before_wrote_it() -> None:
 )
 def test_the_month_before_has_its_name_where_most_of_the_days_lie_in_it(monday: date, words: str) -> None:
     assert month_before(monday) == words
+
+
+@pytest.mark.parametrize(
+    ("macro", "values", "write"),
+    [
+        (
+            "age_text",
+            [1, 2, 44, 89, 90, 400, 729, 730, 731, 1095, 1096, 3000],
+            lambda v: slot_text("days", "age", "d", v),
+        ),
+        ("days_text", [0, 1, 44], lambda v: value_text("days", v)),
+        ("percent_text", [0.0, 0.314, 1.2], lambda v: value_text("percent", v)),
+        ("money_text", [0, 940, 9_999, 45_000, 999_600, 1_240_000, 31_000_000], usd),
+    ],
+)
+def test_texts_of_the_policy_write_a_fact_as_reasons_do(macro: str, values: list[float], write) -> None:
+    source = (REPOSITORY / "dbt_project" / "macros" / "policy" / "facts.sql").read_text(encoding="utf-8")
+    macros = Environment(extensions=["jinja2.ext.do"]).from_string(source).module
+    with duckdb.connect() as con:
+        con.execute("create table facts as select unnest(?) as value", [values])
+        rows = con.execute(f"select value, {getattr(macros, macro)('value')} from facts").fetchall()
+    assert rows == [(value, write(value)) for value in values]
