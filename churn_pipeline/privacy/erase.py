@@ -519,8 +519,10 @@ def _notes(settings: Settings, traces: Traces) -> list[str]:
     """What a person has to do besides, told before anything is gone."""
     notes = []
     sent = set()
+    remembers = False
     for path in sorted(settings.outbox.glob("*.json")) if settings.outbox.is_dir() else ():
         count, message = files.message(path, traces, False)
+        remembers |= message.get("state") == "sent"
         if count and message.get("state") in ("sent", "sending"):
             sent.add(
                 (
@@ -533,6 +535,10 @@ def _notes(settings: Settings, traces: Traces) -> list[str]:
         f"Slack has the message of {day} in {channel} (ts {ts}): delete it there"
         for day, channel, ts in sorted(sent, key=str)
     ]
+    if remembers:
+        notes.append(
+            f"messages that Slack got more than {settings.outbox_keep_weeks} weeks ago are not remembered here: search Slack for the id and the name"
+        )
     for path in places.other_files(settings):
         if (
             path.suffix in (".html", ".htm")

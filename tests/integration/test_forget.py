@@ -205,6 +205,7 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
     ):
         assert place in completed.stdout
     assert "Slack has the message of 2026-06-01 in C0CHANNEL (ts 17.5): delete it there" in completed.stdout
+    assert "more than 8 weeks ago are not remembered here" in completed.stdout
     assert "The raw files still have rows of theirs: customers (1)" in completed.stdout
     listed = churn(tiny_copy, "forget", "--list")
     assert "request 2026-114" in listed.stdout

@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from churn_pipeline.delivery.slack.blocks import digest_message, sample_digest
 from churn_pipeline.privacy import files
 from churn_pipeline.privacy.matching import Traces
+from tests.support.policy import SHIPPED
+from tests.support.slack_server import _refused
 
 HOSTILE = "a'\"b,\n%../c"
 
@@ -51,6 +56,34 @@ def test_a_parquet_file_loses_the_rows_and_keeps_the_others_in_their_order_and_t
         assert con.execute(f"describe from read_parquet('{tmp_path}/p[[]1].parquet')").fetchall() == before
         rows = con.execute(f"select rank, customer_id from read_parquet('{tmp_path}/p[[]1].parquet')").fetchall()
         assert rows == [(1, "C1"), (3, None), (4, "C0")]
+
+
+@pytest.mark.parametrize("head", ["Record ID", "WhatId"])
+def test_a_list_in_the_columns_of_a_crm_loses_the_customers_line_and_nobody_elses(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "all.crm.csv"
+    # The id of one is the rank of another.
+    path.write_text(f"{head},Churn call rank,Subject\n12,1,Call Ann\n13,12,Call Bo\n")
+    assert files.csv_rows(path, Traces(["12"]), True) == 1
+    assert path.read_text() == f"{head},Churn call rank,Subject\n13,12,Call Bo\n"
+
+
+def test_a_digest_loses_every_line_of_a_customer_with_the_link_to_them(tmp_path: Path) -> None:
+    digest = replace(
+        sample_digest(date(2026, 11, 16), SHIPPED), report="https://churn.example.com/report/2026-11-16.html"
+    )
+    message = digest_message(digest, True, {"Sample Manager": "U012AB3CD"})
+    path = tmp_path / "digest.json"
+    path.write_text(
+        json.dumps({"key": "digest/2026-11-16", "state": "sent", "text": message.text, "blocks": message.blocks})
+    )
+    before = path.read_text()
+    # On the list, among the movers and in the gravest tier.
+    assert before.count("customer=SAMPLE-1") == 3
+    assert files.message(path, Traces(["SAMPLE-1"], ["Example & Sons"]), True)[0] == 1
+    after = path.read_text()
+    assert "SAMPLE-1" not in after and "Example & Sons" not in after
+    assert "SAMPLE-2" in after and "Sample <Industries>" in after
+    assert _refused(json.loads(after)) == ""
 
 
 def test_a_message_without_its_last_line_is_still_one_that_slack_takes(tmp_path: Path) -> None:
