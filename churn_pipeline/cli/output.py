@@ -20,7 +20,7 @@ from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.formatting import counted, folded, in_points, in_tenths, signed_usd, usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, in_reports, predicted_in, target_of
-from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, reason_in_words
+from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, main_reason, reason_in_words
 from churn_pipeline.policy import playbook, tiers
 
 if TYPE_CHECKING:
@@ -30,11 +30,7 @@ if TYPE_CHECKING:
 
 
 NO_REASON = "Nothing in the data raises the risk"
-_LIFECYCLES = {
-    "onboarding": "New customer, being onboarded",
-    "renewal": "Renewal ahead",
-    "steady": "Neither new nor about to renew",
-}
+_LIFECYCLES = {"onboarding": "New customer", "renewal": "Renewal ahead", "steady": "Steady"}
 # Lines about the data and the models beside a list; 'churn show --notices' prints all.
 NOTICES_SHOWN = 8
 
@@ -101,7 +97,8 @@ def call_list(
             f"""
             select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
                    count(*) filter (where is_flagged) as flagged,
-                   count(*) filter (where is_on_call_list) as on_call_list, count(snoozed_until) as snoozed,
+                   count(*) filter (where is_on_call_list) as on_call_list, count(is_on_call_list) > 0 as has_call_list,
+                   count(snoozed_until) as snoozed,
                    count(resting_until) as resting, count(*) filter (where is_holdout) as held_out,
                    count(*) filter (where is_expansion_candidate) as expansion_candidates,
                    any_value(scoring_mode) as scoring_mode, any_value(policy_version) as policy_version,
@@ -336,36 +333,45 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
         f"{', '.join(f'{tier["customers"]:,} {escape(tier["risk_tier"])}' for tier in listing['tiers'])}; "
         f"{listing['expansion_candidates'] or 0:,} expansion candidates"
     )
-    urgent = counted(listing["written_to"], "customer")
-    second = f"; {urgent} of the gravest tiers to write to (--written)" if listing["written_to"] else ""
+    if not listing["has_call_list"]:
+        console.print("This Monday is from before there were call lists; 'churn run' makes one.")
+        return
+    second = (
+        f"; {listing['written_to']:,} more in an urgent tier to write to (--written)" if listing["written_to"] else ""
+    )
     console.print(f"On the call list: {counted(listing['on_call_list'], 'customer')}{second}")
     if listing["snoozed"] or listing["resting"]:
         console.print(f"Left alone for now: {listing['snoozed']:,} snoozed, {listing['resting']:,} called not long ago")
     if notices_above:
         _print_notices(console, listing)
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
-    table.add_column("#", justify="right")
+    # Whoever is written to has no place on the call list.
+    called = not listing["written"]
+    if called:
+        table.add_column("#", justify="right")
     table.add_column("customer", overflow="fold", min_width=10)
     table.add_column("plan")
     table.add_column("at risk", justify="right", no_wrap=True)
     table.add_column(f"{target_of('risk').horizon_days} days", justify="right", no_wrap=True)
     table.add_column("since last week", justify="right", overflow="fold")
     table.add_column("tier")
-    table.add_column("why on the list", overflow="fold")
+    if called:
+        table.add_column("why on the list", overflow="fold")
     table.add_column("main reason, and what to do", overflow="fold", ratio=1)
     for row in listing["calls"]:
         name = escape(row["company_name"] or row["customer_id"])
         who = f"{name}\n[dim]{escape(row['customer_id'])}[/dim]" if row["company_name"] else name
+        reason = main_reason(row["reasons"] or (), row["recommended_action"]) or NO_REASON
         table.add_row(
-            "" if row["call_rank"] is None else f"{row['call_rank']:,}",
+            *([f"{row['call_rank']:,}"] if called else []),
             who,
             row["plan_tier"] or "unknown",
             usd(row["revenue_at_risk"]),
             f"{row[target_of('risk').probability_column]:.0%}",
             in_points(row["probability_change"]) if row["probability_change"] is not None else "new",
             row["risk_tier"],
-            escape(_why_called(row)),
-            f"{escape(row['reasons'][0] if row['reasons'] else NO_REASON)}\n[bold]{escape(row['recommended_action'] or '')}[/bold]",
+            *([escape(_why_called(row))] if called else []),
+            f"{escape(reason)}\n[bold]{escape(row['recommended_action'] or '')}[/bold]",
         )
     console.print(table)
     if not listing["calls"]:

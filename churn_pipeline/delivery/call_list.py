@@ -92,6 +92,14 @@ def reason_in_words(call_reason: str | None, labels: Mapping[str, str]) -> str |
     return None if call_reason is None else labels.get(call_reason, call_reason.replace("_", " ").capitalize())
 
 
+def main_reason(reasons: Sequence[str], recommended_action: str | None) -> str | None:
+    """The reason that stands beside an instruction: the first whose figures the instruction does not say already, such as the day of the
+    renewal; the first of all where each is such a one. None where there is none."""
+    said = set(_FIGURE.findall(recommended_action or ""))
+    news = (reason for reason in reasons if not (figures := set(_FIGURE.findall(reason))) or not figures <= said)
+    return next(news, reasons[0] if reasons else None)
+
+
 ALL = "all"
 UNASSIGNED = "unassigned"
 REASONS = 3
@@ -228,6 +236,8 @@ def _paragraphs(texts: Iterable[str | None]) -> str:
     return "\n".join(text for text in texts if text)
 
 
+# A number as sentences have it, without the sign that ends them.
+_FIGURE = re.compile(r"\d+(?:[.,]\d+)*")
 # Spreadsheets read a cell that begins with one of these as a formula, full-width forms and leading blanks included. OWASP's list,
 # and what Excel and LibreOffice skip before they look.
 _FORMULA = re.compile(r"[\s\x00-\x1f\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from churn_pipeline.core.formatting import clean, counted, in_points, mrkdwn, signed, signed_usd, usd, whole_sentences
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.notices import lines
+from churn_pipeline.delivery.call_list import main_reason
 from churn_pipeline.delivery.digest import (
     Alert,
     AlertKind,
@@ -53,7 +54,7 @@ _ACTION = 150
 _ADDRESS = 300
 # Characters of JSON that the parts of variable length may take; ten calls take about 6,500. Where all parts are as long as they can
 # be, calls give way.
-_CALLS, _MOVERS, _TOP, _EXPANSION, _LINKS = 7_000, 1_400, 1_100, 1_200, 900
+_CALLS, _MOVERS, _TOP, _EXPANSION, _LINKS = 7_000, 1_700, 1_100, 1_200, 900
 _OWNER = 10_500
 # What the line takes that counts the calls left out.
 _MORE = 120
@@ -319,19 +320,18 @@ def _calls(digest: Digest, items: Sequence[Block], room: int) -> list[Block]:
 def _call(row: CustomerLine, digest: Digest, mentions: Mentions, *, in_thread: bool = False) -> Block:
     """Who, how much, how likely, why they are called and whose they are; then the main reason, and what to do.
 
-    In the thread the list of an owner is numbered as the whole list is, and does not name the owner again.
+    In the thread the list of an owner has the numbers of the whole list, and does not name the owner again.
     """
-    parts = [_at_risk(row), _probability(row, digest.compared_with)]
+    number = [f"call {row.call_rank:,}"] if in_thread and row.call_rank is not None else []
+    parts = [*number, _at_risk(row), _probability(row, digest.compared_with)]
     if row.call_reason:
         parts.append(clean(row.call_reason, 40))
     owner: tuple[Block, ...] = ()
     if row.csm_owner and not in_thread:
         owner = (_text(" · "), _owner_element(row.csm_owner, mentions))
-    why = clean(row.reasons[0], _REASON) if row.reasons else "Nothing in the data raises the risk"
+    why = clean(main_reason(row.reasons, row.recommended_action), _REASON, "Nothing in the data raises the risk")
     what = whole_sentences(row.recommended_action, _ACTION)
-    number = (_text(f"{row.call_rank:,}. "),) if in_thread and row.call_rank is not None else ()
     return _section(
-        *number,
         *_who(row.customer_id, row.company_name, digest.report),
         _text(f" · {' · '.join(parts)}"),
         *owner,
@@ -474,7 +474,7 @@ def _links(digest: Digest, threaded: bool) -> Block:
 def _owner(row: OwnerList, digest: Digest, mentions: Mentions) -> Message:
     name = clean(row.owner, _NAME) if row.owner else "Customers without an owner"
     summary = (
-        f"{row.called:,} to call this week; of {counted(row.customers, 'customer')} {row.urgent:,} {_urgent_words(digest)}, "
+        f"{row.called:,} to call this week; {counted(row.customers, 'customer')} in all, {row.urgent:,} of them {_urgent_words(digest)}, "
         f"{usd(row.revenue_at_risk)} a year at risk"
     )
     items = [_call(line, digest, mentions, in_thread=True) for line in row.calls]

@@ -75,9 +75,23 @@ def test_the_list_is_the_call_list_in_its_order(settings: Settings) -> None:
     assert (listing["customers"], listing["on_call_list"], listing["snoozed"], listing["written_to"]) == (6, 2, 1, 1)
 
 
-def test_the_second_list_has_those_who_are_written_to_and_nobody_who_is_to_be_left_alone(settings: Settings) -> None:
+def test_the_second_list_has_those_who_are_written_to_and_nobody_who_is_to_be_left_alone(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
     listing = output.call_list(settings, MONDAY, 9, written=True)
     assert [call["customer_id"] for call in listing["calls"]] == ["e"]
+    output.print_call_list(listing)
+    text = capsys.readouterr().out
+    assert "whom to write to" in text and "Epsilon" in text and "why on the list" not in text
+
+
+def test_a_monday_from_before_there_were_call_lists_says_so(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute("alter table predictions drop column is_on_call_list")
+    output.print_call_list(output.call_list(settings, MONDAY, 9))
+    assert "This Monday is from before there were call lists" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("owner", ["Elena García", "elena garcia", "ELENA", "elen", " Elena  G"])
@@ -126,7 +140,7 @@ def test_the_list_says_how_many_it_leaves_alone_and_names_nobody_as_held_out(
     output.print_call_list(listing)
     text = capsys.readouterr().out
     assert "Left alone for now: 1 snoozed, 0 called not long ago" in text
-    assert "On the call list: 2 customers; 1 customer of the gravest tiers to write to (--written)" in text
+    assert "On the call list: 2 customers; 1 more in an urgent tier to write to (--written)" in text
     assert "held out" not in text and "Alpine" not in text
     output.print_call_list(listing | {"snoozed": 0})
     assert "Left alone" not in capsys.readouterr().out
@@ -204,7 +218,7 @@ def test_a_page_says_the_renewal_the_place_on_the_list_the_themes_with_what_to_s
     output.print_customer(profile | {"churn_themes": themes, "talking_points": points, "change_parts": parts})
     text = capsys.readouterr().out
     for words in (
-        "Neither new nor about to renew; renews in 44 days (29 Apr 2026); segment Flight Risk",
+        "Steady; renews in 44 days (29 Apr 2026); segment Flight Risk",
         "On the call list: number 1 (Renewal, 44 days)",
         "Rescue: Call today.",
         "Usage (60% of what raises it): 43 events a week, 18 now",
@@ -280,7 +294,13 @@ def test_what_a_run_prints_has_the_notices_below_the_list_once(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say(settings, HOSTILE)
-    summary = output.call_list(settings, MONDAY, 1) | {"calls": [], "models": [], "database": "d", "report": None}
+    summary = output.call_list(settings, MONDAY, 1) | {
+        "calls": [],
+        "models": [],
+        "database": "d",
+        "report": None,
+        "holdout": None,
+    }
     output.print_run(summary)
     text = capsys.readouterr().out
     assert text.count(HOSTILE) == 1

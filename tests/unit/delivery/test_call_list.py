@@ -208,3 +208,19 @@ def test_every_list_reads_the_same_query() -> None:
 
     for sql in (output._call_list(), digest_query._lines_query(), call_list._rows_query()):
         assert call_list.CUSTOMERS in sql
+
+
+@pytest.mark.parametrize(
+    ("reasons", "action", "shown"),
+    [
+        (["Renews in 44 days (6 Jan 2027)", "Uses little of it: 31 %"], "The contract ends in 44 days (6 Jan 2027).", "Uses little of it: 31 %"),
+        (["Renews in 44 days (6 Jan 2027)"], "The contract ends in 44 days (6 Jan 2027).", "Renews in 44 days (6 Jan 2027)"),
+        (["11 tickets in 90 days, 2 critical", "More"], "Call about their 11 tickets of the last 90 days.", "11 tickets in 90 days, 2 critical"),
+        (["No contract on file", "31 %"], "Call.", "No contract on file"),
+        ([], "Call.", None),
+    ],
+)  # fmt: skip
+def test_the_reason_beside_an_instruction_does_not_say_the_same_again(
+    reasons: list[str], action: str, shown: str | None
+) -> None:
+    assert call_list.main_reason(reasons, action) == shown
