@@ -174,7 +174,7 @@ def last_contacts(warehouse: duckdb.DuckDBPyConnection, monday: date) -> dict[st
         """,
         {"monday": monday},
     ).fetchall()
-    return {customer_id: contact for customer_id, *contact in rows}
+    return {customer_id: (day, kind, outcome) for customer_id, day, kind, outcome in rows}
 
 
 # How the files for a CRM call what is in the list: HubSpot's and Salesforce's own columns, and those that the company adds to its companies.

@@ -112,11 +112,13 @@ def _lines(
 
 
 def _line(row: Sequence[Any], labels: Mapping[str, str]) -> CustomerLine:
-    rank, reason, *facts, reasons, action, owner = row
-    return CustomerLine(rank, reason_in_words(reason, labels), *facts, tuple(reasons or ()), action or "", owner)
+    values = list(row)
+    values[1] = reason_in_words(values[1], labels)
+    values[-3:-1] = [tuple(values[-3] or ()), values[-2] or ""]
+    return CustomerLine(*values)
 
 
-def _lists(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> dict[str, int]:
+def _lists(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> dict[str, Any]:
     """How many are called, and how many are written to instead."""
     called, written_to = con.execute(
         f"select count(*) filter (where is_called), count(*) filter (where is_written_to) from ({CUSTOMERS})",
