@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from churn_pipeline.cli.commands import app
+from churn_pipeline.core.formatting import folded
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.digest_query import digest_from
 from tests.conftest import MONDAY
 from tests.support.homes import query
 
@@ -58,6 +62,7 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
         "forget",
         "init",
         "models",
+        "policy",
         "promote",
         "publish",
         "replay-report",
@@ -72,6 +77,11 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
         assert command in completed.stdout
     for word in ("CHURN_HOME", "Exit codes", "2 bad input", "3 refused"):
         assert word in completed.stdout
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    completed = churn("--version")
+    assert (completed.returncode, completed.stdout, completed.stderr) == (0, f"churn {version('churn-pipeline')}\n", "")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -134,7 +144,7 @@ def test_the_call_list_starts_with_the_first_call(scored_home: Settings) -> None
     assert completed.returncode == 0, completed.stderr
     names = customers(
         scored_home,
-        "select company_name from predictions inner join customers using (customer_id) order by priority_rank limit 4",
+        "select company_name from predictions inner join customers using (customer_id) where is_on_call_list order by call_rank limit 4",
     )
     first, second, third, fourth = (completed.stdout.find(name) for (name,) in names)
     assert 0 < first < second < third
@@ -143,15 +153,42 @@ def test_the_call_list_starts_with_the_first_call(scored_home: Settings) -> None
 
 
 def test_the_call_list_of_an_owner_has_only_theirs_in_the_order_of_the_whole(scored_home: Settings) -> None:
-    ((owner,),) = customers(scored_home, "select csm_owner from predictions where csm_owner is not null limit 1")
-    completed = churn("show", "--home", scored_home.home, "--owner", owner, "--top", 10_000, "--json")
+    ((owner,),) = customers(scored_home, "select min(csm_owner) from predictions where is_on_call_list")
+    # As somebody writes it who is in a hurry.
+    start = folded(owner)[:-1]
+    completed = churn("show", "--home", scored_home.home, "--owner", start, "--top", 10_000, "--json")
     assert completed.returncode == 0, completed.stderr
     calls = json.loads(completed.stdout)["calls"]
     expected = customers(
-        scored_home, f"select customer_id from predictions where csm_owner = '{owner}' order by priority_rank"
+        scored_home,
+        f"select customer_id from predictions where is_on_call_list and csm_owner = '{owner}' order by call_rank",
     )
     assert [call["customer_id"] for call in calls] == [customer_id for (customer_id,) in expected]
     assert owner in churn("show", "--home", scored_home.home, "--owner", owner).stdout
+
+
+def test_the_list_is_the_same_on_the_command_line_in_the_digest_and_in_the_files(scored_home: Settings) -> None:
+    shown = json.loads(churn("show", "--home", scored_home.home, "--top", 10_000, "--json").stdout)["calls"]
+    on_list = [call["customer_id"] for call in shown]
+    expected = customers(scored_home, "select customer_id from predictions where is_on_call_list order by call_rank")
+    assert on_list == [customer_id for (customer_id,) in expected] != []
+    with duckdb.connect(str(scored_home.published_database), read_only=True) as con:
+        digest = digest_from(con, MONDAY, top=10_000, per_owner=10_000)
+    assert [line.customer_id for line in digest.calls] == on_list
+    assert {line.customer_id for owner in digest.owners for line in owner.calls} == set(on_list)
+    folder = scored_home.published / "call_lists" / str(MONDAY)
+    for file, column in (("all", "customer_id"), ("all.hubspot", "Record ID"), ("all.salesforce", "WhatId")):
+        with (folder / f"{file}.csv").open(encoding="utf-8", newline="") as rows:
+            assert [row[column] for row in csv.DictReader(rows)] == on_list
+
+
+def test_the_second_list_has_nobody_of_the_first(scored_home: Settings) -> None:
+    completed = churn("show", "--home", scored_home.home, "--written", "--top", 10_000, "--json")
+    listing = json.loads(completed.stdout)
+    written_to = {call["customer_id"] for call in listing["calls"]}
+    assert len(written_to) == listing["written_to"]
+    called = customers(scored_home, "select customer_id from predictions where is_on_call_list")
+    assert not written_to & {customer_id for (customer_id,) in called}
 
 
 def test_an_owner_nobody_knows_is_refused_with_those_there_are(scored_home: Settings) -> None:
@@ -178,17 +215,31 @@ def test_a_customer_is_shown_with_probability_reasons_and_what_to_do(scored_home
     row = customers(
         scored_home,
         """
-        select customer_id, company_name, risk_tier, recommended_action, churn_drivers[1].sentence
-        from predictions inner join customers using (customer_id) where priority_rank = 1
+        select customer_id, company_name, risk_tier, recommended_action, churn_themes[1].sentence, talking_points[1].ask
+        from predictions inner join customers using (customer_id) where call_rank = 1
         """,
     )[0]
     completed = churn("customer", row[0], "--home", scored_home.home)
     assert completed.returncode == 0, completed.stderr
     page = " ".join(completed.stdout.split())
-    for text in row:
-        assert text in page
+    for text in (*row, "On the call list: number 1"):
+        assert " ".join(text.split()) in page
     profile = json.loads(churn("customer", row[0], "--home", scored_home.home, "--json").stdout)
-    assert (profile["customer_id"], profile["priority_rank"], profile["snapshot_date"]) == (row[0], 1, str(MONDAY))
+    assert (profile["customer_id"], profile["call_rank"], profile["snapshot_date"]) == (row[0], 1, str(MONDAY))
+    assert not {"is_holdout", "is_in_holdout_draw"} & set(profile)
+
+
+def test_a_customer_is_found_by_the_name_of_the_company(scored_home: Settings) -> None:
+    ((customer_id, name),) = customers(
+        scored_home,
+        """
+        select any_value(customer_id), company_name from customers semi join predictions using (customer_id)
+        where company_name not like '=%' group by company_name having count(*) = 1 order by company_name limit 1
+        """,
+    )
+    completed = churn("customer", name.upper(), "--home", scored_home.home, "--json")
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout)["customer_id"] == customer_id
 
 
 def test_a_customer_nobody_knows_is_refused_by_name(scored_home: Settings) -> None:
@@ -225,7 +276,7 @@ def test_names_are_printed_as_they_are_whatever_they_look_like(scored_home: Sett
     with duckdb.connect(str(published / "churn.duckdb")) as con:
         con.execute("update customers set company_name = ?", [name])
         con.execute("update predictions set csm_owner = ?, industry = ?", [owner, "[link=x]y"])
-        (customer_id,) = con.execute("select customer_id from predictions where priority_rank = 1").fetchone()
+        (customer_id,) = con.execute("select customer_id from predictions where call_rank = 1").fetchone()
     shown = churn("show", "--home", tmp_path, "--owner", owner, "--top", 1)
     assert shown.returncode == 0, shown.stderr
     customer_shown = churn("customer", customer_id, "--home", tmp_path)

@@ -82,8 +82,11 @@ def test_a_decision_about_a_model_without_a_reason_or_a_version_that_is_there_is
     before = ledger(tiny_home)
     refused(churn(tiny_home, "rollback", "churn_30d"), 2, "say why")
     refused(churn(tiny_home, "promote", "churn_30d", "1"), 2, "say why")
-    unknown = churn(tiny_home, "rollback", "churn_30d", "--to", "99", "--reason", "too many alarms")
-    refused(unknown, 2, "churn_30d has no version 99; the ledger knows 1")
+    for version in (("--to", "99"), ("99",), ("99", "--to", "99")):
+        unknown = churn(tiny_home, "rollback", "churn_30d", *version, "--reason", "too many alarms")
+        refused(unknown, 2, "churn_30d has no version 99; the ledger knows 1")
+    two = churn(tiny_home, "rollback", "churn_30d", "98", "--to", "99", "--reason", "too many alarms")
+    refused(two, 2, "VERSION is 98 and --to is 99; give one of them")
     unknown = churn(tiny_home, "promote", "churn_30d", "99", "--reason", "checked by hand")
     refused(unknown, 2, "churn_30d has no version 99; the ledger knows 1")
     first = churn(tiny_home, "rollback", "churn_30d", "--reason", "too many alarms")
@@ -111,7 +114,7 @@ def test_a_rollback_and_a_promotion_say_what_is_in_force_and_are_listed_at_once(
     assert newest() == decided | {"version": "1", "reason": "too many alarms", "decision": "rollback"}
     assert "too many alarms" in good(churn(two_versions, "models"))
 
-    again = churn(two_versions, "rollback", "churn_30d", "--to", "1", "--reason", "too many alarms")
+    again = churn(two_versions, "rollback", "churn_30d", "1", "--reason", "too many alarms")
     refused(again, 3, "churn_30d version 1 is in force already")
 
     printed = good(churn(two_versions, "promote", "churn_30d", "2", "--reason", "it was the feed"))
