@@ -204,7 +204,7 @@ SALESFORCE: _Preset = {
     "Subject": lambda row: clean(f"Call {row['company_name'] or row['customer_id']}: {row['reason_label']}", 255),
     "ActivityDate": lambda row: row["snapshot_date"] + _DUE,
     "Status": lambda _: "Not Started",
-    "Priority": lambda row: "High" if row["is_urgent"] else "Normal",
+    "Priority": lambda row: "High" if row["is_early"] else "Normal",
     "Description": lambda row: _description(row),
     "csm_owner": lambda row: row["csm_owner"],
 }
@@ -289,7 +289,7 @@ def write_call_lists(
         _write(new / name, names_of_columns, [row for row in rows if row[owner_column] == owner])
         names.append(name)
     labels = playbook.call_reasons(con, monday)
-    told = [_told(dict(zip(names_of_columns, row, strict=True)), labels, parameters["urgent"]) for row in rows]
+    told = [_told(dict(zip(names_of_columns, row, strict=True)), labels, len(rows)) for row in rows]
     for preset, cells in PRESETS.items():
         names.append(f"{ALL}.{preset}.csv")
         _write(new / names[-1], tuple(cells), [tuple(cell(row) for cell in cells.values()) for row in told])
@@ -297,11 +297,11 @@ def write_call_lists(
     return [final / name for name in names]
 
 
-def _told(row: dict[str, Any], labels: Mapping[str, str], urgent: Sequence[str]) -> dict[str, Any]:
-    """A row with what is said of it in words."""
+def _told(row: dict[str, Any], labels: Mapping[str, str], calls: int) -> dict[str, Any]:
+    """A row with what is said of it in words, and whether it is in the first quarter of the list."""
     return row | {
         "reason_label": reason_in_words(row["call_reason"], labels) or "on the call list",
-        "is_urgent": row["risk_tier"] in urgent,
+        "is_early": 4 * (row["call_rank"] - 1) < calls,
     }
 
 
