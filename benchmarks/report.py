@@ -58,13 +58,13 @@ def main() -> int:
         for day in days:
             began = time.perf_counter()
             report = read_week(published, warehouse, day)
-            page = render(report, vega, capacity=200)
+            page = render(report, vega)
             seconds.append(time.perf_counter() - began)
         print(f"{len(days)} pages of {report.customers.num_rows:,}: {sum(seconds):.1f} s, slowest {max(seconds):.2f} s")
         if arguments.customers:
             report = grown(report, arguments.customers)
             began = time.perf_counter()
-            page = render(report, vega, capacity=200)
+            page = render(report, vega)
             print(f"rendered for {report.customers.num_rows:,}: {time.perf_counter() - began:.2f} s")
         path = Path(scratch) / "report.html"
         path.write_text(page, encoding="utf-8")
@@ -95,6 +95,8 @@ def grown(report: WeekReport, customers: int) -> WeekReport:
         report,
         customers=table,
         probabilities=report.probabilities[rows],
+        contributions=report.contributions[rows],
+        call_ranks=report.call_ranks[rows],
         usage=report.usage[rows],
         tickets=[(at, *ticket) for at, row in enumerate(rows) for ticket in by_row.get(int(row), ())],
     )
@@ -130,7 +132,7 @@ def shoot(browser: Browser, path: Path, folder: Path) -> None:
             page = watched.page
             page.wait_for_selector("html[data-drawn]", state="attached")
             page.screenshot(path=folder / f"{name}.png")
-            for part in ("calls", "growth", "health", "drift"):
+            for part in ("since", "calls", "written", "revenue", "growth", "health", "drift"):
                 page.evaluate(f"document.getElementById('{part}').scrollIntoView()")
                 page.screenshot(path=folder / f"{name}_{part}.png")
             page.locator("#rows .open").first.click()

@@ -81,8 +81,8 @@ def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def has_table(con: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
     """Whether the database in use has a table. A look that creates what it does not find would be a write."""
-    row = con.execute(
+    rows = con.execute(
         "select 1 from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ?",
         [schema, table],
-    ).fetchone()
-    return row is not None
+    ).fetchall()
+    return bool(rows)

@@ -24,20 +24,41 @@ def _var(name: str) -> str:
 
 
 @cache
-def specifications(tiers: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """All charts by name: ``tiers``, ``quality``, ``drift`` for the page, ``history``, ``waterfall``, ``usage`` for a customer.
+def specifications(tiers: tuple[str, ...], days: int) -> dict[str, dict[str, Any]]:
+    """All charts by name: ``steps``, ``tiers``, ``forecast``, ``renewals``, ``quality``, ``drift`` for the page, ``history``, ``waterfall``,
+    ``usage`` for a customer.
 
     Args:
         tiers: names of the risk tiers, the gravest first; the page has a CSS variable ``--tier-1`` and so on for each.
+        days: within which the risk is to leave.
     """
     import altair as alt
 
     return {
+        "steps": _finished(
+            _waterfall(
+                alt,
+                alt.Axis(labelExpr="usd(datum.value)", tickCount=4),
+                "USD a year at risk",
+                [alt.Tooltip("step:N"), alt.Tooltip("text:N", title="moved")],
+            ),
+            None,
+        ),
         "tiers": _finished(_tiers(alt, tiers), 210),
+        "forecast": _finished(_forecast(alt), 170),
+        "renewals": _finished(_renewals(alt), 170),
         "quality": _finished(_quality(alt), 150),
         "drift": _finished(_drift(alt), None),
-        "history": _finished(_history(alt), 150),
-        "waterfall": _finished(_waterfall(alt), None),
+        "history": _finished(_history(alt, days), 150),
+        "waterfall": _finished(
+            _waterfall(
+                alt,
+                alt.Axis(format=".1~%", tickCount=5),
+                f"probability to leave within {days} days",
+                [alt.Tooltip("step:N"), alt.Tooltip("text:N", title="points")],
+            ),
+            None,
+        ),
         "usage": _finished(_usage(alt), 120),
     }
 
@@ -127,14 +148,65 @@ def _drift(alt: Any) -> alt.LayerChart:
     return alt.layer(bars, limit, words)
 
 
-def _history(alt: Any) -> alt.LayerChart:
+def _forecast(alt: Any) -> alt.LayerChart:
+    base = alt.Chart().encode(x=_weeks(alt, "expected on"))
+    tooltip = [
+        "week:O",
+        *(
+            alt.Tooltip(f"{name}:N", title=title)
+            for name, title in (("said", "expected"), ("range", "80 %"), ("truth", "left"))
+        ),
+    ]
+    return (
+        alt.layer(
+            base.mark_rule(color=_var("accent"), opacity=0.45, strokeWidth=6).encode(
+                y=alt.Y("low:Q", title="USD a year", axis=alt.Axis(labelExpr="usd(datum.value)", tickCount=4)),
+                y2="high:Q",
+                tooltip=tooltip,
+            ),
+            base.mark_tick(thickness=2, size=22, color=_var("ink")).encode(y=alt.Y("expected:Q"), tooltip=tooltip),
+            base.transform_filter("isValid(datum.realised)")
+            .mark_point(filled=True, shape="diamond", size=60, color=_var("critical"), opacity=1)
+            .encode(y=alt.Y("realised:Q"), tooltip=tooltip),
+        )
+        .transform_calculate(said="usd(datum.expected)")
+        .transform_calculate(range="usd(datum.low) + ' to ' + usd(datum.high)")
+        .transform_calculate(truth="isValid(datum.realised) ? usd(datum.realised) : 'not yet'")
+    )
+
+
+def _renewals(alt: Any) -> alt.LayerChart:
+    base = alt.Chart().encode(x=_weeks(alt, "week from"))
+    tooltip = [
+        "week:O",
+        alt.Tooltip("customers:Q", format=","),
+        alt.Tooltip("all:N", title="a year"),
+        alt.Tooltip("part:N", title="at risk"),
+    ]
+    return (
+        alt.layer(
+            base.mark_bar(color=_var("low")).encode(
+                y=alt.Y("revenue:Q", title="USD a year", axis=alt.Axis(labelExpr="usd(datum.value)", tickCount=4)),
+                tooltip=tooltip,
+            ),
+            base.mark_bar(color=_var("critical")).encode(y=alt.Y("at_risk:Q"), tooltip=tooltip),
+        )
+        .transform_calculate(all="usd(datum.revenue)")
+        .transform_calculate(part="usd(datum.at_risk)")
+    )
+
+
+def _history(alt: Any, days: int) -> alt.LayerChart:
     base = alt.Chart().encode(x=_weeks(alt))
-    y = alt.Y("probability:Q", title="leaves in 90 days", axis=alt.Axis(format=".0%", tickCount=4))
+    y = alt.Y("probability:Q", title=f"leaves within {days} days", axis=alt.Axis(format=".0%", tickCount=4))
     line = base.transform_filter("isValid(datum.probability)")
+    cutoff = alt.Chart().transform_filter("isValid(datum.cutoff)").encode(y=alt.Y("cutoff:Q"))
     return alt.layer(
-        base.transform_filter("isValid(datum.cutoff)")
-        .mark_rule(color=_var("muted"), strokeDash=[2, 4])
-        .encode(x=alt.value(0), x2=alt.value("width"), y=alt.Y("cutoff:Q")),
+        cutoff.mark_rule(color=_var("muted"), strokeDash=[2, 4]).encode(x=alt.value(0), x2=alt.value("width")),
+        # What the line is: from here on the tier has this name.
+        cutoff.mark_text(align="left", baseline="bottom", dx=3, dy=-2, color=_var("muted"), fontSize=11).encode(
+            x=alt.value(0), text="tier:N"
+        ),
         line.mark_line(color=_var("accent"), strokeWidth=2).encode(y=y),
         line.mark_point(filled=True, size=28, color=_var("accent"), opacity=1).encode(
             y=y, tooltip=["week:O", alt.Tooltip("probability:Q", format=".1%")]
@@ -142,29 +214,26 @@ def _history(alt: Any) -> alt.LayerChart:
     )
 
 
-def _waterfall(alt: Any) -> alt.LayerChart:
-    # Steps add up in log-odds, which nobody reads; the axis is labelled with the probabilities that belong to them.
-    chance = "1 / (1 + exp(-datum.value))"
-    axis = alt.Axis(labelExpr=f"format({chance}, {chance} < 0.1 || {chance} > 0.9 ? '.1~%' : '.0%')", tickCount=5)
+def _waterfall(alt: Any, axis: Any, title: str, tooltip: list[Any]) -> alt.LayerChart:
+    # Where it begins and ends are marks and not bars: a bar has a length only where the axis begins at 0, and then nobody sees the steps.
     y = alt.Y("step:N", title=None, sort=None, axis=alt.Axis(labelLimit=230, domain=False))
+    x = alt.X("start:Q", title=title, axis=axis, scale=alt.Scale(zero=False, padding=46))
+    colour = alt.Color(
+        "kind:N",
+        title=None,
+        scale=alt.Scale(domain=["raises", "lowers", "total"], range=[_var("critical"), _var("good"), _var("ink")]),
+        legend=None,
+    )
+    base = alt.Chart()
     return alt.layer(
-        alt.Chart()
+        # First, because the first layer has all steps and says in which order they stand.
+        base.mark_text(align="left", dx=6, color=_var("ink")).encode(y=y, x=alt.X("right:Q"), text="text:N"),
+        base.transform_filter("datum.kind != 'total'")
         .mark_bar(height=14)
-        .encode(
-            y=y,
-            x=alt.X("start:Q", title="probability to leave in 90 days", axis=axis, scale=alt.Scale(zero=False)),
-            x2="end:Q",
-            color=alt.Color(
-                "kind:N",
-                title=None,
-                scale=alt.Scale(
-                    domain=["raises", "lowers", "total"], range=[_var("critical"), _var("good"), _var("muted")]
-                ),
-                legend=None,
-            ),
-            tooltip=["step:N", "kind:N", alt.Tooltip("from:Q", format=".1%"), alt.Tooltip("to:Q", format=".1%")],
-        ),
-        alt.Chart().mark_text(align="left", dx=4, color=_var("ink")).encode(y=y, x=alt.X("right:Q"), text="text:N"),
+        .encode(y=y, x=x, x2="end:Q", color=colour, tooltip=tooltip),
+        base.transform_filter("datum.kind == 'total'")
+        .mark_tick(thickness=4, size=18, color=_var("ink"))
+        .encode(y=y, x=x, tooltip=tooltip),
     )
 
 

@@ -6,22 +6,33 @@ behind it (usage, tickets, contributions, monitoring) from the warehouse, as it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import date, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from churn_pipeline.contract.lives import settle_days
 from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, target_of
+from churn_pipeline.core.themes import OTHER, PARTS
 from churn_pipeline.core.warehouse import has_table
-from churn_pipeline.delivery.call_list import CUSTOMERS, customers_of, may_be_approached
+from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, may_be_approached
 from churn_pipeline.delivery.digest import Digest
 from churn_pipeline.delivery.digest_query import digest_from
+from churn_pipeline.delivery.report import figures, since
+from churn_pipeline.delivery.report.figures import Figures
+from churn_pipeline.delivery.report.since import Group, SinceLastWeek
+from churn_pipeline.features.catalogue import Catalogue, read_catalogue
 from churn_pipeline.monitoring import outcomes, store
+from churn_pipeline.monitoring.interventions import Lift, Saves
 from churn_pipeline.policy import tiers
+from churn_pipeline.policy.power import power_on, power_sentence
 from churn_pipeline.policy.tiers import Tiers
 
 if TYPE_CHECKING:
@@ -46,16 +57,19 @@ class WeekTotals:
 
     Attributes:
         at_risk: revenue at risk in USD a year, by risk tier; ``customers`` likewise.
+        candidates: for an offer, with their expected uplift; None where no model of expansion was in force.
         policy: the risk tiers of the policy that made it, the gravest first.
+        calls: customers on the call list; None for a Monday before there was one.
     """
 
     snapshot_date: date
     scoring_mode: str
     customers: dict[str, int]
     at_risk: dict[str, float]
-    candidates: int
-    uplift: float
+    candidates: int | None
+    uplift: float | None
     policy: Tiers
+    calls: int | None
 
     @property
     def total(self) -> int:
@@ -101,13 +115,88 @@ class DriftedFeature:
 
 
 @dataclass(frozen=True)
+class Worth:
+    """What is known of what calls were worth.
+
+    Attributes:
+        first_list: the first Monday with a call list; None before there was one.
+        known_on: the Monday on which its outcome is known.
+        saves: of the newest list whose outcome is known and on which somebody was called.
+        lift: what the hold-out says, of everybody whose outcome is known.
+        power: what the hold-out in force can show and when, in words; empty without one.
+        has_interventions: some call, mail or visit is on file by S.
+    """
+
+    first_list: date | None
+    known_on: date | None
+    saves: Saves | None
+    lift: Lift | None
+    power: str
+    has_interventions: bool
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Annual revenue that is expected to leave within a horizon, with an 80 % interval.
+
+    Attributes:
+        customers: how many there are.
+        revenue: what they pay.
+        past_mondays: past Mondays whose truth was known by then; on `past_covered` of them it lay in the interval.
+        realised: what left, where it is known by S.
+    """
+
+    snapshot_date: date
+    horizon_days: int
+    dimension: str
+    value: str
+    customers: int
+    revenue: float
+    expected: float
+    low: float
+    high: float
+    past_mondays: int
+    past_covered: int
+    realised: float | None
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Shares of revenue that stayed since `base_date`, and that are expected to stay to the end of the longest horizon. None is not known."""
+
+    dimension: str
+    value: str
+    base_date: date | None
+    gross: float | None
+    net: float | None
+    is_todays_price: bool
+    horizon_days: int
+    revenue: float
+    expected_gross: float | None
+    expected_gross_low: float | None
+    expected_gross_high: float | None
+    expected_net: float | None
+
+
+@dataclass(frozen=True)
 class WeekReport:
     """A published Monday, as much of it as the page shows.
 
     Attributes:
         digest: the figures that Slack is told too.
         customers: one row per customer, the call list first: the columns of `CUSTOMERS`, the first ``reason``, and where there are contributions ``bias`` and
-            ``log_odds`` of the model of role risk.
+            ``log_odds`` of the model of role risk; ``open_tickets`` and ``open_critical_tickets`` (null where no tickets are known),
+            ``contact_on``, ``contact_kind``, ``contact_owner`` and ``contact_outcome`` of the last contact.
+        has_list: a call list was made for this Monday.
+        call_reasons: what the reasons for a call are called.
+        since: what is different from the Monday before; None where that is not published.
+        figures: by owner, and of everybody.
+        parts: names of the columns of ``contributions``; themes and, last, what has none.
+        contributions: shape (customers, parts), what they add to ``bias``, in ten thousandths of log-odds.
+        call_ranks: shape (customers, WEEKS), place on the lists, 0 for none; `NOTHING` where there was no list, or no such customer.
+        worth: what calls were worth, as far as that is known.
+        forecasts: of this Monday for every group, and of earlier ones for everybody; ``retention`` likewise of this Monday.
+        no_expansion: why no model of expansion is in force; None where there is one.
         mondays: of the columns of ``probabilities``, oldest first, the last one S.
         probabilities: shape (customers, WEEKS), probability of the target of role risk in thousandths, `NOTHING` where there is none.
         usage: shape (customers, WEEKS), events in the weeks before S, oldest first; `NOTHING` where there are no usage data.
@@ -125,6 +214,17 @@ class WeekReport:
     policy_version: str
     digest: Digest
     customers: pa.Table
+    has_list: bool
+    call_reasons: Mapping[str, str]
+    since: SinceLastWeek | None
+    figures: Mapping[Group, Figures]
+    parts: tuple[str, ...]
+    contributions: NDArray[np.int64]
+    call_ranks: NDArray[np.int64]
+    worth: Worth
+    forecasts: tuple[Forecast, ...]
+    retention: tuple[Retention, ...]
+    no_expansion: str | None
     mondays: tuple[date, ...]
     probabilities: NDArray[np.int64]
     usage: NDArray[np.int64]
@@ -167,6 +267,8 @@ def read_week(
         [monday],
     ).fetchall()[0]
     mondays = tuple(monday - n * WEEK for n in reversed(range(WEEKS)))
+    settled = settle_days(warehouse)
+    outcomes.create_tables(warehouse)
     return WeekReport(
         snapshot_date=monday,
         scoring_mode=mode,
@@ -175,6 +277,17 @@ def read_week(
         policy_version=policy_version,
         digest=digest,
         customers=customers,
+        has_list=customers["is_on_call_list"].null_count < customers.num_rows,
+        call_reasons=_call_reasons(published, policy_version),
+        since=since.read(published, monday),
+        figures=figures.by_owner(customers, monday),
+        parts=tuple(PARTS),
+        contributions=_contributions(warehouse, customers, monday),
+        call_ranks=_call_ranks(published, customers, mondays),
+        worth=_worth(published, warehouse, monday, settled),
+        forecasts=_forecasts(warehouse, monday),
+        retention=_retention(warehouse, monday),
+        no_expansion=_no_expansion(published, customers, monday),
         mondays=mondays,
         probabilities=_probabilities(published, customers, mondays),
         usage=_usage(warehouse, customers, monday),
@@ -186,18 +299,19 @@ def read_week(
         features=_features(warehouse, monday),
         judged=bool(store.judgements(warehouse, monday, 1)),
         unmet=unmet,
-        settle_days=settle_days(warehouse),
+        settle_days=settled,
     )
 
 
 def totals(published: duckdb.DuckDBPyConnection) -> tuple[WeekTotals, ...]:
     """The headline figures of every published Monday, oldest first."""
     rows = published.execute(
-        """
+        f"""
         select snapshot_date, any_value(scoring_mode), risk_tier, count(*), coalesce(sum(revenue_at_risk order by customer_id), 0),
                count(*) filter (where is_expansion_candidate),
-               coalesce(sum(expected_arr_uplift order by customer_id) filter (where is_expansion_candidate), 0)
-        from predictions
+               coalesce(sum(expected_arr_uplift order by customer_id) filter (where is_expansion_candidate), 0),
+               count(is_expansion_candidate) > 0, count(*) filter (where is_on_call_list), count(is_on_call_list) > 0
+        from {PREDICTIONS} as predictions
         group by snapshot_date, risk_tier order by snapshot_date, risk_tier
         """
     ).fetchall()
@@ -205,17 +319,20 @@ def totals(published: duckdb.DuckDBPyConnection) -> tuple[WeekTotals, ...]:
     for row in rows:
         weeks.setdefault(row[0], []).append(row)
     policies = tiers.of_mondays(published, "predictions", weeks)
-    return tuple(
-        WeekTotals(
-            snapshot_date=day,
-            scoring_mode=tier_rows[0][1],
-            customers={row[2]: row[3] for row in tier_rows},
-            at_risk={row[2]: float(row[4]) for row in tier_rows},
-            candidates=sum(row[5] for row in tier_rows),
-            uplift=float(sum(row[6] for row in tier_rows)),
-            policy=policies[day],
-        )
-        for day, tier_rows in weeks.items()
+    return tuple(_totals(day, tier_rows, policies[day]) for day, tier_rows in weeks.items())
+
+
+def _totals(day: date, rows: Sequence[Sequence[Any]], policy: Tiers) -> WeekTotals:
+    _, modes, names, customers, at_risk, candidates, uplift, has_growth, calls, has_list = zip(*rows, strict=True)
+    return WeekTotals(
+        snapshot_date=day,
+        scoring_mode=modes[0],
+        customers=dict(zip(names, customers, strict=True)),
+        at_risk=dict(zip(names, map(float, at_risk), strict=True)),
+        candidates=sum(candidates) if any(has_growth) else None,
+        uplift=float(sum(uplift)) if any(has_growth) else None,
+        policy=policy,
+        calls=sum(calls) if any(has_list) else None,
     )
 
 
@@ -227,22 +344,103 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
         f"select *, reasons[1] as reason, {may_be_approached('everybody')} as may_be_approached from ({CUSTOMERS}) as everybody order by call_rank nulls last, priority_rank",
         params=customers_of(published, monday, reasons=1),
     ).to_arrow_table()
-    log_odds: dict[str, tuple[float, float]] = {}
     if has_table(warehouse, "scoring", "scores"):
-        log_odds = {
-            customer: (bias, total)
-            for customer, bias, total in warehouse.execute(
-                """
-                select customer_id, bias, bias + list_sum(list_transform(contributions, lambda one: one.contribution))
-                from scoring.scores where snapshot_date = ? and target = ?
-                """,
-                [monday, target_of("risk").name],
-            ).fetchall()
-        }
-    pairs = [log_odds.get(customer, (None, None)) for customer in everybody["customer_id"].to_pylist()]
-    for position, name in enumerate(("bias", "log_odds")):
-        everybody = everybody.append_column(name, pa.array([pair[position] for pair in pairs], pa.float64()))
-    return everybody
+        log_odds = warehouse.execute(
+            """
+            select customer_id, bias, bias + list_sum(list_transform(contributions, lambda each: each.contribution))
+            from scoring.scores where snapshot_date = ? and target = ?
+            """,
+            [monday, target_of("risk").name],
+        ).fetchall()
+    else:
+        log_odds = []
+    everybody = _with(everybody, log_odds, {"bias": pa.float64(), "log_odds": pa.float64()})
+    tickets = {"open_tickets": pa.int64(), "open_critical_tickets": pa.int64()}
+    rows, absent = _open_tickets(warehouse, monday)
+    everybody = _with(everybody, rows, tickets, absent)
+    contact = {
+        "contact_on": pa.string(),
+        "contact_kind": pa.string(),
+        "contact_owner": pa.string(),
+        "contact_outcome": pa.string(),
+    }
+    return _with(everybody, _last_contacts(warehouse, monday), contact)
+
+
+def _with(customers: pa.Table, rows: Sequence[Sequence[Any]], names: Mapping[str, Any], absent: Any = None) -> pa.Table:
+    """The table with further columns, from rows of a customer and one value for each of them; ``absent`` stands where there is no row."""
+    import pyarrow as pa
+
+    by_customer = {customer: values for customer, *values in rows}
+    none = [absent] * len(names)
+    aligned = [by_customer.get(customer, none) for customer in customers["customer_id"].to_pylist()]
+    for place, (name, kind) in enumerate(names.items()):
+        customers = customers.append_column(name, pa.array([values[place] for values in aligned], kind))
+    return customers
+
+
+def _open_tickets(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[list[tuple[str, int, int]], int | None]:
+    """Open tickets of whatever age, and critical ones of them; and what whoever is not among these has: none, or nobody knows."""
+    rows = warehouse.execute(
+        """
+        select customer_id, count(*) filter (where is_open), count(*) filter (where is_open and priority = 'critical')
+        from (
+            select *, not coalesce(resolved_date < $monday, false) as is_open
+            from landing.support_tickets where known_date < $monday and created_date < $monday
+        )
+        group by 1
+        """,
+        {"monday": monday},
+    ).fetchall()
+    return rows, 0 if rows else None
+
+
+def _last_contacts(warehouse: duckdb.DuckDBPyConnection, monday: date) -> list[tuple[str, ...]]:
+    return warehouse.execute(
+        """
+        select customer_id, at_date::varchar, kind, owner, outcome
+        from landing.interventions where known_date < $monday and at_date < $monday
+        qualify row_number() over (partition by customer_id order by "at" desc, intervention_id desc) = 1
+        """,
+        {"monday": monday},
+    ).fetchall()
+
+
+@cache
+def catalogue(mart: str) -> Catalogue:
+    """Today's catalogue of a mart: in its words features are called, and by it they belong to themes."""
+    return read_catalogue(shipped("dbt_project") / "models" / "marts" / f"{mart}.yml")
+
+
+def _contributions(warehouse: duckdb.DuckDBPyConnection, customers: pa.Table, monday: date) -> NDArray[np.int64]:
+    """What each theme adds to the log-odds of the model of role risk; features that have no theme today are the last column but one."""
+    import numpy as np
+
+    if not has_table(warehouse, "scoring", "scores"):
+        return np.zeros((customers.num_rows, len(PARTS)), dtype=np.int64)
+    risk = target_of("risk")
+    themes = {feature.name: feature.theme for feature in catalogue(risk.mart)}
+    cells = warehouse.sql(
+        """
+        with contributions as (
+            select customer_id, unnest(contributions) as each from scoring.scores where snapshot_date = $monday and target = $target
+        ),
+        themes as (select unnest($features::varchar[]) as feature, unnest($themes::varchar[]) as theme)
+        select customer_id, list_position($parts::varchar[], coalesce(theme, $other)) - 1 as week,
+               round(10000 * sum(each.contribution))::bigint as value
+        from contributions left join themes on themes.feature = each.feature
+        group by all
+        """,
+        params={
+            "monday": monday,
+            "target": risk.name,
+            "features": list(themes),
+            "themes": list(themes.values()),
+            "parts": list(PARTS),
+            "other": OTHER,
+        },
+    ).to_arrow_table()
+    return _matrix(customers, cells, 0, len(PARTS))
 
 
 def _probabilities(
@@ -271,14 +469,38 @@ def _usage(warehouse: duckdb.DuckDBPyConnection, customers: pa.Table, monday: da
     return _matrix(customers, usage, 0 if usage.num_rows else NOTHING)
 
 
-def _matrix(customers: pa.Table, cells: pa.Table, empty: int) -> NDArray[np.int64]:
-    """Spreads (customer_id, week, value) over one row per customer and one column per week."""
+def _call_ranks(
+    published: duckdb.DuckDBPyConnection, customers: pa.Table, mondays: Sequence[date]
+) -> NDArray[np.int64]:
+    ranks = published.sql(
+        f"""
+        select customer_id, (snapshot_date - $first) // 7 as week, coalesce(call_rank, 0) as value
+        from {PREDICTIONS} as predictions where snapshot_date between $first and $last and is_on_call_list is not null
+        """,
+        params={"first": mondays[0], "last": mondays[-1]},
+    ).to_arrow_table()
+    return _matrix(customers, ranks, NOTHING)
+
+
+def weeks_listed(call_ranks: NDArray[np.int64]) -> list[int]:
+    """For how many Mondays in a row, up to this one, each customer has been on the list.
+
+    Args:
+        call_ranks: see `WeekReport`.
+    """
+    import numpy as np
+
+    return np.cumprod(call_ranks[:, ::-1] > 0, axis=1).sum(axis=1).tolist()
+
+
+def _matrix(customers: pa.Table, cells: pa.Table, empty: int, width: int = WEEKS) -> NDArray[np.int64]:
+    """Spreads (customer_id, week, value) over one row per customer and one column per week, or whatever else the columns are."""
     import numpy as np
     import pyarrow.compute as pc
 
     rows = pc.index_in(cells["customer_id"], value_set=customers["customer_id"].combine_chunks())
     known = pc.is_valid(rows).to_numpy()
-    matrix = np.full((customers.num_rows, WEEKS), empty, dtype=np.int64)
+    matrix = np.full((customers.num_rows, width), empty, dtype=np.int64)
     rows, columns, values = (
         column.to_numpy()[known] for column in (pc.fill_null(rows, 0), cells["week"], cells["value"])
     )
@@ -310,7 +532,6 @@ def _tickets(
 
 def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outcome, ...]:
     """What the models turned out to be worth by S, and what this Monday's predictions are expected to be."""
-    outcomes.create_tables(warehouse)
     # Of the longest horizon as many weeks again as its truth takes.
     settled = settle_days(warehouse)
     weeks = max(OUTCOME_WEEKS, *(2 * target.settled(settled).closing_weeks for target in TARGETS.values()))
@@ -340,3 +561,99 @@ def _features(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Drift
         [monday],
     ).fetchall()
     return tuple(DriftedFeature(*row) for row in rows)
+
+
+def _call_reasons(published: duckdb.DuckDBPyConnection, policy_version: str) -> dict[str, str]:
+    """The labels of the reasons for a call, from the seed that was kept of the policy of this Monday; none before there was one."""
+    kept = published.execute(
+        "select content from policy_seeds where policy_version = ? and seed = 'call_reasons'", [policy_version]
+    ).fetchall()
+    return {row["call_reason"]: row["label"] for (content,) in kept for row in csv.DictReader(io.StringIO(content))}
+
+
+def _worth(
+    published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyConnection, monday: date, settled: int
+) -> Worth:
+    ((first_list,),) = published.execute(
+        f"select min(snapshot_date) from {PREDICTIONS} as predictions where is_on_call_list is not null and snapshot_date <= ?",
+        [monday],
+    ).fetchall()
+    ((has_interventions,),) = warehouse.execute(
+        "select exists (from landing.interventions where known_date < ?)", [monday]
+    ).fetchall()
+
+    def newest[T](kind: type[T], table: str) -> T | None:
+        # Tables of an older version lack what came later, and its rows have nulls there.
+        columns = ", ".join(field.name for field in fields(kind))  # type: ignore[arg-type]
+        whole = " and ".join(f"{field.name} is not null" for field in fields(kind))  # type: ignore[arg-type]
+        rows = warehouse.execute(
+            f"select {columns} from monitoring.{table} where assessed_on <= ? and {whole} order by predicted_on desc limit 1",
+            [monday],
+        ).fetchall()
+        return kind(*rows[0]) if rows else None
+
+    return Worth(
+        first_list=first_list,
+        known_on=first_list + target_of("risk").settled(settled).closing_weeks * WEEK if first_list else None,
+        saves=newest(Saves, "saves"),
+        lift=newest(Lift, "holdout_lift"),
+        power=_power(published, warehouse, monday),
+        has_interventions=has_interventions,
+    )
+
+
+def _power(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyConnection, monday: date) -> str:
+    if not has_table(warehouse, "control", "holdout"):
+        return ""
+    in_force = warehouse.execute(
+        "select share, effective_from from control.holdout where effective_from <= ? order by effective_from desc limit 1",
+        [monday],
+    ).fetchall()
+    share, first = in_force[0] if in_force else (0.0, None)
+    return power_sentence(power_on(published.cursor(), "predictions", monday, share), share, first) if share else ""
+
+
+def _forecasts(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Forecast, ...]:
+    """What this Monday leads to expect, and what earlier ones did, with the truth where it is known by S; oldest first."""
+    if not has_table(warehouse, "monitoring", "forecast"):
+        return ()
+    rows = warehouse.execute(
+        """
+        select snapshot_date, horizon_days, dimension, value, customers, revenue, expected, low, high, past_mondays, past_covered,
+               case when assessed_on <= $monday then realised end
+        from monitoring.forecast
+        where snapshot_date = $monday or snapshot_date between $monday - 7 * $weeks::integer and $monday and dimension = 'all'
+        order by snapshot_date, horizon_days, dimension = 'all' desc, dimension, revenue desc, value
+        """,
+        {"monday": monday, "weeks": OUTCOME_WEEKS},
+    ).fetchall()
+    return tuple(Forecast(*row) for row in rows)
+
+
+def _retention(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Retention, ...]:
+    if not has_table(warehouse, "monitoring", "retention"):
+        return ()
+    rows = warehouse.execute(
+        """
+        select dimension, value, base_date, gross, net, is_todays_price, horizon_days, revenue, expected_gross, expected_gross_low,
+               expected_gross_high, expected_net
+        from monitoring.retention where snapshot_date = ? order by dimension = 'all' desc, dimension, revenue desc, value
+        """,
+        [monday],
+    ).fetchall()
+    return tuple(Retention(*row) for row in rows)
+
+
+def _no_expansion(published: duckdb.DuckDBPyConnection, customers: pa.Table, monday: date) -> str | None:
+    """Why nobody's growth was predicted; None where somebody's was."""
+    growth = target_of("expansion")
+    if customers[growth.probability_column].null_count < customers.num_rows:
+        return None
+    newest = published.execute(
+        "select reason, promoted from promotions where target = ? and labels_closed_by <= ? and effective_from <= ? order by seq desc limit 1",
+        [growth.name, monday, monday],
+    ).fetchall()
+    if not newest:
+        return "none was trained yet"
+    ((reason, promoted),) = newest
+    return "no version of it could be used" if promoted else str(reason).removeprefix("refused: ").rstrip(".")

@@ -11,7 +11,7 @@ import base64
 import gzip
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -23,12 +23,23 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.formatting import points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.notices import lines
-from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import templates
+from churn_pipeline.core.themes import PARTS
+from churn_pipeline.delivery.report import words
 from churn_pipeline.delivery.report.charts import STEP, specifications
-from churn_pipeline.delivery.report.data import FIGURES, TICKET_DAYS, WEEKS, Outcome, WeekReport, WeekTotals
-from churn_pipeline.features.catalogue import read_catalogue
+from churn_pipeline.delivery.report.data import (
+    FIGURES,
+    TICKET_DAYS,
+    WEEKS,
+    Outcome,
+    WeekReport,
+    WeekTotals,
+    catalogue,
+    weeks_listed,
+)
+from churn_pipeline.delivery.report.figures import RENEWAL_DAYS, owners_of, renewal_weeks
+from churn_pipeline.delivery.report.since import EVERYBODY, NAMED, Group
 from churn_pipeline.monitoring.performance import ASSUMPTION
 from churn_pipeline.policy import tiers
 from churn_pipeline.policy.tiers import Tiers
@@ -42,7 +53,10 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _STRONG = ("critical", "high", "medium")
 # Past these nobody reads on; the table has them all.
 EXPANSION_ROWS = 100
+WRITTEN_ROWS = 10
 DRIFT_ROWS = 8
+# Customers on paper, two lines each: with the figures above them they take less than four pages.
+PRINTED_ROWS = 54
 # Lines about the data and the models above the figures, which have to stay on the first screen.
 NOTICES_SHOWN = 6
 # Fast, and 3 % larger than the best: a replay of 26 weeks packs 200 MB.
@@ -100,8 +114,15 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
     risk = target_of("risk")
     policies = [report.policy, *(week.policy for week in reversed(report.weeks))]
     names = tuple(tier.risk_tier for tier in tiers.merged(policies))
+    charts = _chart_rows(report, names)
+    owners = owners_of(report.figures)
+    texts = words.figures(report, EVERYBODY, names)
     week = {
         "monday": str(monday),
+        "hasList": report.has_list,
+        "printed": PRINTED_ROWS,
+        "named": {**NAMED, "written-list": WRITTEN_ROWS},
+        "pages": [str(day) for day in pages if day < monday],
         "riskDays": risk.horizon_days,
         "expansionDays": target_of("expansion").horizon_days,
         "shorter": " or ".join(str(target.horizon_days) for target in shorter_than(risk)),
@@ -109,11 +130,13 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
             f"Leaves within {target.horizon_days} days" if target.event == "churn" else target.title
             for target in _others(report.customers)
         ],
-        "charts": specifications(names),
+        "charts": specifications(names, risk.horizon_days),
         "step": STEP,
-        "rows": _chart_rows(report, names),
+        "rows": charts,
         "tiers": names,
-        "cutoffs": [tier.lower_bound for tier in report.policy if tier.lower_bound > 0],
+        "cutoffs": [
+            {"cutoff": tier.lower_bound, "tier": tier.risk_tier} for tier in report.policy if tier.lower_bound > 0
+        ],
         "weeks": [str(day) for day in report.mondays],
         # Usage of a week is named by the day it begins; the last week ends on the eve of S.
         "usageWeeks": [str(day - WEEK) for day in report.mondays],
@@ -125,21 +148,39 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
         notices=lines(report.digest.notices, NOTICES_SHOWN, monday),
         monday=monday,
         before=max((day for day in pages if day < monday), default=None),
-        calls=sum(report.customers["is_called"].to_pylist()),
+        # What one point or one bar says, the table beside it says better.
+        drawn={
+            name
+            for name, rows in charts.items()
+            if name.startswith("drift-") or len({row.get("week") for row in rows}) > 1
+        },
+        texts=texts,
+        worth=words.worth(report),
+        outlook=words.outlook(report),
+        renewal_weeks=renewal_weeks(monday) if report.figures[EVERYBODY].renewals else [],
+        written=_written(report.customers),
+        named=NAMED,
+        written_rows=WRITTEN_ROWS,
+        step_names=words.STEPS,
+        no_comparison=words.no_comparison(report),
+        renewal_days=RENEWAL_DAYS,
+        key=_key,
         script=script,
         script_hash=_source_hash(script.encode()),
         vega=vega,
         week=_json_island(week),
-        list=_packed(_list(report.customers)),
+        list=_packed(
+            _list(report)
+            | {"figures": {_key(owner): _of_group(report, owner, names) for owner in (EVERYBODY, *owners)}}
+        ),
         details=_packed(_details(report)),
         style=_source(environment, "report.css.j2"),
         tier_style=_tier_style(names, policies),
         tier_names=names,
         urgent=report.digest.urgent,
-        owners=sorted({owner for owner in report.customers["csm_owner"].to_pylist() if owner is not None}),
-        has_unowned=report.customers["csm_owner"].null_count > 0,
+        owners=owners,
         expansion=_expansion(report.customers),
-        expansion_rows=EXPANSION_ROWS,
+        expansion_more=report.figures[EVERYBODY].candidates.customers > EXPANSION_ROWS,
         health=_health(report),
         drift=_drift(report),
         assumption=ASSUMPTION,
@@ -218,23 +259,60 @@ def _packed(value: Any) -> str:
     ).decode()
 
 
-def _list(customers: pa.Table) -> dict[str, Any]:
-    """What the list shows, sorts and searches by, a column each."""
+def _key(owner: Group) -> str:
+    """How the page's script calls an owner, nobody and everybody: whatever a name is, it is none of the other two."""
+    return "" if owner == EVERYBODY else "-" if owner is None else f"={owner}"
+
+
+def _of_group(report: WeekReport, owner: Group, tier_names: Sequence[str]) -> dict[str, Any]:
+    """What the page shows of an owner's customers in the place of everybody's."""
+    return {
+        "texts": words.figures(report, owner, tier_names),
+        "steps": words.steps(report, owner),
+        "renewals": [
+            {
+                "week": str(day),
+                "customers": renewals.due.customers,
+                "revenue": round(renewals.due.revenue),
+                "at_risk": round(renewals.at_risk),
+            }
+            for day, renewals in zip(renewal_weeks(report.snapshot_date), report.figures[owner].renewals, strict=False)
+        ],
+    }
+
+
+def _list(report: WeekReport) -> dict[str, Any]:
+    """What the list shows, column by column, in its order."""
+    customers = report.customers
     return {
         "id": customers["customer_id"].to_pylist(),
         "name": customers["company_name"].to_pylist(),
         "rank": customers["call_rank"].to_pylist(),
         "called": [int(called) for called in customers["is_called"].to_pylist()],
         "written": [int(written) for written in customers["is_written_to"].to_pylist()],
+        "weeks": weeks_listed(report.call_ranks),
+        "moved": _moved(report),
         "probability": _scaled(customers[target_of("risk").probability_column], 10_000),
         "change": _scaled(customers["probability_change"], 10_000),
         "atRisk": _scaled(customers["revenue_at_risk"], 1),
         "owner": _coded(customers["csm_owner"]),
         "plan": _coded(customers["plan_tier"]),
         "tier": _coded(customers["risk_tier"]),
-        "play": _coded(customers["play"]),
+        "call": _words([report.call_reasons.get(reason, reason) for reason in customers["call_reason"].to_pylist()]),
         "reason": _coded(customers["reason"]),
+        "action": _coded(customers["recommended_action"]),
     }
+
+
+def _moved(report: WeekReport) -> list[int]:
+    """1 for who became urgent since last week, 2 for who no longer is, 0 for the others."""
+    if report.since is None:
+        return [0] * report.customers.num_rows
+    rose, fell = report.since.rose_ids, report.since.fell_ids
+    return [
+        1 if customer in rose else 2 if customer in fell else 0
+        for customer in report.customers["customer_id"].to_pylist()
+    ]
 
 
 def _details(report: WeekReport) -> dict[str, Any]:
@@ -246,6 +324,7 @@ def _details(report: WeekReport) -> dict[str, Any]:
             column.append(value)
     return {
         "probabilities": report.probabilities.ravel().tolist(),
+        "callRanks": report.call_ranks.ravel().tolist(),
         "usage": report.usage.ravel().tolist(),
         "tickets": {
             "row": tickets[0],
@@ -255,23 +334,33 @@ def _details(report: WeekReport) -> dict[str, Any]:
             "resolved": [int(resolved) for resolved in tickets[4]],
             "hours": [None if hours is None else round(hours, 1) for hours in tickets[5]],
         },
+        "openTickets": customers["open_tickets"].to_pylist(),
+        "openCritical": customers["open_critical_tickets"].to_pylist(),
+        "contactOn": _coded(customers["contact_on"]),
+        "contactKind": _coded(customers["contact_kind"]),
+        "contactOwner": _coded(customers["contact_owner"]),
+        "contactOutcome": _coded(customers["contact_outcome"]),
+        "renewal": customers["days_to_renewal"].to_pylist(),
         "industry": _coded(customers["industry"]),
         "mrr": _scaled(customers["mrr"], 1),
         "tenure": customers["tenure_days"].to_pylist(),
         "historyWeeks": customers["history_weeks"].to_pylist(),
         "others": [_scaled(customers[target.probability_column], 10_000) for target in _others(customers)],
         "previousTier": _coded(customers["previous_risk_tier"]),
-        "riskScore": _scaled(customers["risk_score"], 100),
-        "riskBasis": _coded(customers["risk_score_basis"]),
-        "action": _coded(customers["recommended_action"]),
+        "play": _coded(customers["play"]),
         "snoozed": _coded(customers["snoozed_until"].cast("string")),
         "resting": _coded(customers["resting_until"].cast("string")),
         "propensity": _scaled(customers[target_of("expansion").probability_column], 10_000),
         "readiness": _coded(customers["expansion_readiness"]),
         "targetTier": _coded(customers["target_tier"]),
         "uplift": _scaled(customers["expected_arr_uplift"], 1),
-        "bias": _scaled(customers["bias"], 1_000),
-        "logOdds": _scaled(customers["log_odds"], 1_000),
+        "bias": _scaled(customers["bias"], 10_000),
+        "logOdds": _scaled(customers["log_odds"], 10_000),
+        "parts": [PARTS[part] for part in report.parts],
+        "contributions": report.contributions.ravel().tolist(),
+        "themes": _nested(customers["churn_themes"], texts=("theme", "label", "sentence"), numbers={"share": 100}),
+        "talk": _nested(customers["talking_points"], texts=("theme", "ask", "offer", "avoid")),
+        "changed": _nested(customers["change_parts"], texts=("label",), numbers={"points": 1_000_000, "revenue": 1}),
         "churn": _drivers(customers["churn_drivers"]),
         "changes": _drivers(customers["change_drivers"]),
         "expansion": _drivers(customers["expansion_drivers"]),
@@ -311,16 +400,19 @@ def _scaled(column: Any, factor: int) -> list[int | None]:
 
 
 def _drivers(column: Any) -> dict[str, Any]:
-    """Lists of drivers as flat columns, with the number of each customer's."""
+    return _nested(column, texts=("label", "sentence"), numbers={"contribution": 10_000})
+
+
+def _nested(column: Any, *, texts: Sequence[str], numbers: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Lists of structs as flat columns, with the number of each customer's; numbers in whole multiples, see `_scaled`."""
     import pyarrow.compute as pc
 
-    drivers = column.combine_chunks()
-    flat = drivers.flatten()
+    lists = column.combine_chunks()
+    flat = lists.flatten()
     return {
-        "counts": pc.fill_null(pc.list_value_length(drivers), 0).to_pylist(),
-        "label": _coded(_field(flat, "label")),
-        "sentence": _coded(_field(flat, "sentence")),
-        "contribution": _scaled(_field(flat, "contribution"), 1_000),
+        "counts": pc.fill_null(pc.list_value_length(lists), 0).to_pylist(),
+        **{name: _coded(_field(flat, name)) for name in texts},
+        **{name: _scaled(_field(flat, name), factor) for name, factor in (numbers or {}).items()},
     }
 
 
@@ -344,6 +436,18 @@ def _expansion(customers: pa.Table) -> list[dict[str, Any]]:
         row["reason"] = raising[0] if raising else ""
         row["propensity"] = row.pop(target_of("expansion").probability_column)
     return listed
+
+
+def _written(customers: pa.Table) -> list[dict[str, Any]]:
+    """The first whom nobody calls and who are urgent: of everybody and of every owner, as the rows of the page that it shows and hides."""
+    names = ("customer_id", "company_name", "csm_owner", "risk_tier", "revenue_at_risk", "reason", "play", "recommended_action")  # fmt: skip
+    of_owner: dict[str | None, int] = {}
+    rows = []
+    for place, row in enumerate(customers.filter(customers["is_written_to"]).select(names).to_pylist()):
+        of_owner[row["csm_owner"]] = of_owner.get(row["csm_owner"], 0) + 1
+        if place < WRITTEN_ROWS or of_owner[row["csm_owner"]] <= WRITTEN_ROWS:
+            rows.append(row)
+    return rows
 
 
 def _tier_style(names: Sequence[str], policies: Sequence[Tiers]) -> Any:
@@ -401,6 +505,18 @@ def _chart_rows(report: WeekReport, tier_names: Sequence[str]) -> dict[str, list
             for outcome in report.outcomes
             if outcome.target == target and outcome.figure == "auc" and outcome.value is not None
         ]
+    longest = max((forecast.horizon_days for forecast in report.forecasts), default=0)
+    rows["forecast"] = [
+        {
+            "week": str(forecast.snapshot_date),
+            "expected": round(forecast.expected),
+            "low": round(forecast.low),
+            "high": round(forecast.high),
+            "realised": None if forecast.realised is None else round(forecast.realised),
+        }
+        for forecast in report.forecasts
+        if forecast.dimension == "all" and forecast.horizon_days == longest
+    ]
     for verdict in _drift(report):
         rows[f"drift-{verdict['target']}"] = [
             {name: row[name] for name in ("feature", "verdict", "limits", "share")}
@@ -439,7 +555,6 @@ def _health(report: WeekReport) -> list[dict[str, Any]]:
                 "model": versions.get(target),
                 "realised_on": realised_on,
                 "figures": figures,
-                "has_chart": any(outcome.figure == "auc" and outcome.value is not None for outcome in of_target),
                 "history": [outcome for outcome in of_target if outcome.figure == "auc"],
                 "due": report.snapshot_date + TARGETS[target].settled(report.settle_days).closing_weeks * WEEK,
             }
@@ -488,8 +603,6 @@ def _drift(report: WeekReport) -> list[dict[str, Any]]:
     return models
 
 
-@cache
 def _labels(mart: str) -> dict[str, str]:
     """How a person calls a feature, in the words of today's catalogue."""
-    catalogue = read_catalogue(shipped("dbt_project") / "models" / "marts" / f"{mart}.yml")
-    return {feature.name: feature.label for feature in catalogue} | {"prediction": "Predicted probability"}
+    return {feature.name: feature.label for feature in catalogue(mart)} | {"prediction": "Predicted probability"}
