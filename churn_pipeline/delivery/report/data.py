@@ -6,8 +6,6 @@ behind it (usage, tickets, contributions, monitoring) from the warehouse, as it 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -22,7 +20,7 @@ from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.core.themes import OTHER, PARTS
 from churn_pipeline.core.warehouse import has_table
-from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, may_be_approached
+from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, last_contacts, may_be_approached
 from churn_pipeline.delivery.digest import Digest
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.report import figures, since
@@ -31,7 +29,7 @@ from churn_pipeline.delivery.report.since import Group, SinceLastWeek
 from churn_pipeline.features.catalogue import Catalogue, read_catalogue
 from churn_pipeline.monitoring import outcomes, store
 from churn_pipeline.monitoring.interventions import Lift, Saves
-from churn_pipeline.policy import tiers
+from churn_pipeline.policy import playbook, tiers
 from churn_pipeline.policy.power import power_on, power_sentence
 from churn_pipeline.policy.tiers import Tiers
 
@@ -186,7 +184,7 @@ class WeekReport:
         digest: the figures that Slack is told too.
         customers: one row per customer, the call list first: the columns of `CUSTOMERS`, the first ``reason``, and where there are contributions ``bias`` and
             ``log_odds`` of the model of role risk; ``open_tickets`` and ``open_critical_tickets`` (null where no tickets are known),
-            ``contact_on``, ``contact_kind``, ``contact_owner`` and ``contact_outcome`` of the last contact.
+            ``contact_on``, ``contact_kind`` and ``contact_outcome`` of the last contact.
         has_list: a call list was made for this Monday.
         call_reasons: what the reasons for a call are called.
         since: what is different from the Monday before; None where that is not published.
@@ -278,7 +276,7 @@ def read_week(
         digest=digest,
         customers=customers,
         has_list=customers["is_on_call_list"].null_count < customers.num_rows,
-        call_reasons=_call_reasons(published, policy_version),
+        call_reasons=playbook.call_reasons(published, monday),
         since=since.read(published, monday),
         figures=figures.by_owner(customers, monday),
         parts=tuple(PARTS),
@@ -358,13 +356,9 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
     tickets = {"open_tickets": pa.int64(), "open_critical_tickets": pa.int64()}
     rows, absent = _open_tickets(warehouse, monday)
     everybody = _with(everybody, rows, tickets, absent)
-    contact = {
-        "contact_on": pa.string(),
-        "contact_kind": pa.string(),
-        "contact_owner": pa.string(),
-        "contact_outcome": pa.string(),
-    }
-    return _with(everybody, _last_contacts(warehouse, monday), contact)
+    contact = {"contact_on": pa.string(), "contact_kind": pa.string(), "contact_outcome": pa.string()}
+    contacts = [(customer, str(day), *rest) for customer, (day, *rest) in last_contacts(warehouse, monday).items()]
+    return _with(everybody, contacts, contact)
 
 
 def _with(customers: pa.Table, rows: Sequence[Sequence[Any]], names: Mapping[str, Any], absent: Any = None) -> pa.Table:
@@ -393,17 +387,6 @@ def _open_tickets(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[l
         {"monday": monday},
     ).fetchall()
     return rows, 0 if rows else None
-
-
-def _last_contacts(warehouse: duckdb.DuckDBPyConnection, monday: date) -> list[tuple[str, ...]]:
-    return warehouse.execute(
-        """
-        select customer_id, at_date::varchar, kind, owner, outcome
-        from landing.interventions where known_date < $monday and at_date < $monday
-        qualify row_number() over (partition by customer_id order by "at" desc, intervention_id desc) = 1
-        """,
-        {"monday": monday},
-    ).fetchall()
 
 
 @cache
@@ -561,14 +544,6 @@ def _features(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Drift
         [monday],
     ).fetchall()
     return tuple(DriftedFeature(*row) for row in rows)
-
-
-def _call_reasons(published: duckdb.DuckDBPyConnection, policy_version: str) -> dict[str, str]:
-    """The labels of the reasons for a call, from the seed that was kept of the policy of this Monday; none before there was one."""
-    kept = published.execute(
-        "select content from policy_seeds where policy_version = ? and seed = 'call_reasons'", [policy_version]
-    ).fetchall()
-    return {row["call_reason"]: row["label"] for (content,) in kept for row in csv.DictReader(io.StringIO(content))}
 
 
 def _worth(

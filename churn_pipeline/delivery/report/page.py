@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.calendar import WEEK
-from churn_pipeline.core.formatting import points, signed, signed_usd, usd
+from churn_pipeline.core.formatting import in_tenths, points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.notices import lines
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import templates
 from churn_pipeline.core.themes import PARTS
+from churn_pipeline.delivery.call_list import reason_in_words
 from churn_pipeline.delivery.report import words
 from churn_pipeline.delivery.report.charts import STEP, specifications
 from churn_pipeline.delivery.report.data import (
@@ -298,7 +299,9 @@ def _list(report: WeekReport) -> dict[str, Any]:
         "owner": _coded(customers["csm_owner"]),
         "plan": _coded(customers["plan_tier"]),
         "tier": _coded(customers["risk_tier"]),
-        "call": _words([report.call_reasons.get(reason, reason) for reason in customers["call_reason"].to_pylist()]),
+        "call": _words(
+            [reason_in_words(reason, report.call_reasons) for reason in customers["call_reason"].to_pylist()]
+        ),
         "reason": _coded(customers["reason"]),
         "action": _coded(customers["recommended_action"]),
     }
@@ -338,7 +341,6 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "openCritical": customers["open_critical_tickets"].to_pylist(),
         "contactOn": _coded(customers["contact_on"]),
         "contactKind": _coded(customers["contact_kind"]),
-        "contactOwner": _coded(customers["contact_owner"]),
         "contactOutcome": _coded(customers["contact_outcome"]),
         "renewal": customers["days_to_renewal"].to_pylist(),
         "industry": _coded(customers["industry"]),
@@ -360,7 +362,7 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "contributions": report.contributions.ravel().tolist(),
         "themes": _nested(customers["churn_themes"], texts=("theme", "label", "sentence"), numbers={"share": 100}),
         "talk": _nested(customers["talking_points"], texts=("theme", "ask", "offer", "avoid")),
-        "changed": _nested(customers["change_parts"], texts=("label",), numbers={"points": 1_000_000, "revenue": 1}),
+        "changed": _changed(customers["change_parts"]),
         "churn": _drivers(customers["churn_drivers"]),
         "changes": _drivers(customers["change_drivers"]),
         "expansion": _drivers(customers["expansion_drivers"]),
@@ -397,6 +399,15 @@ def _scaled(column: Any, factor: int) -> list[int | None]:
     values = pc.round(pc.multiply(pc.cast(column, pa.float64()), float(factor)))
     # NaN is a value to Arrow and none to JSON.
     return pc.cast(pc.if_else(pc.is_finite(values), values, None), pa.int64()).to_pylist()
+
+
+def _changed(column: Any) -> dict[str, Any]:
+    """What a change is made of, in points that add up as they are printed, and their sum."""
+    rows = [[part["points"] or 0.0 for part in parts or ()] for parts in column.to_pylist()]
+    return _nested(column, texts=("label",), numbers={"revenue": 1}) | {
+        "points": _words([text for points in rows for text in in_tenths(points)]),
+        "total": _words([in_tenths([sum(points)])[0] for points in rows]),
+    }
 
 
 def _drivers(column: Any) -> dict[str, Any]:

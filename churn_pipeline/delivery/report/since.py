@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from churn_pipeline.core.calendar import WEEK
-from churn_pipeline.core.formatting import points, usd
+from churn_pipeline.core.formatting import in_points, usd
 from churn_pipeline.delivery.call_list import PREDICTIONS, may_be_approached
 from churn_pipeline.policy import tiers
 
@@ -238,7 +238,7 @@ def _reason(row: Mapping[str, Any]) -> str:
     largest = max(parts, key=lambda part: abs(part["revenue"]))
     if largest["part"] == _REVENUE:
         return f"Pays {usd(row['mrr'])} a month, last week {usd(row['previous_mrr'])}"
-    moved = f"{largest['label']}: {points(largest['points'])} points"
+    moved = f"{largest['label']}: {in_points(largest['points'])}"
     sentences = {theme["theme"]: theme["sentence"] for theme in row["churn_themes"] or ()}
     sentence = sentences.get(largest["part"]) if sign > 0 else None
     return f"{moved}. {sentence}" if sentence else moved
