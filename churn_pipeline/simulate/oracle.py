@@ -100,15 +100,15 @@ def _block(hazards: Hazards, who: Ints, week: int, state: Ints, readiness: Ints,
     waiting = _Waiting(readiness, state)
     # Of the policy, those called since S; without any call; with one in the week of S.
     alive_called: Singles = np.zeros_like(alive)
-    without = with_one = alive
+    without, with_one = alive, alive
     waiting_called = waiting.nobody()
     short, long, upgraded, long_without, long_with_one = (np.zeros(n) for _ in range(5))
 
     for step in range(_STEPS):
         hazard = np.exp((base[None, :] + hazards.churn_shift(who, week + step)[:, None]).astype(np.float32))
-        usual, after_a_call = np.exp(-hazard), np.exp(-hazard * working)
-        since = since_call + step
-        survive = usual
+        usual: Singles = np.exp(-hazard)
+        after_a_call: Singles = np.exp(-hazard * working)
+        since, survive = since_call + step, usual
         if (since <= p.CALL_EFFECT_WEEKS).any():
             survive = np.where((since <= p.CALL_EFFECT_WEEKS)[:, None], after_a_call, usual)
         stay, stay_after_a_call = survive * kept, after_a_call * kept

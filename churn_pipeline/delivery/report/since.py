@@ -288,7 +288,8 @@ class _Sums:
         for amount in (self.before, self.new, self.gone, self.up, self.down, self.model):
             total += amount
             running.append(round(total))
-        return Steps(*(later - earlier for earlier, later in pairwise(running)), running[-1])
+        before, new, gone, up, down, model = (later - earlier for earlier, later in pairwise(running))
+        return Steps(before, new, gone, up, down, model, now=running[-1])
 
 
 def _by_owner(
