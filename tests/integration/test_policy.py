@@ -238,6 +238,7 @@ def test_everybody_on_the_call_list_is_to_be_called_and_nobody_else(rows: list[R
     # Facts stand where their names were.
     assert not wrong(rows, lambda row: "{" not in row["recommended_action"])
     assert any("the contract ends in" in row["recommended_action"] for row in rows)
+    assert not wrong(rows, lambda row: "in 0 days" not in row["recommended_action"])
     waiting = re.compile("no call|look again|wait|later|send the|rhythm", re.IGNORECASE)
     assert not [row for row in rows if row["is_on_call_list"] and waiting.search(row["recommended_action"])]
     sponsored = [row for row in rows if "sponsor" in row["recommended_action"]]

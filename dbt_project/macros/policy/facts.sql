@@ -10,6 +10,7 @@
         'annual_revenue': money_text('annual_revenue'),
         'revenue_at_risk': money_text('revenue_at_risk'),
         'days_to_renewal': days_text('days_to_renewal'),
+        'renewal_in': "case days_to_renewal when 0 then 'today' when 1 then 'tomorrow' else 'in ' || days_to_renewal || ' days' end",
         'renewal_date': "strftime(snapshot_date + days_to_renewal::integer, '%-d %b %Y')",
         'tenure_days': age_text('tenure_days'),
         'events_last_30d': "format('{:,}', events_last_30d)",
