@@ -344,7 +344,7 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "contactOutcome": _coded(customers["contact_outcome"]),
         "renewal": customers["days_to_renewal"].to_pylist(),
         "industry": _coded(customers["industry"]),
-        "mrr": _scaled(customers["mrr"], 1),
+        "mrr": _scaled(customers["mrr"], 100),
         "tenure": customers["tenure_days"].to_pylist(),
         "historyWeeks": customers["history_weeks"].to_pylist(),
         "others": [_scaled(customers[target.probability_column], 10_000) for target in _others(customers)],
