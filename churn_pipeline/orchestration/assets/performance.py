@@ -170,8 +170,9 @@ def _lifts(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
                 f"{lift.held_out_rate:.1%}",
                 lift.others,
                 f"{lift.others_rate:.1%}",
-                f"{lift.lift:+.1%}",
-                f"{lift.low:+.1%} to {lift.high:+.1%}",
+                # A difference of two rates is no percentage of anything.
+                f"{100 * lift.lift:+.1f} points",
+                f"{100 * lift.low:+.1f} to {100 * lift.high:+.1f}",
                 signed_usd(lift.revenue_lift),
                 f"{signed_usd(lift.revenue_low)} to {signed_usd(lift.revenue_high)}",
             )
