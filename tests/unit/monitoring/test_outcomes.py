@@ -106,14 +106,19 @@ def write_interventions(raw: Path, predicted_on: date) -> dict[str, bool]:
             "loaded_at": [datetime.combine(day, datetime.min.time()) for _, day, _ in at.values()],
         }
     ).astype({"owner": "str", "outcome": "str"})
+    path = raw / "interventions.parquet"
     with duckdb.connect() as con:
         con.register("rows", rows)
         con.execute(
-            f"""
-            copy (select * replace (null::varchar as owner, null::varchar as outcome, null::date as snooze_until) from rows)
-            to '{raw / "interventions.parquet"}' (format parquet)
+            """
+            create table touches as
+            select * replace (null::varchar as owner, null::varchar as outcome, null::date as snooze_until) from rows
             """
         )
+        if path.is_file():
+            # What the company's own team did before lies in no window that is judged.
+            con.execute(f"insert into touches by name from read_parquet('{path}') where \"at\" < date '{OLDEST}'")
+        con.execute(f"copy touches to '{path}' (format parquet)")
     return {chosen[name]: counts for name, (_, _, counts) in at.items()}
 
 
@@ -508,39 +513,37 @@ def test_who_is_held_out_stays_so_for_a_quarter_and_can_be_worked_out_again(
     assert sum(len(answers) == 2 for answers in by_customer.values()) > 200
 
 
-def test_candidates_hold_out_a_share_of_who_is_at_risk_and_nobody_while_it_is_off(
+def test_candidates_hold_out_a_share_of_who_would_be_called_and_nobody_while_it_is_off(
     tiny_home: Settings, tmp_path: Path
 ) -> None:
     settings = past(tiny_home, tmp_path)
     dbt = InProcessDbt(settings)
 
-    def candidates(share: float | None) -> list[tuple]:
+    def candidates(share: float | None) -> dict[str, set[str]]:
         with duckdb.connect(str(settings.warehouse)) as con:
             con.execute("drop table if exists control.holdout")
             if share is not None:
                 write_holdout(con, share, date(2020, 1, 6))
-            # Everybody at the edge of an urgent tier, and just below.
-            con.execute(
-                """
-                update scoring.scores
-                set probability = case target when 'churn_90d' then if(hash(customer_id) % 2 = 0, 0.5, 0.4999) else 0.1 end
-                where target like 'churn%'
-                """
-            )
         dbt_candidates(dbt, settings)
-        return query(
-            settings.warehouse,
-            "select customer_id, risk_tier, is_holdout from policy.prediction_candidates order by customer_id",
-        )
+        columns = ("is_on_call_list", "is_in_holdout_draw", "is_holdout", "annual_revenue > 100000")
+        rows = query(settings.warehouse, f"select customer_id, {', '.join(columns)} from policy.prediction_candidates")
+        return {
+            name: {row[0] for row in rows if row[n]}
+            for n, name in enumerate(("listed", "drawn", "held_out", "large"), 1)
+        }
 
-    assert not any(held_out for *_, held_out in candidates(None))
-    assert not any(held_out for *_, held_out in candidates(0.0))
-    everybody = candidates(1.0)
-    assert {(tier, held_out) for _, tier, held_out in everybody} == {("HIGH", True), ("MEDIUM", False)}
-    some, more = ({customer for customer, _, held_out in candidates(share) if held_out} for share in (0.2, 0.5))
-    assert some < more
-    high = sum(tier == "HIGH" for _, tier, _ in everybody)
-    assert 0.1 < len(some) / high < 0.3
+    usual = candidates(None)
+    assert len(usual["listed"]) > 100
+    assert not usual["drawn"] and not usual["held_out"]
+    all_held_out = candidates(1.0)
+    assert all_held_out["drawn"] == all_held_out["held_out"] == usual["listed"] - usual["large"]
+    # The largest stay on the list, and others take the places that became free: in neither arm.
+    assert usual["listed"] & all_held_out["listed"] == usual["listed"] & usual["large"]
+    assert not all_held_out["listed"] & all_held_out["drawn"]
+    some, more = candidates(0.2), candidates(0.5)
+    assert some["drawn"] == more["drawn"] == all_held_out["drawn"]
+    assert some["held_out"] < more["held_out"] < some["drawn"]
+    assert 0.1 < len(some["held_out"]) / len(some["drawn"]) < 0.3
 
 
 def dbt_candidates(dbt: InProcessDbt, settings: Settings) -> None:
