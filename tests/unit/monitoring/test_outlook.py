@@ -135,11 +135,14 @@ def test_a_level_that_was_far_off_widens_the_next_intervals_and_not_those_before
     predict(con, MONDAY + 12 * WEEK, *BOOK)
     closes = become(con, MONDAY, "churn_90d", 13, "a", "b")
     predict(con, closes, *BOOK)
-    outlook.write(con, [MONDAY, MONDAY + 12 * WEEK, closes], "run")
-    scales = [
-        rows(con, "forecast", day, horizon_days=90)[ALL]["level_scale"] for day in (MONDAY, MONDAY + 12 * WEEK, closes)
-    ]
+    days = (MONDAY, MONDAY + 12 * WEEK, closes)
+    outlook.write(con, days, "run")
+    scales = [rows(con, "forecast", day, horizon_days=90)[ALL]["level_scale"] for day in days]
     assert scales[0] == scales[1] < scales[2]
+    # Nor when it is said again, with the truth of a week later in the table.
+    outlook.write(con, [days[1]], "run")
+    again = rows(con, "forecast", days[1], horizon_days=90)[ALL]
+    assert (again["level_scale"], again["past_mondays"]) == (scales[1], 0)
 
 
 def test_what_is_said_of_a_monday_is_the_same_when_the_future_is_known_and_when_it_is_said_again() -> None:
