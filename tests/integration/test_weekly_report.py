@@ -19,7 +19,9 @@ from churn_pipeline.delivery.report import page as rendering
 from churn_pipeline.delivery.report import words
 from churn_pipeline.delivery.report.data import read_week, totals
 from churn_pipeline.delivery.report.write import Written, page_of, write_reports
+from churn_pipeline.privacy.files import page as erase_page
 from churn_pipeline.privacy.files import unpacked
+from churn_pipeline.privacy.matching import Traces
 from tests.conftest import TINY_BEFORE
 from tests.support import money
 from tests.support.browser import Watched, opened
@@ -658,6 +660,12 @@ def test_since_last_week_names_who_became_urgent_who_fell_and_who_left(
         assert chart is not None and chart["y"] + chart["height"] < 900
         page.locator("#rose .open").first.click()
         expect(page.locator("#detail-id")).to_have_text(became[0][0] or "")
+
+
+def test_an_erasure_finds_the_page_that_names_somebody_who_left(settings: Settings, written: Written) -> None:
+    for rank in (GONE, GONE_CALLED):
+        traces = Traces(of_rank(settings, rank))
+        assert [erase_page(written.pages[day], traces, False) for day in (TINY_BEFORE, LATER)] == [1, 1]
 
 
 def test_the_waterfall_of_revenue_at_risk_adds_up_to_the_dollar_and_to_the_headline(
