@@ -364,7 +364,7 @@ def _details(report: WeekReport) -> dict[str, Any]:
         "talk": _nested(customers["talking_points"], texts=("theme", "ask", "offer", "avoid")),
         "changed": _changed(customers["change_parts"]),
         "churn": _drivers(customers["churn_drivers"]),
-        "changes": _drivers(customers["change_drivers"]),
+        "changes": _drivers(_where_null(customers["change_parts"], customers["change_drivers"])),
         "expansion": _drivers(customers["expansion_drivers"]),
     }
 
@@ -411,7 +411,16 @@ def _changed(column: Any) -> dict[str, Any]:
 
 
 def _drivers(column: Any) -> dict[str, Any]:
-    return _nested(column, texts=("label", "sentence"), numbers={"contribution": 10_000})
+    return _nested(column, texts=("sentence",), numbers={"contribution": 10_000})
+
+
+def _where_null(column: Any, stands_in: Any) -> Any:
+    """The values that stand in for those that a column lacks, and nothing beside those that it has."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = pc.if_else(pc.is_null(column.combine_chunks()), pa.array(range(len(column)), pa.int64()), None)
+    return pa.chunked_array([stands_in.combine_chunks().take(rows)])
 
 
 def _nested(column: Any, *, texts: Sequence[str], numbers: Mapping[str, int] | None = None) -> dict[str, Any]:
