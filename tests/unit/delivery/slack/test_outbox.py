@@ -117,6 +117,19 @@ def test_an_upload_that_slack_asks_to_wait_for_comes_with_the_next_occasion(
     assert len(slack.files) == 1
 
 
+def test_an_upload_that_a_killed_process_had_begun_is_not_begun_again(
+    slack: SlackServer, bot: SlackConfig, outbox: Outbox, clock: Clock
+) -> None:
+    slack.scopes.add("files:write")
+    slack.upload_faults.append(rate_limited(3_600))
+    post_digest(outbox, bot, pictured())
+    (path,) = outbox.folder.glob("*picture*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"state": "sending"}))
+    clock.forward(minutes=61)
+    assert send_waiting(outbox, bot).problems == ()
+    assert slack.files == [] and sorted(states(outbox)) == ["dropped", "sent", "sent"]
+
+
 def test_a_picture_is_drawn_for_a_bot_alone_and_not_of_one_monday(
     slack: SlackServer, webhook: SlackConfig, bot: SlackConfig, outbox: Outbox
 ) -> None:
