@@ -180,17 +180,36 @@ def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_re
 
 def test_the_hold_out_goes_on_with_the_share_and_the_seed_that_the_home_had(opened: Opened) -> None:
     assert query(opened.after.warehouse, "select share, seed from control.holdout") == [(0.5, 7)]
+    # On past Mondays who was in an urgent tier; from now on who would be called and is not among the largest accounts.
     rows = query(
         opened.after.published_database,
-        "select snapshot_date, customer_id, is_holdout from predictions where risk_tier in ('HIGH', 'CRITICAL')",
+        f"""
+        select customer_id, snapshot_date, is_holdout from predictions
+        where if(snapshot_date < date '{NEXT}', risk_tier in ('HIGH', 'CRITICAL'), is_in_holdout_draw)
+        """,
     )
-    assert {day for day, *_ in rows} >= {PUBLISHED[0], NEXT}
-    for _, customer, is_holdout in rows:
+    assert {day for _, day, _ in rows} >= {PUBLISHED[0], NEXT}
+    for customer, _, is_holdout in rows:
         # All three Mondays lie in one quarter.
         draw = int(hashlib.md5(f"{customer}|2026Q2|7".encode(), usedforsecurity=False).hexdigest()[:8], 16) / 2**32
         assert is_holdout == (draw < 0.5)
     ((held_out,),) = query(opened.after.published_database, "select count(*) from predictions where is_holdout")
     assert held_out == sum(is_holdout for *_, is_holdout in rows) >= 2
+
+
+def test_past_mondays_have_a_segment_and_no_list_and_the_next_one_has_a_list(opened: Opened) -> None:
+    rows = query(
+        opened.after.published_database,
+        """
+        select snapshot_date, bool_and(segment = play), count(is_on_call_list), count(churn_themes), count(*) filter (where is_on_call_list)
+        from predictions group by 1 order by 1
+        """,
+    )
+    assert [row[1:4] for row in rows if row[0] in PUBLISHED] == [(True, 0, 0)] * 2
+    day, is_the_segment, listed, explained, calls = rows[-1]
+    assert (day, is_the_segment) == (NEXT, False)
+    assert listed == explained > 300
+    assert calls > 20
 
 
 def test_the_forgotten_customer_is_nowhere_although_the_raw_files_have_them(opened: Opened) -> None:
@@ -230,7 +249,8 @@ def test_commands_that_read_understand_the_old_home_and_change_nothing(
     match command[0]:
         case "show":
             assert found["snapshot_date"] == "2026-06-08"
-            assert len(found["calls"]) == 20
+            # Before its next Monday it has no call list.
+            assert found["calls"] == []
         case "customer":
             assert found["customer_id"] == "C0000328"
         case "models":
