@@ -16,7 +16,7 @@
         'events_last_30d': "format('{:,}', events_last_30d)",
         'usage_change': percent_text('usage_change_30d'),
         'adoption': percent_text('avg_adoption_score'),
-        'tickets_last_90d': 'nullif(tickets_last_90d, 0)::varchar',
+        'tickets': "nullif(tickets_last_90d, 0) || if(tickets_last_90d = 1, ' ticket', ' tickets')",
         'critical_tickets': 'nullif(critical_tickets_90d, 0)::varchar',
         'oldest_open_ticket_days': days_text('oldest_open_ticket_days'),
         'days_since_last_event': days_text('days_since_last_event')
