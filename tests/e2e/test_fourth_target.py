@@ -51,7 +51,12 @@ def settings(
 ) -> Settings:
     """A home whose code declares ``churn_180d``, and which has run MONDAY and, half a year later, DUE."""
     out = tmp_path_factory.mktemp("half_a_year")
-    write(simulate(Simulation(customers=300, weeks=WEEKS + CHURN_180D.horizon_weeks, until=DUE + WEEK, seed=5)), out)
+    write(
+        simulate(
+            Simulation(customers=300, weeks=WEEKS + CHURN_180D.horizon_weeks, until=DUE + WEEK, seed=5, call_share=0.0)
+        ),
+        out,
+    )
     project = Path(shutil.copytree(REPOSITORY / "dbt_project", out / "dbt_project"))
     patch.setitem(TARGETS, CHURN_180D.name, CHURN_180D)
     patch.setattr(Settings, "dbt_project", project)

@@ -405,7 +405,7 @@ def test_where_many_trainings_are_refused_a_fresh_home_comes_to_the_verdicts_of_
     home_at: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """In one run: its marts hold the history of every training that a refusal can lead back to."""
-    write(simulate(Simulation(customers=400, weeks=76, until=TINY_UNTIL, seed=5)), tmp_path)
+    write(simulate(Simulation(customers=400, weeks=76, until=TINY_UNTIL, seed=5, call_share=0.0)), tmp_path)
     weekly = TINY | {"training_cadence_weeks": 1, "min_train_churners": 10_000}
     old, fresh = (home_at(tmp_path / "raw", TINY_UNTIL, **weekly) for _ in range(2))
     monday = TINY_UNTIL - WEEK

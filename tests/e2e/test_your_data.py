@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 
 def test_the_page_leads_from_five_exports_to_a_first_monday(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without usage events history begins with the first departure, and the end of a subscription is known a month later.
-    company = simulate(Simulation(customers=1_200, weeks=75, until=TINY_MONDAY, seed=7))
+    company = simulate(Simulation(customers=1_200, weeks=75, until=TINY_MONDAY, seed=7, call_share=0.0))
     write(company, tmp_path / "company")
     export(tmp_path / "company" / "raw", tmp_path / "exports")
     home = tmp_path / "home"
