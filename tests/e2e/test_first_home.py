@@ -17,7 +17,7 @@ from churn_pipeline.core.home_migrations import MIGRATIONS
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.orchestration.execute import Outcome, run_mondays
 from churn_pipeline.privacy import erase, files
-from tests.support.homes import copy_of, differences, query
+from tests.support.homes import copy_of, query
 from tests.support.processes import churn
 
 KEPT = REPOSITORY / "tests" / "data" / "first_home" / "home.tar.xz"
@@ -155,11 +155,12 @@ def test_scores_of_past_mondays_keep_their_probabilities_and_contributions_now_o
 
 
 def test_published_weeks_keep_their_predictions_to_the_bit(opened: Opened) -> None:
+    # In the columns that they had; what came later is empty there, but for the segment.
+    assert lost(opened.before.published_database, opened.after.published_database, "predictions") == []
     for day in PUBLISHED:
-        where = f"snapshot_date = date '{day}'"
-        found = differences(opened.before.published_database, opened.after.published_database, "predictions", where)
-        assert found["rows"] > 300
-        assert (found["only_left"], found["only_right"]) == (0, 0)
+        for home in (opened.before, opened.after):
+            count = f"select count(*) > 300 from predictions where snapshot_date = date '{day}'"
+            assert query(home.published_database, count) == [(True,)]
         file = f"data/published/predictions/snapshot_date={day}/predictions.parquet"
         assert (opened.before.home / file).read_bytes() == (opened.after.home / file).read_bytes()
 

@@ -174,7 +174,7 @@ def test_the_weekly_page_shows_it(settings: Settings) -> None:
         settings.published_database,
         f"""
         select round(10000 * churn_probability_180d)::integer from predictions
-        where snapshot_date = date '{DUE}' order by priority_rank
+        where snapshot_date = date '{DUE}' order by call_rank nulls last, priority_rank
         """,
     )
     assert others[0] == [probability for (probability,) in published]
