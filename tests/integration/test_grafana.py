@@ -297,6 +297,19 @@ def fits(panel: dict[str, Any], answer: Answer) -> None:
 # --- the files -------------------------------------------------------------------------------------------------------
 
 
+def somebody(reader: Reader) -> str:
+    """The first on the call list who was a customer the Monday before too, so that every panel has something to say of them."""
+    return str(
+        column(
+            reader.ask(
+                "select customer_id from churn.latest_predictions where is_on_call_list and probability_change is not null "
+                "order by call_rank limit 1"
+            ),
+            "customer_id",
+        )[0]
+    )
+
+
 def test_there_is_a_dashboard_for_customer_success_for_the_vp_and_for_the_engineer() -> None:
     assert {name: board["uid"] for name, board in BOARDS.items()} == {
         "customer_success.json": "churn-customer-success",
@@ -483,8 +496,7 @@ def test_a_variable_offers_something_to_choose(name: str, variable: dict[str, An
 def test_a_panel_gets_its_columns_and_rows_from_two_published_mondays(
     name: str, panel: dict[str, Any], published: Reader
 ) -> None:
-    customer = column(published.titled("customer_success.json", "Every customer"), "customer_id")[0]
-    answer = published.panel(name, panel, customer=customer)
+    answer = published.panel(name, panel, customer=somebody(published))
     fits(panel, answer)
     if panel["title"] not in LATER | MAYBE:
         assert answer.rows
@@ -495,7 +507,7 @@ def test_every_panel_gets_rows_once_windows_have_closed_and_the_result_can_be_re
     later: tuple[Reader, Database], capsys: pytest.CaptureFixture[str]
 ) -> None:
     reader, _ = later
-    customer = column(reader.titled("customer_success.json", "Whom to call"), "customer_id")[0]
+    customer = somebody(reader)
     lines, bare = [], []
     for name, panel in PANELS:
         answer = reader.panel(name, panel, customer=customer)
@@ -654,7 +666,7 @@ def test_the_renewals_of_both_boards_are_the_same_contracts(published: Reader) -
 
 def test_what_is_said_about_a_customer_is_what_their_row_holds(published: Reader) -> None:
     board = "customer_success.json"
-    customer = column(published.titled(board, "Whom to call"), "customer_id")[0]
+    customer = somebody(published)
     themes, parts, change = published.ask(
         f"select churn_themes, change_parts, probability_change from churn.latest_predictions where customer_id = '{customer}'"
     ).rows[0]
