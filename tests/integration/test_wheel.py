@@ -108,6 +108,9 @@ def test_a_monday_is_published_from_the_wheel_in_a_folder_that_becomes_the_home_
         "62",
         "--until",
         str(MONDAY),
+        # The company on which a training of this size succeeds.
+        "--call-share",
+        "0",
     )
     settings = {"NOW": f"{MONDAY}T12:00:00Z", "HISTORY_WEEKS": "60", "BOOTSTRAP_REPLICATES": "50"}
     settings |= {"MIN_TRAIN_CHURNERS": "20", "MIN_TEST_CHURNERS": "5"}
