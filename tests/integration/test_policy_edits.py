@@ -179,6 +179,10 @@ def test_all_mistakes_of_a_policy_are_told_at_once_by_a_command_that_needs_no_ho
             + "-1,true,,,,,,Check-in,no_call,Wait for the sponsor.\n"
         ),
     )
+    edit_seed(
+        project, "policy_parameters", lambda text: text.replace("call_revenue_exponent,1", "call_revenue_exponent,0.7")
+    )
+    edit_seed(project, "talking_points", lambda text: text.replace("support,1", "suport,1"))
     settings = Settings(home=tmp_path)
     settings.data.mkdir()
     failures = InProcessDbt(settings).policy_failures()
@@ -194,6 +198,8 @@ def test_all_mistakes_of_a_policy_are_told_at_once_by_a_command_that_needs_no_ho
         "playbook_little_money_gets_no_executive_sponsor",
         "playbook_whoever_is_being_onboarded_gets_onboarding",
         "names_known_facts_playbook_recommended_action",
+        "policy_parameters_are_all_there_and_can_be_followed",
+        "is_a_theme_talking_points_theme",
     }
     output.print_policy(project / "seeds", failures)
     printed = " ".join(capsys.readouterr().out.split())

@@ -43,6 +43,27 @@ where
     or regexp_replace(coalesce({{ column_name }}, ''), '\{\w+\}', '', 'g') similar to '.*[{}].*'
 {% endtest %}
 
+{# One row per row of a seed that is about a theme that nobody declared. #}
+{% test is_a_theme(model, column_name) %}
+select *
+from {{ model }}
+where {{ column_name }} not in (select unnest(string_split('{{ themes() }}', ' ')))
+{% endtest %}
+
+{# One row per parameter that is missing, or has a value that the policy cannot follow. #}
+{% test parameters_can_be_followed(model) %}
+select
+    names.parameter,
+    parameters.value
+from (select unnest(string_split_regex('{{ policy_parameter_names() }}', '\s+')) as parameter) as names
+left join {{ model }} as parameters on names.parameter = parameters.parameter
+where
+    parameters.value is null
+    or (names.parameter = 'call_revenue_exponent' and parameters.value not in (0, 0.5, 1))
+    or (names.parameter = 'call_order_by_value' and parameters.value not in (0, 1))
+    or (names.parameter = 'call_capacity' and (parameters.value < 1 or parameters.value <> floor(parameters.value)))
+{% endtest %}
+
 {# One row where no band begins at 0. #}
 {% test bands_begin_at_zero(model) %}
 select 'no band begins at 0' as problem
