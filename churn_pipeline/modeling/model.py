@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.model_kinds import FIRST_KIND, Kind
 from churn_pipeline.core.targets import Target, target_named
 from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.calibrate import Platt
@@ -70,6 +71,11 @@ class ScoringModel:
     encoder: Encoder
     metadata: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 1
+
+    @property
+    def kind(self) -> Kind:
+        """What it is made of."""
+        return FIRST_KIND
 
     @property
     def catalogue(self) -> Catalogue:
