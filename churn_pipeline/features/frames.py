@@ -16,7 +16,7 @@ from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import Target
 from churn_pipeline.features.catalogue import History
-from churn_pipeline.features.splits import Span, stagger_offsets
+from churn_pipeline.features.splits import BLOCK_WEEKS, Span, stagger_offsets
 
 # What a label is stands in SQL, for training here and for the outcomes of predictions in dbt.
 _LABELS = "macros/monitoring/labels.sql"
@@ -70,19 +70,21 @@ def training_frame(
     training_monday: date,
     *,
     whole: Collection[Span],
+    sampled: Collection[Span] = (),
     first: date,
     drop_touched: bool = True,
 ) -> pd.DataFrame:
     """The closed snapshots that a model of one training Monday may see, with their labels.
 
-    Snapshots outside ``whole`` are thinned out here, in SQL, to the ones that training keeps: of two years of weekly snapshots that is
+    Snapshots outside ``whole`` and ``sampled`` are thinned out here, in SQL, to the ones that training keeps: of two years of weekly snapshots that is
     the difference between all rows in memory and one in four or thirteen.
 
     Args:
         con: the warehouse, after dbt built the marts.
         target: what is predicted.
         training_monday: T; a row is there only if its label window had closed by then.
-        whole: calibration and test slices, which keep every row.
+        whole: slices that keep every row.
+        sampled: slices that keep one row a customer in ``BLOCK_WEEKS``, beside those that training keeps.
         first: the oldest snapshot that may be used.
         drop_touched: leave out customers whom somebody tried to keep or to grow in [S, S + horizon), as far as that was known before
             T: a call that worked would teach that the signs before it were harmless. Where many are called, those who are left are an
@@ -95,12 +97,15 @@ def training_frame(
     customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
     offsets = stagger_offsets(customers, target.stagger_weeks)
     stagger = pd.DataFrame({"customer_id": list(offsets), "stagger": list(offsets.values())})
+    stagger["in_block"] = list(stagger_offsets(customers, BLOCK_WEEKS).values())
     con.register("stagger", stagger)
     try:
-        kept = (
-            " or ".join(f"snapshot_date between {literal(span.first)} and {literal(span.last)}" for span in whole)
+        kept, thinned = (
+            " or ".join(f"snapshot_date between {literal(span.first)} and {literal(span.last)}" for span in spans)
             or "false"
+            for spans in (whole, sampled)
         )
+        week = f"((snapshot_date - {literal(GRID_EPOCH)}) // 7)"
         return con.execute(
             f"""
             with labelled as ({_labelled(target)})
@@ -111,7 +116,7 @@ def training_frame(
               and snapshot_date + {target.closing_days} <= $training_monday
               and snapshot_date not in (select snapshot_date from control.failed_mondays)
               {_UNTOUCHED if drop_touched else ""}
-              and (({kept}) or ((snapshot_date - {literal(GRID_EPOCH)}) // 7) % {target.stagger_weeks} = stagger)
+              and (({kept}) or {week} % {target.stagger_weeks} = stagger or (({thinned}) and {week} % {BLOCK_WEEKS} = in_block))
             order by snapshot_date, customer_id
             """,
             {"horizon": target.horizon_days, "training_monday": training_monday, "first": first},

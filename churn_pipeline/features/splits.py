@@ -1,10 +1,12 @@
-"""Which snapshots a model may learn from, be calibrated on and be judged by. Time decides, never chance.
+"""Which snapshots a model may learn from and be judged by. Time decides, never chance.
 
-A random split would put two overlapping label windows of one customer on both sides and measure memory. Between two slices lies a gap of one
-horizon, so that every label of the earlier slice is closed before the first snapshot of the later one::
+A random split would put two overlapping label windows of one customer on both sides and measure memory. Between what is learned and what is
+judged lies a gap of one horizon, so that every label of the earlier slice is closed before the first snapshot of the later one::
 
-    twin        train ......... | gap | calibration (4) | gap | test (4) | gap | T
-    registered  train ............................ | gap | calibration (4) | gap | T
+    twin        train ......... | gap | up to four test blocks of four weeks | gap | T
+    registered  train ................................................ | gap | T
+
+Calibration needs no weeks of its own: it looks at customers that the model did not see (:mod:`churn_pipeline.modeling.calibrate`).
 """
 
 from __future__ import annotations
@@ -21,10 +23,15 @@ from churn_pipeline.core.calendar import GRID_EPOCH, WEEK, monday_on_or_before, 
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.targets import Target
 
-# Four weeks hold one monthly cycle of billing and cancelling whole. With fewer, 10,000 customers give too few churners for a
-# slope; with more, the newest labels that a model may train on grow older.
-CALIBRATION_WEEKS = 4
-TEST_WEEKS = 4
+# Four weeks hold one monthly cycle of billing and cancelling whole.
+BLOCK_WEEKS = 4
+# Four blocks see twice the departures of one at a horizon of 90 days, which makes the difference of two models twice as clear; more
+# would leave the twin too far behind the version it speaks for.
+MOST_BLOCKS = 4
+# At most a quarter of the weeks is spent on judging.
+_WEEKS_FOR_A_BLOCK = 4 * BLOCK_WEEKS
+# A year has every season once.
+CALIBRATION_WEEKS = 52
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,27 @@ class Span:
 
 @dataclass(frozen=True)
 class Slices:
-    """The slices of one fit; ``test`` is None for the version that scores, which has nothing left to be judged by."""
+    """The slices of one fit.
+
+    Attributes:
+        train: what is learned from.
+        calibration: the part of it that the probabilities' level and slope come from: the last year.
+        blocks: what is judged, oldest first; none for the version that scores, which has nothing left to be judged by.
+    """
 
     train: Span
     calibration: Span
-    test: Span | None
+    blocks: tuple[Span, ...] = ()
+
+    @property
+    def test(self) -> Span:
+        """The newest block, which all published figures are about."""
+        return self.blocks[-1]
+
+    @property
+    def judged(self) -> Span:
+        """All blocks."""
+        return Span(self.blocks[0].first, self.blocks[-1].last)
 
 
 def twin_slices(target: Target, training_monday: date, first_snapshot: date) -> Slices:
@@ -58,30 +81,32 @@ def twin_slices(target: Target, training_monday: date, first_snapshot: date) -> 
     Raises:
         RefusedError: no training week is left.
     """
-    test = _last_weeks(target.newest_closed(training_monday), TEST_WEEKS)
-    calibration = _last_weeks(target.newest_closed(test.first), CALIBRATION_WEEKS)
-    return Slices(_train(target, training_monday, first_snapshot, calibration), calibration, test)
+    newest = target.newest_closed(training_monday)
+    first = monday_on_or_before(first_snapshot)
+    usable = (newest - first) // WEEK + 1 - (target.closing_weeks - 1)
+    blocks = min(max(usable // _WEEKS_FOR_A_BLOCK, 1), MOST_BLOCKS)
+    spans = tuple(_last_weeks(newest - back * BLOCK_WEEKS * WEEK, BLOCK_WEEKS) for back in reversed(range(blocks)))
+    return _slices(target, training_monday, first_snapshot, target.newest_closed(spans[0].first), spans)
 
 
 def refit_slices(target: Target, training_monday: date, first_snapshot: date) -> Slices:
-    """Slices of the version that is registered and scores: the same recipe on the newest closed weeks.
+    """Slices of the version that is registered and scores: the same recipe on all closed weeks.
 
     Raises:
         RefusedError: no training week is left.
     """
-    calibration = _last_weeks(target.newest_closed(training_monday), CALIBRATION_WEEKS)
-    return Slices(_train(target, training_monday, first_snapshot, calibration), calibration, None)
+    return _slices(target, training_monday, first_snapshot, target.newest_closed(training_monday), ())
 
 
 def earliest_training_monday(first_snapshot: date, target: Target, cadence_weeks: int = 1) -> date:
-    """From which training Monday there could be a model, as far as time alone tells (there may still be too few churners).
+    """From which training Monday there could be a model that was judged, as far as time alone tells (there may still be too few churners).
 
     Args:
         first_snapshot: the oldest snapshot with customers.
         target: what is predicted.
         cadence_weeks: distance of training Mondays on the fixed grid.
     """
-    gaps = 3 * target.closing_weeks + (CALIBRATION_WEEKS - 1) + (TEST_WEEKS - 1)
+    gaps = 2 * target.closing_weeks + (BLOCK_WEEKS - 1)
     earliest = first_snapshot + gaps * WEEK
     return training_monday(earliest + (cadence_weeks - 1) * WEEK, cadence_weeks)
 
@@ -110,11 +135,13 @@ def _last_weeks(last: date, weeks: int) -> Span:
     return Span(last - (weeks - 1) * WEEK, last)
 
 
-def _train(target: Target, training_monday: date, first_snapshot: date, calibration: Span) -> Span:
-    last = target.newest_closed(calibration.first)
+def _slices(
+    target: Target, training_monday: date, first_snapshot: date, last: date, blocks: tuple[Span, ...]
+) -> Slices:
     if last < first_snapshot:
         raise RefusedError(
             f"no model: {target.name} at {training_monday} could only train on snapshots up to {last}, and the first is "
             f"{first_snapshot}; there could be one from {earliest_training_monday(first_snapshot, target)}"
         )
-    return Span(monday_on_or_before(first_snapshot), last)
+    first = monday_on_or_before(first_snapshot)
+    return Slices(Span(first, last), Span(max(first, last - (CALIBRATION_WEEKS - 1) * WEEK), last), blocks)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from churn_pipeline.core.formatting import markdown_table
+from churn_pipeline.core.model_kinds import JUDGED, KINDS
 from churn_pipeline.modeling.evaluate import FLAG, TOP_PER_WEEK, Estimate
-from churn_pipeline.modeling.fit import TrainingResult
+from churn_pipeline.modeling.fit import Judgement, TrainingResult
 from churn_pipeline.modeling.promote import GateDecision
 
 _METRICS = {
@@ -26,10 +27,8 @@ _METRICS = {
 }
 _SLICES = {
     "train": "training of the judged twin",
-    "calibration": "its calibration",
-    "test": "test",
+    "test": "test: the newest block",
     "refit_train": "training of this version",
-    "refit_calibration": "its calibration",
 }
 _TOP_FEATURES = 10
 
@@ -50,60 +49,11 @@ def model_card(
         f"# {name}",
         f"The probability that a customer {result.target.question}, counted from 00:00 of a Monday, for every customer who is "
         f"active then. Trained for Monday {result.training_monday}: every label it saw was closed by that day. "
-        f"{result.n_trees} boosted trees of depth {result.params['max_depth']} (XGBoost), calibrated by an affine map of the log-odds (Platt).",
+        f"It is {_what_it_is(result)}.",
         f"**{verdict.reason[:1].upper()}{verdict.reason[1:]}.**",
+        f"For a better kind of model: {result.next_rung}." if result.next_rung else "",
         _notices(result.notices),
-        "## How it was judged",
-        "By time, never at random: a twin was trained on older weeks, calibrated on later ones and tested on the newest closed ones, with "
-        f"a gap of the {result.target.horizon_days}-day horizon between them. This version is the same recipe, with the same number of "
-        "trees, on newer weeks, which leaves it no test of its own: the figures are the twin's. Intervals are 95 %, resampled by customer.",
-        markdown_table(
-            ["slice", "Mondays", "rows", "customers", "positive rows", "positive customers"],
-            (
-                [
-                    words,
-                    f"{fact.first} to {fact.last}",
-                    f"{fact.rows:,}",
-                    f"{fact.customers:,}",
-                    f"{fact.positives:,}",
-                    f"{fact.positive_customers:,}",
-                ]
-                for key, words in _SLICES.items()
-                if (fact := result.slices[key])
-            ),
-        ),
-        "## Figures",
-        markdown_table(
-            ["", "this model", "logistic regression", result.target.rule.text, "constant base rate"],
-            (
-                [
-                    words,
-                    _figure(result.metrics, key),
-                    *(_figure(result.baselines[baseline], key) for baseline in ("logistic", "rule", "constant")),
-                ]
-                for key, words in _METRICS.items()
-            ),
-        ),
-        f"Share of positives in the test slice: {result.metrics['base_rate'].value:.2%}. Difference to logistic regression: AUC "
-        f"{_signed(result.differences['logistic']['auc'])}, average precision "
-        f"{_signed(result.differences['logistic']['average_precision'])}; to the rule: AUC "
-        f"{_signed(result.differences['rule']['auc'])}, average precision "
-        f"{_signed(result.differences['rule']['average_precision'])}.",
-        "## Business targets at the flag",
-        markdown_table(
-            ["wanted", "reached", ""],
-            (
-                [
-                    f"{_METRICS[goal.metric]} >= {goal.wanted:.2f}",
-                    f"{goal.reached:.3f}" if goal.reached == goal.reached else "nobody is flagged",
-                    "met" if goal.met else "not met",
-                ]
-                for goal in result.business.targets
-            ),
-        ),
-        f"The largest recall that any calibrated model of this AUC could reach at a probability over {FLAG} is "
-        f"{result.business.recall_ceiling:.1%}; this model's own probabilities expect {result.business.expected_recall:.1%}. Where "
-        "churn is hard to foresee, honest probabilities are seldom above the flag, and a list cut by capacity finds more.",
+        *_judged(result),
         "## What it looks at",
         markdown_table(
             ["feature", "mean absolute contribution (log-odds)"],
@@ -123,12 +73,114 @@ def model_card(
             ["", "SHA-256"],
             [
                 *([f"data: {source}", f"`{value}`"] for source, value in sorted(fingerprints.items())),
-                ["trees of this version", f"`{result.model.fingerprint}`"],
-                ["trees of the judged twin", f"`{result.twin.fingerprint}`"],
+                ["what this version learned", f"`{result.model.fingerprint}`"],
+                *([["what the judged twin learned", f"`{result.judged.twin.fingerprint}`"]] if result.judged else []),
+                ["recipe", f"`{result.recipe.hash}`"],
             ],
         ),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _what_it_is(result: TrainingResult) -> str:
+    trees = f"{result.n_trees} boosted trees of depth {result.recipe.params.get('max_depth')} (XGBoost)"
+    calibrated = "calibrated by an affine map of the log-odds (Platt) on customers that were not learned from"
+    return {
+        "trees": f"{trees}, {calibrated}",
+        "logistic": f"a logistic regression of {len(result.model.catalogue)} features, {calibrated}",
+        "mean": f"the mean of the log-odds of {trees} and of a logistic regression, {calibrated}",
+    }.get(result.kind, KINDS[result.kind].meaning)
+
+
+def _judged(result: TrainingResult) -> list[str]:
+    """How it was judged and what came of it; where it was not, that."""
+    slices = markdown_table(
+        ["slice", "Mondays", "rows", "customers", "positive rows", "positive customers"],
+        (
+            [
+                words,
+                f"{fact.first} to {fact.last}",
+                f"{fact.rows:,}",
+                f"{fact.customers:,}",
+                f"{fact.positives:,}",
+                f"{fact.positive_customers:,}",
+            ]
+            for key, words in _SLICES.items()
+            if (fact := result.slices.get(key))
+        ),
+    )
+    judged = result.judged
+    if judged is None:
+        return [
+            "## How it was judged",
+            "It was not: there are no closed weeks yet that it could be tested on without having learned from them.",
+            slices if result.slices else "",
+        ]
+    others = [name for name in (*JUDGED, "rule", "constant") if name in judged.baselines]
+    words_of: dict[str, str] = {kind: KINDS[kind].label for kind in JUDGED}
+    words_of |= {"rule": result.target.rule.text, "constant": "constant base rate"}
+    differences = [
+        f"to {words_of[name] if name != 'rule' else 'the rule'}: AUC {_signed(judged.differences[name]['auc'])}, average precision "
+        f"{_signed(judged.differences[name]['average_precision'])}"
+        for name in others
+        if name in judged.differences
+    ]
+    return [
+        "## How it was judged",
+        "By time, never at random: a twin was trained on older weeks and tested on the newest closed ones, with a gap of the "
+        f"{result.target.horizon_days}-day horizon between them. This version is the same recipe on newer weeks, which leaves it no test "
+        "of its own: the figures are the twin's. Intervals are 95 %, resampled by customer.",
+        slices,
+        *_choice(judged),
+        "## Figures",
+        markdown_table(
+            ["", "this model", *(words_of[name] for name in others)],
+            (
+                [words, _figure(judged.metrics, key), *(_figure(judged.baselines[name], key) for name in others)]
+                for key, words in _METRICS.items()
+            ),
+        ),
+        f"Share of positives in the test slice: {judged.metrics['base_rate'].value:.2%}. Differences {'; '.join(differences)}.",
+        "## Business targets at the flag",
+        markdown_table(
+            ["wanted", "reached", ""],
+            (
+                [
+                    f"{_METRICS[goal.metric]} >= {goal.wanted:.2f}",
+                    f"{goal.reached:.3f}" if goal.reached == goal.reached else "nobody is flagged",
+                    "met" if goal.met else "not met",
+                ]
+                for goal in judged.business.targets
+            ),
+        ),
+        f"The largest recall that any calibrated model of this AUC could reach at a probability over {FLAG} is "
+        f"{judged.business.recall_ceiling:.1%}; this model's own probabilities expect {judged.business.expected_recall:.1%}. Where "
+        "churn is hard to foresee, honest probabilities are seldom above the flag, and a list cut by capacity finds more.",
+    ]
+
+
+def _choice(judged: Judgement) -> list[str]:
+    if len(judged.choice.loss) < 2:
+        return []
+    behind = judged.choice.behind
+    return [
+        "## Why this kind",
+        f"The kinds were compared by log loss on {len(judged.blocks)} test blocks ({judged.blocks[0].first} to {judged.blocks[-1].last}), one "
+        "row a customer and block, after each was shifted to the level of the block. Two that are within one standard error of each "
+        "other are equal, and then their mean serves.",
+        markdown_table(
+            ["kind", "log loss", "behind the one that serves", "standard error"],
+            (
+                [
+                    KINDS[kind].label,
+                    f"{loss:.5f}",
+                    f"{behind[kind].value:+.5f}" if kind in behind else "serves",
+                    f"{behind[kind].standard_error:.5f}" if kind in behind else "",
+                ]
+                for kind, loss in sorted(judged.choice.loss.items(), key=lambda item: item[1])
+            ),
+        ),
+    ]
 
 
 def _notices(notices: Sequence[str]) -> str:

@@ -1,28 +1,41 @@
 """One training: the twin that is judged, and the version that scores.
 
-Both follow one recipe. The twin leaves the newest closed weeks aside as a test and yields every figure; it also decides how many trees
-there are. The version that is registered repeats the recipe, with that number of trees, on weeks the twin was not allowed to see.
+Both follow one recipe. The twin leaves the newest closed weeks aside as a test and yields every figure; it also decides which kind of
+model serves and how many trees there are. The version that is registered repeats the recipe on all closed weeks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.model_kinds import JUDGED, Kind
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import Target
 from churn_pipeline.features.catalogue import Catalogue, History
-from churn_pipeline.features.splits import Slices, Span, refit_slices, staggered, twin_slices
-from churn_pipeline.modeling.baselines import Logistic, rule_score
-from churn_pipeline.modeling.calibrate import fit_platt, sigmoid
-from churn_pipeline.modeling.encode import Encoder
+from churn_pipeline.features.splits import (
+    BLOCK_WEEKS,
+    CALIBRATION_WEEKS,
+    Slices,
+    Span,
+    refit_slices,
+    staggered,
+    twin_slices,
+)
+from churn_pipeline.modeling.baselines import rule_score
+from churn_pipeline.modeling.calibrate import FOLDS, Platt, calibrate, fold_of
+from churn_pipeline.modeling.choose import Choice, Difference, JudgedRows, choose
+from churn_pipeline.modeling.encode import Encoder, Matrix
 from churn_pipeline.modeling.evaluate import (
     BusinessTargets,
     Estimate,
@@ -34,6 +47,7 @@ from churn_pipeline.modeling.evaluate import (
     evaluate_ranking,
 )
 from churn_pipeline.modeling.guard import revenue_zeroed
+from churn_pipeline.modeling.linear import Linear, strongest
 from churn_pipeline.modeling.model import ScoringModel
 
 if TYPE_CHECKING:
@@ -54,11 +68,11 @@ class Recipe:
         colsample_bynode: features per split; below 1 lets correlated windows of the same count share the work.
         reg_lambda: L2 penalty on leaves.
         max_bin: split candidates per feature.
-        min_trees: what early stopping cannot go below. In a seasonal business the calibration weeks differ from the training weeks, and
-            log loss stops falling while the ranking still improves: on OULAD, at a step size of 0.05, it stopped at 1 to 25 trees before the
-            new year, with an AUC of 0.63 to 0.70 where 120 trees reach 0.69 and 250 trees 0.70.
+        min_trees: what early stopping cannot go below: on OULAD, at a step size of 0.05, 120 trees have an AUC of 0.69 and 250 trees 0.70.
         max_trees: bound of early stopping, and of what explaining a customer may cost.
-        patience: rounds without a better calibration slice before it stops.
+        patience: rounds without a better log loss of customers that were not learned from before it stops.
+        ridge: L2 penalty of logistic regression on standardised columns.
+        departures_a_feature: of the small logistic regression: one feature for so many positive customers (Peduzzi et al., 1996).
     """
 
     eta: float = 0.03
@@ -71,10 +85,56 @@ class Recipe:
     min_trees: int = 250
     max_trees: int = 420
     patience: int = 40
+    ridge: float = 1.0
+    departures_a_feature: int = 10
 
 
 RECIPE = Recipe()
 _CONSTRAINTS = {"increasing": 1, "decreasing": -1, None: 0}
+# From how many distinct positive customers in the twin's training weeks on a small logistic regression is fitted, and how many the test
+# weeks need for its figures to say anything.
+SMALL_TRAIN, SMALL_TEST = 20, 5
+
+
+@dataclass(frozen=True)
+class RecipeFacts:
+    """What a training was made by: enough to make it again on other weeks.
+
+    Attributes:
+        kind: that served.
+        features: that were trained on, in their order.
+        params: hyper-parameters.
+        code: hash of the code that trains and of the SQL of the features.
+    """
+
+    kind: Kind
+    features: tuple[str, ...]
+    params: Mapping[str, Any]
+    code: str
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over features, parameters and code, hexadecimal; the kind is what came of them."""
+        return sha256(
+            json_text([list(self.features), dict(self.params), self.code], sort_keys=True).encode()
+        ).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "features": list(self.features),
+            "params": dict(self.params),
+            "code": self.code,
+            "hash": self.hash,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RecipeFacts:
+        return cls(values["kind"], tuple(values["features"]), dict(values["params"]), values["code"])
+
+    def differs(self, other: RecipeFacts) -> bool:
+        """Whether it has other features or parameters. Other code alone cannot be run again, so there is nothing to compare."""
+        return (self.features, dict(self.params)) != (other.features, dict(other.params))
 
 
 @dataclass(frozen=True)
@@ -91,13 +151,13 @@ class SliceFacts:
 
 @dataclass(frozen=True)
 class TestSlice:
-    """The rows that the twin was judged on, ordered by snapshot_date and customer_id.
+    """The rows of the newest test block, ordered by snapshot_date and customer_id.
 
     Attributes:
         frame: features and keys as they came.
         label: 0 or 1, shape (rows,).
         probability: the twin's, shape (rows,).
-        baselines: scores of ``rule`` (0 or 1) and ``logistic`` (probability), each of shape (rows,).
+        baselines: scores of ``rule`` (0 or 1) and of the kinds that do not serve (probabilities), each of shape (rows,).
     """
 
     frame: pd.DataFrame
@@ -105,13 +165,37 @@ class TestSlice:
     probability: NDArray[np.float64]
     baselines: Mapping[str, NDArray[np.float64]]
 
-    def rows(self, wanted: NDArray[np.bool_]) -> TestSlice:
-        return TestSlice(
-            self.frame[wanted],
-            self.label[wanted],
-            self.probability[wanted],
-            {name: score[wanted] for name, score in self.baselines.items()},
-        )
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the test weeks said.
+
+    Attributes:
+        twin: the model that was judged.
+        test: the rows of the newest block; all figures are about them.
+        metrics: the twin's figures.
+        baselines: figures of ``rule`` (ranking only), ``constant`` (the base rate) and the kinds that do not serve, on the same rows.
+        differences: for each baseline but the constant, the twin minus the baseline, paired by resample, for AUC and average precision.
+        calibration: reliability table (`evaluate.calibration_table`).
+        business: the figures at the flag that the business asked for, with the ceiling (`business_targets`).
+        choice: how the kind was chosen, on all blocks.
+        against_constant: log loss of the twin minus that of the constant, on all blocks.
+        against_former: log loss of the twin minus that of the former recipe, refitted on the same rows; None where it is the same recipe, or
+            there is none.
+        blocks: all test blocks.
+    """
+
+    twin: ScoringModel
+    test: TestSlice
+    metrics: Mapping[str, Estimate]
+    baselines: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Mapping[str, Estimate]]
+    calibration: list[dict[str, float]]
+    business: BusinessTargets
+    choice: Choice
+    against_constant: Difference
+    against_former: Difference | None
+    blocks: tuple[Span, ...]
 
 
 @dataclass(frozen=True)
@@ -121,36 +205,33 @@ class TrainingResult:
     Attributes:
         target: what is predicted.
         training_monday: T.
-        slices: facts of ``train``, ``calibration``, ``test`` (the twin) and ``refit_train``, ``refit_calibration``.
-        metrics: the twin's figures on the test slice.
-        baselines: figures of ``rule`` (ranking only), ``logistic`` and ``constant`` (the base rate) on the same rows.
-        differences: for each baseline, the twin minus the baseline, paired by resample, for AUC and average precision.
-        calibration: reliability table of the twin on the test slice (`evaluate.calibration_table`).
-        business: the figures at the flag that the business asked for, with the ceiling (`business_targets`).
-        params: what XGBoost was given.
-        n_trees: of both fits.
         model: the version to register and to score with.
-        twin: the model that was judged.
-        test: the rows it was judged on.
-        importance: mean absolute contribution of each feature to the registered model on the test rows, log-odds, largest first.
-        notices: what a person should know: features taken out, columns that were empty.
+        slices: facts of the slices there are, of ``train``, ``test`` (the twin) and ``refit_train``.
+        judged: what the test weeks said; None where there were none to judge by.
+        recipe: what it was made by.
+        importance: mean absolute contribution of each feature to the registered model, log-odds, largest first.
+        next_rung: what it would take to reach a better kind of model; None where there is none.
+        notices: what a person should know: features taken out, columns that were empty, seasons not seen.
     """
 
     target: Target
     training_monday: date
-    slices: Mapping[str, SliceFacts]
-    metrics: Mapping[str, Estimate]
-    baselines: Mapping[str, Mapping[str, Estimate]]
-    differences: Mapping[str, Mapping[str, Estimate]]
-    calibration: list[dict[str, float]]
-    business: BusinessTargets
-    params: Mapping[str, Any]
-    n_trees: int
     model: ScoringModel
-    twin: ScoringModel
-    test: TestSlice
+    slices: Mapping[str, SliceFacts]
+    judged: Judgement | None
+    recipe: RecipeFacts
     importance: Mapping[str, float]
+    next_rung: str | None
     notices: tuple[str, ...]
+
+    @property
+    def kind(self) -> Kind:
+        return self.model.kind
+
+    @property
+    def n_trees(self) -> int:
+        """0 without trees."""
+        return self.model.booster.num_boosted_rounds() if self.model.booster is not None else 0
 
 
 def fit(
@@ -160,114 +241,40 @@ def fit(
     catalogue: Catalogue,
     settings: Settings,
     histories: Collection[History],
+    *,
     recipe: Recipe = RECIPE,
+    code: str = "",
+    former: RecipeFacts | None = None,
 ) -> TrainingResult:
-    """Trains, calibrates and evaluates the model of one training Monday.
+    """Trains, chooses, calibrates and evaluates the model of one training Monday.
+
+    With ``min_train_churners`` and ``min_test_churners`` positive customers, logistic regression, trees and their mean are judged; with
+    ``SMALL_TRAIN`` and ``SMALL_TEST``, a logistic regression of a few strong features is fitted.
 
     Args:
         target: what is predicted.
         frame: snapshots whose labels are closed, with snapshot_date, customer_id, label (0 or 1), the catalogue's features, and mrr and
-            plan_tier for the guard. Rows of the training slices may already be thinned out by `slices.stagger_offsets`; those of the
-            calibration and test slices must be whole. A feature that is not a column is treated as empty.
+            plan_tier for the guard. Training rows may already be thinned out by `slices.stagger_offsets`, those of older blocks
+            to one in ``BLOCK_WEEKS``; those of the newest block must be whole. A feature that is not a column is treated as empty.
         training_monday: T. Rows whose labels were not closed at T lie in no slice.
         catalogue: all features of the mart.
         settings: for the minimum counts, the seed, the threads and the number of resamples.
         histories: whether past tiers and revenue are known (or trusted); features that need another one are not trained on.
         recipe: hyper-parameters.
+        code: hash of the code, for the recipe.
+        former: the recipe that served so far; where it differs it is refitted on the twin's slices and compared.
 
     Raises:
-        RefusedError: no model, and why: too little time, too few positive customers, or a calibration slope that is not positive.
+        RefusedError: no such model, and why: too little time, too few positive customers, or nothing that ranks customers it did not
+            see better than backwards.
         InputError: a feature's values are not what the catalogue declares.
     """
-    made = _fit_pair(target, frame, training_monday, catalogue, settings, histories, recipe)
-    twin, registered, test = made.twin, made.registered, made.rows["test"]
-    notices = list(made.notices)
-    if not any(column in frame.columns for column in target.rule.columns):
-        notices.append(
-            f"the baseline '{target.rule.text}' ranks like chance: no column {' or '.join(target.rule.columns)}"
-        )
-
-    assert twin.logistic is not None
-    judged = TestSlice(
-        test,
-        test["label"].to_numpy(dtype=np.float64),
-        twin.model.probability(test),
-        {
-            "rule": rule_score(test, target.rule),
-            "logistic": sigmoid(twin.logistic.log_odds(twin.model.encoder.matrix(test))),
-        },
-    )
-    metrics, baselines, differences = _compare(judged, float(made.rows["calibration"]["label"].mean()), settings)
-    return TrainingResult(
-        target=target,
-        training_monday=training_monday,
-        slices={name: _facts(made.spans[name], rows) for name, rows in made.rows.items()},
-        metrics=metrics,
-        baselines=baselines,
-        differences=differences,
-        calibration=calibration_table(judged.label, judged.probability),
-        business=business_targets(metrics, judged.probability),
-        params=made.params
-        | {"min_trees": recipe.min_trees, "max_trees": recipe.max_trees, "patience": recipe.patience},
-        n_trees=twin.n_trees,
-        model=registered.model,
-        twin=twin.model,
-        test=judged,
-        importance=_importance(registered.model, test),
-        notices=tuple(notices),
-    )
-
-
-def fit_registered(
-    target: Target,
-    frame: pd.DataFrame,
-    training_monday: date,
-    catalogue: Catalogue,
-    settings: Settings,
-    histories: Collection[History],
-    recipe: Recipe = RECIPE,
-) -> ScoringModel:
-    """The model that `fit` would register, to the bit, without judging it. Arguments and errors are those of `fit`."""
-    return _fit_pair(target, frame, training_monday, catalogue, settings, histories, recipe).registered.model
-
-
-@dataclass(frozen=True)
-class _Both:
-    """The twin and the registered version, with the slices they were made from, by name."""
-
-    twin: _Fitted
-    registered: _Fitted
-    spans: Mapping[str, Span]
-    rows: Mapping[str, pd.DataFrame]
-    params: dict[str, Any]
-    notices: tuple[str, ...]
-
-
-def _fit_pair(
-    target: Target,
-    frame: pd.DataFrame,
-    training_monday: date,
-    catalogue: Catalogue,
-    settings: Settings,
-    histories: Collection[History],
-    recipe: Recipe,
-) -> _Both:
     first = pd.Timestamp(frame["snapshot_date"].min()).date() if len(frame) else training_monday
     twin_spans, refit_spans = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
-    assert twin_spans.test is not None
-    spans = {
-        "train": twin_spans.train,
-        "calibration": twin_spans.calibration,
-        "test": twin_spans.test,
-        "refit_train": refit_spans.train,
-        "refit_calibration": refit_spans.calibration,
-    }
-    rows = {
-        name: _training_rows(frame, span, target) if name.endswith("train") else _rows(frame, span)
-        for name, span in spans.items()
-    }
-    _enough(target, rows["train"], "training", settings.min_train_churners)
-    _enough(target, rows["test"], "test", settings.min_test_churners)
+    train, refit = (training_rows(frame, spans.train, target) for spans in (twin_spans, refit_spans))
+    test = rows_of(frame, twin_spans.test)
+    blocks = pd.concat([block_rows(frame, span) for span in twin_spans.blocks], ignore_index=True)
+    kinds, next_rung = _supported(target, train, blocks, settings)
 
     trained = catalogue.trained(histories)
     notices = []
@@ -276,122 +283,403 @@ def _fit_pair(
             f"not trained on {', '.join(untrusted)}: there is no history of it, so a past snapshot would show today's value; set "
             "CHURN_TRUST_STATIC_PLAN if it never changes"
         )
-    if len(revenue := trained.requiring()) and (finding := revenue_zeroed(rows["train"], target)):
+    if len(revenue := trained.requiring()) and (finding := revenue_zeroed(train, target)):
         trained = trained.without(revenue)
         notices.append(finding)
+    if not any(column in frame.columns for column in target.rule.columns):
+        notices.append(
+            f"the baseline '{target.rule.text}' ranks like chance: no column {' or '.join(target.rule.columns)}"
+        )
+    if unseen := _unseen_season(refit_spans.train, training_monday, target):
+        notices.append(unseen)
 
-    fitter = _Fitter(target, training_monday, trained, settings, recipe)
-    twin = fitter.fit(rows["train"], rows["calibration"], twin_spans, None)
-    registered = fitter.fit(rows["refit_train"], rows["refit_calibration"], refit_spans, twin.n_trees)
-    notices.extend(dict.fromkeys((*twin.notices, *registered.notices)))
-    return _Both(twin, registered, spans, rows, fitter.params, tuple(notices))
+    trainer = _Trainer(target, training_monday, trained, settings, recipe, few=kinds == ("logistic",))
+    twins = trainer.fit(train, twin_spans, kinds, None)
+    rows = judged_rows(blocks, twin_spans)
+    if not len(rows):
+        raise RefusedError(f"no model: {target.name} has test blocks of one class only, so that nothing can be judged")
+    losses = {kind: rows.losses(log_odds_of(model, blocks)) for kind, model in twins.models.items()}
+    choice = choose(rows, losses)
+    registered = trainer.fit(refit, refit_spans, (choice.kind,), twins.n_trees)
+    model = registered.models[choice.kind]
+    facts = RecipeFacts(choice.kind, tuple(model.catalogue.names), trainer.params, code)
+    constant = rows.losses(np.zeros(len(blocks)))
+    return TrainingResult(
+        target=target,
+        training_monday=training_monday,
+        model=model,
+        slices={
+            "train": facts_of(twin_spans.train, train),
+            "test": facts_of(twin_spans.test, test),
+            "refit_train": facts_of(refit_spans.train, refit),
+        },
+        judged=judge(
+            twins.models,
+            choice,
+            test,
+            float(train.loc[twin_spans.calibration.rows(train), "label"].mean()),
+            settings,
+            against_constant=rows.difference(losses[choice.kind], constant),
+            against_former=_against(trainer, former, facts, train, twin_spans, blocks, rows, losses[choice.kind]),
+            blocks=twin_spans.blocks,
+        ),
+        recipe=facts,
+        importance=importance(model, test),
+        next_rung=next_rung,
+        notices=tuple(dict.fromkeys((*notices, *twins.notices, *registered.notices))),
+    )
+
+
+def importance(model: ScoringModel, rows: pd.DataFrame) -> dict[str, float]:
+    """Mean absolute contribution by feature, log-odds, largest first; {} without rows."""
+    if not len(rows):
+        return {}
+    # Every k-th row: means of absolute contributions settle long before 4,000 rows, and TreeSHAP is the slow part.
+    contributions, _ = model.contributions(rows.iloc[:: max(1, len(rows) // 4000)])
+    mean = np.abs(contributions).mean(axis=0)
+    return {model.catalogue.names[position]: float(mean[position]) for position in np.argsort(-mean, kind="stable")}
+
+
+def _supported(
+    target: Target, train: pd.DataFrame, blocks: pd.DataFrame, settings: Settings
+) -> tuple[tuple[Kind, ...], str | None]:
+    """The kinds that there are customers enough for, and what it would take to have more of them."""
+    there = (positive_customers_of(train), positive_customers_of(blocks))
+    noun = "departures" if target.event == "churn" else "upgrades"
+
+    def missing(needed: tuple[int, int]) -> str:
+        return (
+            f"{needed[0]:,} {noun} in the training weeks (there are {there[0]:,}) and {needed[1]:,} in the test weeks "
+            f"(there are {there[1]:,})"
+        )
+
+    full = (settings.min_train_churners, settings.min_test_churners)
+    # A home may ask for less than is usual, and then a small model is no rung of its own.
+    small = (min(SMALL_TRAIN, full[0]), min(SMALL_TEST, full[1]))
+    if there[0] >= full[0] and there[1] >= full[1]:
+        return JUDGED, None
+    if there[0] >= small[0] and there[1] >= small[1]:
+        return ("logistic",), f"boosted trees need {missing(full)}"
+    raise RefusedError(f"no model: {target.name} needs {missing(small)}")
+
+
+def _unseen_season(train: Span, training_monday: date, target: Target) -> str | None:
+    """What to say where the weeks ahead lie in a part of the year that no closed week saw."""
+    weeks = (train.last - train.first) // WEEK + 1 + target.horizon_weeks
+    if weeks >= CALIBRATION_WEEKS:
+        return None
+    return (
+        f"{train.first} to {train.last + target.horizon_weeks * WEEK} is all that it has seen of a year: from {training_monday} on "
+        "lies a season that was never seen, so the level of its probabilities may be off, and their order less so"
+    )
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    model: ScoringModel
-    n_trees: int
-    logistic: Logistic | None
+    models: Mapping[Kind, ScoringModel]
+    n_trees: int | None
     notices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Fitter:
-    """The recipe, applied to whatever slices it is given."""
+class _Trainer:
+    """The recipe, applied to whatever slices it is given.
+
+    Attributes:
+        few: whether logistic regression takes a few strong features only.
+    """
 
     target: Target
     training_monday: date
     catalogue: Catalogue
     settings: Settings
     recipe: Recipe
+    few: bool = False
 
     @property
     def params(self) -> dict[str, Any]:
+        return asdict(self.recipe) | {"seed": self.settings.seed, "few": self.few}
+
+    @property
+    def booster_params(self) -> dict[str, Any]:
         recipe = asdict(self.recipe)
+        ours = ("min_trees", "max_trees", "patience", "ridge", "departures_a_feature")
         return {
             "objective": "binary:logistic",
             "tree_method": "hist",
             "seed": self.settings.seed,
-            **{name: recipe[name] for name in recipe if name not in ("min_trees", "max_trees", "patience")},
+            "nthread": self.settings.threads,
+            **{name: recipe[name] for name in recipe if name not in ours},
         }
 
-    def fit(self, train: pd.DataFrame, calibration: pd.DataFrame, slices: Slices, n_trees: int | None) -> _Fitted:
-        """Fits trees and calibration; with ``n_trees`` None, early stopping decides their number and logistic regression is fitted too."""
-        import xgboost as xgb
+    def fit(self, train: pd.DataFrame, spans: Slices, kinds: Sequence[Kind], n_trees: int | None) -> _Fitted:
+        """Fits and calibrates some kinds on the same rows; with ``n_trees`` None, early stopping decides the number of trees.
 
+        Raises:
+            RefusedError: none of them ranks customers that it did not see.
+        """
         empty = [n for n in self.catalogue.names if n not in train.columns or train[n].isna().all()]
         catalogue = self.catalogue.without(empty)
         if not len(catalogue):
             raise RefusedError(f"no model: {self.target.name} has no feature with a value in the training slice")
         notices = (f"not trained on {', '.join(empty)}: empty in the whole training slice",) if empty else ()
         encoder = Encoder.learn(train, catalogue)
-        matrix = encoder.matrix(train)
-        label = train["label"].to_numpy(dtype=np.float64)
-        calibration_label = calibration["label"].to_numpy(dtype=np.float64)
-        threads = self.settings.threads
-        dtrain = encoder.dmatrix(matrix, label, threads)
-        dcalibration = encoder.dmatrix(encoder.matrix(calibration), calibration_label, threads)
-        params = self.params | {
-            "nthread": threads,
-            "monotone_constraints": tuple(_CONSTRAINTS[feature.direction] for feature in catalogue),
-        }
-        if n_trees is None:
-            booster = xgb.train(
-                params | {"eval_metric": "logloss"},
-                dtrain,
-                self.recipe.max_trees,
-                evals=[(dcalibration, "calibration")],
-                callbacks=[_stopping(self.recipe)],
-                verbose_eval=False,
+        matrix, label = encoder.matrix(train), train["label"].to_numpy(dtype=np.float64)
+        customers, names = pd.factorize(train["customer_id"])
+        fold = fold_of(map(str, names))[customers]
+        window = spans.calibration.rows(train)
+
+        trees, linear = {"trees", "mean"} & set(kinds), {"logistic", "mean"} & set(kinds)
+        unseen: dict[str, NDArray[np.float64]] = {}
+        if trees:
+            unseen["trees"], n_trees = self._unseen_by_trees(encoder, matrix, label, fold, window, n_trees)
+        if linear:
+            unseen["linear"] = self._unseen_by_linear(encoder, matrix, label, customers, fold)
+        booster = self._boost(encoder, matrix, label, n_trees) if trees and n_trees is not None else None
+        fitted = self._linear(encoder, matrix, label, customers) if linear else None
+
+        models: dict[Kind, ScoringModel] = {}
+        problems: list[RefusedError] = []
+        positive = len(np.unique(customers[window & (label == 1)]))
+        for kind in kinds:
+            parts = [unseen[part] for part in ("trees", "linear") if part in _PARTS[kind]]
+            try:
+                platt = calibrate(np.mean(parts, axis=0)[window], label[window], positive)
+            except RefusedError as problem:
+                problems.append(problem)
+                continue
+            with_trees, with_linear = "trees" in _PARTS[kind], "linear" in _PARTS[kind]
+            chosen = fitted[0] if fitted is not None and with_linear and not with_trees else encoder
+            models[kind] = self._model(
+                kind,
+                booster if with_trees else None,
+                fitted[1] if fitted is not None and with_linear else None,
+                platt,
+                chosen,
+                spans,
             )
-            n_trees = max(booster.best_iteration + 1, self.recipe.min_trees)
-            # A booster cut down keeps what the longer run noted about itself; the bytes must only depend on the trees.
-            booster = booster[:n_trees]
-            booster.set_attr(best_iteration=None, best_score=None)
-            logistic = Logistic.fit(encoder, matrix, label)
-        else:
-            booster = xgb.train(params, dtrain, n_trees, verbose_eval=False)
-            logistic = None
-        model = ScoringModel(
+        if not models:
+            raise problems[0]
+        return _Fitted(models, n_trees, notices)
+
+    def _model(
+        self,
+        kind: Kind,
+        booster: xgb.Booster | None,
+        linear: Linear | None,
+        platt: Platt,
+        encoder: Encoder,
+        spans: Slices,
+    ) -> ScoringModel:
+        facts: dict[str, Any] = {
+            "train": str(spans.train),
+            "calibration": str(spans.calibration),
+            "test": str(spans.judged) if spans.blocks else None,
+        }
+        if booster is not None:
+            import xgboost as xgb
+
+            facts |= {"trees": booster.num_boosted_rounds(), "xgboost": xgb.__version__}
+        return ScoringModel(
             target=self.target,
             training_monday=self.training_monday,
             booster=booster,
-            platt=fit_platt(booster.predict(dcalibration, output_margin=True), calibration_label),
+            linear=linear,
+            kind=kind,
+            platt=platt,
             encoder=encoder,
-            metadata={
-                "train": str(slices.train),
-                "calibration": str(slices.calibration),
-                "test": str(slices.test) if slices.test else None,
-                "trees": n_trees,
-                "xgboost": xgb.__version__,
-            },
-            threads=threads,
+            metadata=facts,
+            threads=self.settings.threads,
         )
-        return _Fitted(model, n_trees, logistic, notices)
+
+    def _unseen_by_trees(
+        self,
+        encoder: Encoder,
+        matrix: Matrix,
+        label: NDArray[np.float64],
+        fold: NDArray[np.intp],
+        window: NDArray[np.bool_],
+        n_trees: int | None,
+    ) -> tuple[NDArray[np.float64], int]:
+        """Log-odds of each row by trees that did not see its customer, shape (rows,), and the number of trees."""
+        import xgboost as xgb
+
+        boosters = []
+        for number in range(FOLDS):
+            rest, others = fold != number, fold == number
+            dtrain = encoder.dmatrix(matrix[rest], label[rest], self.settings.threads)
+            if n_trees is not None:
+                boosters.append(xgb.train(self._tree_params(encoder), dtrain, n_trees, verbose_eval=False))
+                continue
+            held_out = encoder.dmatrix(matrix[others & window], label[others & window], self.settings.threads)
+            boosters.append(
+                xgb.train(
+                    self._tree_params(encoder) | {"eval_metric": "logloss"},
+                    dtrain,
+                    self.recipe.max_trees,
+                    evals=[(held_out, "unseen")],
+                    callbacks=[_stopping(self.recipe)],
+                    verbose_eval=False,
+                )
+            )
+        if n_trees is None:
+            best = [booster.best_iteration + 1 for booster in boosters]
+            n_trees = max(round(sum(best) / len(best)), self.recipe.min_trees)
+        margin = np.zeros(len(label))
+        for number, booster in enumerate(boosters):
+            rows = (fold == number) & window
+            data = encoder.dmatrix(matrix[rows], threads=self.settings.threads)
+            trees = (0, min(n_trees, booster.num_boosted_rounds()))
+            margin[rows] = booster.predict(data, output_margin=True, iteration_range=trees)
+        return margin, n_trees
+
+    def _boost(self, encoder: Encoder, matrix: Matrix, label: NDArray[np.float64], n_trees: int) -> xgb.Booster:
+        import xgboost as xgb
+
+        dtrain = encoder.dmatrix(matrix, label, self.settings.threads)
+        return xgb.train(self._tree_params(encoder), dtrain, n_trees, verbose_eval=False)
+
+    def _tree_params(self, encoder: Encoder) -> dict[str, Any]:
+        return self.booster_params | {
+            "monotone_constraints": tuple(_CONSTRAINTS[feature.direction] for feature in encoder.catalogue)
+        }
+
+    def _unseen_by_linear(
+        self,
+        encoder: Encoder,
+        matrix: Matrix,
+        label: NDArray[np.float64],
+        customers: NDArray[np.intp],
+        fold: NDArray[np.intp],
+    ) -> NDArray[np.float64]:
+        """Log-odds of each row by a logistic regression that did not see its customer, shape (rows,)."""
+        log_odds = np.zeros(len(label))
+        for number in range(FOLDS):
+            rest, others = fold != number, fold == number
+            small, linear = self._linear(encoder, matrix[rest], label[rest], customers[rest])
+            log_odds[others] = linear.log_odds(small, _columns(encoder, small, matrix[others]))
+        return log_odds
+
+    def _linear(
+        self, encoder: Encoder, matrix: Matrix, label: NDArray[np.float64], customers: NDArray[np.intp]
+    ) -> tuple[Encoder, Linear]:
+        """A logistic regression, with the encoder of the features that it has."""
+        small = encoder
+        if self.few:
+            positive = len(np.unique(customers[label == 1]))
+            names = strongest(encoder, matrix, label, max(1, positive // self.recipe.departures_a_feature))
+            # Without any that tells something, one is as good as another: its weight is next to nothing.
+            small = _only(encoder, names or encoder.catalogue.names[:1])
+        return small, Linear.fit(small, _columns(encoder, small, matrix), label, ridge=self.recipe.ridge)
 
 
-def _compare(
-    test: TestSlice, known_rate: float, settings: Settings
-) -> tuple[dict[str, Estimate], dict[str, dict[str, Estimate]], dict[str, dict[str, Estimate]]]:
-    """Figures of the twin, figures of each baseline, and the twin minus each baseline, all on the same resamples."""
-    week = test.frame["snapshot_date"].to_numpy()
-    resamples = Resamples.draw(test.frame["customer_id"], settings.bootstrap_replicates, settings.seed)
+_PARTS: dict[Kind, tuple[str, ...]] = {"logistic": ("linear",), "trees": ("trees",), "mean": ("trees", "linear")}
+
+
+def _only(encoder: Encoder, names: Collection[str]) -> Encoder:
+    catalogue = encoder.catalogue.without([name for name in encoder.catalogue.names if name not in names])
+    return Encoder(catalogue, {name: values for name, values in encoder.categories.items() if name in names})
+
+
+def _columns(encoder: Encoder, small: Encoder, matrix: Matrix) -> Matrix:
+    """The columns that the small encoder has, of a matrix that the other one encoded."""
+    position = {name: place for place, name in enumerate(encoder.catalogue.names)}
+    return matrix[:, [position[name] for name in small.catalogue.names]]
+
+
+def log_odds_of(model: ScoringModel, frame: pd.DataFrame) -> NDArray[np.float64]:
+    return model.platt.log_odds(model.raw(frame))
+
+
+def judged_rows(blocks: pd.DataFrame, spans: Slices) -> JudgedRows:
+    days = pd.to_datetime(blocks["snapshot_date"])
+    starts = pd.to_datetime(pd.Series([span.first for span in spans.blocks]))
+    number = np.searchsorted(starts.to_numpy(), days.to_numpy(), side="right") - 1
+    return JudgedRows.of(blocks["label"], number, pd.factorize(blocks["customer_id"])[0])
+
+
+def _against(
+    trainer: _Trainer,
+    former: RecipeFacts | None,
+    facts: RecipeFacts,
+    train: pd.DataFrame,
+    spans: Slices,
+    blocks: pd.DataFrame,
+    rows: JudgedRows,
+    losses: NDArray[np.float64],
+) -> Difference | None:
+    """The challenger's log loss minus that of the former recipe, both fitted on the twin's slices."""
+    if former is None or former.kind not in _PARTS or not facts.differs(former):
+        return None
+    known = [name for name in trainer.catalogue.names if name in former.features]
+    if not known:
+        return None
+    names = set(Recipe.__dataclass_fields__)
+    again = replace(
+        trainer,
+        catalogue=trainer.catalogue.without([name for name in trainer.catalogue.names if name not in known]),
+        recipe=Recipe(**{name: value for name, value in former.params.items() if name in names}),
+        few=bool(former.params.get("few", False)),
+    )
+    try:
+        theirs = again.fit(train, spans, (former.kind,), None).models[former.kind]
+    except RefusedError:
+        return None
+    return rows.difference(losses, rows.losses(log_odds_of(theirs, blocks)))
+
+
+def judge(
+    twins: Mapping[Kind, ScoringModel],
+    choice: Choice,
+    test: pd.DataFrame,
+    known_rate: float,
+    settings: Settings,
+    *,
+    against_constant: Difference,
+    against_former: Difference | None,
+    blocks: tuple[Span, ...],
+) -> Judgement:
+    """Figures of the twin, of each baseline, and the twin minus each baseline, all on the same resamples."""
+    twin = twins[choice.kind]
+    judged = TestSlice(
+        test,
+        test["label"].to_numpy(dtype=np.float64),
+        twin.probability(test),
+        {
+            "rule": rule_score(test, twin.target.rule),
+            **{kind: model.probability(test) for kind, model in twins.items() if kind != choice.kind},
+        },
+    )
+    week = test["snapshot_date"].to_numpy()
+    resamples = Resamples.draw(test["customer_id"], settings.bootstrap_replicates, settings.seed)
 
     def forecast(probability: NDArray[np.float64]) -> Evaluation:
-        return evaluate(test.label, probability, week, resamples, known_rate)
+        return evaluate(judged.label, probability, week, resamples, known_rate)
 
-    model = forecast(test.probability)
+    model = forecast(judged.probability)
     baselines = {
-        "rule": evaluate_ranking(test.label, test.baselines["rule"], week, resamples),
-        "logistic": forecast(test.baselines["logistic"]),
-        "constant": forecast(np.full(len(test.label), known_rate)),
+        name: evaluate_ranking(judged.label, score, week, resamples) if name == "rule" else forecast(score)
+        for name, score in judged.baselines.items()
     }
-    differences = {
-        name: {metric: model.minus(baseline, metric) for metric in ("auc", "average_precision")}
-        for name, baseline in baselines.items()
-        if name != "constant"
-    }
-    return model.estimates(), {name: baseline.estimates() for name, baseline in baselines.items()}, differences
+    baselines["constant"] = forecast(np.full(len(test), known_rate))
+    metrics = model.estimates()
+    return Judgement(
+        twin=twin,
+        test=judged,
+        metrics=metrics,
+        baselines={name: baseline.estimates() for name, baseline in baselines.items()},
+        differences={
+            name: {metric: model.minus(baseline, metric) for metric in ("auc", "average_precision")}
+            for name, baseline in baselines.items()
+            if name != "constant"
+        },
+        calibration=calibration_table(judged.label, judged.probability),
+        business=business_targets(metrics, judged.probability),
+        choice=choice,
+        against_constant=against_constant,
+        against_former=against_former,
+        blocks=blocks,
+    )
 
 
 def _stopping(recipe: Recipe) -> xgb.callback.EarlyStopping:
@@ -406,41 +694,32 @@ def _stopping(recipe: Recipe) -> xgb.callback.EarlyStopping:
     return Patient(rounds=recipe.patience)
 
 
-def _importance(model: ScoringModel, test: pd.DataFrame) -> dict[str, float]:
-    # Every k-th row: means of absolute contributions settle long before 4,000 rows, and TreeSHAP is the slow part.
-    contributions, _ = model.contributions(test.iloc[:: max(1, len(test) // 4000)])
-    mean = np.abs(contributions).mean(axis=0)
-    return {model.catalogue.names[position]: float(mean[position]) for position in np.argsort(-mean, kind="stable")}
-
-
-def _rows(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
+def rows_of(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
     """The rows of a span in the one order that training depends on: row subsampling draws by position."""
     return frame[span.rows(frame)].sort_values(["snapshot_date", "customer_id"], kind="stable", ignore_index=True)
 
 
-def _training_rows(frame: pd.DataFrame, span: Span, target: Target) -> pd.DataFrame:
-    rows = _rows(frame, span)
+def training_rows(frame: pd.DataFrame, span: Span, target: Target) -> pd.DataFrame:
+    rows = rows_of(frame, span)
     return rows[staggered(rows, target.stagger_weeks)].reset_index(drop=True)
 
 
-def _positive_customers(rows: pd.DataFrame) -> int:
+def block_rows(frame: pd.DataFrame, span: Span) -> pd.DataFrame:
+    """One row a customer: the snapshots of a block repeat each other, and rows alike are no more evidence."""
+    rows = rows_of(frame, span)
+    return rows[staggered(rows, BLOCK_WEEKS)].reset_index(drop=True)
+
+
+def positive_customers_of(rows: pd.DataFrame) -> int:
     return int(rows.loc[rows["label"] == 1, "customer_id"].nunique())
 
 
-def _enough(target: Target, rows: pd.DataFrame, slice_name: str, needed: int) -> None:
-    if (there := _positive_customers(rows)) < needed:
-        noun = "churned" if target.event == "churn" else "upgraded"
-        raise RefusedError(
-            f"no model: {target.name} has {there:,} distinct {noun} customers in the {slice_name} slice, {needed:,} are needed"
-        )
-
-
-def _facts(span: Span, rows: pd.DataFrame) -> SliceFacts:
+def facts_of(span: Span, rows: pd.DataFrame) -> SliceFacts:
     return SliceFacts(
         first=span.first,
         last=span.last,
         rows=len(rows),
         customers=int(rows["customer_id"].nunique()),
         positives=int(rows["label"].sum()),
-        positive_customers=_positive_customers(rows),
+        positive_customers=positive_customers_of(rows),
     )

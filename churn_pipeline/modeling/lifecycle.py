@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
@@ -13,31 +15,47 @@ import pandas as pd
 from churn_pipeline.contract import fingerprint
 from churn_pipeline.core import calendar
 from churn_pipeline.core.errors import InputError, RefusedError, RegistryError, UnbuiltError
+from churn_pipeline.core.model_kinds import FIRST_KIND, is_provisional
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import TARGETS, Target, target_named
+from churn_pipeline.core.targets import TARGETS, Target, shorter_than, target_named
 from churn_pipeline.features import frames
 from churn_pipeline.features.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.features.plan import code_version, needed_snapshots, read_beginning, unbuilt
-from churn_pipeline.features.splits import Span, earliest_training_monday, refit_slices, twin_slices
+from churn_pipeline.features.splits import Span, earliest_training_monday, twin_slices
 from churn_pipeline.modeling import ledger, registry
 from churn_pipeline.modeling.evaluate import Estimate
-from churn_pipeline.modeling.fit import TrainingResult, fit, fit_registered
+from churn_pipeline.modeling.fit import RecipeFacts, TrainingResult, fit
+from churn_pipeline.modeling.ladder import fit_base_rate, fit_of_shorter, read_belief
 from churn_pipeline.modeling.ledger import DECISION, LedgerRow
-from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.promote import GateDecision, decide
 from churn_pipeline.modeling.reference import REFERENCE_FILE
 from churn_pipeline.modeling.reference_week import reference_of
 from churn_pipeline.modeling.store import DIGEST, REFERENCE_DIGEST, ModelStore, text_digest
 
 CHAMPION = "champion"
+# Keys among a ledger row's metrics: the kind of the model, what it would take to reach a better one, and the recipe.
+KIND, NEXT_RUNG, RECIPE = "kind", "next_rung", "recipe"
+# How long a promoted model goes on serving while newer ones are refused. Half a year: two seasons of 90 days later it tells of another book.
+SERVES_WEEKS = 26
+# Where the mean probability of a new model lies outside this range of the mean of the one that served, somebody should look.
+LEVEL_JUMP = (0.67, 1.5)
+# The modules that a model's bytes depend on.
+_TRAINS = ("calibrate", "choose", "encode", "fit", "guard", "ladder", "linear", "model")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training came to: the row it wrote into the ledger, and what it found out."""
+    """What one training came to.
+
+    Attributes:
+        row: the row of the ledger that says which model it gave, or why it gave none that is used.
+        result: what it found out.
+        refused: the row and the result of the better kind that was tried first and refused; None where nothing was.
+    """
 
     row: LedgerRow
     result: TrainingResult
+    refused: tuple[LedgerRow, TrainingResult] | None = None
 
 
 def train(
@@ -52,6 +70,9 @@ def train(
 ) -> Trained:
     """Trains as of one training Monday, registers the version and writes the verdict into the ledger.
 
+    Where the data support no model of their own, or it is refused, the newest promoted model goes on serving. A required target that
+    has none gets the simplest kind instead, so that every Monday has a list.
+
     Args:
         con: the warehouse, with marts built up to ``training_monday``.
         settings: thresholds and where MLflow is.
@@ -62,7 +83,7 @@ def train(
         progress: called with a sentence as the work goes on.
 
     Raises:
-        RefusedError: there can be no model: too little time, or too few positive customers.
+        RefusedError: there is no new model, and none is needed: the one that serves goes on, or the target is not required.
         RegistryError: MLflow is gone, is read-only, or is not the one that holds the ledger's models.
         UnbuiltError: the marts do not hold all that it learns from.
     """
@@ -71,70 +92,239 @@ def train(
         if row.version is not None:
             registry.ensure_holds(target.name, row.version, settings.tracking_uri)
             break
+    serving = _serving(con, target, training_monday)
+    attempt = _attempt(con, settings, target, training_monday, _former_recipe(con, target, training_monday), progress)
+    register = _Registrar(con, settings, training_monday, run_id, who, progress)
+    refused = None
+    if attempt.result is not None and attempt.verdict is not None:
+        row = register(attempt.result, attempt.verdict, serving)
+        if attempt.verdict.promoted or serving is not None or not target.required:
+            return Trained(row, attempt.result)
+        refused = (row, attempt.result)
+    elif serving is not None or not target.required:
+        raise RefusedError(attempt.why)
+    lowest = _lowest(con, settings, target, training_monday, attempt.why, progress)
+    return Trained(register(lowest, decide(lowest), None), lowest, refused)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A model of the data's own, or why there is none.
+
+    Attributes:
+        result: None where there could be no model.
+        verdict: of the gate on it.
+        why: what a lower rung has to say about the one above it.
+    """
+
+    result: TrainingResult | None
+    verdict: GateDecision | None
+    why: str
+
+
+def _attempt(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    target: Target,
+    training_monday: date,
+    former: RecipeFacts | None,
+    progress: Callable[[str], None],
+) -> _Attempt:
+    """Fits what the data support, or the order of a shorter horizon that stands on a higher rung."""
     material = _material(con, settings, target, training_monday)
     progress(f"{target.name}: training as of {training_monday} on {len(material.frame):,} rows")
-    result = fit(target, material.frame, training_monday, material.catalogue, settings, material.histories)
-    for notice in result.notices:
-        progress(f"{target.name}: {notice}")
-
-    models = ModelStore(settings)
-    verdict = decide(result, _comparison_model(con, settings, target, training_monday, models, progress), settings)
-    data = fingerprint(con, training_monday)
-    spans = (result.slices["refit_train"], result.slices["refit_calibration"])
+    code = recipe_code(settings)
     try:
-        reference = reference_of(
-            con, result.model, [Span(span.first, span.last) for span in spans], result.importance
-        ).to_json()
-    except InputError as error:
-        # A model without one scores as well; its drift is not judged.
-        progress(f"{target.name}: no reference for drift: {error}")
-        reference = None
-    version = registry.register(
-        result,
-        verdict,
-        {"data": data},
-        settings.tracking_uri,
-        # A tracking server keeps its artifacts where it was told to.
-        None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
-        tags={"run_id": run_id},
-        temp_path={REFERENCE_FILE: reference} if reference is not None else {},
-    )
-    models.keep(target.name, version, result.model, reference)
-    row = ledger.append(
-        con,
-        LedgerRow(
-            target=target.name,
-            version=version,
-            promoted=verdict.promoted,
-            effective_from=training_monday,
-            labels_closed_by=training_monday,
-            reason=verdict.reason,
-            who=who,
-            metrics=_figures(result, verdict)
-            | {
-                "data_fingerprint": data,
-                "asked_of": _asked_of(settings),
-                DIGEST: result.model.digest,
-                **({REFERENCE_DIGEST: text_digest(reference)} if reference is not None else {}),
-            },
-            run_id=run_id,
-            recorded_at=settings.clock(),
-        ),
-    )
-    reigning = ledger.model_for(con, target.name, date.max)
-    registry.set_aliases(
-        target.name,
-        {CHAMPION: reigning.version if reigning else None, "challenger": None if verdict.promoted else version},
-        settings.tracking_uri,
-    )
-    progress(f"{target.name}: version {version}, {'promoted' if verdict.promoted else 'refused'}: {verdict.reason}")
-    standing = ledger.model_for(con, target.name, training_monday)
-    if standing is not None and standing.is_decision and standing.effective_from == training_monday:
-        progress(
-            f"{target.name}: version {standing.version} is in force from {training_monday} on nevertheless, because {standing.who} "
-            f"decided so: {standing.reason}"
+        result = fit(
+            target,
+            material.frame,
+            training_monday,
+            material.catalogue,
+            settings,
+            material.histories,
+            code=code,
+            former=former,
         )
-    return Trained(row, result)
+    except RefusedError as refusal:
+        return _Attempt(None, None, str(refusal).removeprefix("no model: "))
+    shorter = _shorter(con, settings, target, training_monday, progress) if result.next_rung is not None else None
+    # A few labels of its own would contradict an order that many labels of the shorter horizon support.
+    if shorter is not None and shorter.next_rung is None and result.next_rung is not None:
+        belief = read_belief(settings.dbt_project, target.event)
+        result = fit_of_shorter(target, material.frame, training_monday, shorter, belief, result.next_rung, code=code)
+    verdict = decide(result)
+    return _Attempt(result, verdict, verdict.reason.removeprefix("refused: "))
+
+
+def _shorter(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    target: Target,
+    training_monday: date,
+    progress: Callable[[str], None],
+) -> TrainingResult | None:
+    """The training of the next shorter horizon as of the same Monday, where it gave a model that is used."""
+    others = shorter_than(target)
+    if not others:
+        return None
+    other = frames.settled(con, others[-1])
+    attempt = _attempt(
+        con, settings, other, training_monday, _former_recipe(con, other, training_monday), lambda _: None
+    )
+    if attempt.result is None or attempt.verdict is None or not attempt.verdict.promoted:
+        return None
+    progress(f"{target.name}: looked at {other.name}, which has {attempt.result.kind}")
+    return None if is_provisional(attempt.result.kind) else attempt.result
+
+
+def _lowest(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    target: Target,
+    training_monday: date,
+    why: str,
+    progress: Callable[[str], None],
+) -> TrainingResult:
+    """The simplest kind: the order of a shorter horizon where that has one, else a base rate."""
+    material = _material(con, settings, target, training_monday)
+    belief, code = read_belief(settings.dbt_project, target.event), recipe_code(settings)
+    if (shorter := _shorter(con, settings, target, training_monday, progress)) is not None:
+        return fit_of_shorter(target, material.frame, training_monday, shorter, belief, why, code=code)
+    return fit_base_rate(
+        target,
+        material.frame,
+        training_monday,
+        material.catalogue,
+        settings,
+        material.histories,
+        belief,
+        why,
+        code=code,
+    )
+
+
+@dataclass(frozen=True)
+class _Registrar:
+    """Registers a trained model in MLflow, keeps a copy in the home, and writes the verdict into the ledger."""
+
+    con: duckdb.DuckDBPyConnection
+    settings: Settings
+    training_monday: date
+    run_id: str
+    who: str
+    progress: Callable[[str], None]
+
+    def __call__(self, result: TrainingResult, verdict: GateDecision, serving: LedgerRow | None) -> LedgerRow:
+        con, settings, target, training_monday = self.con, self.settings, result.target, self.training_monday
+        for notice in result.notices:
+            self.progress(f"{target.name}: {notice}")
+        models = ModelStore(settings)
+        if serving is not None and (jump := _level_jump(con, models, result, serving)):
+            result = replace(result, notices=(*result.notices, jump))
+            self.progress(f"{target.name}: {jump}")
+        data = fingerprint(con, training_monday)
+        spans = [Span(fact.first, fact.last) for name, fact in result.slices.items() if name == "refit_train"]
+        try:
+            reference = reference_of(con, result.model, spans, result.importance).to_json()
+        except InputError as error:
+            # A model without one scores as well; its drift is not judged.
+            self.progress(f"{target.name}: no reference for drift: {error}")
+            reference = None
+        version = registry.register(
+            result,
+            verdict,
+            {"data": data},
+            settings.tracking_uri,
+            # A tracking server keeps its artifacts where it was told to.
+            None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
+            tags={"run_id": self.run_id},
+            beside={REFERENCE_FILE: reference} if reference is not None else {},
+        )
+        models.keep(target.name, version, result.model, reference)
+        row = ledger.append(
+            con,
+            LedgerRow(
+                target=target.name,
+                version=version,
+                promoted=verdict.promoted,
+                effective_from=training_monday,
+                labels_closed_by=training_monday,
+                reason=verdict.reason,
+                who=self.who,
+                metrics=_figures(result, verdict)
+                | {
+                    "data_fingerprint": data,
+                    "asked_of": _asked_of(settings),
+                    DIGEST: result.model.digest,
+                    **({REFERENCE_DIGEST: text_digest(reference)} if reference is not None else {}),
+                },
+                run_id=self.run_id,
+                recorded_at=settings.clock(),
+            ),
+        )
+        reigning = ledger.model_for(con, target.name, date.max)
+        registry.set_aliases(
+            target.name,
+            {CHAMPION: reigning.version if reigning else None, "challenger": None if verdict.promoted else version},
+            settings.tracking_uri,
+        )
+        self.progress(
+            f"{target.name}: version {version}, {'promoted' if verdict.promoted else 'refused'}: {verdict.reason}"
+        )
+        standing = ledger.model_for(con, target.name, training_monday)
+        if standing is not None and standing.is_decision and standing.effective_from == training_monday:
+            self.progress(
+                f"{target.name}: version {standing.version} is in force from {training_monday} on nevertheless, because {standing.who} "
+                f"decided so: {standing.reason}"
+            )
+        return row
+
+
+def _serving(con: duckdb.DuckDBPyConnection, target: Target, training_monday: date) -> LedgerRow | None:
+    """The model that goes on serving if a training gives none: what a person put in force, or a promoted one that ranks customers by what
+    they do and is not too old."""
+    row = ledger.model_for(con, target.name, training_monday)
+    if row is None or row.is_decision:
+        return row
+    young = training_monday - row.labels_closed_by <= SERVES_WEEKS * calendar.WEEK
+    return row if young and not is_provisional(row.metrics.get(KIND, FIRST_KIND)) else None
+
+
+def _former_recipe(con: duckdb.DuckDBPyConnection, target: Target, training_monday: date) -> RecipeFacts | None:
+    """The recipe that served before: a training's, or that of the version which a person put in force. Older versions carry none."""
+    row = ledger.model_for(con, target.name, training_monday - calendar.WEEK)
+    recipe = row.metrics.get(RECIPE) if row is not None else None
+    return RecipeFacts.from_json(recipe) if recipe else None
+
+
+def _level_jump(
+    con: duckdb.DuckDBPyConnection, models: ModelStore, result: TrainingResult, serving: LedgerRow
+) -> str | None:
+    """What to say where the new model sees another level of risk on its training Monday than the one that served."""
+    rows = frames.scoring_frame(con, result.target, result.training_monday)
+    if not len(rows) or serving.labels_closed_by == result.training_monday:
+        return None
+    try:
+        before = float(models.load(serving).probability(rows).mean())
+    except (RegistryError, InputError) as error:
+        return f"the level was not compared with that of version {serving.version}: {error}"
+    now = float(result.model.probability(rows).mean())
+    low, high = LEVEL_JUMP
+    if low <= now / before <= high:
+        return None
+    return (
+        f"on {result.training_monday} it gives a mean probability of {now:.1%}, and version {serving.version}, which served so far, "
+        f"{before:.1%}: look whether something happened to the book, or to a feed"
+    )
+
+
+def recipe_code(settings: Settings) -> str:
+    """Hash of what trains: this package's modelling code, and the SQL of the features."""
+    digest = sha256(code_version(settings.dbt_project).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem in _TRAINS:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def note_refusal(
@@ -187,52 +377,45 @@ def note_proposal(
         )
 
 
-def chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, until: date) -> list[date]:
-    """Every training Monday of a target up to a Monday, oldest first, from the first at which there could be a model.
+def due_monday(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> date | None:
+    """The training Monday whose model a Monday waits for: the newest one on the grid, or off it where monitoring asked for one.
 
-    That are those of the grid, and those that monitoring asked for in the ledger. Where it begins depends on the data alone, never on
-    the Monday that somebody asked for first.
+    None for a target that is not required, as long as time alone says that there can be no model. A required one always has one.
     """
-    first = read_beginning(con).first_monday(until)
-    if first is None:
-        return []
-    start = earliest_training_monday(first, frames.settled(con, target), settings.training_cadence_weeks)
-    extra = {row.labels_closed_by for row in ledger.history(con, target.name) if row.is_proposal}
-    return [
-        day
-        for day in calendar.mondays(start, until + calendar.WEEK)
-        if day in extra or day == calendar.training_monday(day, settings.training_cadence_weeks)
+    newest = calendar.training_monday(monday, settings.training_cadence_weeks)
+    extra = [
+        row.labels_closed_by
+        for row in ledger.history(con, target.name)
+        if row.is_proposal and newest < row.labels_closed_by <= monday
     ]
+    due = max([newest, *extra])
+    if target.required:
+        return due
+    first = read_beginning(con).first_monday(due)
+    if first is None or earliest_training_monday(first, frames.settled(con, target)) > due:
+        return None
+    return due
 
 
 def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> date | None:
-    """The training Monday to train next so that the model for a Monday is settled; None when it is.
+    """The training Monday to train so that the model for a Monday is settled; None when it is.
 
-    That is the newest one on the grid; where its model is refused, the one before it, and so on to a model that is in force. Each
-    verdict depends on its training Monday alone, so the answer is the same whatever was trained before.
+    It is `due_monday` alone. Where its model is refused the newest promoted one serves, so no refusal leads to another training, and
+    the answer depends on the Monday and the ledger and on nothing that was trained before.
 
-    Where a person's version is in force it is the oldest one: each is judged against that version until one takes its place, so they
-    are made in their order.
-
-    A registered version settles its training Monday. That there could be no model holds for the data it was said of: other facts
-    make it worth another look.
+    A registered version settles its training Monday, and so does what a person put in force later. That there could be no model holds
+    for the data it was said of: other facts make it worth another look.
     """
-    by_monday: dict[date, list[LedgerRow]] = {}
-    for row in ledger.history(con, target.name):
-        by_monday.setdefault(row.labels_closed_by, []).append(row)
+    due = due_monday(con, settings, target, monday)
+    if due is None:
+        return None
     reigning = ledger.model_for(con, target.name, monday)
-    days = _open_chain(con, settings, target, monday)
-    for day in days if reigning is not None and reigning.is_decision else days[::-1]:
-        rows = [row for row in by_monday.get(day, []) if row.is_training]
-        if not rows or (rows[-1].version is None and _may_be_otherwise(con, settings, rows[-1])):
-            return day
+    if reigning is not None and reigning.is_decision and reigning.effective_from > due:
+        return None
+    rows = [row for row in ledger.attempts(con, target.name, due) if row.is_training]
+    if not rows or (rows[-1].version is None and _may_be_otherwise(con, settings, rows[-1])):
+        return due
     return None
-
-
-def _open_chain(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> list[date]:
-    """The training Mondays that may still decide about the model for a Monday, oldest first: from that of the one in force on."""
-    reigning = ledger.model_for(con, target.name, monday)
-    return [day for day in chain(con, settings, target, monday) if reigning is None or day >= reigning.effective_from]
 
 
 def _asked_of(settings: Settings) -> dict[str, Any]:
@@ -250,11 +433,7 @@ def _may_be_otherwise(con: duckdb.DuckDBPyConnection, settings: Settings, refusa
 def history_needed(
     con: duckdb.DuckDBPyConnection, settings: Settings, snapshots: Sequence[date], *, forced: bool = False
 ) -> list[date]:
-    """Training Mondays whose history the marts have to hold for some Mondays to be scored: those that are still to be trained, all that
-    refusals can lead back to, and the one before, whose model a new one is compared with.
-
-    A refusal leads back to the model in force; where there is none, to where the data begin. Fewer, and a run could come to a training
-    that it has no history for.
+    """Training Mondays whose history the marts have to hold for some Mondays to be scored: those that are still to be trained.
 
     Args:
         con: the warehouse, after landing.
@@ -262,13 +441,10 @@ def history_needed(
         snapshots: the Mondays.
         forced: the training Monday of the newest of them is trained as well, whether or not it has a model.
     """
-    cadence = settings.training_cadence_weeks
-    due = {calendar.training_monday(max(snapshots), cadence)} if forced else set()
+    due = {calendar.training_monday(max(snapshots), settings.training_cadence_weeks)} if forced else set()
     for target in TARGETS.values():
-        for day in snapshots:
-            if next_training(con, settings, target, day) is not None:
-                due |= set(_open_chain(con, settings, target, day))
-    return sorted({*due, *(day - cadence * calendar.WEEK for day in due)})
+        due |= {day for monday in snapshots if (day := next_training(con, settings, target, monday)) is not None}
+    return sorted(due)
 
 
 def models_for(
@@ -296,11 +472,17 @@ def models_for(
                 f"there is no model {target.name} for {snapshot_date}: its training as of {due} was not made. The check of "
                 f"models/{target.name} says why; run this Monday again once it can be"
             )
+        if row is not None and not target.required and not _still_serves(row, snapshot_date):
+            row = None
         if row is not None:
             chosen[target.name] = row
         elif target.required:
             raise RefusedError(_why_none(con, settings, target, snapshot_date))
     return chosen
+
+
+def _still_serves(row: LedgerRow, monday: date) -> bool:
+    return row.is_decision or monday - row.labels_closed_by <= SERVES_WEEKS * calendar.WEEK
 
 
 @dataclass(frozen=True)
@@ -315,60 +497,37 @@ class _Material:
 def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> _Material:
     target = frames.settled(con, target)
     in_mart = frames.first_snapshot(con, target)
-    if in_mart is None:
-        raise RefusedError(f"no model: {target.name} has no snapshot to learn from")
+    beginning = read_beginning(con)
+    catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{target.mart}.yml")
+    histories = frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan)
+    if in_mart is None or beginning.first_monday(training_monday) is None:
+        nothing = frames.training_frame(con, target, training_monday, whole=(), sampled=(), first=date.max)
+        return _Material(nothing, catalogue, histories)
     # Counted from the training Monday, not from what happens to be in the mart, so that a model is the same whenever it is made.
-    # Whoever steps back over many refusals would come to where a fresh home's marts begin, and an old one's go on.
-    needed = needed_snapshots([training_monday], settings.history_weeks, read_beginning(con))
+    needed = needed_snapshots([training_monday], settings.history_weeks, beginning)
     if missing := unbuilt(con, needed, code_version(settings.dbt_project)):
         raise UnbuiltError(
             f"{len(missing)} of the {len(needed)} Mondays from {needed[0]} on are not in the feature marts as they should be, the first is "
             f"{min(missing)}; the next run builds them"
         )
     first = max(in_mart, needed[0])
-    twin, refit = (slices(target, training_monday, first) for slices in (twin_slices, refit_slices))
-    whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span is not None]
+    try:
+        blocks = twin_slices(target, training_monday, first).blocks
+    except RefusedError:
+        blocks = ()
     return _Material(
         frames.training_frame(
-            con, target, training_monday, whole=whole, first=first, drop_touched=not settings.train_on_touched
+            con,
+            target,
+            training_monday,
+            whole=blocks[-1:],
+            sampled=blocks[:-1],
+            first=first,
+            drop_touched=not settings.train_on_touched,
         ),
-        read_catalogue(settings.dbt_project / "models" / "marts" / f"{target.mart}.yml"),
-        frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan),
+        catalogue,
+        histories,
     )
-
-
-def _comparison_model(
-    con: duckdb.DuckDBPyConnection,
-    settings: Settings,
-    target: Target,
-    training_monday: date,
-    models: ModelStore,
-    progress: Callable[[str], None],
-) -> ScoringModel | None:
-    """The model that a new one has to stand up to: what a person put in force before, else the one of the training Monday before.
-
-    Not whatever is in force: that was promoted against the one before it, and so on, so every verdict would hang on all trainings
-    since the data began, and on where somebody started. The former training's model is a function of the data. It is read from
-    the registry or, where nobody needed it so far, fitted again to the same bits.
-    """
-    # What a person decides about this very Monday stands on it whatever the verdict, and is written before or after the training.
-    reigning = ledger.model_for(con, target.name, training_monday - calendar.WEEK)
-    if reigning is not None and reigning.is_decision:
-        return models.load(reigning)
-    # On the grid, also for an extra training: whether there was another extra one before it is an accident of one home.
-    former = calendar.training_monday(training_monday - calendar.WEEK, settings.training_cadence_weeks)
-    if former not in chain(con, settings, target, former):
-        return None
-    registered = [row for row in ledger.attempts(con, target.name, former) if row.version is not None]
-    if registered:
-        return models.load(registered[-1])
-    try:
-        made = _material(con, settings, target, former)
-        progress(f"{target.name}: fitting the model of {former} to compare with")
-        return fit_registered(target, made.frame, former, made.catalogue, settings, made.histories)
-    except RefusedError:
-        # There could be no model then, so there is nothing to compare with.
-        return None
 
 
 def models_named(con: duckdb.DuckDBPyConnection, settings: Settings, text: str) -> dict[str, LedgerRow]:
@@ -484,31 +643,29 @@ def decide_by_hand(
 def _why_none(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, snapshot_date: date) -> str:
     statement = f"there is no model {target.name} for {snapshot_date}"
     training_monday = calendar.training_monday(snapshot_date, settings.training_cadence_weeks)
-    first = read_beginning(con).first_monday(snapshot_date)
-    if first is None:
-        return f"{statement}: {_nothing_to_learn_from(snapshot_date)}"
-    earliest = earliest_training_monday(first, frames.settled(con, target), settings.training_cadence_weeks)
-    if earliest > snapshot_date:
-        return f"{statement}: its labels need time to close; there could be one from {earliest}"
     tried = ledger.attempts(con, target.name, training_monday)
     if not tried:
         return f"{statement}, and none was trained as of {training_monday}"
     return f"{statement}: {tried[-1].reason}"
 
 
-def _nothing_to_learn_from(monday: date) -> str:
-    return f"at {monday} there is neither a usage event nor a departure to learn from"
-
-
 def _figures(result: TrainingResult, verdict: GateDecision) -> dict[str, Any]:
-    """What a model was judged by, as JSON values."""
-    return {
-        "model": _values(result.metrics),
-        "baselines": {name: _values(estimates) for name, estimates in result.baselines.items()},
-        "differences": {name: _values(estimates) for name, estimates in result.differences.items()},
+    """What a model is and was judged by, as JSON values."""
+    judged = result.judged
+    figures = {
+        KIND: result.kind,
+        NEXT_RUNG: result.next_rung,
+        RECIPE: result.recipe.to_json(),
         "gate": _plain(verdict.numbers),
-        "business": _plain(asdict(result.business)),
         "notices": list(result.notices),
+    }
+    if judged is None:
+        return figures
+    return figures | {
+        "model": _values(judged.metrics),
+        "baselines": {name: _values(estimates) for name, estimates in judged.baselines.items()},
+        "differences": {name: _values(estimates) for name, estimates in judged.differences.items()},
+        "business": _plain(asdict(judged.business)),
     }
 
 

@@ -1,6 +1,6 @@
-"""A trained model: a booster, its calibration, and everything needed to score a frame and to put the reasons into words.
+"""A trained model: trees, a linear sum or both, their calibration, and everything needed to score a frame and to give reasons.
 
-On disk it is five files, trees as UBJ and the rest as JSON, with a checksum each: loading one executes nothing.
+On disk trees are UBJ and the rest is JSON, with a checksum each: loading one executes nothing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from churn_pipeline.core.model_kinds import FIRST_KIND, Kind
 from churn_pipeline.core.targets import Target, target_named
 from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.calibrate import Platt
-from churn_pipeline.modeling.encode import Encoder
+from churn_pipeline.modeling.encode import Encoder, Matrix
+from churn_pipeline.modeling.linear import Linear
 
 if TYPE_CHECKING:
     import xgboost as xgb
 
 BOOSTER_FILE = "model.ubj"
+LINEAR_FILE = "linear.json"
 CHECKSUM_FILE = "checksums.json"
 JSON_FILES = ("calibration.json", "catalogue.json", "categories.json", "metadata.json")
 
@@ -54,28 +56,33 @@ class Explained:
 class ScoringModel:
     """Scores customers; the same rows give the same bits, alone or in a batch, on any number of threads.
 
+    The raw log-odds are those of the trees, of the linear sum, or the mean of both; calibration is one affine map of them.
+
     Attributes:
         target: what it predicts.
         training_monday: T; it saw only labels closed by then.
-        booster: the trees.
-        platt: calibration of their log-odds.
+        booster: the trees; None where there are none.
+        linear: the linear sum; None where there is none. At least one of the two is there.
+        platt: calibration of the raw log-odds.
         encoder: columns and categories.
+        kind: what it is, for people and policy.
         metadata: facts for people (slices, versions, number of trees); JSON values, read by no code path of scoring.
         threads: for prediction.
     """
 
     target: Target
     training_monday: date
-    booster: xgb.Booster
+    booster: xgb.Booster | None
     platt: Platt
     encoder: Encoder
+    linear: Linear | None = None
+    kind: Kind = FIRST_KIND
     metadata: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 1
 
-    @property
-    def kind(self) -> Kind:
-        """What it is made of."""
-        return FIRST_KIND
+    def __post_init__(self) -> None:
+        if self.booster is None and self.linear is None:
+            raise ValueError("a model needs trees or a linear sum")
 
     @property
     def catalogue(self) -> Catalogue:
@@ -88,26 +95,47 @@ class ScoringModel:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the trees, hexadecimal."""
-        return sha256(self.booster.save_raw("ubj")).hexdigest()
+        """SHA-256 of what was learned, calibration apart, hexadecimal."""
+        digest = sha256()
+        for data in self._learned().values():
+            digest.update(data)
+        return digest.hexdigest()
+
+    def raw(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Log-odds before calibration, shape (rows,)."""
+        matrix = self.encoder.matrix(frame)
+        parts = []
+        if self.booster is not None:
+            parts.append(self._predict(self.booster, matrix, output_margin=True).astype(np.float64))
+        if self.linear is not None:
+            parts.append(self.linear.log_odds(self.encoder, matrix))
+        return parts[0] if len(parts) == 1 else (parts[0] + parts[1]) / 2
 
     def probability(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Calibrated probabilities, shape (rows,), in (0, 1)."""
-        return self.platt.probability(self._predict(frame, output_margin=True))
+        return self.platt.probability(self.raw(frame))
 
     def contributions(self, frame: pd.DataFrame) -> tuple[NDArray[np.float64], float]:
         """How much each feature moves the log-odds of the calibrated probability.
 
-        TreeSHAP (Lundberg et al. 2020, computed by XGBoost) of the raw log-odds times the calibration slope, which is exact because
-        calibration is affine: contributions.sum(axis=1) + bias = logit(probability), to 1e-4 (float32 sums inside XGBoost).
+        TreeSHAP (Lundberg et al. 2020, computed by XGBoost) of the trees' log-odds, the distance from the training mean times the weight
+        for the linear sum, their mean where there are both; times the calibration slope, which is exact because calibration is affine:
+        contributions.sum(axis=1) + bias = logit(probability), to 1e-4 (float32 sums inside XGBoost).
 
         Returns:
             Contributions, shape (rows, features) in the catalogue's order, and the bias, which is the same for all rows.
         """
-        raw = self._predict(frame, pred_contribs=True).astype(np.float64)
-        if not len(raw):
+        if not len(frame):
             return np.zeros((0, len(self.catalogue))), self.platt.intercept
-        return self.platt.slope * raw[:, :-1], float(self.platt.log_odds(raw[0, -1]))
+        matrix = self.encoder.matrix(frame)
+        parts: list[tuple[NDArray[np.float64], float]] = []
+        if self.booster is not None:
+            shap = self._predict(self.booster, matrix, pred_contribs=True).astype(np.float64)
+            parts.append((shap[:, :-1], float(shap[0, -1])))
+        if self.linear is not None:
+            parts.append(self.linear.contributions(self.encoder, matrix))
+        contributions = np.mean([part for part, _ in parts], axis=0) * self.platt.slope
+        return contributions, float(self.platt.log_odds(np.mean([bias for _, bias in parts])))
 
     def explain(self, frame: pd.DataFrame) -> Explained:
         """Probabilities, contributions, and what was passed over in ``frame``, each notice naming the target."""
@@ -123,12 +151,18 @@ class ScoringModel:
     def files(self) -> dict[str, bytes]:
         """File names and contents, the checksum file included."""
         contents = {
-            BOOSTER_FILE: bytes(self.booster.save_raw("ubj")),
+            **self._learned(),
             "calibration.json": _json(asdict(self.platt)),
             "catalogue.json": self.catalogue.to_json().encode(),
             "categories.json": _json(dict(self.encoder.categories)),
             "metadata.json": _json(
-                {"target": self.target.name, "training_monday": str(self.training_monday), "facts": dict(self.metadata)}
+                {
+                    "target": self.target.name,
+                    "training_monday": str(self.training_monday),
+                    # Versions that were stored before there were kinds keep their digest.
+                    **({"kind": self.kind} if self.kind != FIRST_KIND else {}),
+                    "facts": dict(self.metadata),
+                }
             ),
         }
         return contents | {CHECKSUM_FILE: _json({name: sha256(data).hexdigest() for name, data in contents.items()})}
@@ -146,7 +180,7 @@ class ScoringModel:
         Raises:
             InputError: a file is missing or is not what was saved, or it is another model than the one of that digest.
         """
-        names = (BOOSTER_FILE, *JSON_FILES, CHECKSUM_FILE)
+        names = (BOOSTER_FILE, LINEAR_FILE, *JSON_FILES, CHECKSUM_FILE)
         contents = {n: (directory / n).read_bytes() for n in names if (directory / n).is_file()}
         return cls.from_files(contents, str(directory), threads, digest)
 
@@ -163,9 +197,7 @@ class ScoringModel:
         Raises:
             InputError: a file is missing or is not what was saved, or it is another model than the one of that digest.
         """
-        import xgboost as xgb
-
-        if missing := [name for name in (BOOSTER_FILE, *JSON_FILES, CHECKSUM_FILE) if name not in contents]:
+        if missing := [name for name in (*JSON_FILES, CHECKSUM_FILE) if name not in contents]:
             raise InputError(f"{where}: not a whole model: {', '.join(missing)} missing")
         if digest is not None and sha256(contents[CHECKSUM_FILE]).hexdigest() != digest:
             raise InputError(f"{where}: not the model that the ledger names: its files have another SHA-256")
@@ -173,16 +205,28 @@ class ScoringModel:
             checksums = json.loads(contents[CHECKSUM_FILE])
         except ValueError:
             raise InputError(f"{where}: {CHECKSUM_FILE} is damaged") from None
-        for name in (BOOSTER_FILE, *JSON_FILES):
-            if sha256(contents[name]).hexdigest() != checksums.get(name):
+        # The checksums name all files of the model, so that one that is gone is not taken for one that never was.
+        for name in sorted(checksums):
+            if name not in contents:
+                raise InputError(f"{where}: not a whole model: {name} missing")
+            if sha256(contents[name]).hexdigest() != checksums[name]:
                 raise InputError(f"{where}: {name} is damaged: its SHA-256 is not the one it was saved with")
-        booster = xgb.Booster({"nthread": threads}, model_file=bytearray(contents[BOOSTER_FILE]))
+        if not {BOOSTER_FILE, LINEAR_FILE} & set(checksums):
+            raise InputError(f"{where}: not a whole model: neither {BOOSTER_FILE} nor {LINEAR_FILE} is there")
+        booster = None
+        if BOOSTER_FILE in checksums:
+            import xgboost as xgb
+
+            booster = xgb.Booster({"nthread": threads}, model_file=bytearray(contents[BOOSTER_FILE]))
+        linear = Linear.from_json(json.loads(contents[LINEAR_FILE])) if LINEAR_FILE in checksums else None
         metadata = json.loads(contents["metadata.json"])
         categories = json.loads(contents["categories.json"])
         return cls(
             target=target_named(metadata["target"]),
             training_monday=date.fromisoformat(metadata["training_monday"]),
             booster=booster,
+            linear=linear,
+            kind=metadata.get("kind", FIRST_KIND),
             platt=Platt(**json.loads(contents["calibration.json"])),
             encoder=Encoder(
                 Catalogue.from_json(contents["catalogue.json"].decode()),
@@ -192,8 +236,16 @@ class ScoringModel:
             threads=threads,
         )
 
-    def _predict(self, frame: pd.DataFrame, **kind: bool) -> NDArray[np.float32]:
-        return self.booster.predict(self.encoder.dmatrix(self.encoder.matrix(frame), threads=self.threads), **kind)
+    def _learned(self) -> dict[str, bytes]:
+        learned = {}
+        if self.booster is not None:
+            learned[BOOSTER_FILE] = bytes(self.booster.save_raw("ubj"))
+        if self.linear is not None:
+            learned[LINEAR_FILE] = _json(self.linear.to_json())
+        return learned
+
+    def _predict(self, booster: xgb.Booster, matrix: Matrix, **kind: bool) -> NDArray[np.float32]:
+        return booster.predict(self.encoder.dmatrix(matrix, threads=self.threads), **kind)
 
 
 def _json(value: Any) -> bytes:

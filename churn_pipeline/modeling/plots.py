@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from churn_pipeline.core.model_kinds import JUDGED, KINDS
 from churn_pipeline.modeling.evaluate import FLAG
-from churn_pipeline.modeling.fit import TrainingResult
+from churn_pipeline.modeling.fit import Judgement, TrainingResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MODEL, _OTHER, _GUIDE = "#1b4f8a", "#c8742b", "#8a8a8a"
+_MODEL, _OTHERS, _GUIDE = "#1b4f8a", ("#c8742b", "#6a9a3c"), "#8a8a8a"
 # What a beeswarm can show: more points only overlap, and each costs a TreeSHAP evaluation.
 _SWARM_ROWS = 2000
 _TOP = 15
@@ -25,8 +26,10 @@ def write_plots(result: TrainingResult, directory: Path) -> list[Path]:
     """Draws all plots as PNG into ``directory``, which is created.
 
     Returns:
-        Their paths: calibration, precision_recall, importance, shap_beeswarm.
+        Their paths: calibration, precision_recall, importance, shap_beeswarm; none for a kind that was not chosen among others.
     """
+    if not has_plots(result):
+        return []
     directory.mkdir(parents=True, exist_ok=True)
     draw: dict[str, Callable[[TrainingResult], Figure]] = {
         "calibration": calibration,
@@ -44,13 +47,19 @@ def write_plots(result: TrainingResult, directory: Path) -> list[Path]:
     return written
 
 
+def has_plots(result: TrainingResult) -> bool:
+    """Whether there is anything to draw: a model that ranks, and test weeks."""
+    return result.judged is not None and result.kind in JUDGED
+
+
 def calibration(result: TrainingResult) -> Figure:
     """Forecast against what happened, in 15 bins of equal size, with the distribution of the forecasts below."""
     from matplotlib.ticker import PercentFormatter
 
     figure = _figure(6.4, 6.4)
     above, below = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
-    table = result.calibration
+    judged = _judgement(result)
+    table = judged.calibration
     forecast = np.array([row["forecast"] for row in table])
     observed = np.array([row["observed"] for row in table])
     spread = np.abs(np.array([[row["low"], row["high"]] for row in table]).T - observed)
@@ -62,35 +71,39 @@ def calibration(result: TrainingResult) -> Figure:
     )  # fmt: skip
     above.set(ylabel="share that it happened to", xlim=(0, limit), ylim=(0, limit))
     above.legend(frameon=False, loc="upper left")
-    below.hist(result.test.probability, bins=60, range=(0, limit), color=_MODEL)
+    below.hist(judged.test.probability, bins=60, range=(0, limit), color=_MODEL)
     below.set(xlabel="forecast probability", ylabel="customers")
     for axes in (above, below):
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    _title(figure, result, f"Calibration: slope {result.metrics['calibration_slope']}, ECE {result.metrics['ece']}")
+    _title(figure, result, f"Calibration: slope {judged.metrics['calibration_slope']}, ECE {judged.metrics['ece']}")
     return figure
 
 
 def precision_recall(result: TrainingResult) -> Figure:
-    """Precision against recall of the model and of both baselines, with the flag where anybody is flagged."""
+    """Precision against recall of the model, of the kinds that do not serve and of the rule, with the flag where anybody is flagged."""
     from matplotlib.ticker import PercentFormatter
     from sklearn.metrics import precision_recall_curve
 
     figure = _figure(6.8, 5.2)
     axes = figure.subplots()
-    label = result.test.label
-    for name, score, colour in (
-        ("model", result.test.probability, _MODEL),
-        ("logistic regression", result.test.baselines["logistic"], _OTHER),
+    judged = _judgement(result)
+    label = judged.test.label
+    others = [kind for kind in JUDGED if kind in judged.baselines]
+    for name, score, key, colour in (
+        (f"this model ({KINDS[result.kind].label})", judged.test.probability, judged.metrics, _MODEL),
+        *(
+            (KINDS[kind].label, judged.test.baselines[kind], judged.baselines[kind], other)
+            for kind, other in zip(others, _OTHERS, strict=False)
+        ),
     ):
         precision, recall, _ = precision_recall_curve(label, score)
-        key = result.metrics if name == "model" else result.baselines["logistic"]
         # The first few customers of the list decide the left end alone: below 20 of them it is noise.
         keep = recall * label.sum() / np.maximum(precision, 1e-12) >= 20
         axes.plot(
             recall[keep], precision[keep], color=colour, label=f"{name}, average precision {key['average_precision']}"
         )
-    flagged_by_rule = result.test.baselines["rule"] > 0
+    flagged_by_rule = judged.test.baselines["rule"] > 0
     if flagged_by_rule.any():
         axes.plot(
             label[flagged_by_rule].sum() / label.sum(),
@@ -99,7 +112,7 @@ def precision_recall(result: TrainingResult) -> Figure:
             color=_GUIDE,
             label=result.target.rule.text,
         )
-    flagged = result.test.probability > FLAG
+    flagged = judged.test.probability > FLAG
     if flagged.any():
         axes.plot(
             label[flagged].sum() / label.sum(), label[flagged].mean(), "o", color=_MODEL,
@@ -136,7 +149,8 @@ def beeswarm(result: TrainingResult) -> Figure:
     import matplotlib.pyplot as plt
     import shap
 
-    rows = result.test.frame.iloc[:: max(1, -(-len(result.test.frame) // _SWARM_ROWS))]
+    test = _judgement(result).test.frame
+    rows = test.iloc[:: max(1, -(-len(test) // _SWARM_ROWS))]
     values, bias = result.model.contributions(rows)
     catalogue = result.model.catalogue
     data = result.model.encoder.matrix(rows).astype(np.float64)
@@ -164,6 +178,11 @@ def beeswarm(result: TrainingResult) -> Figure:
     _title(figure, result, "Contributions, one point a customer")
     plt.close(figure)
     return figure
+
+
+def _judgement(result: TrainingResult) -> Judgement:
+    assert result.judged is not None, "only what was judged has plots"
+    return result.judged
 
 
 def _figure(width: float, height: float) -> Figure:

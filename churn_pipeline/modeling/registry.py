@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,11 +20,13 @@ from churn_pipeline.core.errors import RegistryError
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.modeling.card import model_card
 from churn_pipeline.modeling.fit import TrainingResult
-from churn_pipeline.modeling.model import BOOSTER_FILE
+from churn_pipeline.modeling.model import BOOSTER_FILE, CHECKSUM_FILE
 from churn_pipeline.modeling.plots import write_plots
 from churn_pipeline.modeling.promote import GateDecision
 
 if TYPE_CHECKING:
+    from mlflow.models import Model
+
     from mlflow import MlflowClient
 
 EXPERIMENT = "churn-pipeline"
@@ -31,6 +34,7 @@ EXPERIMENT = "churn-pipeline"
 _LONGEST_TEXT = 5000
 _GOES_ON = "\n\n(goes on in model_card.md of the run)"
 _ARTIFACT = "model"
+_FLAVOUR = "churn_pipeline"
 # A server that is there says so in milliseconds. One that takes requests and stays silent costs this much each time somebody needs it,
 # where MLflow's own patience is the longest upload, times its attempts.
 _SILENCE_SECONDS = 5
@@ -50,7 +54,7 @@ def register(
     tracking_uri: str,
     artifact_root: Path | None,
     tags: Mapping[str, str] | None = None,
-    temp_path: Mapping[str, str] | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> str:
     """Logs a training and registers its model under the target's name, promoted or not.
 
@@ -70,6 +74,7 @@ def register(
         RegistryError: MLflow cannot be written to.
     """
     import mlflow.xgboost
+    from mlflow.models import Model
 
     import mlflow
 
@@ -80,7 +85,7 @@ def register(
         plots = write_plots(result, folder / "plots")
         files = [folder / "model" / file for file in result.model.files() if file != BOOSTER_FILE]
         result.model.save(folder / "model")
-        for name_beside, text in (temp_path or {}).items():
+        for name_beside, text in (beside or {}).items():
             files.append(folder / "model" / name_beside)
             files[-1].write_text(text, encoding="utf-8")
         with mlflow.start_run(
@@ -93,14 +98,27 @@ def register(
             for plot in plots:
                 mlflow.log_artifact(str(plot), "plots")
             mlflow.log_dict(_details(result, verdict, fingerprints), "training.json")
-            logged = mlflow.xgboost.log_model(
-                result.model.booster,
-                name=_ARTIFACT,
-                model_format="ubj",
-                # Given, because inferring them imports the model in a subprocess and takes six seconds.
-                pip_requirements=[f"{package}=={installed(package)}" for package in ("xgboost", "pandas", "numpy")],
-                extra_files=[str(file) for file in files],
-            )
+            # Given, because inferring them imports the model in a subprocess and takes six seconds.
+            requirements = [f"{package}=={installed(package)}" for package in ("xgboost", "pandas", "numpy")]
+            if result.kind == "trees":
+                assert result.model.booster is not None
+                logged = mlflow.xgboost.log_model(
+                    result.model.booster,
+                    name=_ARTIFACT,
+                    model_format="ubj",
+                    pip_requirements=requirements,
+                    extra_files=[str(file) for file in files],
+                )
+            else:
+                # MLflow's own flavour would serve the trees of a mean as if they were all of it.
+                logged = Model.log(
+                    artifact_path=None,
+                    name=_ARTIFACT,
+                    flavor=_Files,
+                    flavor_name=_FLAVOUR,
+                    folder=folder / "model",
+                    kind=result.kind,
+                )
             if not client.search_registered_models(f"name = '{name}'"):
                 client.create_registered_model(
                     name, description=f"The probability that a customer {result.target.question}."
@@ -116,10 +134,21 @@ def register(
             "reason": _shortened(verdict.reason, " ..."),
             "numbers": json_text(verdict.numbers, sort_keys=True),
             "training_monday": str(result.training_monday),
+            "kind": result.kind,
             "fingerprint": result.model.fingerprint,
         }.items():
             client.set_model_version_tag(name, version, key, value)
     return version
+
+
+class _Files:
+    """MLflow's interface of a flavour, for a model that only this project can read: its files as they are."""
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: Model, folder: Path, kind: str) -> None:
+        shutil.copytree(folder, path)
+        mlflow_model.add_flavor(_FLAVOUR, kind=kind, checksums=CHECKSUM_FILE)
+        mlflow_model.save(str(Path(path) / "MLmodel"))
 
 
 def files(target: str, version: str, tracking_uri: str) -> dict[str, bytes]:
@@ -236,14 +265,17 @@ def _experiment(client: MlflowClient, artifact_root: Path | None) -> str:
 
 
 def _params(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    twin = {"twin_sha256": result.judged.twin.fingerprint} if result.judged is not None else {}
     return {
-        **result.params,
+        **result.recipe.params,
+        "kind": result.kind,
+        "recipe": result.recipe.hash,
         "trees": result.n_trees,
         "horizon_days": result.target.horizon_days,
         "stagger_weeks": result.target.stagger_weeks,
         "features": len(result.model.catalogue),
-        "booster_sha256": result.model.fingerprint,
-        "twin_booster_sha256": result.twin.fingerprint,
+        "model_sha256": result.model.fingerprint,
+        **twin,
         **{f"data_{name}": value for name, value in fingerprints.items()},
         **{f"{name}_mondays": f"{fact.first} to {fact.last}" for name, fact in result.slices.items()},
         **{f"{name}_rows": fact.rows for name, fact in result.slices.items()},
@@ -253,22 +285,26 @@ def _params(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[str
 
 def _metrics(result: TrainingResult) -> dict[str, float]:
     """Every figure with its interval. What is not defined (precision when nobody is flagged) is left out: MLflow would store a 0."""
+    judged = result.judged
+    if judged is None:
+        return {}
     estimates = {
-        **result.metrics,
+        **judged.metrics,
         **{
             f"{name}_{metric}": value
-            for name, by_metric in result.baselines.items()
+            for name, by_metric in judged.baselines.items()
             for metric, value in by_metric.items()
         },
         **{
             f"minus_{name}_{metric}": value
-            for name, by_metric in result.differences.items()
+            for name, by_metric in judged.differences.items()
             for metric, value in by_metric.items()
         },
     }
     figures = {
-        "recall_ceiling_at_flag": result.business.recall_ceiling,
-        "expected_recall_at_flag": result.business.expected_recall,
+        "recall_ceiling_at_flag": judged.business.recall_ceiling,
+        "expected_recall_at_flag": judged.business.expected_recall,
+        **{f"log_loss_{kind}": loss for kind, loss in judged.choice.loss.items()},
     }
     for metric, value in estimates.items():
         figures |= {metric: value.value, f"{metric}_low": value.low, f"{metric}_high": value.high}
@@ -276,11 +312,15 @@ def _metrics(result: TrainingResult) -> dict[str, float]:
 
 
 def _details(result: TrainingResult, verdict: GateDecision, fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    judged = result.judged
     return {
         "verdict": {"promoted": verdict.promoted, "reason": verdict.reason, "numbers": dict(verdict.numbers)},
+        "kind": result.kind,
+        "next_rung": result.next_rung,
+        "recipe": result.recipe.to_json(),
         "fingerprints": dict(fingerprints),
         "notices": list(result.notices),
-        "calibration": result.calibration,
+        "calibration": judged.calibration if judged else [],
         "importance": dict(result.importance),
         "business_targets": [
             {
@@ -289,7 +329,7 @@ def _details(result: TrainingResult, verdict: GateDecision, fingerprints: Mappin
                 "reached": g.reached if g.reached == g.reached else None,
                 "met": g.met,
             }
-            for g in result.business.targets
+            for g in (judged.business.targets if judged else ())
         ],
     }
 

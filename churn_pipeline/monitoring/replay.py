@@ -31,11 +31,12 @@ from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.features import frames
 from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.features.splits import refit_slices
-from churn_pipeline.modeling.baselines import Logistic, rule_score
+from churn_pipeline.modeling.baselines import rule_score
 from churn_pipeline.modeling.calibrate import sigmoid
 from churn_pipeline.modeling.encode import Encoder
 from churn_pipeline.modeling.evaluate import TOP_PER_WEEK, Estimate, Resamples, estimate, quantile_bins
 from churn_pipeline.modeling.guard import revenue_zeroed
+from churn_pipeline.modeling.linear import Linear
 from churn_pipeline.monitoring import lists
 from churn_pipeline.monitoring.lists import Basis
 
@@ -670,7 +671,7 @@ class _Baselines:
 
     con: duckdb.DuckDBPyConnection
     settings: Settings
-    fitted: dict[date, Logistic | RefusedError] = field(default_factory=dict)
+    fitted: dict[date, tuple[Encoder, Linear] | RefusedError] = field(default_factory=dict)
 
     def scores(
         self, day: date, customer_id: pd.Series, revenue: Floats
@@ -697,16 +698,17 @@ class _Baselines:
                 self.fitted[training_monday] = _fit_logistic(self.con, self.settings, training_monday)
             except RefusedError as refusal:
                 self.fitted[training_monday] = refusal
-        logistic = self.fitted[training_monday]
-        if isinstance(logistic, RefusedError):
-            return scores, [f"no logistic regression: {logistic}"]
-        probability = sigmoid(logistic.log_odds(logistic.encoder.matrix(features)))
+        fitted = self.fitted[training_monday]
+        if isinstance(fitted, RefusedError):
+            return scores, [f"no logistic regression: {fitted}"]
+        encoder, logistic = fitted
+        probability = sigmoid(logistic.log_odds(encoder, encoder.matrix(features)))
         scores["revenue", "logistic"] = probability * revenue
         scores["probability", "logistic"] = probability
         return scores, []
 
 
-def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_monday: date) -> Logistic:
+def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_monday: date) -> tuple[Encoder, Linear]:
     """Logistic regression on the rows that the version registered for a training Monday was trained on.
 
     Raises:
@@ -735,7 +737,7 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
         [name for name in catalogue.names if name not in train.columns or train[name].isna().all()]
     )
     encoder = Encoder.learn(train, catalogue)
-    return Logistic.fit(encoder, encoder.matrix(train), train["label"].to_numpy(dtype=np.float64))
+    return encoder, Linear.fit(encoder, encoder.matrix(train), train["label"].to_numpy(dtype=np.float64))
 
 
 _NO_FEATURES = "no rule and no logistic regression: the features of this Monday are not in the warehouse any more"

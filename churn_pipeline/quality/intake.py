@@ -372,5 +372,4 @@ def _positives(target: Target, twin: Slices, refit: Slices, days: list[date]) ->
         end = span.last + target.horizon_weeks * calendar.WEEK
         return sum(span.first <= day < end for day in days)
 
-    assert twin.test is not None
-    return min(within(twin.train), within(refit.train)), within(twin.test)
+    return min(within(twin.train), within(refit.train)), within(twin.judged)

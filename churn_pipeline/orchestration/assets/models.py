@@ -10,6 +10,7 @@ import duckdb
 from churn_pipeline.core import notices
 from churn_pipeline.core.calendar import training_monday
 from churn_pipeline.core.errors import RefusedError, RegistryError, UnbuiltError
+from churn_pipeline.core.model_kinds import KINDS
 from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
@@ -81,7 +82,7 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
             to_tell["unmade"] = {day: [] for day in requested}
             for monday in _due(con, settings, target, requested, forced):
                 try:
-                    row, result = _train(context, con, settings, target, monday)
+                    made = _train(context, con, settings, target, monday)
                 except (RegistryError, UnbuiltError) as error:
                     if forced:
                         raise
@@ -96,9 +97,12 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                         # Neither can the others, and a server that is gone is not asked for each of them.
                         break
                     continue
-                rows.append((monday, row.version, row.promoted, row.reason))
                 said_on = next(day for day in requested if day >= monday)
-                to_tell["trained"].setdefault(said_on, []).extend(_notices_of(row, result))
+                for row, result in made:
+                    rows.append((monday, row.version, row.metrics.get(lifecycle.KIND), row.promoted, row.reason))
+                    to_tell["trained"].setdefault(said_on, []).extend(_notices_of(row, result))
+                # Where the simplest kind took the place of a model that was refused, the refusal is the news.
+                row, result = made[0]
                 if (notified_monday := announce.notifiable_monday(settings, context.run.tags)) is not None:
                     delivery = announce.announce_training(
                         settings,
@@ -119,7 +123,9 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
                 "in force": dg.MetadataValue.text(
                     f"version {reigning.version}, from {reigning.effective_from}" if reigning else "none"
                 ),
-                "trained in this run": table_metadata(["training Monday", "version", "promoted", "reason"], rows),
+                "trained in this run": table_metadata(
+                    ["training Monday", "version", "kind", "promoted", "reason"], rows
+                ),
                 "MLflow": dg.MetadataValue.text(shown(settings.tracking_uri)),
                 **seen,
             }
@@ -138,13 +144,14 @@ def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinit
 def _due(
     con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, requested: Sequence[date], forced: bool
 ) -> Iterator[date]:
-    """The training Mondays to train, one after the other: whether there is a next one can depend on the verdict on the last."""
+    """The training Mondays to train, one after the other: two Mondays may wait for the same one."""
     if forced:
         yield training_monday(requested[-1], settings.training_cadence_weeks)
     last = None
     for day in requested:
-        # What could not be made twice in a row is left for the next run.
-        while (monday := lifecycle.next_training(con, settings, target, day)) is not None and monday != last:
+        monday = lifecycle.next_training(con, settings, target, day)
+        # What could not be made is left for the next run.
+        if monday is not None and monday != last:
             yield monday
             last = monday
 
@@ -155,15 +162,16 @@ def _train(
     settings: Settings,
     target: Target,
     monday: date,
-) -> tuple[LedgerRow, TrainingResult | None]:
+) -> list[tuple[LedgerRow, TrainingResult | None]]:
+    """What a training wrote into the ledger, in that order, with what it found out."""
     run_id, who = context.run.run_id, context.run.tags.get(FORCE_TAG, "schedule")
     try:
         trained = lifecycle.train(con, settings, target, monday, run_id=run_id, who=who, progress=context.log.info)
     except RefusedError as refusal:
-        # No model is an answer, not a failure: scoring refuses the Mondays that need one, with this reason.
+        # No new model is an answer, not a failure: the one that serves goes on, or the target is not predicted.
         context.log.warning(f"{target.name} as of {monday}: {refusal}")
-        return lifecycle.note_refusal(con, settings, target, monday, str(refusal), run_id=run_id, who=who), None
-    return trained.row, trained.result
+        return [(lifecycle.note_refusal(con, settings, target, monday, str(refusal), run_id=run_id, who=who), None)]
+    return [*([trained.refused] if trained.refused else []), (trained.row, trained.result)]
 
 
 def _notices_of(row: LedgerRow, result: TrainingResult | None) -> list[Notice]:
@@ -176,10 +184,12 @@ def _notices_of(row: LedgerRow, result: TrainingResult | None) -> list[Notice]:
 
 
 def _figures(result: TrainingResult) -> dict[str, Any]:
+    metrics = result.judged.metrics if result.judged is not None else {}
     return {
+        "kind": dg.MetadataValue.text(KINDS[result.kind].label),
         "figures": table_metadata(
-            ["figure", "value and 95 % interval"], [(name, str(estimate)) for name, estimate in result.metrics.items()]
+            ["figure", "value and 95 % interval"], [(name, str(estimate)) for name, estimate in metrics.items()]
         ),
         "notices": dg.MetadataValue.json(list(result.notices)),
-        **{name: picture(name, plot(result)) for name, plot in _PLOTS.items()},
+        **({name: picture(name, plot(result)) for name, plot in _PLOTS.items()} if plots.has_plots(result) else {}),
     }

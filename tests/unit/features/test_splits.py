@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -18,23 +19,35 @@ TARGET = st.sampled_from(list(TARGETS.values()))
 MONDAY = st.dates(date(2015, 1, 1), date(2035, 1, 1)).map(monday_on_or_before)
 
 
-@given(TARGET, MONDAY, st.integers(46, 300))
+@given(TARGET, MONDAY, st.integers(30, 300))
 def test_no_slice_sees_a_label_that_the_next_one_could_not_have_known(target, monday: date, history: int) -> None:
     first = monday - history * WEEK
     horizon = timedelta(days=target.horizon_days)
     twin = twin_slices(target, monday, first)
-    assert twin.test is not None
     assert twin.train.first >= first
-    assert twin.train.last + horizon <= twin.calibration.first
-    assert twin.calibration.last + horizon <= twin.test.first
+    assert twin.train.last + horizon <= twin.judged.first
     assert twin.test.last + horizon <= monday
     # The newest closed weeks, and not one week older than they have to be.
     assert twin.test.last + WEEK + horizon > monday
-    assert (twin.test.last - twin.test.first, twin.calibration.last - twin.calibration.first) == (3 * WEEK, 3 * WEEK)
+    assert 1 <= len(twin.blocks) <= 4
+    for block in twin.blocks:
+        assert block.last - block.first == 3 * WEEK
+    for earlier, later in pairwise(twin.blocks):
+        assert earlier.last + WEEK == later.first
     refit = refit_slices(target, monday, first)
-    assert refit.test is None
-    assert refit.train.last + horizon <= refit.calibration.first
-    assert refit.calibration == twin.test
+    assert refit.blocks == ()
+    assert refit.train.last == twin.test.last
+    for slices in (twin, refit):
+        assert slices.train.first <= slices.calibration.first
+        assert slices.calibration.last == slices.train.last
+        assert slices.calibration.last - slices.calibration.first <= 51 * WEEK
+
+
+@given(TARGET, MONDAY, st.integers(30, 300))
+def test_at_most_a_quarter_of_the_weeks_is_spent_on_judging(target, monday: date, history: int) -> None:
+    twin = twin_slices(target, monday, monday - history * WEEK)
+    trained = (twin.train.last - twin.train.first) // WEEK + 1
+    assert len(twin.blocks) == 1 or trained >= 3 * 4 * len(twin.blocks)
 
 
 @given(TARGET, MONDAY, st.integers(1, 8))

@@ -10,7 +10,7 @@ import pytest
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.modeling import ledger, lifecycle
 
 TARGET = TARGETS["churn_30d"]
@@ -56,50 +56,58 @@ def note(
     )
 
 
-def made(con: duckdb.DuckDBPyConnection, home: Path, *, promoted: bool) -> list[int]:
-    """How many weeks before MONDAY the trainings lie that are made for it, in their order, at most five."""
-    weeks_before: list[int] = []
-    while len(weeks_before) < 5:
-        due = lifecycle.next_training(con, Settings(home=home), TARGET, MONDAY)
-        if due is None:
-            break
-        weeks_before.append((MONDAY - due) // WEEK)
-        note(con, weeks_before[-1], promoted=promoted)
-    return weeks_before
+def due(con: duckdb.DuckDBPyConnection, home: Path, target: Target = TARGET, monday: date = MONDAY) -> int | None:
+    """How many weeks before MONDAY the training lies that is made for a Monday."""
+    training = lifecycle.next_training(con, Settings(home=home), target, monday)
+    return None if training is None else (MONDAY - training) // WEEK
 
 
-def test_the_newest_training_is_made_and_where_it_is_refused_the_ones_before_it(
-    con: duckdb.DuckDBPyConnection, tmp_path: Path
+@pytest.mark.parametrize("promoted", [True, False])
+def test_the_newest_training_is_made_and_no_other_whatever_its_verdict(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, promoted: bool
 ) -> None:
     note(con, 16)
-    assert made(con, tmp_path, promoted=False) == [0, 4, 8, 12]
+    assert due(con, tmp_path) == 0
+    note(con, 0, promoted=promoted)
+    assert due(con, tmp_path) is None
 
 
-def test_where_a_persons_version_is_in_force_trainings_are_made_in_their_order(
-    con: duckdb.DuckDBPyConnection, tmp_path: Path
-) -> None:
-    """Each is judged against that version until one takes its place: made in another order, the verdicts would be others."""
-    note(con, 14, by_hand=True)
-    assert made(con, tmp_path, promoted=False) == [12, 8, 4, 0]
-
-
-def test_once_a_training_took_the_place_of_a_persons_version_the_newest_one_is_enough(
+def test_where_a_persons_version_is_in_force_the_newest_training_is_made_all_the_same(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     note(con, 14, by_hand=True)
-    assert made(con, tmp_path, promoted=True) == [12, 0]
+    assert due(con, tmp_path) == 0
+
+
+def test_what_a_person_decided_after_a_training_monday_settles_it(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    note(con, -1, by_hand=True)
+    assert due(con, tmp_path, monday=MONDAY + WEEK) is None
 
 
 def test_the_training_of_the_monday_that_a_person_decided_about_is_made_all_the_same(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     note(con, 0, by_hand=True)
-    assert made(con, tmp_path, promoted=True) == [0]
+    assert due(con, tmp_path) == 0
+    note(con, 0)
     in_force = ledger.model_for(con, TARGET.name, MONDAY)
     assert in_force is not None and in_force.is_decision
 
 
-def test_the_marts_hold_history_for_all_trainings_that_refusals_can_lead_back_to(
+def test_a_required_target_is_trained_from_the_first_monday_on_and_expansion_once_there_can_be_a_model(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    first = date(2024, 6, 10)
+    for weeks in (0, 4, 28):
+        assert lifecycle.next_training(con, Settings(home=tmp_path), TARGET, first + weeks * WEEK) is not None
+    expansion = TARGETS["expansion_90d"]
+    assert lifecycle.next_training(con, Settings(home=tmp_path), expansion, first + 24 * WEEK) is None
+    assert lifecycle.next_training(con, Settings(home=tmp_path), expansion, first + 36 * WEEK) is not None
+
+
+def test_the_marts_hold_the_history_of_the_trainings_that_are_due_and_of_no_other(
     con: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     settings = Settings(home=tmp_path)
@@ -107,14 +115,20 @@ def test_the_marts_hold_history_for_all_trainings_that_refusals_can_lead_back_to
     def needed() -> list[int]:
         return [(MONDAY - day) // WEEK for day in lifecycle.history_needed(con, settings, [MONDAY])]
 
-    # From the first that there could be a model at, and the one before it, whose model a new one is compared with.
-    whole = lifecycle.chain(con, settings, TARGETS["expansion_90d"], MONDAY)
-    assert len(whole) > 12
-    assert needed()[-1] == 0
-    assert needed()[0] >= (MONDAY - whole[0]) // WEEK + 4
+    assert needed() == [0]
     for target in TARGETS.values():
-        note(con, 8, target=target.name)
-    assert needed() == [12, 8, 4, 0]
-    for target in TARGETS.values():
-        note(con, 0, target=target.name)
+        note(con, 0, target=target.name, promoted=False)
     assert needed() == []
+
+
+def test_a_refused_training_leaves_the_newest_promoted_model_serving_for_half_a_year(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path)
+    for target in TARGETS.values():
+        note(con, 24, target=target.name)
+        note(con, 0, target=target.name, promoted=False)
+    assert {row.version for row in lifecycle.models_for(con, settings, MONDAY).values()} == {"24"}
+    # What is not required is rather missing than old.
+    later = lifecycle.models_for(con, settings, MONDAY + 3 * WEEK)
+    assert set(later) == {name for name, target in TARGETS.items() if target.required}
