@@ -146,7 +146,7 @@ def evaluate_ranking(label: ArrayLike, score: ArrayLike, week: ArrayLike, resamp
         parts["auc"].append(ranked.auc())
         parts["average_precision"].append(ranked.average_precision())
         captured, taken = ranked.captured(TOP_SHARE * ranked.total)
-        parts["lift_top_decile"].append(_ratio(captured / ranked.positives, taken / ranked.total))
+        parts["lift_top_decile"].append(_ratio(_ratio(captured, ranked.positives), taken / ranked.total))
     hits, called, positives = (np.zeros(1) for _ in range(3))
     for monday in np.unique(np.asarray(week)):
         rows = np.flatnonzero(np.asarray(week) == monday)

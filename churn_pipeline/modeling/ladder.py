@@ -197,7 +197,8 @@ def fit_of_shorter(
     if len(rows) and 0 < rows["label"].mean() < 1:
         seen = level_shift(log_odds_of(model, rows), float(rows["label"].mean()))
         departures = positive_customers_of(rows)
-        constant = (departures * seen + belief.customers * constant) / (departures + belief.customers)
+        # Never below the shorter horizon, whose window is part of the longer one's.
+        constant = max(0.0, (departures * seen + belief.customers * constant) / (departures + belief.customers))
     return TrainingResult(
         target=target,
         training_monday=training_monday,

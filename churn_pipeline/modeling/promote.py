@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from churn_pipeline.core.model_kinds import KINDS
+from churn_pipeline.core.model_kinds import KINDS, is_provisional
 from churn_pipeline.modeling.choose import Difference
 from churn_pipeline.modeling.fit import Judgement, TrainingResult
 
@@ -35,13 +35,20 @@ def decide(result: TrainingResult) -> GateDecision:
     Refused where the twin is clearly worse than the constant forecast of the base rate (log loss over all test blocks, each shifted to
     its level), than the rule of thumb (average precision on the newest block), or than the recipe that serves so far, refitted on the
     same rows (log loss). Clearly means that the interval of the difference, 90 % for log loss and 95 % for average precision, lies
-    wholly on the wrong side. Where there are no test weeks there is nothing that could speak against the model.
+    wholly on the wrong side. A provisional kind is never refused: it is what serves where nothing else does.
 
     Args:
         result: of the training.
     """
-    if (judged := result.judged) is None:
-        return GateDecision(True, f"promoted: {KINDS[result.kind].label}, which no test weeks could judge yet", {})
+    judged = result.judged
+    if is_provisional(result.kind):
+        # What is below it is no list at all.
+        return GateDecision(
+            True,
+            f"promoted: {KINDS[result.kind].label}, the simplest kind there is for now: {result.next_rung}",
+            _numbers(judged) if judged is not None else {},
+        )
+    assert judged is not None, "what is not provisional was judged"
     passed, failed = _verdicts(result, judged)
     what = (
         f"{KINDS[result.kind].label} of {_among(judged)}" if len(judged.choice.loss) > 1 else KINDS[result.kind].label
