@@ -45,9 +45,8 @@ import pandas as pd
 from churn_pipeline.core import calendar
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
-from churn_pipeline.features import frames
-from churn_pipeline.features.catalogue import read_catalogue
-from churn_pipeline.features.splits import Span, refit_slices, twin_slices
+from churn_pipeline.features.splits import Span
+from churn_pipeline.modeling import lifecycle
 from churn_pipeline.modeling.fit import fit
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.reference import (
@@ -137,17 +136,11 @@ def train_models(plan: Plan, seed: int) -> None:
             if (where / "facts.json").exists():
                 continue
             with connect(settings) as con:
-                first = frames.first_snapshot(con, target)
-                assert first is not None
-                twin, refit = twin_slices(target, monday, first), refit_slices(target, monday, first)
-                whole = [span for span in (twin.calibration, twin.test, refit.calibration) if span]
-                frame = frames.training_frame(con, target, monday, whole=whole, first=first)
-                histories = frames.histories(con, monday, trust_static_plan=False)
-            catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{target.mart}.yml")
-            result = fit(target, frame, monday, catalogue, settings, histories)
+                made = lifecycle.material(con, settings, target, monday)
+            result = fit(target, made.frame, monday, made.catalogue, settings, made.histories)
             result.model.save(where)
-            spans = {"train": refit.train, "cal": refit.calibration}
-            facts = {name: [str(span.first), str(span.last)] for name, span in spans.items()}
+            learned = result.slices["refit_train"]
+            facts = {"train": [str(learned.first), str(learned.last)]}
             (where / "facts.json").write_text(json.dumps(facts | {"importance": dict(result.importance)}))
 
 
@@ -190,7 +183,7 @@ class Book:
         path = self._models / f"{target}_{training_monday}" / "reference.json"
         if not path.exists():
             model, facts = self.model(target, training_monday)
-            spans = [Span(*map(date.fromisoformat, facts[name])) for name in ("train", "cal")]
+            spans = [Span(*map(date.fromisoformat, facts[name])) for name in ("train",)]
             weeks = training_mondays(*spans, first=self.first(target))
             built = build_reference(
                 target,

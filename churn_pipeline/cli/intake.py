@@ -55,8 +55,7 @@ def print_intake(intake: Intake) -> None:
             f"{book.churned:,} left, {book.departures_last_year:,} of them in the last year."
         )
     for model in intake.models:
-        when = f"from {model.first}" if model.first else f"none yet: {model.reason}"
-        console.print(f"A model of {escape(model.title)}: {escape(when)}")
+        console.print(f"Models of {escape(model.title)}: {escape(model.words)}.")
 
 
 def _remarks(table: TableIntake) -> list[str]:

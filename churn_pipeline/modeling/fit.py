@@ -330,6 +330,13 @@ def fit(
     )
 
 
+def needed_customers(settings: Settings) -> tuple[tuple[int, int], tuple[int, int]]:
+    """How many distinct positive customers the training and the test weeks need: for a small logistic regression, and for all kinds."""
+    full = (settings.min_train_churners, settings.min_test_churners)
+    # A home may ask for less than is usual, and then a small model is no rung of its own.
+    return (min(SMALL_TRAIN, full[0]), min(SMALL_TEST, full[1])), full
+
+
 def importance(model: ScoringModel, rows: pd.DataFrame) -> dict[str, float]:
     """Mean absolute contribution by feature, log-odds, largest first; {} without rows."""
     if not len(rows):
@@ -353,9 +360,7 @@ def _supported(
             f"(there are {there[1]:,})"
         )
 
-    full = (settings.min_train_churners, settings.min_test_churners)
-    # A home may ask for less than is usual, and then a small model is no rung of its own.
-    small = (min(SMALL_TRAIN, full[0]), min(SMALL_TEST, full[1]))
+    small, full = needed_customers(settings)
     if there[0] >= full[0] and there[1] >= full[1]:
         return JUDGED, None
     if there[0] >= small[0] and there[1] >= small[1]:

@@ -131,17 +131,17 @@ def _attempt(
     progress: Callable[[str], None],
 ) -> _Attempt:
     """Fits what the data support, or the order of a shorter horizon that stands on a higher rung."""
-    material = _material(con, settings, target, training_monday)
-    progress(f"{target.name}: training as of {training_monday} on {len(material.frame):,} rows")
+    rows = material(con, settings, target, training_monday)
+    progress(f"{target.name}: training as of {training_monday} on {len(rows.frame):,} rows")
     code = recipe_code(settings)
     try:
         result = fit(
             target,
-            material.frame,
+            rows.frame,
             training_monday,
-            material.catalogue,
+            rows.catalogue,
             settings,
-            material.histories,
+            rows.histories,
             code=code,
             former=former,
         )
@@ -151,7 +151,7 @@ def _attempt(
     # A few labels of its own would contradict an order that many labels of the shorter horizon support.
     if shorter is not None and shorter.next_rung is None and result.next_rung is not None:
         belief = read_belief(settings.dbt_project, target.event)
-        result = fit_of_shorter(target, material.frame, training_monday, shorter, belief, result.next_rung, code=code)
+        result = fit_of_shorter(target, rows.frame, training_monday, shorter, belief, result.next_rung, code=code)
     verdict = decide(result)
     return _Attempt(result, verdict, verdict.reason.removeprefix("refused: "))
 
@@ -186,17 +186,17 @@ def _lowest(
     progress: Callable[[str], None],
 ) -> TrainingResult:
     """The simplest kind: the order of a shorter horizon where that has one, else a base rate."""
-    material = _material(con, settings, target, training_monday)
+    rows = material(con, settings, target, training_monday)
     belief, code = read_belief(settings.dbt_project, target.event), recipe_code(settings)
     if (shorter := _shorter(con, settings, target, training_monday, progress)) is not None:
-        return fit_of_shorter(target, material.frame, training_monday, shorter, belief, why, code=code)
+        return fit_of_shorter(target, rows.frame, training_monday, shorter, belief, why, code=code)
     return fit_base_rate(
         target,
-        material.frame,
+        rows.frame,
         training_monday,
-        material.catalogue,
+        rows.catalogue,
         settings,
-        material.histories,
+        rows.histories,
         belief,
         why,
         code=code,
@@ -486,7 +486,7 @@ def _still_serves(row: LedgerRow, monday: date) -> bool:
 
 
 @dataclass(frozen=True)
-class _Material:
+class Material:
     """What the models of one training Monday are made from."""
 
     frame: pd.DataFrame
@@ -494,7 +494,12 @@ class _Material:
     histories: frozenset[History]
 
 
-def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> _Material:
+def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> Material:
+    """Reads from the marts what the models of a training Monday are made from.
+
+    Raises:
+        UnbuiltError: the marts do not hold all of it.
+    """
     target = frames.settled(con, target)
     in_mart = frames.first_snapshot(con, target)
     beginning = read_beginning(con)
@@ -502,7 +507,7 @@ def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
     histories = frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan)
     if in_mart is None or beginning.first_monday(training_monday) is None:
         nothing = frames.training_frame(con, target, training_monday, whole=(), sampled=(), first=date.max)
-        return _Material(nothing, catalogue, histories)
+        return Material(nothing, catalogue, histories)
     # Counted from the training Monday, not from what happens to be in the mart, so that a model is the same whenever it is made.
     needed = needed_snapshots([training_monday], settings.history_weeks, beginning)
     if missing := unbuilt(con, needed, code_version(settings.dbt_project)):
@@ -515,7 +520,7 @@ def _material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target
         blocks = twin_slices(target, training_monday, first).blocks
     except RefusedError:
         blocks = ()
-    return _Material(
+    return Material(
         frames.training_frame(
             con,
             target,

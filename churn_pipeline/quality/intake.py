@@ -28,7 +28,8 @@ from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.templating import templates
 from churn_pipeline.features.frames import settled
 from churn_pipeline.features.plan import read_beginning
-from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, refit_slices, twin_slices
+from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, twin_slices
+from churn_pipeline.modeling.fit import needed_customers
 from churn_pipeline.sources import sources_of
 from churn_pipeline.sources.fetch import fetch, landed_from
 
@@ -94,12 +95,36 @@ class BookIntake:
 
 @dataclass(frozen=True)
 class ModelIntake:
-    """From which Monday on there can be a model of a target; None and why where there can be none yet."""
+    """Which kinds of models the data support for a target, and from when on.
+
+    Attributes:
+        target: its name.
+        title: its heading.
+        is_required: whether there is a base rate before there is anything else.
+        best: the first training Monday at which all kinds are judged; None where there is none yet.
+        small: the first at which there is a logistic regression of a few features, where that is earlier; else None.
+        missing: what all kinds need, where there is no such Monday yet.
+    """
 
     target: str
     title: str
-    first: date | None
-    reason: str
+    is_required: bool
+    best: date | None = None
+    small: date | None = None
+    missing: str = ""
+
+    @property
+    def words(self) -> str:
+        """When there is what, in words."""
+        parts = []
+        if self.best is not None:
+            parts.append(f"from {self.best} on the best of boosted trees and logistic regression")
+        if self.small is not None:
+            parts.append(f"from {self.small} on a logistic regression of a few features")
+        if self.best is None and self.missing:
+            parts.append(self.missing)
+        parts.append("before that a base rate" if self.best or self.small else "for now a base rate")
+        return "; ".join(parts if self.is_required else parts[:-1])
 
 
 @dataclass(frozen=True)
@@ -328,33 +353,37 @@ def _book(con: duckdb.DuckDBPyConnection, monday: date) -> BookIntake:
 
 
 def _model(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date) -> ModelIntake:
-    """The first training Monday whose slices hold enough positive customers, by the days on which these became positive."""
+    """The first training Mondays whose slices hold enough positive customers, by the days on which these became positive."""
 
-    def answer(first: date | None, reason: str) -> ModelIntake:
-        return ModelIntake(target.name, target.title, first, reason)
+    def answer(best: date | None, small: date | None, missing: str) -> ModelIntake:
+        return ModelIntake(target.name, target.title, target.required, best, small if small != best else None, missing)
 
     target = settled(con, target)
     first = read_beginning(con).first_monday(monday)
     if first is None:
-        return answer(None, "there is neither a usage event nor a departure to learn from")
+        return answer(None, None, "there is neither a usage event nor a departure to learn from")
     earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)
     if earliest > monday:
-        return answer(None, f"its labels need time to close; there could be one from {earliest}")
+        return answer(None, None, f"labels need time to close; there could be more from {earliest} on")
     days = [day for (day,) in con.execute(_POSITIVE_DAYS[target.event]).fetchall()]
     most = (0, 0)
-    needed = (settings.min_train_churners, settings.min_test_churners)
+    few, full = needed_customers(settings)
+    small = None
     for training in calendar.mondays(earliest, monday + calendar.WEEK):
         if training != calendar.training_monday(training, settings.training_cadence_weeks):
             continue
-        counts = _positives(target, twin_slices(target, training, first), refit_slices(target, training, first), days)
+        counts = _positives(target, twin_slices(target, training, first), days)
         most = max(most, counts)
-        if all(count >= least for count, least in zip(counts, needed, strict=True)):
-            return answer(training, "")
+        if small is None and all(count >= least for count, least in zip(counts, few, strict=True)):
+            small = training
+        if all(count >= least for count, least in zip(counts, full, strict=True)):
+            return answer(training, small, "")
     noun = "departures" if target.event == "churn" else "upgrades"
     return answer(
         None,
-        f"there were at most {most[0]:,} {noun} to learn from, where {needed[0]:,} are needed, and {most[1]:,} to judge it by, "
-        f"where {needed[1]:,} are",
+        small,
+        f"for boosted trees there were at most {most[0]:,} {noun} to learn from, where {full[0]:,} are needed, and {most[1]:,} to judge "
+        f"by, where {full[1]:,} are",
     )
 
 
@@ -365,11 +394,11 @@ _POSITIVE_DAYS = {
 }
 
 
-def _positives(target: Target, twin: Slices, refit: Slices, days: list[date]) -> tuple[int, int]:
+def _positives(target: Target, twin: Slices, days: list[date]) -> tuple[int, int]:
     """Customers with a positive label on some Monday that is learned from, and on some Monday that it is judged by."""
 
     def within(span: Span) -> int:
         end = span.last + target.horizon_weeks * calendar.WEEK
         return sum(span.first <= day < end for day in days)
 
-    return min(within(twin.train), within(refit.train)), within(twin.judged)
+    return within(twin.train), within(twin.judged)

@@ -223,14 +223,23 @@ def test_the_parquet_file_of_a_monday_holds_the_rows_of_the_table(scored_home: S
     assert not list(scored_home.published.rglob(".*"))
 
 
-def test_a_monday_before_any_possible_model_is_refused_and_says_from_when_there_could_be_one(
+def test_a_monday_before_any_label_has_closed_has_a_list_by_base_rates_and_says_so(
     tiny_company: Company, home_at: Callable[..., Settings]
 ) -> None:
     settings = home_at(tiny_company.raw, tiny_company.until, **TINY)
     outcome = run_mondays(settings, date(2025, 9, 1))
-    assert outcome.exit_code == 3
-    assert "there could be one from" in outcome.reason
-    assert not settings.published_database.exists()
+    assert outcome.exit_code == 0, outcome.reason
+    ((customers, least, most, called),) = query(
+        settings.published_database,
+        "select count(*), min(churn_probability_90d), max(churn_probability_90d), count(*) filter (where is_on_call_list) from predictions",
+    )
+    assert customers > 50
+    assert 0 < least <= most < 0.5
+    assert called > 0
+    kinds = query(
+        settings.warehouse, "select target, metrics ->> 'kind' from ledger.promotions where promoted order by 1"
+    )
+    assert dict(kinds)["churn_90d"] == "base_rate"
 
 
 @pytest.mark.long

@@ -46,9 +46,12 @@ def test_it_says_what_would_come_in_and_touches_no_home(settings: Settings) -> N
     assert not settings.home.exists()
 
 
-def test_it_names_the_first_monday_with_a_model_or_what_is_missing_for_one(settings: Settings, raw: Path) -> None:
-    assert all(model.first is None for model in look_at(settings).models)
-    assert "labels need time to close" in look_at(settings).models[0].reason
+def test_it_names_the_kinds_of_models_the_data_support_and_from_when_on(settings: Settings, raw: Path) -> None:
+    young = look_at(settings).models
+    assert all(model.best is None and model.small is None for model in young)
+    assert "labels need time to close" in young[0].words
+    assert "for now a base rate" in young[0].words
+    assert [model.target for model in young if "base rate" not in model.words] == ["expansion_90d"]
     start = date(2022, 1, 3)
     days = [start + timedelta(days=n) for n in range(400)]
     write(
@@ -58,9 +61,11 @@ def test_it_names_the_first_monday_with_a_model_or_what_is_missing_for_one(setti
     )
     write(raw, "usage_events", [row("usage_events", customer_id="D399", timestamp="2022-01-04T00:00:00")])
     churn = look_at(settings).models[0]
-    assert churn.first is not None
-    # A departure a day: a hundred of them to learn from, and closed labels of what it is calibrated on and judged by.
-    assert timedelta(days=100 + 2 * 35) < churn.first - start < timedelta(days=100 + 4 * 35 + 28)
+    assert churn.best is not None and churn.small is not None
+    # A departure a day: a hundred of them to learn from, or twenty, and closed labels of what it is judged by.
+    assert timedelta(days=100 + 35) < churn.best - start < timedelta(days=100 + 3 * 35 + 28)
+    assert timedelta(days=20 + 35) < churn.small - start < churn.best - start
+    assert f"from {churn.best} on the best of boosted trees and logistic regression" in churn.words
 
 
 def test_what_a_run_would_refuse_is_refused_in_the_same_words_and_can_be_read(
