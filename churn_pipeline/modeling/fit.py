@@ -374,8 +374,8 @@ def _unseen_season(train: Span, training_monday: date, target: Target) -> str | 
     if weeks >= CALIBRATION_WEEKS:
         return None
     return (
-        f"{train.first} to {train.last + target.horizon_weeks * WEEK} is all that it has seen of a year: from {training_monday} on "
-        "lies a season that was never seen, so the level of its probabilities may be off, and their order less so"
+        f"its weeks reach from {train.first} to {train.last}, less than a year: the season from {training_monday} on was never seen, so "
+        "the level of its probabilities may be off, and their order less so"
     )
 
 
