@@ -102,8 +102,12 @@ class Settings(BaseSettings):
     trust_static_plan: bool = Field(False, description="Train on plan_tier and mrr although no plan history exists.")
 
     training_cadence_weeks: int = Field(4, ge=1, description="Distance of training Mondays on the fixed grid.")
-    min_train_churners: int = Field(100, ge=1, description="Distinct positive customers that boosted trees need in the twin's training weeks.")
-    min_test_churners: int = Field(30, ge=1, description="Distinct positive customers that boosted trees need in the test weeks.")
+    min_train_churners: int = Field(
+        100, ge=1, description="Distinct positive customers that boosted trees need in the twin's training weeks."
+    )
+    min_test_churners: int = Field(
+        30, ge=1, description="Distinct positive customers that boosted trees need in the test weeks."
+    )
     bootstrap_replicates: int = Field(400, ge=50, description="Customer-clustered resamples behind every interval.")
     train_on_touched: bool = Field(
         False, description="Train also on customers with an intervention in the label's window."

@@ -62,33 +62,28 @@ def _verdicts(result: TrainingResult, judged: Judgement) -> tuple[list[str], lis
     passed: list[str] = []
     failed: list[str] = []
 
-    def say(clearly_worse: bool, text: str, of: str) -> None:
-        (failed if clearly_worse else passed).append(
-            f"{text}, {'clearly worse than' if clearly_worse else 'not clearly worse than'} {of}"
-        )
+    def say(than: str, figure: str, *, better: bool, worse: bool) -> None:
+        how = "clearly worse than" if worse else "clearly better than" if better else "not clearly different from"
+        (failed if worse else passed).append(f"{how} {than} ({figure})")
 
-    constant = judged.against_constant
-    say(constant.clearly_worse, f"log loss {_shown(constant)}", "the constant forecast")
+    def say_loss(than: str, difference: Difference) -> None:
+        figure = f"log loss {difference.value:+.4f}, {difference.low:+.4f} to {difference.high:+.4f}"
+        say(than, figure, better=difference.high < 0, worse=difference.clearly_worse)
+
+    say_loss("the constant forecast", judged.against_constant)
     rule = judged.differences["rule"]["average_precision"]
     if rule.defined:
-        say(
-            rule.high < 0,
-            f"average precision {rule.value:+.4f} ({rule.low:+.4f} to {rule.high:+.4f}, 95 %)",
-            f"'{result.target.rule.text}'",
-        )
+        figure = f"average precision {rule.value:+.4f}, {rule.low:+.4f} to {rule.high:+.4f}"
+        say(f"'{result.target.rule.text}'", figure, better=rule.low > 0, worse=rule.high < 0)
     if (former := judged.against_former) is not None:
-        say(former.clearly_worse, f"log loss {_shown(former)}", "the recipe that serves so far on the same rows")
+        say_loss("the recipe that served so far, on the same rows", former)
     return passed, failed
 
 
 def _among(judged: Judgement) -> str:
     """How the kind was chosen: every kind with its mean log loss, the best first."""
     ordered = sorted(judged.choice.loss.items(), key=lambda item: item[1])
-    return ", ".join(f"{KINDS[kind].label} {loss:.4f}" for kind, loss in ordered) + " (log loss)"
-
-
-def _shown(difference: Difference) -> str:
-    return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f}, 90 %)"
+    return ", ".join(f"{KINDS[kind].label} {loss:.4f}" for kind, loss in ordered)
 
 
 def _numbers(judged: Judgement) -> dict[str, float | int]:

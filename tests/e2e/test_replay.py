@@ -368,7 +368,7 @@ def test_after_a_decision_of_an_earlier_monday_the_next_training_takes_its_turn(
     decide_model(earlier, "churn_30d", older, decision="rollback", reason="too many alarms", who="ana")
     assert run_mondays(settings, TINY_MONDAY).exit_code == 0
     promoted, reason, *_ = stored_gate_verdicts(settings)["churn_30d", TINY_MONDAY]
-    assert promoted and "the recipe that serves so far" not in reason
+    assert promoted and "the recipe that served so far" not in reason
     assert in_force(settings, TINY_MONDAY)[0] != older
 
 

@@ -206,7 +206,7 @@ def test_another_recipe_is_compared_with_the_former_one_on_the_same_rows(
     clearly = replace(worse.judged, against_former=Difference(0.02, 0.01))
     verdict = decide(replace(worse, judged=clearly))
     assert not verdict.promoted
-    assert "clearly worse than the recipe that serves so far" in verdict.reason
+    assert "clearly worse than the recipe that served so far" in verdict.reason
 
 
 def test_a_damaged_file_is_refused_by_name(result: TrainingResult, tmp_path: Path) -> None:
