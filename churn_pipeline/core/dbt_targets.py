@@ -15,6 +15,7 @@ from typing import Any, get_args
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.model_kinds import KINDS
 from churn_pipeline.core.targets import (
     ROLES,
     TARGETS,
@@ -57,6 +58,10 @@ _MACROS = """{#
 
 {% macro version_of(role) -%}
     {{ @versions[role] }}
+{%- endmacro %}
+
+{% macro kind_of(role) -%}
+    {{ @kinds[role] }}
 {%- endmacro %}
 """
 _THEME_MACROS = """{#
@@ -103,7 +108,7 @@ def render(project: Path) -> dict[Path, str]:
     files = {path: _with_parts(project / path, wanted) for path, wanted in parts.items()}
     fixed = set(re.findall(r"^      - name: (\w+)$", _BEGIN.sub("", files[PREDICTIONS]), re.MULTILINE))
     for target in TARGETS.values():
-        for column in fixed & {target.probability_column, target.version_column}:
+        for column in fixed.intersection(target.columns):
             raise InputError(f"The column {column} of the target '{target.name}' is one that predictions has anyway.")
     reasons = " ".join(theme for theme in THEMES if theme not in NEVER_A_REASON)
     return {MACROS: _macros(), THEME_MACROS: _THEME_MACROS.replace("@themes", reasons)} | files
@@ -150,6 +155,7 @@ def _macros() -> str:
             "role": roles.get(target.name, ""),
             "probability_column": target.probability_column,
             "version_column": target.version_column,
+            "kind_column": target.kind_column,
             "shorter": [other.probability_column for other in shorter_than(target)],
         }
         for target in TARGETS.values()
@@ -159,6 +165,7 @@ def _macros() -> str:
         "names": _jinja({role: target_of(role).name for role in get_args(Role)}),
         "probabilities": _jinja({role: target_of(role).probability_column for role in get_args(Role)}),
         "versions": _jinja({role: target_of(role).version_column for role in get_args(Role)}),
+        "kinds": _jinja({role: target_of(role).kind_column for role in get_args(Role)}),
     }
     return re.sub(r"@(\w+)", lambda match: replaced[match[1]], _MACROS)
 
@@ -197,7 +204,14 @@ def _probability(target: Target) -> list[tuple[str, str, str]]:
 
 def _version(target: Target) -> list[tuple[str, str, str]]:
     absent = "" if target.required else "; null when there was none"
-    return [(target.version_column, "varchar", f"Version of the registered model {target.name}{absent}.")]
+    return [
+        (target.version_column, "varchar", f"Version of the registered model {target.name}{absent}."),
+        (
+            target.kind_column,
+            "varchar",
+            f"What that model is: {_either(KINDS)}{absent}{' and' if absent else '; null'} on Mondays before kinds were kept.",
+        ),
+    ]
 
 
 def _both(target: Target) -> list[tuple[str, str, str]]:

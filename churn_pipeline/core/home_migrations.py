@@ -131,6 +131,15 @@ def _give_predictions_a_segment(con: duckdb.DuckDBPyConnection) -> None:
             )
 
 
+def _give_scored_mondays_kinds(con: duckdb.DuckDBPyConnection) -> None:
+    # Policy reads them from what the run that scored has left. Past Mondays keep none: nobody recorded what kind their models were.
+    if con.execute(
+        "select count(*) from duckdb_tables() where database_name = current_database() and schema_name = 'scoring' "
+        "and table_name = 'scored_mondays'"
+    ).fetchone() == (1,):
+        con.execute("alter table scoring.scored_mondays add column if not exists model_kinds map(varchar, varchar)")
+
+
 MIGRATIONS = (
     # Format 1
     Migration(
@@ -140,4 +149,6 @@ MIGRATIONS = (
     Migration("scores have a row for each target", _lengthen_scores),
     # Format 3
     Migration("predictions have a segment, and scores have themes", _give_predictions_a_segment),
+    # Format 4
+    Migration("scored Mondays have the kinds of their models", _give_scored_mondays_kinds),
 )

@@ -46,6 +46,15 @@ JUDGED: tuple[Kind, ...] = ("logistic", "trees", "mean")
 assert set(KINDS) == set(get_args(Kind))
 
 
+def label_of(kind: str | None) -> str | None:
+    """How a kind that a row names is called; one that this version does not know is called by its name.
+
+    Args:
+        kind: of a row of ``predictions`` or of the ledger; None where it was written before kinds were kept.
+    """
+    return next((words.label for name, words in KINDS.items() if name == kind), kind)
+
+
 def is_provisional(kind: Kind) -> bool:
     """Whether the list has to say that better models are still to come: there is no ranking by behaviour of this horizon's own."""
     return kind in ("base_rate", "of_30d")

@@ -21,9 +21,9 @@ import duckdb
 from churn_pipeline.core.formatting import clean
 from churn_pipeline.core.warehouse import has_table, transaction
 
-Kind = Literal["bad_data", "feed", "expectation", "landing", "model", "training"]
-# The most important first: what is wrong with the facts, what looks wrong, what landing and the models have to say.
-KINDS: tuple[Kind, ...] = ("bad_data", "feed", "expectation", "landing", "model", "training")
+Kind = Literal["ranking", "bad_data", "feed", "expectation", "landing", "model", "training"]
+# The most important first: what the list is ranked by, what is wrong with the facts, what looks wrong, what landing and the models have to say.
+KINDS: tuple[Kind, ...] = ("ranking", "bad_data", "feed", "expectation", "landing", "model", "training")
 # A training is made once, so a second run of its Monday finds nothing out and has to say the same.
 _OF_THE_MONDAY: Kind = "training"
 # Longer sentences quote something; what they say stands at their beginning.
@@ -159,6 +159,12 @@ def published(con: duckdb.DuckDBPyConnection, snapshot_date: date) -> tuple[Noti
         "select kind, source, sentence from main.notices where snapshot_date = ? order by position", [snapshot_date]
     ).fetchall()
     return tuple(Notice(*row) for row in rows)
+
+
+def first_line(notices: Sequence[Notice]) -> tuple[str | None, list[Notice]]:
+    """The line that stands above a list before anything else, if there is one: by what it is ranked; and the other notices."""
+    line = next((notice for notice in notices if notice.kind == "ranking"), None)
+    return line and line.sentence, [notice for notice in notices if notice is not line]
 
 
 def lines(notices: Sequence[Notice], most: int, snapshot_date: date) -> list[str]:

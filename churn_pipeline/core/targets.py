@@ -56,6 +56,7 @@ class Target:
         title: heads its part of a page or its panel of a plot.
         probability_column: of the predictions table; ``EVENT_probability_HORIZONd`` unless given.
         version_column: of the predictions table; the model version behind the probability. ``NAME_model_version`` unless given.
+        kind_column: of the predictions table; what kind of model that is. ``NAME_model_kind`` unless given.
         settle_days: after the window's end, until everything that happened in it is known. No property of the question but of the
             data: 0 where the ends of customers are stated; see ``settled``.
     """
@@ -71,6 +72,7 @@ class Target:
     title: str
     probability_column: str = ""
     version_column: str = ""
+    kind_column: str = ""
     settle_days: int = 0
 
     def __post_init__(self) -> None:
@@ -78,6 +80,13 @@ class Target:
             object.__setattr__(self, "probability_column", f"{self.event}_probability_{self.horizon_days}d")
         if not self.version_column:
             object.__setattr__(self, "version_column", f"{self.name}_model_version")
+        if not self.kind_column:
+            object.__setattr__(self, "kind_column", f"{self.name}_model_kind")
+
+    @property
+    def columns(self) -> tuple[str, str, str]:
+        """Its columns of the predictions table."""
+        return self.probability_column, self.version_column, self.kind_column
 
     @property
     def horizon_weeks(self) -> int:
@@ -150,6 +159,7 @@ TARGETS: dict[str, Target] = {
             title="Expansion within 90 days",
             probability_column="expansion_propensity",
             version_column="expansion_model_version",
+            kind_column="expansion_model_kind",
         ),
     )
 }
@@ -195,6 +205,8 @@ def shorter_than(target: Target) -> tuple[Target, ...]:
 def predicted_in(columns: Collection[str]) -> tuple[Target, ...]:
     """The targets whose columns a table of predictions has; a table made before a target was declared lacks it.
 
+    The kind of the model is not asked for: it came later, and what an older version published has none.
+
     Args:
         columns: of the table.
     """
@@ -231,7 +243,7 @@ def _problems_of_targets() -> Iterator[str]:
     for key, target in TARGETS.items():
         if key != target.name:
             yield f"The target '{target.name}' is declared under another name, '{key}'."
-        for name in (target.name, target.probability_column, target.version_column):
+        for name in (target.name, *target.columns):
             if not _NAME.fullmatch(name):
                 yield f"'{name}' of the target '{key}' is no name of small letters, digits and underscores."
         if target.event not in get_args(Event):
@@ -240,7 +252,7 @@ def _problems_of_targets() -> Iterator[str]:
             yield f"The horizon of the target '{key}' is {target.horizon_days} days, and has to be longer than 0."
         if target.stagger_weeks <= 0:
             yield f"The target '{key}' keeps one snapshot in {target.stagger_weeks} weeks, and has to keep one in 1 or more."
-        for column in (target.probability_column, target.version_column):
+        for column in target.columns:
             if column in columns:
                 yield f"The column {column} belongs to both targets, '{columns[column]}' and '{key}'."
             columns.setdefault(column, key)

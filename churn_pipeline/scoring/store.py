@@ -12,6 +12,7 @@ from datetime import date, datetime
 
 import duckdb
 
+from churn_pipeline.core.model_kinds import Kind
 from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.run_state import assert_owner, claim
 from churn_pipeline.core.targets import TARGETS, Target, shorter_than
@@ -35,12 +36,14 @@ class Stamp:
     Attributes:
         scoring_mode: ``live``, ``as_of``, or ``rescored`` for another model than the one in force.
         model_versions: by target, the version of the registered model; without the targets that had no model.
+        model_kinds: of the same targets, what kind of model that is.
         labels_closed_by: no model saw a label that closed after it.
     """
 
     snapshot_date: date
     scoring_mode: str
     model_versions: Mapping[str, str]
+    model_kinds: Mapping[str, Kind]
     labels_closed_by: date
     run_id: str
     scored_at: datetime
@@ -79,7 +82,7 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
             """
             create or replace table scoring.scored_mondays (
                 snapshot_date date, scoring_mode varchar, model_versions map(varchar, varchar),
-                labels_closed_by date, run_id varchar, scored_at timestamp
+                model_kinds map(varchar, varchar), labels_closed_by date, run_id varchar, scored_at timestamp
             )
             """
         )
@@ -104,9 +107,9 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
                 con.execute("insert into scoring.raised values (?, ?, ?)", [stamp.snapshot_date, target, share])
         con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
         values = {field.name: getattr(stamp, field.name) for field in fields(stamp)}
-        # DuckDB takes a dict of two lists for a MAP, and any other for a STRUCT.
-        versions = stamp.model_versions
-        values["model_versions"] = {"key": list(versions), "value": list(versions.values())}
+        for name in ("model_versions", "model_kinds"):
+            # DuckDB takes a dict of two lists for a MAP, and any other for a STRUCT.
+            values[name] = {"key": list(values[name]), "value": list(values[name].values())}
         con.execute(
             f"insert into scoring.scored_mondays ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
             list(values.values()),

@@ -179,6 +179,17 @@ def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_re
     assert {path: (opened.after.mlflow_artifacts / path).read_bytes() for path in kept} == kept
 
 
+def test_past_mondays_do_not_say_what_kind_their_models_were_and_the_next_one_does(opened: Opened) -> None:
+    rows = query(
+        opened.after.published_database,
+        "select distinct snapshot_date, churn_30d_model_kind, churn_90d_model_kind from predictions order by 1",
+    )
+    assert rows[:-1] == [(day, None, None) for day in PUBLISHED]
+    # Its models were stored before versions said what they are.
+    assert rows[-1] == (NEXT, "trees", "trees")
+    assert query(opened.after.published_database, "select count(*) from notices where kind = 'ranking'") == [(0,)]
+
+
 def test_the_hold_out_goes_on_with_the_share_and_the_seed_that_the_home_had(opened: Opened) -> None:
     assert query(opened.after.warehouse, "select share, seed from control.holdout") == [(0.5, 7)]
     # On past Mondays who was in an urgent tier; from now on who would be called and is not among the largest accounts.

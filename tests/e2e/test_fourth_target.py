@@ -90,10 +90,10 @@ def test_the_published_tables_have_its_columns_after_those_of_before(settings: S
         # Not from the name of the folder, which would be one more column.
         for relation in ("predictions", f"read_parquet('{parquet}', hive_partitioning = false)"):
             columns = [name for (name, *_) in con.execute(f"describe from {relation}").fetchall()]
-            assert columns[-2:] == ["churn_probability_180d", "churn_180d_model_version"]
+            assert columns[-3:] == ["churn_probability_180d", "churn_180d_model_version", "churn_180d_model_kind"]
             rows = con.execute(
                 f"""
-                select count(*), count(churn_probability_180d), count(*) filter (where churn_180d_model_version = '1'),
+                select count(*), count(churn_probability_180d), count(*) filter (where churn_180d_model_version = '1' and churn_180d_model_kind is not null),
                        count(*) filter (where churn_probability_180d < churn_probability_90d)
                 from {relation} where snapshot_date = ?
                 """,
@@ -129,7 +129,7 @@ def test_half_a_year_later_its_predictions_are_judged(settings: Settings) -> Non
     outcomes = query(
         settings.warehouse,
         f"""
-        select predicted_on, count(*), sum(label), count(model_version)
+        select predicted_on, count(*), sum(label), count(model_version || model_kind)
         from monitoring.prediction_outcomes where target = 'churn_180d' and assessed_on = date '{DUE}' group by 1
         """,
     )

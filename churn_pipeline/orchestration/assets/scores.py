@@ -11,6 +11,7 @@ from churn_pipeline.core import notices, run_ledger
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError, InputError, RefusedError
 from churn_pipeline.core.notices import Notice
+from churn_pipeline.core.ranked_by import ranked_by
 from churn_pipeline.core.targets import ROLES, TARGETS, target_of
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features import verdicts
@@ -95,12 +96,23 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 store.write(con, scored, stamp)
                 for notice in scored.notices:
                     context.log.warning(notice)
+                line = ranked_by(
+                    stamp.model_kinds, {name: row.metrics.get("next_rung") for name, row in chosen.items()}
+                )
+                by_monday[day] = [Notice("ranking", ROLES["risk"], line)] if line else []
                 copied = models.notices_of(chosen.values())
-                by_monday[day] = [Notice("model", target, sentence) for target, sentence in copied.items()]
+                by_monday[day] += [Notice("model", target, sentence) for target, sentence in copied.items()]
                 # They begin with the name of their target.
                 by_monday[day] += [Notice("model", notice.split(":")[0], notice) for notice in scored.notices]
+                risk = ROLES["risk"]
                 rows.append(
-                    (day, scored.customers, f"{scored.adjusted_share:.2%}", stamp.model_versions[ROLES["risk"]])
+                    (
+                        day,
+                        scored.customers,
+                        f"{scored.adjusted_share:.2%}",
+                        stamp.model_versions[risk],
+                        stamp.model_kinds[risk],
+                    )
                 )
                 context.log.info(f"{day}: {scored.customers:,} customers scored")
             notices.record(con, "score", by_monday, run_id=root_run(context))
@@ -113,7 +125,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
             asset_key=SCORES,
             metadata={
                 "dagster/row_count": sum(row[1] for row in rows),
-                "Mondays": table_metadata(["Monday", "customers", "raised", f"{ROLES['risk']} version"], rows),
+                "Mondays": table_metadata(
+                    ["Monday", "customers", "raised", f"{ROLES['risk']} version", f"{ROLES['risk']} kind"], rows
+                ),
             },
         )
         yield dg.MaterializeResult(
@@ -223,6 +237,7 @@ def _score(
         snapshot_date=day,
         scoring_mode=scoring_mode,
         model_versions={name: str(row.version) for name, row in chosen.items()},
+        model_kinds={name: model.kind for name, model in loaded.items()},
         labels_closed_by=max(row.labels_closed_by for row in chosen.values()),
         run_id=run_id,
         scored_at=home.now(),

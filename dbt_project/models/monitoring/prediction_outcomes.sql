@@ -31,7 +31,8 @@ predictions as (
             '{{ target.event }}' as event,
             {{ target.horizon_days }} as horizon_days,
             {{ target.probability_column }} as probability,
-            {{ target.version_column }} as model_version
+            {{ target.version_column }} as model_version,
+            {{ target.kind_column }} as model_kind
         from {{ ref('predictions') }}
         where {{ target.probability_column }} is not null
     {%- endcall %}
@@ -65,7 +66,8 @@ due as (
         predictions.is_holdout,
         predictions.scoring_mode,
         predictions.probability,
-        predictions.model_version
+        predictions.model_version,
+        predictions.model_kind
     from mondays
     inner join predictions
         on predictions.snapshot_date = mondays.assessed_on - {{ weeks_to_close('predictions.horizon_days') }}
@@ -134,6 +136,7 @@ final as (
             else 'left'
         end as status,
         labelled.model_version,
+        labelled.model_kind,
         labelled.scoring_mode
     from labelled
     -- The life that the prediction was about, or the one before it where corrected data say that it had ended: the last span of it that was

@@ -180,10 +180,12 @@ measured as (
         by_customer.{{ probability_of('risk') }} as risk_probability,
         by_customer.{{ probability_of('flag') }} as flag_probability,
         by_customer.{{ probability_of('expansion') }} as expansion_probability,
-        scored_mondays.* exclude (snapshot_date, labels_closed_by, model_versions),
+        scored_mondays.* exclude (snapshot_date, labels_closed_by, model_versions, model_kinds),
         {% call(target) for_each_target() -%}
             scored_mondays.model_versions['{{ target.name }}'] as {{ target.version_column }},
+            scored_mondays.model_kinds['{{ target.name }}'] as {{ target.kind_column }},
         {% endcall -%}
+        scored_mondays.model_kinds['{{ target_of('risk') }}'] as risk_kind,
         scored_mondays.model_versions['{{ target_of('expansion') }}'] is not null as is_growth_scored,
         features.known_plan_tier as plan_tier,
         features.industry,
@@ -319,6 +321,8 @@ worth_a_call as (
             and judged.resting_until is null
             and (
                 judged.lifecycle = 'renewal'
+                -- A base rate says nearly the same of everybody: to be below the mean means little.
+                or judged.risk_kind = 'base_rate'
                 or judged.risk_probability >= least(
                     policy.call_floor,
                     -- As decimals: a sum of doubles would depend on their order.
@@ -574,13 +578,17 @@ final as (
         {{ policy_version() }} as policy_version,
         ranked.scoring_mode,
         ranked.{{ version_of('flag') }},
+        ranked.{{ kind_of('flag') }},
         ranked.{{ version_of('risk') }},
+        ranked.{{ kind_of('risk') }},
         ranked.{{ version_of('expansion') }},
+        ranked.{{ kind_of('expansion') }},
         ranked.run_id,
         ranked.scored_at{% call(target) for_each_target(without_role=true) -%}
             ,
             ranked.{{ target.probability_column }},
-            ranked.{{ target.version_column }}
+            ranked.{{ target.version_column }},
+            ranked.{{ target.kind_column }}
         {%- endcall %}
     from with_facts as ranked
     left join reasons on {{ same_case('call_reasons', 'ranked', 'reasons') }}

@@ -36,8 +36,8 @@ def kept(con: duckdb.DuckDBPyConnection, day: date = MONDAY) -> list[tuple[str, 
     ).fetchall()
 
 
-def test_bad_data_comes_first_whoever_spoke_first(con: duckdb.DuckDBPyConnection) -> None:
-    order = ("model", "expectation", "training", "bad_data", "landing", "feed")
+def test_what_the_list_is_ranked_by_and_bad_data_come_first_whoever_spoke_first(con: duckdb.DuckDBPyConnection) -> None:
+    order = ("model", "expectation", "training", "bad_data", "landing", "ranking", "feed")
     for kind in order:
         record(con, f"by {kind}", notice(kind, kind))
     notices.keep(con, [MONDAY])
@@ -139,3 +139,10 @@ def test_a_copy_that_an_older_version_published_has_none(con: duckdb.DuckDBPyCon
         "insert into notices values ('2026-11-16', 1, 'bad_data', 's', 'a'), ('2026-11-23', 1, 'feed', 's', 'c')"
     )
     assert notices.published(con, MONDAY) == (Notice("bad_data", "s", "a"), Notice("feed", "s", "b"))
+
+
+def test_the_first_line_is_what_the_list_is_ranked_by_and_is_not_said_again_among_the_others() -> None:
+    others = [notice("a"), notice("b", "feed")]
+    ranking = notice("ranked by what they pay", "ranking")
+    assert notices.first_line([others[0], ranking, others[1]]) == (ranking.sentence, others)
+    assert notices.first_line(others) == (None, others)

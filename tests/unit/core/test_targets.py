@@ -49,11 +49,12 @@ def test_what_dbt_has_to_know_is_generated_from_the_declaration() -> None:
 
 
 def test_a_target_has_regular_columns_unless_it_declares_others() -> None:
-    assert (CHURN_180D.probability_column, CHURN_180D.version_column) == (
-        "churn_probability_180d",
-        "churn_180d_model_version",
+    assert CHURN_180D.columns == ("churn_probability_180d", "churn_180d_model_version", "churn_180d_model_kind")
+    assert target_of("expansion").columns == (
+        "expansion_propensity",
+        "expansion_model_version",
+        "expansion_model_kind",
     )
-    assert target_of("expansion").probability_column == "expansion_propensity"
 
 
 def test_people_read_first_what_the_list_is_ranked_by(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +74,7 @@ def test_a_declaration_without_its_dbt_files_is_refused_and_one_command_writes_t
     assert dbt_targets.write(project) == []
     columns = re.findall(r"- name: (\w+)", (project / dbt_targets.PREDICTIONS).read_text(encoding="utf-8"))
     published = re.findall(r"- name: (\w+)", (PROJECT / dbt_targets.PREDICTIONS).read_text(encoding="utf-8"))
-    assert columns == [*published, "churn_probability_180d", "churn_180d_model_version"]
+    assert columns == [*published, *CHURN_180D.columns]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,7 @@ def test_a_declaration_without_its_dbt_files_is_refused_and_one_command_writes_t
         (replace(CHURN_180D, stagger_weeks=0), "churn_180d' keeps one snapshot in 0 weeks"),
         (replace(CHURN_180D, probability_column="expansion_propensity"), "expansion_propensity belongs to both"),
         (replace(CHURN_180D, version_column="churn_30d_model_version"), "churn_30d_model_version belongs to both"),
+        (replace(CHURN_180D, kind_column="churn_30d_model_kind"), "churn_30d_model_kind belongs to both"),
         (replace(CHURN_180D, horizon_days=90), "'churn_90d' and 'churn_180d' are one"),
         (replace(CHURN_180D, event="growth"), "about 'growth'"),
         (replace(CHURN_180D, name="churn_half_year"), "declared under another name, 'churn_180d'"),
@@ -132,7 +134,7 @@ def test_who_decides_about_everybody_is_required(monkeypatch: pytest.MonkeyPatch
 
 
 def test_no_target_is_named_outside_its_declaration() -> None:
-    names = {name for t in TARGETS.values() for name in (t.name, t.probability_column, t.version_column)}
+    names = {name for t in TARGETS.values() for name in (t.name, *t.columns)}
     named = re.compile(rf"\b({'|'.join(sorted(names))})\b")
     files = [
         *(REPOSITORY / "churn_pipeline").rglob("*.py"),

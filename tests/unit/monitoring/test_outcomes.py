@@ -56,6 +56,7 @@ select snapshot_date, customer_id, plan_tier, industry, 12 * known_mrr as annual
        case when plan_tier <> 'custom' then p / 2 end as expansion_propensity,
        case when p >= 0.75 then 'CRITICAL' when p >= 0.5 then 'HIGH' when p >= 0.25 then 'MEDIUM' else 'LOW' end as risk_tier,
        '1' as churn_30d_model_version, '1' as churn_90d_model_version, '1' as expansion_model_version,
+       'logistic' as churn_30d_model_kind, 'of_30d' as churn_90d_model_kind, null as expansion_model_kind,
        (select any_value(policy_version) from policy.predictions) as policy_version,
        'as_of' as scoring_mode, p >= 0.5 and customer_id like '%7' as is_holdout,
        -- The oldest Monday had no list yet.
@@ -277,6 +278,16 @@ def test_every_prediction_of_5_and_13_weeks_before_is_judged_and_no_other(con: d
         assert con.execute(
             f"select count(*) from policy.predictions where snapshot_date = ? and {column}", [predicted_on]
         ).fetchone() == (len(judged(con, target, TINY_BEFORE)),)
+
+
+def test_an_outcome_keeps_the_version_and_the_kind_of_the_model_that_predicted_it(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = con.execute(
+        "select distinct target, model_version, model_kind from monitoring.prediction_outcomes order by target"
+    ).fetchall()
+    # Of a Monday before kinds were kept there is none.
+    assert rows == [("churn_30d", "1", "logistic"), ("churn_90d", "1", "of_30d"), ("expansion_90d", "1", None)]
 
 
 def test_touched_is_who_had_an_intervention_in_the_window_that_was_known_in_time(

@@ -1,0 +1,47 @@
+"""The first line above a list where a model behind it does not look at what customers do yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from churn_pipeline.core.model_kinds import Kind, is_provisional
+from churn_pipeline.core.targets import by_horizon, shorter_than, target_of
+
+
+def ranked_by(kinds: Mapping[str, Kind], next_rungs: Mapping[str, str | None]) -> str | None:
+    """What a list is ranked by as long as a better model is still to come, and what that waits for, in plain words.
+
+    Args:
+        kinds: of the models of a Monday, by target; a target without a model is not there.
+        next_rungs: by target, a sentence that says what a better kind of model would take; None, or not there, where nobody said.
+
+    Returns:
+        One line. None where every horizon of churn has a model of its own that looks at what customers do.
+    """
+    ranking = target_of("risk")
+    churn = [ranking, *(target for target in by_horizon("churn") if target != ranking)]
+    target = next((target for target in churn if target.name in kinds and is_provisional(kinds[target.name])), None)
+    if target is None:
+        return None
+    is_base_rate = kinds[target.name] == "base_rate"
+    # A model that is made of another horizon's is made of the shortest.
+    shortest = shorter_than(target)[0].horizon_days if not is_base_rate else 0
+    if target != ranking:
+        looks_at = "how long they have been with you" if is_base_rate else f"who may leave within {shortest}"
+        line = (
+            f"The order of this list is by what customers do; how likely they leave within {target.horizon_days} days is not yet: it follows "
+            f"from {looks_at}."
+        )
+    elif is_base_rate:
+        line = (
+            "This list is ranked by how long customers have been with you and what they pay, not yet by what they do."
+        )
+    else:
+        line = (
+            f"This list is ranked by who may leave within {shortest} days and what they pay: too little is known yet of who leaves within "
+            f"{target.horizon_days}."
+        )
+    rung = (next_rungs.get(target.name) or "").strip()
+    if not rung:
+        return line
+    return f"{line} {rung[:1].upper()}{rung[1:]}{'' if rung.endswith('.') else '.'}"
