@@ -433,6 +433,7 @@ def fourth(monkeypatch: pytest.MonkeyPatch) -> Target:
         title="Churn within 180 days",
         probability_column="churn_probability_180d",
         version_column="churn_180d_model_version",
+        kind_column="churn_180d_model_kind",
     )
     monkeypatch.setitem(TARGETS, target.name, target)
     return target
@@ -469,7 +470,7 @@ def test_a_new_target_is_on_the_dashboards_once_they_are_generated(fourth: Targe
     assert fourth.probability_column in named(of("customer_success.json", "Every customer"))
     history = of("customer_success.json", "Customer: probability over time")["targets"][0]["rawSql"]
     assert f'{fourth.probability_column} as "180 days"' in history
-    assert fourth.version_column in named(of("engineer.json", "Publications to PostgreSQL"))
+    assert {fourth.version_column, fourth.kind_column} <= named(of("engineer.json", "Publications to PostgreSQL"))
     assert f'as "{fourth.name}"' in of("engineer.json", "Drift score by model")["targets"][0]["rawSql"]
     assert made != BOARDS
 

@@ -489,7 +489,7 @@ def test_two_that_migrate_at_once_both_succeed(database: Database) -> None:
     printed = [process.communicate(timeout=60)[0].strip() for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     # One made the schema, the others found it.
-    assert sorted(printed) == ["0003", "0003", "None"]
+    assert sorted(printed) == ["0004", "0004", "None"]
 
 
 def test_a_migration_that_fails_leaves_nothing_of_itself(database: Database) -> None:
@@ -722,7 +722,7 @@ def test_churn_publish_says_what_it_did_and_without_a_url_what_is_missing(home: 
     assert done.returncode == 0, done.stderr
     rows = weeks(database)[TINY_BEFORE][0]
     assert re.search(rf"^2026-06-01  {rows} customers  \(had been missed\)$", done.stdout, re.MULTILINE)
-    assert "replaced 1 of 1 Mondays in schema churn, revision 0003" in done.stdout
+    assert "replaced 1 of 1 Mondays in schema churn, revision 0004" in done.stdout
     assert "it had them all" in churn(home, "publish", url=database.url).stdout
     publication = json.loads(churn(home, "publish", "--week", str(TINY_BEFORE), "--json", url=database.url).stdout)
     assert publication["rows"] == {str(TINY_BEFORE): rows}

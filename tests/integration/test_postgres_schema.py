@@ -67,13 +67,16 @@ def fourth(monkeypatch: pytest.MonkeyPatch, home: Settings) -> Settings:
             title="Churn within 180 days",
             probability_column="churn_probability_180d",
             version_column="churn_180d_model_version",
+            kind_column="churn_180d_model_kind",
         ),
     )
     change(
         home,
         "alter table predictions add column if not exists churn_probability_180d double",
         "alter table predictions add column if not exists churn_180d_model_version varchar",
-        "update predictions set churn_probability_180d = churn_probability_90d / 3, churn_180d_model_version = '7'",
+        "alter table predictions add column if not exists churn_180d_model_kind varchar",
+        "update predictions set churn_probability_180d = churn_probability_90d / 3, churn_180d_model_version = '7', "
+        "churn_180d_model_kind = 'mean'",
     )
     return home
 
@@ -115,11 +118,13 @@ def test_a_fourth_target_brings_its_columns_to_every_table_that_has_columns_of_t
 ) -> None:
     publishing.publish(database.url, fourth)
     assert told(database) == []
+    kind = "What that model is: base_rate, of_30d, logistic, trees, mean. Null where that was not kept."
     assert query(
         database,
         "select relname::text, attname::text, format_type(atttypid, atttypmod), col_description(attrelid, attnum) from pg_attribute "
         "join pg_class on attrelid = pg_class.oid where attname like '%180d%' and relkind = 'r' order by 1, 2",
     ) == [
+        ("predictions", "churn_180d_model_kind", "text", kind),
         (
             "predictions",
             "churn_180d_model_version",
@@ -132,6 +137,7 @@ def test_a_fourth_target_brings_its_columns_to_every_table_that_has_columns_of_t
             "double precision",
             "The calibrated probability that the customer leaves within the next 180 days.",
         ),
+        ("publications", "churn_180d_model_kind", "text", kind),
         (
             "publications",
             "churn_180d_model_version",
@@ -139,7 +145,9 @@ def test_a_fourth_target_brings_its_columns_to_every_table_that_has_columns_of_t
             "The version of the model behind churn_probability_180d.",
         ),
     ]
-    assert query(database, "select distinct churn_180d_model_version from churn.publications") == [("7",)]
+    assert query(
+        database, "select distinct churn_180d_model_version, churn_180d_model_kind from churn.publications"
+    ) == [("7", "mean")]
     with duckdb.connect(str(fourth.published_database), read_only=True) as con:
         ours = con.execute(
             "select customer_id, churn_probability_180d from predictions where snapshot_date = ?", [TINY_BEFORE]
@@ -174,6 +182,7 @@ def test_a_target_that_was_taken_out_keeps_its_columns_which_are_null_from_then_
         f"update predictions set run_id = 'again' where snapshot_date = date '{TINY_MONDAY}'",
         "alter table predictions drop column churn_probability_180d",
         "alter table predictions drop column churn_180d_model_version",
+        "alter table predictions drop column churn_180d_model_kind",
     )
     done = publishing.publish(database.url, fourth)
     assert list(done.rows) == [TINY_MONDAY]
@@ -378,8 +387,8 @@ def test_a_database_of_revision_0001_is_brought_to_the_newest_and_is_then_as_a_f
     assert outcomes
 
     done = publishing.publish(first.url, home)
-    assert (done.revision, done.notices) == ("0003", ())
-    assert query(first, "select version_num from churn.schema_version") == [("0003",)]
+    assert (done.revision, done.notices) == ("0004", ())
+    assert query(first, "select version_num from churn.schema_version") == [("0004",)]
     assert told(first) == []
 
     # The Monday that this home has is its own now; the other one is as it was, and the newest.

@@ -50,7 +50,7 @@ order by predicted_on""",
 def engineer() -> Json:
     """The dashboard, for the targets that are declared."""
     verdicts = ", ".join(f"'{verdict}'" for verdict in VERDICTS)
-    versions = ", ".join(target.version_column for target in TARGETS.values())
+    models = ", ".join(f"{target.version_column}, {target.kind_column}" for target in TARGETS.values())
     scores = ",\n       ".join(f"max(score) filter (where target = '{target}') as \"{target}\"" for target in TARGETS)
     return board(
         "churn-engineer",
@@ -192,7 +192,7 @@ def engineer() -> Json:
                 "Who published which Monday, when and why. Append-only.",
                 (0, 14, 24, 8),
                 f"""
-                select published_at, snapshot_date::text as snapshot_date, cause, rows, scoring_mode, policy_version, {versions}, who, database_user, run_id
+                select published_at, snapshot_date::text as snapshot_date, cause, rows, scoring_mode, policy_version, {models}, who, database_user, run_id
                 from churn.publications
                 where $__timeFilter(snapshot_date)
                 order by seq desc
@@ -205,7 +205,14 @@ def engineer() -> Json:
                     column("rows", "Rows"),
                     column("scoring_mode", "Mode"),
                     column("policy_version", "Policy"),
-                    *(column(target.version_column, target.name) for target in TARGETS.values()),
+                    *(
+                        column(name, label)
+                        for target in TARGETS.values()
+                        for name, label in (
+                            (target.version_column, target.name),
+                            (target.kind_column, f"{target.name}, kind"),
+                        )
+                    ),
                     column("who", "Who"),
                     column("database_user", "Login"),
                     column("run_id", "Run"),
@@ -374,7 +381,7 @@ def engineer() -> Json:
                 "The ledger of models, newest first: what was promoted or not, from which Monday on, and why. Not filtered by time.",
                 (14, 68, 10, 10),
                 """
-                select recorded_at, target, version, promoted, effective_from::text as effective_from, labels_closed_by::text as labels_closed_by, reason, who
+                select recorded_at, target, version, metrics ->> 'kind' as kind, promoted, effective_from::text as effective_from, labels_closed_by::text as labels_closed_by, reason, who
                 from churn.promotions
                 order by seq desc
                 limit 200
@@ -383,6 +390,7 @@ def engineer() -> Json:
                     column("recorded_at", "Recorded", unit="dateTimeAsIso"),
                     column("target", "Model"),
                     column("version", "Version"),
+                    column("kind", "Kind"),
                     column("promoted", "Promoted"),
                     column("effective_from", "From"),
                     column("labels_closed_by", "Labels closed by"),

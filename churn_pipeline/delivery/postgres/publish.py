@@ -293,7 +293,8 @@ def _note(con: psycopg.Connection[Any], causes: dict[date, str], run_id: str | N
     from psycopg import sql
 
     publication = uuid.uuid4()
-    noted = ["run_id", "scoring_mode", "policy_version", *(target.version_column for target in TARGETS.values())]
+    models = (column for target in TARGETS.values() for column in (target.version_column, target.kind_column))
+    noted = ["run_id", "scoring_mode", "policy_version", *models]
     statement = sql.SQL(
         """
         insert into {audit} (publication, who, published_by_run, snapshot_date, cause, rows, {columns})

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from churn_pipeline.core.model_kinds import KINDS
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.postgres.connection import SCHEMA
 
@@ -42,9 +43,11 @@ _CALL_LIST = _columns("""
     churn_themes jsonb, change_parts jsonb, segment text, action_kind text, talking_points jsonb
 """)
 
+_KINDS = _columns("churn_30d_model_kind text, churn_90d_model_kind text, expansion_model_kind text")
+
 # By table, the columns that the newest revision leaves. A test holds this to a database that Alembic has just made.
 FIXED: dict[str, dict[str, str]] = {
-    "predictions": _PREDICTIONS | _CALL_LIST,
+    "predictions": _PREDICTIONS | _CALL_LIST | _KINDS,
     "customers": _columns("customer_id text, company_name text, csm_owner text"),
     "runs": _columns("""
         run_id text, snapshot_date date, scoring_mode text, status text, customers bigint, reason text, exit_code integer,
@@ -117,14 +120,15 @@ FIXED: dict[str, dict[str, str]] = {
     "prediction_outcomes": _columns("""
         assessed_on date, predicted_on date, target text, customer_id text, plan_tier text, risk_tier text,
         probability double precision, label integer, touched boolean, is_holdout boolean, status text, model_version text,
-        scoring_mode text
+        scoring_mode text, model_kind text
     """),
     "contents": _columns("table_name text, day date, rows bigint, digest text"),
     "publications": _columns("""
         seq bigint, publication uuid, published_at timestamp without time zone, database_user text, who text, published_by_run text,
         snapshot_date date, cause text, rows bigint, run_id text, scoring_mode text, policy_version text,
         churn_30d_model_version text, churn_90d_model_version text, expansion_model_version text
-    """),
+    """)
+    | _KINDS,
     "target_columns": _columns("table_name text, column_name text, column_type text, target text"),
     "schema_version": _columns("version_num character varying(32)"),
 }
@@ -177,9 +181,10 @@ class Difference:
 
 
 def target_columns() -> Iterator[TargetColumn]:
-    """What every declared target has in schema churn: its probability, and wherever models are named, the version behind it."""
+    """What every declared target has in schema churn: its probability, and wherever models are named, the version behind it and its kind."""
     for target in TARGETS.values():
         version = f"The version of the model behind {target.probability_column}."
+        kind = f"What that model is: {', '.join(KINDS)}. Null where that was not kept."
         yield TargetColumn(
             "predictions",
             target.probability_column,
@@ -187,8 +192,9 @@ def target_columns() -> Iterator[TargetColumn]:
             target.name,
             f"The calibrated probability that the customer {target.question}.",
         )
-        yield TargetColumn("predictions", target.version_column, "text", target.name, version)
-        yield TargetColumn("publications", target.version_column, "text", target.name, version)
+        for table in ("predictions", "publications"):
+            yield TargetColumn(table, target.version_column, "text", target.name, version)
+            yield TargetColumn(table, target.kind_column, "text", target.name, kind)
 
 
 def add_target_columns(con: psycopg.Connection[Any]) -> list[str]:
