@@ -18,8 +18,9 @@ from rich.table import Table
 from churn_pipeline.core import notices
 from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.formatting import counted, folded, in_points, in_tenths, signed_usd, usd
+from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import TARGETS, in_reports, predicted_in, target_of
+from churn_pipeline.core.targets import TARGETS, Target, in_reports, predicted_in, target_of
 from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, main_reason, reason_in_words
 from churn_pipeline.policy import playbook, tiers
 
@@ -102,7 +103,7 @@ def call_list(
                    count(resting_until) as resting, count(*) filter (where is_holdout) as held_out,
                    count(*) filter (where is_expansion_candidate) as expansion_candidates,
                    any_value(scoring_mode) as scoring_mode, any_value(policy_version) as policy_version,
-                   {_versions(con, "predictions")}
+                   {_models_of(con, "predictions", tuple(TARGETS.values()))}
             from {PREDICTIONS} as predictions where snapshot_date = ?
             """,
             [monday],
@@ -273,8 +274,9 @@ def run_summary(settings: Settings, monday: date, top: int) -> dict[str, Any]:
     versions = {
         target.name: summary[target.version_column] for target in TARGETS.values() if target.version_column in summary
     }
+    kinds = {target.name: summary.get(target.kind_column) for target in TARGETS.values()}
     summary["models"] = [
-        row
+        row | {"kind": kinds[row["target"]]}
         for row in reversed(model_rows(settings))
         if row["promoted"] and versions.get(row["target"]) == row["version"]
     ]
@@ -309,8 +311,8 @@ def print_notices(week: dict[str, Any]) -> None:
 
 
 def _print_notices(console: Console, listing: dict[str, Any]) -> None:
-    of_monday = [notices.Notice(**notice) for notice in listing["notices"]]
-    for line in notices.lines(of_monday, NOTICES_SHOWN, listing["snapshot_date"]):
+    _, others = notices.first_line([notices.Notice(**notice) for notice in listing["notices"]])
+    for line in notices.lines(others, NOTICES_SHOWN, listing["snapshot_date"]):
         console.print(f"! {line}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -319,7 +321,7 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
 
     Args:
         listing: of :func:`call_list`.
-        notices_above: whether the first notices of the Monday stand above it.
+        notices_above: whether the first notices of the Monday stand above it. What the list is ranked by always does, where that has to be said.
     """
     console = _console()
     title = f"Monday {listing['snapshot_date']}: " + (
@@ -328,6 +330,9 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
     if chosen := [escape(listing[name]) for name in ("owner", "tier") if listing[name]]:
         title += f" ({', '.join(chosen)})"
     console.print(f"\n[bold]{title}[/bold]")
+    line, _ = notices.first_line([notices.Notice(**notice) for notice in listing["notices"]])
+    if line:
+        console.print(line, style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"{listing['customers']:,} active customers, {usd(listing['revenue_at_risk'])} a year at risk; "
         f"{', '.join(f'{tier["customers"]:,} {escape(tier["risk_tier"])}' for tier in listing['tiers'])}; "
@@ -428,22 +433,33 @@ def rescored_weeks(settings: Settings, run_id: str, refused: Sequence[RunRow]) -
     return sorted(weeks, key=lambda week: week["snapshot_date"])
 
 
-def _versions(con: duckdb.DuckDBPyConnection, table: str) -> str:
-    """The version behind each target that the table has columns of, as items of a query."""
+def _models_of(con: duckdb.DuckDBPyConnection, table: str, targets: Sequence[Target]) -> str:
+    """The version and the kind of the model behind each of some targets, as items of a query; what the table has no column for is left out."""
     there = [name for (name, *_) in con.execute(f"describe {table}").fetchall()]
-    columns = [target.version_column for target in predicted_in(there)]
+    columns = [
+        column
+        for target in predicted_in(there)
+        if target in targets
+        for column in (target.version_column, target.kind_column)
+        if column in there
+    ]
     return ", ".join(f"any_value({column}) as {column}" for column in columns)
 
 
+def _model(row: dict[str, Any], target: Target) -> str:
+    """The version of a target's model with its kind, as far as that is known."""
+    return " ".join(filter(None, (row[target.version_column], label_of(row.get(target.kind_column)))))
+
+
 def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> dict[date, dict[str, Any]]:
-    flag, risk = target_of("flag").version_column, target_of("risk").version_column
+    targets = list(dict.fromkeys((target_of("flag"), target_of("risk"))))
     with duckdb.connect(str(database), read_only=True) as con:
         rows = _rows(
             con,
             f"""
             select snapshot_date, count(*) as customers,
                    coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
-                   any_value({flag}) as {flag}, any_value({risk}) as {risk}
+                   {_models_of(con, table, targets)}
             from {table} where {where} group by 1 order by 1
             """,
             values,
@@ -487,7 +503,7 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
             f"{week['customers']:,}" if there else "",
             f"{week['urgent']:,}" if there else "",
             usd(week["revenue_at_risk"]) if there else "",
-            f"{week[flag.version_column]} / {week[risk.version_column]}" if there else "",
+            f"{_model(week, flag)} / {_model(week, risk)}" if there else "",
             escape(week["reason"]),
         )
     console = _console()
@@ -566,6 +582,7 @@ def print_run(summary: dict[str, Any]) -> None:
     for name, justify in (
         ("model", "left"),
         ("version", "right"),
+        ("kind", "left"),
         ("AUC", "left"),
         ("average precision", "left"),
         ("no activity 14 d", "right"),
@@ -591,13 +608,14 @@ def print_run(summary: dict[str, Any]) -> None:
 def print_models(rows: list[dict[str, Any]]) -> None:
     """The ledger of models as a table."""
     table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1))
-    for name in ("model", "version", "from", "promoted", "AUC", "AP", "reason", "who"):
+    for name in ("model", "version", "kind", "from", "promoted", "AUC", "AP", "reason", "who"):
         table.add_column(name, overflow="fold")
     for row in rows:
         metrics = row["metrics"].get("model", {})
         table.add_row(
             row["target"],
             str(row["version"] or ""),
+            _kind(row),
             str(row["effective_from"]),
             "yes" if row["promoted"] else "no",
             _figure(metrics, "auc"),
@@ -740,6 +758,7 @@ def _model_cells(row: dict[str, Any]) -> list[str]:
     return [
         row["target"],
         str(row["version"]),
+        _kind(row),
         _interval(model, "auc"),
         _interval(model, "average_precision"),
         _figure(baselines.get("rule", {}), "average_precision"),
@@ -748,6 +767,11 @@ def _model_cells(row: dict[str, Any]) -> list[str]:
         _figure(model, "ece"),
         _figure(model, "precision_top_200"),
     ]
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """What kind of model a row of the ledger is about; empty where it was written before kinds were kept, and no prediction says it."""
+    return escape(label_of(row.get("kind") or row["metrics"].get("kind")) or "")
 
 
 def _figure(metrics: dict[str, Any], name: str) -> str:

@@ -104,6 +104,7 @@ class ModelHealth:
 
     Attributes:
         labels_closed_by: the Monday up to which it learned.
+        kind: what it is (:mod:`churn_pipeline.core.model_kinds`); None for a Monday before kinds were kept.
         ece: expected calibration error, 0..1.
         precision_top_200: share of the 200 customers it ranked first that did leave (or grow).
     """
@@ -114,6 +115,7 @@ class ModelHealth:
     auc: float | None
     ece: float | None
     precision_top_200: float | None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)

@@ -246,8 +246,10 @@ def _health(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[ModelHealth, 
     """The models that scored this Monday, with the figures they were promoted on, as reports order the targets."""
     published = {name for (name, *_) in con.execute("describe predictions").fetchall()}
     targets = [target for target in in_reports() if target in predicted_in(published)]
+    # What an older version published has no kinds.
     used = " union all ".join(
-        f"select {place} as place, {literal(target.name)} as target, any_value({target.version_column}) as version "
+        f"select {place} as place, {literal(target.name)} as target, any_value({target.version_column}) as version, "
+        f"any_value({target.kind_column if target.kind_column in published else 'null::varchar'}) as kind "
         "from predictions where snapshot_date = $monday"
         for place, target in enumerate(targets)
     )
@@ -255,7 +257,7 @@ def _health(con: duckdb.DuckDBPyConnection, monday: date) -> tuple[ModelHealth, 
         f"""
         select target, version, labels_closed_by,
                (metrics ->> '$.model.auc.value')::double, (metrics ->> '$.model.ece.value')::double,
-               (metrics ->> '$.model.precision_top_200.value')::double
+               (metrics ->> '$.model.precision_top_200.value')::double, kind
         from ({used}) join promotions using (target, version)
         -- A rollback names the same version again; its figures are those of its promotion.
         where promoted

@@ -22,7 +22,8 @@ from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.formatting import in_tenths, points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
-from churn_pipeline.core.notices import lines
+from churn_pipeline.core.model_kinds import label_of
+from churn_pipeline.core.notices import first_line, lines
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import templates
 from churn_pipeline.core.themes import PARTS
@@ -118,6 +119,7 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
     charts = _chart_rows(report, names)
     owners = owners_of(report.figures)
     texts = words.figures(report, EVERYBODY, names)
+    ranked_by, other_notices = first_line(report.digest.notices)
     week = {
         "monday": str(monday),
         "hasList": report.has_list,
@@ -146,7 +148,8 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
     return environment.get_template("report.html.j2").render(
         report=report,
         digest=report.digest,
-        notices=lines(report.digest.notices, NOTICES_SHOWN, monday),
+        ranked_by=ranked_by,
+        notices=lines(other_notices, NOTICES_SHOWN, monday),
         monday=monday,
         before=max((day for day in pages if day < monday), default=None),
         # What one point or one bar says, the table beside it says better.
@@ -573,6 +576,7 @@ def _health(report: WeekReport) -> list[dict[str, Any]]:
             {
                 "target": target,
                 "model": versions.get(target),
+                "kind": label_of(versions[target].kind) if target in versions else None,
                 "realised_on": realised_on,
                 "figures": figures,
                 "history": [outcome for outcome in of_target if outcome.figure == "auc"],

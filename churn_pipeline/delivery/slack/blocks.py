@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from churn_pipeline.core.formatting import clean, counted, in_points, mrkdwn, signed, signed_usd, usd, whole_sentences
 from churn_pipeline.core.json_text import json_text
-from churn_pipeline.core.notices import lines
+from churn_pipeline.core.model_kinds import label_of
+from churn_pipeline.core.notices import first_line, lines
 from churn_pipeline.delivery.call_list import main_reason
 from churn_pipeline.delivery.digest import (
     Alert,
@@ -61,6 +62,8 @@ _MORE = 120
 # Lines about the data and the models, and the characters of each: enough to know that something is wrong, and where to read on.
 NOTICES_SHOWN = 4
 _NOTICE = 200
+# The line above the list is never cut: the notice is no longer than that.
+_RANKED_BY = 300
 _DETAILS = 4_000
 # A thread of one message per manager: beyond this many it would bury the channel.
 MAX_OWNERS = 20
@@ -135,6 +138,7 @@ def digest_message(digest: Digest, threaded: bool, mentions: Mentions | None = N
 def _digest_blocks(digest: Digest, threaded: bool, title: str, calls: Sequence[Block], room: int) -> list[Block]:
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": title[:MAX_HEADER], "emoji": False}},
+        *_ranked_by(digest),
         _rich(_line(_headline(digest)), _table(digest)),
         *_calls(digest, calls, room),
         *_movers(digest),
@@ -272,6 +276,11 @@ def _headline(digest: Digest) -> list[Block]:
         _text(f"{counted(count, 'customer')} {be} {_urgent_words(digest)}", bold=True),
         _text(f" and account for {usd(money)} of it."),
     ]
+
+
+def _ranked_by(digest: Digest) -> list[Block]:
+    line, _ = first_line(digest.notices)
+    return [_rich(_section(_text(clean(line, _RANKED_BY), bold=True)))] if line else []
 
 
 def _urgent_words(digest: Digest) -> str:
@@ -433,14 +442,18 @@ def _health(models: Sequence[ModelHealth], monday: date) -> str:
     if first.ece is not None:
         figures.append(f"calibrated within {100 * first.ece:.1f} points")
     weeks = max((monday - model.labels_closed_by).days // 7 for model in models)
-    sentence = f"Model health: {_version(first)}, trained {counted(weeks, 'week')} ago, on weeks it had not seen: "
-    sentence += ", ".join(figures) or "no figures"
-    aucs = [f"{_version(model)} {model.auc:.2f}" for model in others[:3] if model.auc is not None]
-    return sentence + (f" (AUC of {', '.join(aucs)})." if aucs else ".")
+    sentence = f"Model health: {_version(first)}, trained {counted(weeks, 'week')} ago"
+    sentence += f", on weeks it had not seen: {', '.join(figures)}" if figures else "; there are no figures of it"
+    shown = others[:3]
+    aucs = [f"{_version(model)} {model.auc:.2f}" for model in shown if model.auc is not None]
+    sentence += f" (AUC of {', '.join(aucs)})." if aucs else "."
+    without = [_version(model) for model in shown if model.auc is None]
+    return sentence + (f" No figures of {', '.join(without)}." if without else "")
 
 
 def _version(model: ModelHealth) -> str:
-    return f"{clean(model.target, 30)} v{clean(model.version, 10)}"
+    named = f"{clean(model.target, 30)} v{clean(model.version, 10)}"
+    return f"{named} ({clean(label_of(model.kind), 30)})" if model.kind else named
 
 
 def _caveats(digest: Digest) -> tuple[str, ...]:
@@ -453,7 +466,7 @@ def _caveats(digest: Digest) -> tuple[str, ...]:
         )
     if digest.policy_changed:
         caveats.append("The policy (cut-offs, weights or texts) changed since last week: tiers moved with it.")
-    notices = lines(digest.notices, NOTICES_SHOWN, digest.snapshot_date)
+    notices = lines(first_line(digest.notices)[1], NOTICES_SHOWN, digest.snapshot_date)
     return (*(clean(line, _NOTICE) for line in notices), *caveats, *(clean(note, 160) for note in digest.notes[:3]))
 
 

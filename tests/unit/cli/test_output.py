@@ -290,6 +290,78 @@ def test_all_notices_are_there_for_programs_and_with_an_option_for_people(
     assert f"feed         {HOSTILE}\n" in text and "feed 8\n" in text
 
 
+RANKED_BY = "This list is ranked by how long customers have been with you [red]and what they pay[/red]."
+
+
+def say_what_it_is_ranked_by(settings: Settings) -> None:
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute("insert into notices values (?, 0, 'ranking', 'churn_90d', ?)", [MONDAY, RANKED_BY])
+
+
+def test_what_the_list_is_ranked_by_is_the_first_line_above_it_and_said_once(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(settings, *(f"feed {number}" for number in range(9)))
+    say_what_it_is_ranked_by(settings)
+    title, line, *rest = [row for row in printed(settings, capsys).splitlines() if row]
+    assert "whom to call first" in title
+    assert line == RANKED_BY
+    # It takes no line of what else there is to know.
+    assert sum(row.startswith("! ") for row in rest) == output.NOTICES_SHOWN
+    assert RANKED_BY not in "".join(rest)
+    week = output.week_notices(settings, None)
+    assert week["notices"][0]["kind"] == "ranking"
+
+
+def test_what_a_run_prints_says_above_the_list_what_it_is_ranked_by_and_below_it_what_else_there_is(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say(settings, "feed 1")
+    say_what_it_is_ranked_by(settings)
+    output.print_run(
+        output.call_list(settings, MONDAY, 1) | {"models": [], "database": "d", "report": None, "holdout": None}
+    )
+    text = capsys.readouterr().out
+    assert text.count(RANKED_BY) == 1
+    assert text.index(RANKED_BY) < text.index("Alpha Ltd") < text.index("feed 1")
+
+
+def test_the_kind_of_a_model_stands_beside_its_version_and_an_older_copy_has_none(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute("update predictions set churn_30d_model_version = '3', churn_90d_model_version = '4'")
+    week = {"status": "published", "scoring_mode": "live", "reason": "", "snapshot_date": MONDAY}
+    figures = output._figures_of(settings.published_database, "predictions", "true", [])
+    output.print_weeks([week | figures[MONDAY]])
+    assert "3 / 4" in capsys.readouterr().out
+    assert "churn_90d_model_kind" not in output.call_list(settings, MONDAY, 1)
+    with duckdb.connect(str(settings.published_database)) as con:
+        for target, kind in (("churn_30d", "logistic"), ("churn_90d", "of_30d")):
+            con.execute(f"alter table predictions add column {target}_model_kind varchar")
+            con.execute(f"update predictions set {target}_model_kind = ?", [kind])
+    figures = output._figures_of(settings.published_database, "predictions", "true", [])
+    output.print_weeks([week | figures[MONDAY]])
+    assert "3 logistic regression / 4 from the shorter horizon" in " ".join(capsys.readouterr().out.split())
+    assert output.call_list(settings, MONDAY, 1)["churn_90d_model_kind"] == "of_30d"
+
+
+def test_the_ledger_of_models_says_what_kind_each_is(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "target": "churn_90d",
+        "version": "4",
+        "effective_from": MONDAY,
+        "promoted": True,
+        "reason": "r",
+        "who": "w",
+        "metrics": {"kind": "mean"},
+    }
+    output.print_models([row, row | {"version": "3", "metrics": {}}])
+    newer, older = (line for line in capsys.readouterr().out.splitlines() if "churn_90d" in line)
+    assert "mean of both" in newer
+    assert older.split()[:3] == ["churn_90d", "3", str(MONDAY)]
+
+
 def test_what_a_run_prints_has_the_notices_below_the_list_once(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -220,6 +220,19 @@ def test_the_figures_of_a_model_are_those_of_its_promotion_even_after_a_rollback
     )
 
 
+def test_the_kind_of_a_model_is_that_of_the_rows_and_a_copy_of_an_older_version_has_none(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    assert [health.kind for health in digest_from(con, MONDAY).health] == [None]
+    assert any("churn_90d v1, trained" in str(block) for block in digest_message(digest_from(con, MONDAY), True).blocks)
+    con.execute("alter table predictions add column churn_90d_model_kind varchar")
+    con.execute("update predictions set churn_90d_model_kind = 'trees' where snapshot_date = ?", [MONDAY])
+    assert [health.kind for health in digest_from(con, MONDAY).health] == ["trees"]
+    assert [health.kind for health in digest_from(con, MONDAY - WEEK).health] == [None]
+    message = digest_message(digest_from(con, MONDAY), True)
+    assert sum(str(block).count("churn_90d v1 (boosted trees)") for block in message.blocks) == 1
+
+
 def test_a_changed_policy_or_model_is_noticed(con: duckdb.DuckDBPyConnection) -> None:
     assert not digest_from(con, MONDAY).policy_changed and not digest_from(con, MONDAY).model_changed
     keep_shipped_policy(con, ["new"])

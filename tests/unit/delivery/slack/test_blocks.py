@@ -300,6 +300,32 @@ def test_what_was_found_out_is_a_line_each_up_to_a_limit_and_a_quiet_week_has_no
     ]
 
 
+def test_what_the_list_is_ranked_by_is_the_first_line_of_the_message_whole_and_once() -> None:
+    line = f"This list is ranked by <!channel> *{'x' * 250}*."
+    notices = (Notice("ranking", "churn_90d", line), *(Notice("feed", "e", f"feed {number}") for number in range(4)))
+    message = digest_message(replace(sample_digest(MONDAY, SHIPPED), notices=notices), True)
+    assert message.blocks[0]["type"] == "header"
+    (element,) = message.blocks[1]["elements"][0]["elements"]
+    assert element["text"] == line
+    assert sum(json.dumps(block).count("This list is ranked by") for block in message.blocks) == 1
+    # It takes no line of what else there is to know.
+    assert {f"feed {number}" for number in range(4)} <= set(contexts(message))
+    assert_safe(message)
+
+
+def test_a_model_without_figures_is_named_with_its_kind() -> None:
+    health = (
+        ModelHealth("churn_90d", "1", MONDAY, None, None, None, "base_rate"),
+        ModelHealth("churn_30d", "2", MONDAY, None, None, None, "base_rate"),
+        ModelHealth("expansion_90d", "3", MONDAY, 0.71, None, None, "logistic"),
+    )
+    message = digest_message(replace(sample_digest(MONDAY, SHIPPED), health=health), True)
+    assert (
+        "Model health: churn_90d v1 (base rate), trained 0 weeks ago; there are no figures of it (AUC of expansion_90d v3 (logistic "
+        "regression) 0.71). No figures of churn_30d v2 (base rate)."
+    ) in contexts(message)
+
+
 def test_a_hostile_word_in_a_notice_is_shown_letter_by_letter() -> None:
     hostile = "events: type '<script>*_~`x`<!channel>&amp;[red]' is new"
     message = digest_message(
