@@ -196,6 +196,7 @@ def money_band(row: Row) -> str | None:
 
 def test_the_call_list_is_the_first_of_those_who_pay_and_are_worth_a_call(rows: list[Row]) -> None:
     paying = [row for row in rows if row["annual_revenue"]]
+    assert {row["churn_90d_model_kind"] for row in rows} <= {"trees", "logistic", "mean"}
     floor = min(0.15, sum(row["churn_probability_90d"] for row in paying) / len(paying))
     worth = [
         row
