@@ -117,6 +117,17 @@ def test_a_run_that_began_before_the_upgrade_cannot_go_on_after_it(old: Settings
         run_state.assert_owner(con, "scores", "a run of the older version")
 
 
+def test_mondays_that_an_older_version_scored_have_a_column_for_the_kinds_of_their_models(settings: Settings) -> None:
+    with connect(settings) as con:
+        con.execute(
+            "create schema scoring; create table scoring.scored_mondays as select date '2026-06-01' as snapshot_date"
+        )
+    open_home(settings, "first")
+    assert query(settings.warehouse, "select snapshot_date::varchar, model_kinds from scoring.scored_mondays") == [
+        ("2026-06-01", None)
+    ]
+
+
 def test_a_home_that_never_got_to_monitoring_is_opened_too(settings: Settings) -> None:
     with connect(settings) as con:
         con.execute("create table t as select 1 as a")
