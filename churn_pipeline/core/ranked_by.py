@@ -24,24 +24,18 @@ def ranked_by(kinds: Mapping[str, Kind], next_rungs: Mapping[str, str | None]) -
     if target is None:
         return None
     is_base_rate = kinds[target.name] == "base_rate"
-    # A model that is made of another horizon's is made of the shortest.
-    shortest = shorter_than(target)[0].horizon_days if not is_base_rate else 0
-    if target != ranking:
-        looks_at = "how long they have been with you" if is_base_rate else f"who may leave within {shortest}"
+    # What a model that is made of another horizon's is made of: the next shorter one.
+    shorter = f"who may leave within {shorter_than(target)[-1].horizon_days} days" if not is_base_rate else ""
+    if target == ranking:
         line = (
-            f"The order of this list is by what customers do; how likely they leave within {target.horizon_days} days is not yet: it follows "
-            f"from {looks_at}."
-        )
-    elif is_base_rate:
-        line = (
-            "This list is ranked by how long customers have been with you and what they pay, not yet by what they do."
+            "This list is ranked by how long customers have been with you and what they pay, not yet by what they do"
+            if is_base_rate
+            else f"This list is ranked by {shorter} and what they pay, not yet by who may leave within {target.horizon_days}"
         )
     else:
         line = (
-            f"This list is ranked by who may leave within {shortest} days and what they pay: too little is known yet of who leaves within "
-            f"{target.horizon_days}."
+            f"The order of this list is by what customers do. How likely they leave within {target.horizon_days} days follows from "
+            f"{'how long they have been with you, not yet from what they do' if is_base_rate else shorter}"
         )
-    rung = (next_rungs.get(target.name) or "").strip()
-    if not rung:
-        return line
-    return f"{line} {rung[:1].upper()}{rung[1:]}{'' if rung.endswith('.') else '.'}"
+    rung = (next_rungs.get(target.name) or "").strip().rstrip(".")
+    return f"{line}: {rung}." if rung else f"{line}."

@@ -18,6 +18,7 @@ from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.delivery.slack.blocks import digest_message
+from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import Explained, ScoringModel
 from churn_pipeline.modeling.store import ModelStore
@@ -33,20 +34,21 @@ LEVEL = {"churn_30d": -3.0, "churn_90d": -2.0}
 
 
 class KnowsTenureAlone:
-    """Says that the younger leave the more; stands in for the model in force, whose features it has."""
+    """Says that the younger leave the more; stands in for the model in force."""
 
     kind = "base_rate"
 
-    def __init__(self, model: ScoringModel) -> None:
+    def __init__(self, model: ScoringModel, settings: Settings) -> None:
         self._model = model
+        features = read_catalogue(settings.dbt_project / "models" / "marts" / f"{model.target.mart}.yml")
+        self.catalogue = features.without([name for name in features.names if name != "tenure_days"])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
     def contributions(self, frame: pd.DataFrame) -> tuple[np.ndarray, float]:
-        contributions = np.zeros((len(frame), len(self.catalogue)))
-        contributions[:, self.catalogue.names.index("tenure_days")] = 0.4 * (5.5 - np.log1p(frame["tenure_days"]))
-        return contributions, LEVEL[self.target.name]
+        tenure = frame["tenure_days"].to_numpy(dtype=np.float64)
+        return 0.4 * (5.5 - np.log1p(tenure))[:, None], LEVEL[self.target.name]
 
     def explain(self, frame: pd.DataFrame) -> Explained:
         contributions, bias = self.contributions(frame)
@@ -56,7 +58,7 @@ class KnowsTenureAlone:
 class Store(ModelStore):
     def load(self, row: LedgerRow) -> Any:
         model = super().load(row)
-        return KnowsTenureAlone(model) if row.target in LEVEL else model
+        return KnowsTenureAlone(model, self.settings) if row.target in LEVEL else model
 
 
 @pytest.fixture(scope="module")

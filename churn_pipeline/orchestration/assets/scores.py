@@ -97,7 +97,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 for notice in scored.notices:
                     context.log.warning(notice)
                 line = ranked_by(
-                    stamp.model_kinds, {name: row.metrics.get("next_rung") for name, row in chosen.items()}
+                    stamp.model_kinds, {name: row.metrics.get(lifecycle.NEXT_RUNG) for name, row in chosen.items()}
                 )
                 by_monday[day] = [Notice("ranking", ROLES["risk"], line)] if line else []
                 copied = models.notices_of(chosen.values())

@@ -17,22 +17,22 @@ RUNG = "7 of 20 departures needed are known"
 
 def test_a_list_by_a_base_rate_says_so_and_what_a_better_model_waits_for() -> None:
     assert ranked_by({FLAG: "base_rate", RISK: "base_rate"}, {RISK: RUNG, FLAG: "another sentence"}) == (
-        "This list is ranked by how long customers have been with you and what they pay, not yet by what they do. "
+        "This list is ranked by how long customers have been with you and what they pay, not yet by what they do: "
         "7 of 20 departures needed are known."
     )
 
 
 def test_a_list_by_the_shorter_horizon_names_both() -> None:
     assert ranked_by({FLAG: "logistic", RISK: "of_30d"}, {RISK: f"{RUNG}."}) == (
-        "This list is ranked by who may leave within 30 days and what they pay: too little is known yet of who leaves within 90. "
+        "This list is ranked by who may leave within 30 days and what they pay, not yet by who may leave within 90: "
         "7 of 20 departures needed are known."
     )
 
 
 def test_where_only_another_horizon_is_provisional_the_order_of_the_list_is_not() -> None:
-    assert ranked_by({FLAG: "base_rate", RISK: "trees"}, {FLAG: f"the next needs 4 more months. {RUNG}"}) == (
-        "The order of this list is by what customers do; how likely they leave within 30 days is not yet: it follows from how long they have "
-        "been with you. The next needs 4 more months. 7 of 20 departures needed are known."
+    assert ranked_by({FLAG: "base_rate", RISK: "trees"}, {FLAG: "boosted trees need 150 departures"}) == (
+        "The order of this list is by what customers do. How likely they leave within 30 days follows from how long they have been with you, "
+        "not yet from what they do: boosted trees need 150 departures."
     )
 
 
