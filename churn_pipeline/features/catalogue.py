@@ -22,9 +22,12 @@ from churn_pipeline.features.sentences import MONTH_BEFORE, PEERS, VALUE, Format
 DType = Literal["numeric", "categorical", "boolean"]
 Direction = Literal["increasing", "decreasing"]
 History = Literal["tier_history", "mrr_history"]
+# Columns of customers whose former values nobody keeps, unless there is a history of plans: what is written over them today is what every
+# past snapshot shows.
+Static = Literal["industry", "seats", "csm_owner", "plan_tier", "mrr"]
 
 _REQUIRED = ("dtype", "label", "format", "theme", "raises", "lowers")
-_OPTIONAL = ("direction", "cumulative", "pii", "requires", "fact", "says", "also", "like")
+_OPTIONAL = ("direction", "cumulative", "pii", "requires", "made_of", "fact", "says", "also", "like")
 _OF_FACTS = ("format", "fact")
 # For what a sentence may be written: where a value stands among those of similar customers, or what it is. ``any`` is all of them but unknown.
 _CASES: dict[DType, tuple[str, ...]] = {
@@ -48,6 +51,8 @@ class Feature:
         direction: the probability may only rise (or only fall) with it; a monotone constraint, for numeric and boolean features.
         cumulative: it grows with a customer's age whatever they do, so drift against the training data means little.
         requires: the history without which its past values are today's values, and therefore not trained on.
+        made_of: the column of customers whose value it shows, or that it compares customers by. Where that column is written over when
+            somebody leaves, the feature knows who left (`churn_pipeline.modeling.guard`).
         theme: what it is about. None in a version that was stored before there were themes.
         fact: what it tells of; two features of one fact are never told together. Its own name unless given.
         says: what is said of it when it is a reason, a template (:mod:`churn_pipeline.features.sentences`) by case: ``below``, ``about`` and
@@ -66,6 +71,7 @@ class Feature:
     direction: Direction | None = None
     cumulative: bool = False
     requires: History | None = None
+    made_of: Static | None = None
     theme: Theme | None = None
     fact: str | None = None
     says: Mapping[str, str | None] | None = None
@@ -195,7 +201,7 @@ class Catalogue:
 
 def _entry(feature: Feature) -> dict[str, Any]:
     entry = asdict(feature)
-    for key in ("theme", "fact", "says", "also", "like"):
+    for key in ("made_of", "theme", "fact", "says", "also", "like"):
         if entry[key] is None:
             del entry[key]
     return entry
@@ -298,6 +304,7 @@ def _feature(where: str, name: str, meta: dict[str, Any]) -> Feature:
         ("format", get_args(Format)),
         ("direction", (None, *get_args(Direction))),
         ("requires", (None, *get_args(History))),
+        ("made_of", (None, *get_args(Static))),
         ("theme", tuple(THEMES)),
     ):
         if meta.get(key) not in allowed:

@@ -46,7 +46,6 @@ from churn_pipeline.modeling.evaluate import (
     evaluate,
     evaluate_ranking,
 )
-from churn_pipeline.modeling.guard import revenue_zeroed
 from churn_pipeline.modeling.linear import Linear, strongest
 from churn_pipeline.modeling.model import ScoringModel
 
@@ -253,11 +252,11 @@ def fit(
 
     Args:
         target: what is predicted.
-        frame: snapshots whose labels are closed, with snapshot_date, customer_id, label (0 or 1), the catalogue's features, and mrr and
-            plan_tier for the guard. Training rows may already be thinned out by `slices.stagger_offsets`, those of older blocks
+        frame: snapshots whose labels are closed, with snapshot_date, customer_id, label (0 or 1), the catalogue's features.
+            Training rows may already be thinned out by `slices.stagger_offsets`, those of older blocks
             to one in ``BLOCK_WEEKS``; those of the newest block must be whole. A feature that is not a column is treated as empty.
         training_monday: T. Rows whose labels were not closed at T lie in no slice.
-        catalogue: all features of the mart.
+        catalogue: the features of the mart, without those that the guard took out.
         settings: for the minimum counts, the seed, the threads and the number of resamples.
         histories: whether past tiers and revenue are known (or trusted); features that need another one are not trained on.
         recipe: hyper-parameters.
@@ -283,9 +282,6 @@ def fit(
             f"not trained on {', '.join(untrusted)}: there is no history of it, so a past snapshot would show today's value; set "
             "CHURN_TRUST_STATIC_PLAN if it never changes"
         )
-    if len(revenue := trained.requiring()) and (finding := revenue_zeroed(train, target)):
-        trained = trained.without(revenue)
-        notices.append(finding)
     if not any(column in frame.columns for column in target.rule.columns):
         notices.append(
             f"the baseline '{target.rule.text}' ranks like chance: no column {' or '.join(target.rule.columns)}"

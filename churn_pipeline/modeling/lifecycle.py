@@ -22,7 +22,7 @@ from churn_pipeline.features import frames
 from churn_pipeline.features.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.features.plan import code_version, needed_snapshots, read_beginning, unbuilt
 from churn_pipeline.features.splits import Span, earliest_training_monday, twin_slices
-from churn_pipeline.modeling import ledger, registry
+from churn_pipeline.modeling import guard, ledger, registry
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.fit import RecipeFacts, TrainingResult, fit
 from churn_pipeline.modeling.ladder import fit_base_rate, fit_of_shorter, read_belief
@@ -145,6 +145,7 @@ def _attempt(
             code=code,
             former=former,
         )
+        result = replace(result, notices=(*rows.notices, *result.notices))
     except RefusedError as refusal:
         return _Attempt(None, None, str(refusal).removeprefix("no model: "))
     shorter = _shorter(con, settings, target, training_monday, progress) if result.next_rung is not None else None
@@ -190,7 +191,7 @@ def _lowest(
     belief, code = read_belief(settings.dbt_project, target.event), recipe_code(settings)
     if (shorter := _shorter(con, settings, target, training_monday, progress)) is not None:
         return fit_of_shorter(target, rows.frame, training_monday, shorter, belief, why, code=code)
-    return fit_base_rate(
+    lowest = fit_base_rate(
         target,
         rows.frame,
         training_monday,
@@ -201,6 +202,7 @@ def _lowest(
         why,
         code=code,
     )
+    return replace(lowest, notices=(*rows.notices, *lowest.notices))
 
 
 @dataclass(frozen=True)
@@ -487,11 +489,12 @@ def _still_serves(row: LedgerRow, monday: date) -> bool:
 
 @dataclass(frozen=True)
 class Material:
-    """What the models of one training Monday are made from."""
+    """What the models of one training Monday are made from, and what was taken out of it."""
 
     frame: pd.DataFrame
     catalogue: Catalogue
     histories: frozenset[History]
+    notices: tuple[str, ...] = ()
 
 
 def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> Material:
@@ -516,6 +519,7 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
             f"{min(missing)}; the next run builds them"
         )
     first = max(in_mart, needed[0])
+    catalogue, notices = guard.without_leaks(catalogue, guard.columns_that_leak(con, training_monday), histories)
     try:
         blocks = twin_slices(target, training_monday, first).blocks
     except RefusedError:
@@ -532,6 +536,7 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
         ),
         catalogue,
         histories,
+        notices,
     )
 
 

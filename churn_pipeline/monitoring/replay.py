@@ -31,11 +31,11 @@ from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.features import frames
 from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.features.splits import refit_slices
+from churn_pipeline.modeling import guard
 from churn_pipeline.modeling.baselines import rule_score
 from churn_pipeline.modeling.calibrate import sigmoid
 from churn_pipeline.modeling.encode import Encoder
 from churn_pipeline.modeling.evaluate import TOP_PER_WEEK, Estimate, Resamples, estimate, quantile_bins
-from churn_pipeline.modeling.guard import revenue_zeroed
 from churn_pipeline.modeling.linear import Linear
 from churn_pipeline.monitoring import lists
 from churn_pipeline.monitoring.lists import Basis
@@ -730,9 +730,12 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
             f"{settings.min_train_churners:,} are needed"
         )
     known = frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan)
-    catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{risk.mart}.yml").trained(known)
-    if (on_revenue := catalogue.requiring()) and revenue_zeroed(train, risk):
-        catalogue = catalogue.without(on_revenue)
+    catalogue, _ = guard.without_leaks(
+        read_catalogue(settings.dbt_project / "models" / "marts" / f"{risk.mart}.yml"),
+        guard.columns_that_leak(con, training_monday),
+        known,
+    )
+    catalogue = catalogue.trained(known)
     catalogue = catalogue.without(
         [name for name in catalogue.names if name not in train.columns or train[name].isna().all()]
     )

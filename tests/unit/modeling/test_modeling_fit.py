@@ -149,14 +149,6 @@ def test_without_a_history_of_plans_tier_and_revenue_are_not_trained_on(frame: p
     assert any("CHURN_TRUST_STATIC_PLAN" in notice for notice in fitted.notices)
 
 
-def test_revenue_that_was_zeroed_at_churn_is_taken_out_and_said(frame: pd.DataFrame) -> None:
-    churners = frame.loc[frame["label"] == 1, "customer_id"].unique()[:250]
-    zeroed = frame.assign(mrr=frame["mrr"].where(~frame["customer_id"].isin(churners), 0.0))
-    fitted = fit(TARGET, zeroed, MONDAY, CATALOGUE, SETTINGS, BOTH)
-    assert {"plan_tier", "mrr"}.isdisjoint(fitted.model.catalogue.names)
-    assert any("zeroed" in notice for notice in fitted.notices)
-
-
 def test_with_few_departures_a_logistic_regression_of_a_few_features_serves_and_says_what_is_missing(
     frame: pd.DataFrame,
 ) -> None:
