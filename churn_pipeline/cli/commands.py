@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from churn_pipeline.contract import Acceptance
     from churn_pipeline.core.settings import Settings
+    from churn_pipeline.scoring import level
 
 app = typer.Typer(
     name="churn",
@@ -49,6 +50,15 @@ AcceptOption = Annotated[
         "--accept-change",
         metavar="REASON",
         help="Land the files although the book jumps (docs/operations.md); the reason is kept. The same files pass again without it.",
+    ),
+]
+AcceptLevelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--accept-level",
+        metavar="REASON",
+        help="Publish the Monday although its mean probability looks impossible (docs/operations.md); the reason is kept. The same Monday "
+        "passes again without it, as long as its model is the same.",
     ),
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.", show_default="required")]
@@ -232,6 +242,7 @@ def run(
     top: Annotated[int, typer.Option(min=0, help="How many customers to print.")] = 20,
     quiet: Annotated[bool, typer.Option("--quiet", help="Tell nobody in Slack.")] = False,
     accept_change: AcceptOption = None,
+    accept_level: AcceptLevelOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score one Monday: land, build features, train when due, score, publish. Default: the latest Monday (live)."""
@@ -247,7 +258,14 @@ def run(
             "where they are, or write a "
             f"simulated company with 'churn simulate --out {settings.raw_dir.parent}'"
         )
-    outcome = run_mondays(settings, monday, progress=_progress(), quiet=quiet, acceptance=_acceptance(accept_change))
+    outcome = run_mondays(
+        settings,
+        monday,
+        progress=_progress(),
+        quiet=quiet,
+        acceptance=_acceptance(accept_change),
+        level_acceptance=_level_acceptance(accept_level),
+    )
     if outcome.exit_code:
         _fail(outcome.reason, outcome.exit_code)
     summary = output.run_summary(settings, monday, top)
@@ -273,6 +291,7 @@ def backfill(
         Path | None, typer.Option("--raw", help="Directory of raw tables.", show_default="HOME/data/raw")
     ] = None,
     accept_change: AcceptOption = None,
+    accept_level: AcceptLevelOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -292,10 +311,19 @@ def backfill(
     if model is not None:
         if accept_change is not None:
             raise InputError("--accept-change is about what is landed, and --model lands nothing")
+        if accept_level is not None:
+            raise InputError("--accept-level is about lists that are published, and --model judges no level")
         outcome = rescore_mondays(settings, start, end, model, progress=_progress())
         weeks = output.rescored_weeks(settings, outcome.run_id, outcome.mondays)
     else:
-        outcome = run_mondays(settings, start, end, progress=_progress(), acceptance=_acceptance(accept_change))
+        outcome = run_mondays(
+            settings,
+            start,
+            end,
+            progress=_progress(),
+            acceptance=_acceptance(accept_change),
+            level_acceptance=_level_acceptance(accept_level),
+        )
         weeks = output.backfill_weeks(settings, outcome.mondays)
     if weeks:
         typer.echo(json_text(weeks, indent=1)) if as_json else output.print_weeks(weeks)
@@ -674,6 +702,14 @@ def _acceptance(reason: str | None) -> Acceptance | None:
     from churn_pipeline.contract import Acceptance
 
     return None if reason is None else Acceptance(reason, user())
+
+
+def _level_acceptance(reason: str | None) -> level.Acceptance | None:
+    if reason is None:
+        return None
+    from churn_pipeline.scoring.level import Acceptance
+
+    return Acceptance(reason, user())
 
 
 def _progress() -> Callable[[str], None]:

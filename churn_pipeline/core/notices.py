@@ -21,9 +21,10 @@ import duckdb
 from churn_pipeline.core.formatting import clean
 from churn_pipeline.core.warehouse import has_table, transaction
 
-Kind = Literal["ranking", "bad_data", "feed", "expectation", "landing", "model", "training"]
-# The most important first: what the list is ranked by, what is wrong with the facts, what looks wrong, what landing and the models have to say.
-KINDS: tuple[Kind, ...] = ("ranking", "bad_data", "feed", "expectation", "landing", "model", "training")
+Kind = Literal["ranking", "bad_data", "level", "feed", "expectation", "landing", "model", "training"]
+# The most important first: what the list is ranked by, what is wrong with the facts, probabilities that are too high or too low for all, what
+# looks wrong, what landing and the models have to say.
+KINDS: tuple[Kind, ...] = ("ranking", "bad_data", "level", "feed", "expectation", "landing", "model", "training")
 # A training is made once, so a second run of its Monday finds nothing out and has to say the same.
 _OF_THE_MONDAY: Kind = "training"
 # Longer sentences quote something; what they say stands at their beginning.

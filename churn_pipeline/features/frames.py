@@ -157,6 +157,39 @@ def churn_labelled(relation: str, as_of: str) -> str:
     return str(_labels().churn_labelled(relation, "$horizon", as_of, "landing.customers", "landing.lives"))
 
 
+def departures_by_week(
+    con: duckdb.DuckDBPyConnection, target: Target, first: date, last: date, as_of: date
+) -> tuple[list[tuple[date, int, int]], int]:
+    """How many customers there were on each Monday of a span, and how many of them had churned within the horizon.
+
+    Args:
+        con: the warehouse, after landing.
+        target: about churn.
+        first: a Monday.
+        last: a Monday.
+        as_of: the Monday by which it is known. Whether a label is closed by then is for the caller to ask.
+
+    Returns:
+        Monday, active customers and those of them with a label of 1, oldest first, without Mondays on which there was nobody; and how many
+        different customers have a label of 1 on any of them.
+    """
+    mondays = (
+        f"(select unnest(generate_series({literal(first)}, {literal(last)}, interval 7 day))::date as snapshot_date)"
+    )
+    book = _labels().churn_of_the_book(mondays, "$horizon", "$as_of", "landing.customers", "landing.lives")
+    rows = con.execute(
+        f"""
+        select snapshot_date, count(*), sum(label)::bigint, count(distinct customer_id) filter (label = 1)
+        from ({book})
+        group by grouping sets ((snapshot_date), ())
+        order by snapshot_date nulls last
+        """,
+        {"horizon": target.horizon_days, "as_of": as_of},
+    ).fetchall()
+    *weeks, (_, _, _, different) = rows
+    return [(day, customers, departures) for day, customers, departures, _ in weeks], different
+
+
 def _labelled(target: Target) -> str:
     # Labels are facts of the future of S, which is why they are no columns of a mart: everything there is known at S.
     mart = f"marts.{target.mart}"

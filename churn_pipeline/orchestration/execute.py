@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from churn_pipeline.contract import Acceptance
+    from churn_pipeline.scoring import level
 
 
 # Dagster keeps its own state in the home too, tells nobody about it, and starts one run at a time. A run that never started is given
@@ -116,6 +117,7 @@ def run_mondays(
     *,
     quiet: bool = False,
     acceptance: Acceptance | None = None,
+    level_acceptance: level.Acceptance | None = None,
     **overrides: Any,
 ) -> Outcome:
     """Runs the Monday job for one Monday, or for all from ``first`` to ``last`` as one run.
@@ -127,15 +129,19 @@ def run_mondays(
         progress: called with a sentence as the run goes on.
         quiet: tell nobody in Slack.
         acceptance: whoever says that a book that jumps is right; of the files that are landed now.
+        level_acceptance: whoever says that a mean probability which looks impossible is right; of these Mondays and their models.
         **overrides: resources for :func:`churn_pipeline.orchestration.definitions.build_defs`.
     """
     from churn_pipeline.delivery.announce import QUIET_TAG
     from churn_pipeline.orchestration.assets.landing import ACCEPT_TAG, ACCEPTED_BY_TAG
+    from churn_pipeline.orchestration.assets.scores import ACCEPT_LEVEL_TAG
     from churn_pipeline.orchestration.definitions import JOB
 
     tags = {QUIET_TAG: "true"} if quiet else {}
     if acceptance is not None:
         tags |= {ACCEPT_TAG: acceptance.reason, ACCEPTED_BY_TAG: acceptance.who}
+    if level_acceptance is not None:
+        tags |= {ACCEPT_LEVEL_TAG: level_acceptance.reason, ACCEPTED_BY_TAG: level_acceptance.who}
     result = _execute(settings, JOB, first, last, tags, progress, overrides)
     run_rows: list[run_ledger.RunRow] = []
     if _got_the_lock(result):

@@ -133,6 +133,9 @@ LAST = {"dagster/priority": "-10"}
 # What finds out notices, and is upstream of nothing: done as soon as it can be, so that a list is published with all of its notices.
 BEFORE_PUBLICATION = {"dagster/priority": "10"}
 
+# Who finds out what is told of the level of a Monday: the scores, and drift, which says it in other words where both speak.
+LEVEL = "level"
+
 PUBLISHED = dg.AssetKey("published")
 REPLAY_REPORT = dg.AssetKey("replay_report")
 RESCORED_COPY = dg.AssetKey("published_rescored")

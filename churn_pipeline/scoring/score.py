@@ -54,6 +54,13 @@ class ScoredMonday:
     notices: tuple[str, ...]
 
     @property
+    def means(self) -> dict[str, float]:
+        """By target the mean of its probabilities; without a target that nobody was scored for."""
+        target = self.scores["target"].to_numpy()
+        probability = self.scores["probability"].to_numpy()
+        return {name: float(probability[target == name].mean()) for name in dict.fromkeys(target)}
+
+    @property
     def adjusted_share(self) -> float:
         """The largest share of customers raised."""
         return max(self.adjusted.values(), default=0.0)

@@ -22,6 +22,7 @@ from churn_pipeline.modeling import lifecycle
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.store import ModelStore
+from churn_pipeline.orchestration.assets.landing import ACCEPTED_BY_TAG
 from churn_pipeline.orchestration.home import (
     Home,
     expected_errors,
@@ -30,9 +31,13 @@ from churn_pipeline.orchestration.home import (
     root_run,
     table_metadata,
 )
-from churn_pipeline.orchestration.keys import ONE_RUN, RESCORES, RESCORING, SCORED_MONDAYS, SCORES, model_key
-from churn_pipeline.scoring import store
+from churn_pipeline.orchestration.keys import LEVEL, ONE_RUN, RESCORES, RESCORING, SCORED_MONDAYS, SCORES, model_key
+from churn_pipeline.scoring import level, store
+from churn_pipeline.scoring.level import Acceptance, Verdict
 from churn_pipeline.scoring.score import ScoredMonday, score_monday
+
+# Whoever starts a run, in the shell or in the UI, accepts by this tag of it, with a reason, that the level of a Monday is what it is.
+ACCEPT_LEVEL_TAG = "churn/accept-level"
 
 
 def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -67,7 +72,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         catalogue = _catalogue(home)
         rows, refused = [], []
         by_monday: dict[date, list[Notice]] = {}
+        levels: dict[date, list[Notice]] = {}
         with expected_errors(), connect(home.settings) as con:
+            acceptance = level_acceptance(context.run.tags)
             store.begin_run(con, root_run(context))
             requested = partition_mondays(context)
             unusable = _unusable(con, home, requested)
@@ -78,6 +85,8 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                     mode = home.scoring_mode(day)
                     chosen = lifecycle.models_for(con, home.settings, day, replayed=mode == "as_of")
                     scored, stamp = _score(con, home, models, chosen, day, context.run.run_id, mode, catalogue)
+                    verdicts = level.judge_monday(con, scored, day)
+                    levels[day] = _level_notices(con, verdicts, stamp, acceptance)
                 except ChurnError as error:
                     context.log.warning(f"{day} is refused: {error}")
                     refused.append(
@@ -94,8 +103,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                     )
                     continue
                 store.write(con, scored, stamp)
-                for notice in scored.notices:
-                    context.log.warning(notice)
+                level.write(con, day, verdicts, context.run.run_id)
+                for sentence in (*scored.notices, *(notice.sentence for notice in levels[day])):
+                    context.log.warning(sentence)
                 line = ranked_by(
                     stamp.model_kinds, {name: row.metrics.get(lifecycle.NEXT_RUNG) for name, row in chosen.items()}
                 )
@@ -116,6 +126,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 )
                 context.log.info(f"{day}: {scored.customers:,} customers scored")
             notices.record(con, "score", by_monday, run_id=root_run(context))
+            notices.record(con, LEVEL, levels, run_id=root_run(context))
             run_ledger.record(con, refused)
         for notice in models.notices:
             context.log.warning(notice)
@@ -140,6 +151,52 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         )
 
     return score
+
+
+def level_acceptance(tags: Mapping[str, str]) -> Acceptance | None:
+    """Whose word a run carries that a mean which looks impossible is right; None where it carries none.
+
+    Raises:
+        InputError: it gives no reason.
+    """
+    if ACCEPT_LEVEL_TAG not in tags:
+        return None
+    return Acceptance(tags[ACCEPT_LEVEL_TAG], tags.get(ACCEPTED_BY_TAG, "somebody in the Dagster UI"))
+
+
+def _level_notices(
+    con: duckdb.DuckDBPyConnection, verdicts: Sequence[Verdict], stamp: store.Stamp, acceptance: Acceptance | None
+) -> list[Notice]:
+    """What is to be said of the level of a Monday.
+
+    Raises:
+        RefusedError: a mean is impossible, and nobody has accepted it.
+    """
+    day, versions = stamp.snapshot_date, stamp.model_versions
+    impossible = [verdict for verdict in verdicts if verdict.judgement == "impossible"]
+    if acceptance is not None:
+        for verdict in impossible:
+            level.accept(
+                con,
+                day,
+                verdict,
+                versions[verdict.target],
+                acceptance,
+                run_id=stamp.run_id,
+                now=stamp.scored_at,
+            )
+    words = {
+        verdict.target: level.accepted(con, day, verdict.target, versions[verdict.target]) for verdict in impossible
+    }
+    if unaccepted := [verdict for verdict in impossible if words[verdict.target] is None]:
+        raise RefusedError(level.refusal(unaccepted, day))
+    told = []
+    for verdict in verdicts:
+        word = words.get(verdict.target)
+        by_whom = f"; accepted by {word.who} ({word.reason})" if word else ""
+        if verdict.sentence:
+            told.append(Notice("level", verdict.target, f"{verdict.sentence}{by_whom}"))
+    return told
 
 
 class Rescore(dg.Config):

@@ -6,6 +6,8 @@
     longer in `customers` have no label and no row. Whether a window is closed is for the caller to ask.
 
     `horizon` is a number of days and `as_of` the Monday by which the label is known; either may be a column of `snapshots`.
+
+    `churn_of_the_book` says the same of everybody who was active on some Mondays, without a row for each of them to begin with.
 #}
 
 {#
@@ -36,6 +38,37 @@
     from {{ relation }} as snapshots
     inner join {{ customers }} as customers on snapshots.customer_id = customers.customer_id
     {{ lives_of_snapshots(as_of, lives) }}
+{%- endmacro %}
+
+{#
+    One row for everybody active on each of `mondays`, a relation of snapshot_dates, with the label of `churn_labelled`. A test holds the two
+    to each other. What is the same on every Monday is joined first: a year of a large book takes a tenth of the time.
+#}
+{% macro churn_of_the_book(mondays, horizon, as_of, customers, lives) -%}
+    with spans as (
+
+        select
+            here.customer_id,
+            here.active_from,
+            coalesce(here.active_until, date '9999-12-31') as active_until,
+            case when last.end_kind = 'churn' then last.ended_on end as churned_on
+        from {{ lives }} as here
+        inner join {{ customers }} as customers on here.customer_id = customers.customer_id
+        inner join {{ lives }} as last
+            on
+                here.customer_id = last.customer_id
+                and here.life = last.life
+                and last.active_from < {{ as_of }}
+                and coalesce(last.resumed_on >= {{ as_of }}, true)
+
+    )
+
+    select
+        mondays.snapshot_date,
+        spans.customer_id,
+        coalesce(spans.churned_on < mondays.snapshot_date + {{ horizon }}, false)::integer as label
+    from {{ mondays }} as mondays
+    inner join spans on spans.active_from < mondays.snapshot_date and spans.active_until >= mondays.snapshot_date
 {%- endmacro %}
 
 {#

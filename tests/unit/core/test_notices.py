@@ -37,7 +37,7 @@ def kept(con: duckdb.DuckDBPyConnection, day: date = MONDAY) -> list[tuple[str, 
 
 
 def test_what_the_list_is_ranked_by_and_bad_data_come_first_whoever_spoke_first(con: duckdb.DuckDBPyConnection) -> None:
-    order = ("model", "expectation", "training", "bad_data", "landing", "ranking", "feed")
+    order = ("model", "expectation", "training", "level", "bad_data", "landing", "ranking", "feed")
     for kind in order:
         record(con, f"by {kind}", notice(kind, kind))
     notices.keep(con, [MONDAY])
