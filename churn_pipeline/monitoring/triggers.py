@@ -15,6 +15,7 @@ from typing import Protocol
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.monitoring.drift import Level, worst
 from churn_pipeline.monitoring.performance import MIN_POSITIVES, Quality
+from churn_pipeline.scoring.level import Verdict, together
 
 # Three weeks of five. Neighbouring weeks share most of their customers and label windows, so that chance that hits one
 # hits two; three in five it rarely does, and a real loss is still proposed within a month.
@@ -78,7 +79,9 @@ class DriftVerdict(Protocol):
     def reasons(self) -> tuple[str, ...]: ...
 
 
-def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality]) -> HealthAssessment:
+def judge(
+    monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality], levels: Sequence[Verdict] = ()
+) -> HealthAssessment:
     """Puts what was found on a Monday into one judgement.
 
     Args:
@@ -86,9 +89,12 @@ def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality
         drift: reports of its models.
         quality: realised quality of the predictions that were due. Where some customers had an intervention, those who
             had none decide whether a target is under its promise: a call that worked is no failure of the model.
+        levels: what the mean probabilities of the Monday came to. Where drift says act and they are off, that is said first, as one thing.
     """
     level = worst([report.verdict for report in drift])
     reasons = [f"{report.target}: {reason}" for report in drift if report.verdict == level for reason in report.reasons]
+    if (both := told_together(drift, levels)) is not None:
+        reasons.insert(0, both)
     by_target: dict[str, dict[str, Quality]] = {}
     for group in quality:
         if group.basis == "realised" and group.plan_tier == "all":
@@ -104,6 +110,16 @@ def judge(monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality
         if decisive.under:
             under[target] = _under(decisive)
     return HealthAssessment(monday, level, tuple(reasons), under)
+
+
+def told_together(drift: Sequence[DriftVerdict], levels: Sequence[Verdict]) -> str | None:
+    """The one sentence of a Monday on which both drift says act and the level is off; None on any other.
+
+    Args:
+        drift: reports of the models.
+        levels: verdicts on the mean probabilities.
+    """
+    return together(levels) if worst([report.verdict for report in drift]) == "act" else None
 
 
 def propose(

@@ -11,8 +11,9 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from churn_pipeline.core import calendar
+from churn_pipeline.core import calendar, notices
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.core.warehouse import connect
@@ -26,19 +27,22 @@ from churn_pipeline.monitoring import store
 from churn_pipeline.monitoring.drift import DriftReport, assess, worst
 from churn_pipeline.monitoring.outcomes import quality_of
 from churn_pipeline.monitoring.plots import drift as drift_plot
-from churn_pipeline.monitoring.triggers import HealthAssessment, Training, judge, propose
+from churn_pipeline.monitoring.triggers import HealthAssessment, Training, judge, propose, told_together
 from churn_pipeline.orchestration.home import Home, expected_errors, picture, root_run, table_metadata
 from churn_pipeline.orchestration.keys import (
+    BEFORE_PUBLICATION,
     DIGEST,
     DRIFT,
     JUDGEMENT,
     LAST,
+    LEVEL,
     MODEL_QUALITY,
     ONE_RUN,
     OUTLOOK,
     PUBLISHED,
     SCORED_MONDAYS,
 )
+from churn_pipeline.scoring import level
 from churn_pipeline.scoring.store import scored_mondays
 
 NOT_DRIFTED = "no_model_has_drifted"
@@ -50,6 +54,8 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     @dg.asset(
         key=DRIFT,
         deps=[SCORED_MONDAYS],
+        # Where the level of a Monday is off too, the list says both in one sentence.
+        op_tags=BEFORE_PUBLICATION,
         group_name="monitoring",
         description="For each model: every feature and the prediction against its training weeks and against last week, and a verdict: "
         "none, watch or act. Tables monitoring.drift and monitoring.drift_verdicts.",
@@ -77,9 +83,12 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
                 for version, report in reports:
                     reason = report.reasons[0] if report.reasons else ""
                     rows.append((day, report.target, version, report.verdict, f"{report.score:.3f}", reason))
-                level = worst([report.verdict for report in newest])
-                if level in ("watch", "act"):
-                    context.log.info(f"{day}: drift says {level}")
+                worst_of_day = worst([report.verdict for report in newest])
+                if worst_of_day in ("watch", "act"):
+                    context.log.info(f"{day}: drift says {worst_of_day}")
+                if (both := told_together(newest, level.of_monday(con, day))) is not None:
+                    models_named = ", ".join(report.target for report in newest)
+                    notices.record(con, LEVEL, {day: [Notice("level", models_named, both)]}, run_id=root_run(context))
         acting = [row for row in rows if row[3] == "act"]
         yield dg.MaterializeResult(
             metadata={
@@ -118,7 +127,7 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         asked_for = None
         with expected_errors(), connect(settings) as con:
             for day in scored_mondays(con, root_run(context)):
-                assessment = judge(day, store.drift_verdicts(con, day), quality_of(con, day))
+                assessment = judge(day, store.drift_verdicts(con, day), quality_of(con, day), level.of_monday(con, day))
                 store.write_judgement(con, assessment, context.run.run_id)
                 rows.append(
                     (day, assessment.drift, "; ".join(f"{name}: {why}" for name, why in assessment.under.items()))
@@ -166,17 +175,20 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         monday = announce.notifiable_monday(settings, context.run.tags)
         if monday is None:
             return dg.MaterializeResult(metadata={"Slack": dg.MetadataValue.text("nothing is said about this run")})
-        with expected_errors():
-            with connect(settings) as con:
-                notes = _notes(con, monday)
-            with duckdb.connect(str(settings.published_database), read_only=True) as published:
-                digest = digest_from(
-                    published,
-                    monday,
-                    notes=notes,
-                    links=announce.run_links(settings, context.run.run_id),
-                    report=announce.report_address(settings, monday),
-                )
+        with (
+            expected_errors(),
+            connect(settings) as con,
+            duckdb.connect(str(settings.published_database), read_only=True) as published,
+        ):
+            told = {notice.sentence for notice in notices.published(published, monday)}
+            notes = _notes(con, monday, told)
+            digest = digest_from(
+                published,
+                monday,
+                notes=notes,
+                links=announce.run_links(settings, context.run.run_id),
+                report=announce.report_address(settings, monday),
+            )
         delivery = announce.announce_monday(settings, digest)
         (context.log.warning if delivery.problems else context.log.info)(str(delivery))
         return dg.MaterializeResult(metadata={"Slack": dg.MetadataValue.text(str(delivery))})
@@ -223,14 +235,20 @@ def _propose(con: duckdb.DuckDBPyConnection, home: Home, assessment: HealthAsses
     return f"an extra training as of {proposal.monday} is asked for: {proposal.reason}"
 
 
-def _notes(con: duckdb.DuckDBPyConnection, monday: date) -> list[str]:
-    """What monitoring has to add to the digest: nothing where all is as usual."""
+def _notes(con: duckdb.DuckDBPyConnection, monday: date, told: set[str]) -> list[str]:
+    """What monitoring has to add to the digest: nothing where all is as usual, and nothing that the notices of the list tell.
+
+    Args:
+        con: the warehouse.
+        monday: the Monday.
+        told: sentences of the notices.
+    """
     notes = []
     judged = store.judgements(con, monday, 1)
     if not judged:
         notes.append("Monitoring has not judged this Monday: see the run")
     for assessment in judged:
-        if assessment.drift in ("watch", "act"):
+        if assessment.drift in ("watch", "act") and told.isdisjoint(assessment.drift_reasons[:1]):
             notes.append(
                 f"Drift: {assessment.drift}. {assessment.drift_reasons[0] if assessment.drift_reasons else ''}".strip()
             )

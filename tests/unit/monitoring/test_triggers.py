@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.modeling.evaluate import Estimate
+from churn_pipeline.monitoring.drift import Level
 from churn_pipeline.monitoring.performance import Quality
 from churn_pipeline.monitoring.triggers import HealthAssessment, Training, judge, propose
+from churn_pipeline.scoring.level import Judgement, Verdict
 
 START = date(2026, 1, 5)
 
@@ -155,3 +158,28 @@ def test_calls_that_worked_are_no_failure_of_the_model() -> None:
 def test_a_missing_monday_ends_a_disturbance() -> None:
     before, after = history("AA"), history("....A")[4:]
     assert propose([*before, *after], [trained(1, 20), trained(2)], []) is not None
+
+
+@dataclass(frozen=True)
+class Drift:
+    target: str
+    verdict: Level
+    reasons: tuple[str, ...] = ()
+
+
+def off(target: str, judgement: Judgement = "notice") -> Verdict:
+    return Verdict(target, 0.3, 0.1, 0.08, 0.12, judgement, f"{target}: 30% where 10% left")
+
+
+def test_where_drift_says_act_and_the_level_is_off_both_are_one_reason_and_the_first() -> None:
+    drift = [Drift("churn_30d", "none"), Drift("churn_90d", "act", ("the prediction against last week",))]
+    both, reason = judge(monday(1), drift, [], [off("churn_30d"), off("churn_90d")]).drift_reasons
+    assert both.startswith("drift and level say together") and "churn_30d" in both and "churn_90d" in both
+    assert reason == "churn_90d: the prediction against last week"
+
+
+@pytest.mark.parametrize(("verdict", "judgement"), [("watch", "notice"), ("act", "ok"), ("act", "impossible")])
+def test_where_only_one_of_them_speaks_it_speaks_for_itself(verdict: Level, judgement: Judgement) -> None:
+    """What is impossible and was accepted says so by itself."""
+    drift = [Drift("churn_90d", verdict, ("why",))]
+    assert judge(monday(1), drift, [], [off("churn_90d", judgement)]).drift_reasons == ("churn_90d: why",)
