@@ -22,10 +22,10 @@ CATALOGUE = Catalogue(
     (
         feature("health", direction="decreasing"),
         feature("days_since_last_event"),
-        feature("industry", dtype="categorical", format="category"),
+        feature("industry", dtype="categorical", format="category", made_of="industry"),
         feature("empty"),
-        feature("plan_tier", dtype="categorical", format="category", requires="tier_history"),
-        feature("mrr", requires="mrr_history"),
+        feature("plan_tier", dtype="categorical", format="category", requires="tier_history", made_of="plan_tier"),
+        feature("mrr", requires="mrr_history", made_of="mrr"),
     ),
 )
 

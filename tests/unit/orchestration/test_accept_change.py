@@ -1,4 +1,4 @@
-"""How somebody's word that a book that jumps is right gets from the shell, or from the UI, to the landing."""
+"""How somebody's word that a book that jumps, or a level that looks impossible, is right gets from the shell, or from the UI, to the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from churn_pipeline.core.operator import user
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.orchestration import execute
 from churn_pipeline.orchestration.assets.landing import ACCEPT_TAG, ACCEPTED_BY_TAG, acceptance, landing
+from churn_pipeline.orchestration.assets.scores import ACCEPT_LEVEL_TAG, level_acceptance
 from churn_pipeline.orchestration.home import Home
+from churn_pipeline.scoring import level
 from tests.support.homes import query
 from tests.unit.contract.landing_helpers import NOW, company, row, write
 
@@ -62,11 +64,16 @@ def test_a_run_of_the_ui_needs_a_reason_too() -> None:
     assert acceptance({ACCEPT_TAG: "sold", ACCEPTED_BY_TAG: "Ada"}) == Acceptance("sold", "Ada")
     with pytest.raises(InputError, match="needs a reason"):
         acceptance({ACCEPT_TAG: ""})
+    assert level_acceptance({}) is None
+    assert level_acceptance({ACCEPT_LEVEL_TAG: "sold", ACCEPTED_BY_TAG: "Ada"}) == level.Acceptance("sold", "Ada")
+    with pytest.raises(InputError, match="needs a reason"):
+        level_acceptance({ACCEPT_LEVEL_TAG: " "})
 
 
+@pytest.mark.parametrize(("option", "tag"), [("--accept-change", ACCEPT_TAG), ("--accept-level", ACCEPT_LEVEL_TAG)])
 @pytest.mark.parametrize("command", [["run"], ["backfill", "--from", "2024-06-10"]])
 def test_the_reason_given_in_the_shell_becomes_tags_of_the_run(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, command: list[str]
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, command: list[str], option: str, tag: str
 ) -> None:
     tags: list[dict[str, str]] = []
 
@@ -77,28 +84,21 @@ def test_the_reason_given_in_the_shell_becomes_tags_of_the_run(
     monkeypatch.setattr(execute, "_execute", remember_tags)
     monkeypatch.setenv("CHURN_NOW", NOW.isoformat())
     options = ["--home", str(settings.home), "--raw", str(settings.raw_dir)]
-    outcome = CliRunner().invoke(app, [*command, *options, "--accept-change", "a part was sold"])
+    outcome = CliRunner().invoke(app, [*command, *options, option, "a part was sold"])
     assert str(outcome.exception) == "not run"
-    assert tags == [{ACCEPT_TAG: "a part was sold", ACCEPTED_BY_TAG: user()}]
-    outcome = CliRunner().invoke(app, [*command, *options, "--accept-change", "  "])
+    assert tags == [{tag: "a part was sold", ACCEPTED_BY_TAG: user()}]
+    outcome = CliRunner().invoke(app, [*command, *options, option, "  "])
     assert isinstance(outcome.exception, InputError)
-    assert "needs a reason" in str(outcome.exception)
+    assert f"{option} needs a reason" in str(outcome.exception)
     assert len(tags) == 1
 
 
-def test_scoring_again_with_another_model_lands_nothing_that_could_be_accepted(settings: Settings) -> None:
-    outcome = CliRunner().invoke(
-        app,
-        [
-            "backfill",
-            "--from",
-            "2012-01-02",
-            "--model",
-            "champion",
-            "--accept-change",
-            "x",
-            "--home",
-            str(settings.home),
-        ],
-    )
-    assert "lands nothing" in str(outcome.exception)
+@pytest.mark.parametrize(
+    ("option", "why"), [("--accept-change", "lands nothing"), ("--accept-level", "judges no level")]
+)
+def test_scoring_again_with_another_model_has_nothing_that_could_be_accepted(
+    settings: Settings, option: str, why: str
+) -> None:
+    again = ["backfill", "--from", "2012-01-02", "--model", "champion"]
+    outcome = CliRunner().invoke(app, [*again, option, "x", "--home", str(settings.home)])
+    assert why in str(outcome.exception)
