@@ -148,7 +148,7 @@ def customers_at(con: duckdb.DuckDBPyConnection, training_monday: date) -> pd.Da
         )
 
         select
-            spans.started_on as signup,
+            coalesce(spans.started_on, spans.active_from) as signup,
             case when spans.active_until < $training_monday then spans.active_until end as ended,
             spans.industry,
             customers.seats,
@@ -318,7 +318,7 @@ def _more_common(marked: Mask, departed: Mask, quarter: NDArray[np.intp], highes
     share_left, share_stayed = float(marked[departed].mean()), float(marked[~departed].mean())
     return (
         f"for {share_left:.1%} of {int(departed.sum()):,} customers who left and {share_stayed:.1%} of {int((~departed).sum()):,} who did "
-        "not: it looks written over when a customer leaves"
+        "not: without a history that looks written over when a customer leaves"
     )
 
 
