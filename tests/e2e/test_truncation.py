@@ -19,7 +19,7 @@ from tests.support.truncation import truncate
 def assert_no_future(full: Settings, truncated: Settings, monday: date) -> dict[str, tuple[int, int]]:
     """Compares every column of every mart and of the predictions, and says how much was compared."""
     compared = {}
-    for relation in [f"marts.{mart}" for mart in MARTS] + ["policy.predictions", "monitoring.drift"]:
+    for relation in [f"marts.{mart}" for mart in MARTS] + ["policy.predictions", "monitoring.drift", "scoring.levels"]:
         comparison = differences(
             full.warehouse, truncated.warehouse, relation, f"snapshot_date <= date '{monday}'", without=PER_RUN
         )
