@@ -130,6 +130,14 @@ def simulate(
     call_share: Annotated[
         float, typer.Option(help="Calls its team plans a week, as a share of the book; 0 to 0.05. 0 calls nobody.")
     ] = 0.01,
+    family: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The kind of company: health (a hidden health that shows in daily use) or terms (seats, contracts that end on a day, "
+            "few visits a week).",
+        ),
+    ] = "health",
 ) -> None:
     """Write a simulated company: raw tables by the contract, and the true probabilities as oracle.parquet.
 
@@ -151,6 +159,7 @@ def simulate(
             dirty=dirty,
             shocks=tuple(parse_shock(text) for text in shock or ()),
             call_share=call_share,
+            family=family,
         ),
         progress=_progress(),
     )

@@ -1,8 +1,8 @@
 """Whom the team calls, and what a call does to them.
 
 The team of this company has no model. A manager looks at an account now and then, sees use that has fallen (the lower
-the health, the surer), and calls the larger account first. So whoever was not called in the last quarter is called in
-a week with a probability that follows from their size at signup and their health on its Monday::
+the customer's standing ``h``, the surer), and calls the larger account first. So whoever was not called in the last
+quarter is called in a week with a probability that follows from their size at signup and their standing on its Monday::
 
     called  q = min(1, reach_i seen(h))    with reach_i = k mrr_i / (mrr_i + half)
 
@@ -39,28 +39,28 @@ class Calls:
     reach: Floats
     persuadability: Floats
 
-    def probability(self, who: Ints, health: Floats) -> Floats:
-        """Probability that customers ``who`` are called in a week, by ``health`` on its Monday, if a quarter has passed.
+    def probability(self, who: Ints, standing: Floats) -> Floats:
+        """Probability that customers ``who`` are called in a week, by ``standing`` on its Monday, if a quarter has passed.
 
         Args:
             who: customer numbers, shape (n,).
-            health: shape (n,) for one value each, or (1, m) for the same m values for all; then the result is (n, m).
+            standing: shape (n,) for one value each, or (1, m) for the same m values for all; then the result is (n, m).
         """
         reach = self.reach[who]
-        return np.minimum(1.0, (reach if health.ndim == 1 else reach[:, None]) * _seen(health))
+        return np.minimum(1.0, (reach if standing.ndim == 1 else reach[:, None]) * _seen(standing))
 
     def log_effect(self, who: Ints) -> Floats:
         """What a call adds to the log-hazard of churn while it works, shape (len(who),); not above 0."""
         return np.asarray(np.log1p(-self.persuadability[who]))
 
 
-def draw_calls(simulation: Simulation, population: Population, health: Floats, share_of_book: Floats) -> Calls:
+def draw_calls(simulation: Simulation, population: Population, standing: Floats, share_of_book: Floats) -> Calls:
     """Draws who can be persuaded and sets the team to its size.
 
     Args:
         simulation: gives the planned share of the book and the seed.
         population: the static traits.
-        health: of each state, shape (states,).
+        standing: of each state, shape (states,).
         share_of_book: how much of the book is in each state, shape (states,).
     """
     rng = simulation.generator("persuadability")
@@ -68,20 +68,20 @@ def draw_calls(simulation: Simulation, population: Population, health: Floats, s
     mrr = population.mrr_by_tier[np.arange(population.size), population.tier]
     size = mrr / (mrr + p.CALL_HALF_MRR)
     return Calls(
-        reach=size * _reach_of_the_largest(size, simulation.call_share, _seen(health), share_of_book),
+        reach=size * _reach_of_the_largest(size, simulation.call_share, _seen(standing), share_of_book),
         persuadability=np.minimum(drawn, p.PERSUADABILITY_LIMIT),
     )
 
 
-def _seen(health: Floats) -> Floats:
+def _seen(standing: Floats) -> Floats:
     """How surely a manager who looks sees that use has fallen."""
-    return np.asarray(1 / (1 + np.exp(p.CALL_HEALTH_SLOPE * (health - p.CALL_HEALTH_MIDDLE))))
+    return np.asarray(1 / (1 + np.exp(p.CALL_HEALTH_SLOPE * (standing - p.CALL_HEALTH_MIDDLE))))
 
 
 def _reach_of_the_largest(size: Floats, call_share: float, seen: Floats, share_of_book: Floats) -> float:
     """The factor on ``size`` at which the calls of a week are the planned share of the book.
 
-    Health moves little within a quarter, so somebody who is called with probability q while free is called in
+    A standing moves little within a quarter, so somebody who is called with probability q while free is called in
     q / (1 + 12 q) of the weeks. Sizes are taken from the middle of 256 equal parts: a million customers cost no more
     than a thousand. Where even a call to every payer each quarter falls short of the plan, that is what the team does.
     """

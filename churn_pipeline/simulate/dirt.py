@@ -6,7 +6,7 @@ smallest company. Nothing here knows what the contract does about it, and the or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,18 +35,18 @@ def soil(simulation: Simulation, tables: dict[str, pa.Table]) -> dict[str, pa.Ta
     """
     rng = simulation.generator("dirt")
     end = simulation.last_day * _DAY
-    soiled = tables | {
-        "customers": _customers(tables["customers"], rng),
-        "plan_changes": _plan_changes(tables["plan_changes"], rng),
-        "usage_events": _usage_events(tables["usage_events"], end, rng),
-        "support_tickets": _support_tickets(tables["support_tickets"], end, rng),
-        "gtm_opportunities": _gtm_opportunities(tables["gtm_opportunities"], rng),
-        "risk_signals": _risk_signals(tables["risk_signals"], rng),
+    # Interventions come last, so that the dirt of the others does not depend on whether anybody is called.
+    soil_of: dict[str, Callable[[pa.Table], pa.Table]] = {
+        "customers": lambda table: _customers(table, rng),
+        "plan_changes": lambda table: _changes(table, "to_tier", rng),
+        "subscriptions": lambda table: _changes(table, "plan_tier", rng),
+        "usage_events": lambda table: _usage_events(table, end, rng),
+        "support_tickets": lambda table: _support_tickets(table, end, rng),
+        "gtm_opportunities": lambda table: _gtm_opportunities(table, rng),
+        "risk_signals": lambda table: _risk_signals(table, rng),
+        "interventions": lambda table: _interventions(table, rng),
     }
-    # Last, so that the dirt of the others does not depend on whether anybody is called.
-    if "interventions" in tables:
-        soiled["interventions"] = _interventions(tables["interventions"], rng)
-    return soiled
+    return tables | {name: soil_table(tables[name]) for name, soil_table in soil_of.items() if name in tables}
 
 
 def _customers(table: pa.Table, rng: np.random.Generator) -> pa.Table:
@@ -66,9 +66,9 @@ def _customers(table: pa.Table, rng: np.random.Generator) -> pa.Table:
     return table.append_column("Internal Note (do not use)", notes)
 
 
-def _plan_changes(table: pa.Table, rng: np.random.Generator) -> pa.Table:
+def _changes(table: pa.Table, tier: str, rng: np.random.Generator) -> pa.Table:
     (loud,) = _disjoint(rng, table.num_rows, (0.01,))
-    return _overwrite(table, "to_tier", loud, pc.utf8_capitalize(table["to_tier"].take(pa.array(loud))))
+    return _overwrite(table, tier, loud, pc.utf8_capitalize(table[tier].take(pa.array(loud))))
 
 
 def _usage_events(table: pa.Table, end: int, rng: np.random.Generator) -> pa.Table:

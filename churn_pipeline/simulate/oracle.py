@@ -27,18 +27,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.arrow import customer_ids, dates
-from churn_pipeline.simulate.calls import Calls
-from churn_pipeline.simulate.latent import (
-    HIGHEST_TIER,
-    STATES,
-    Hazards,
-    Paths,
-    base_log_hazard,
-    readiness_transitions,
-    state_transitions,
-    upgrade_weights,
-)
-from churn_pipeline.simulate.population import Ints, Population
+from churn_pipeline.simulate.dynamics import HIGHEST_TIER, Chains, Hazards
+from churn_pipeline.simulate.paths import Paths
+from churn_pipeline.simulate.population import Ints
 from churn_pipeline.simulate.simulation import Simulation, progress_marks
 
 Singles = NDArray[np.float32]
@@ -86,18 +77,19 @@ def probabilities(
 
 def _block(hazards: Hazards, who: Ints, week: int, state: Ints, readiness: Ints, since_call: Ints) -> Singles:
     n = len(who)
-    move = state_transitions().astype(np.float32)
-    churn_share, plan_share = np.cumsum(p.CHURN_WEEKDAYS), np.cumsum(p.PLAN_CHANGE_WEEKDAYS)
-    kept: Singles = np.array([1 - p.LEAVE_WEEKLY], dtype=np.float32)
+    chains = hazards.chains
+    move = chains.move.astype(np.float32)
+    churn_share, plan_share = np.cumsum(chains.churn_weekdays), np.cumsum(chains.plan_weekdays)
+    kept: Singles = np.array([1 - chains.leave], dtype=np.float32)
     call = hazards.call_probability(who).astype(np.float32)
     policy = bool(call.any())
-    base = base_log_hazard()
+    base = chains.log_hazard
     working = np.exp(hazards.calls.log_effect(who)).astype(np.float32)[:, None]
     may_be_called_at_once = (since_call >= p.CALL_EFFECT_WEEKS)[:, None]
 
-    alive: Singles = np.zeros((n, STATES), dtype=np.float32)
+    alive: Singles = np.zeros((n, chains.states), dtype=np.float32)
     alive[np.arange(n), state] = 1.0
-    waiting = _Waiting(readiness, state)
+    waiting = _Waiting(chains, readiness, state)
     # Of the policy, those called since S; without any call; with one in the week of S.
     alive_called: Singles = np.zeros_like(alive)
     without, with_one = alive, alive
@@ -150,12 +142,12 @@ def _block(hazards: Hazards, who: Ints, week: int, state: Ints, readiness: Ints,
 class _Waiting:
     """The mass of customers who have not upgraded, readiness first: then both chains move by one matrix product each."""
 
-    def __init__(self, readiness: Ints, state: Ints) -> None:
+    def __init__(self, chains: Chains, readiness: Ints, state: Ints) -> None:
         n = len(state)
-        self.mass = np.zeros((p.READINESS_LEVELS, n, STATES), dtype=np.float32)
+        self.mass = np.zeros((chains.levels, n, chains.states), dtype=np.float32)
         self.mass[readiness, np.arange(n), state] = 1.0
-        self._weights = upgrade_weights().astype(np.float32)
-        self._ready_move = readiness_transitions().astype(np.float32).T
+        self._weights = chains.upgrade.astype(np.float32)
+        self._ready_move = chains.ready_move.astype(np.float32).T
 
     def nobody(self) -> _Waiting:
         """As many customers, none of whom is in it."""
@@ -168,8 +160,8 @@ class _Waiting:
         self.mass *= survive
         # Sum over levels and states of mass x factor x weight, as products with the weight of each level.
         flow = np.zeros(len(factor))
-        for level in range(p.READINESS_LEVELS):
-            rate = factor * self._weights[level]
+        for level, weights in enumerate(self._weights):
+            rate = factor * weights
             rate *= self.mass[level]
             flow += rate.sum(axis=1, dtype=np.float64)
             self.mass[level] -= rate
@@ -185,7 +177,7 @@ class _Waiting:
     def move(self, move: Singles) -> None:
         """Both chains go on by a week."""
         shape = self.mass.shape
-        moved = (self.mass.reshape(-1, STATES) @ move).reshape(p.READINESS_LEVELS, -1)
+        moved = (self.mass.reshape(-1, shape[-1]) @ move).reshape(shape[0], -1)
         self.mass = (self._ready_move @ moved).reshape(shape)
 
 
@@ -200,9 +192,7 @@ def _share_of_week(cumulative: NDArray[np.float64], horizon: int, step: int) -> 
     return float(cumulative[days - 1]) if days > 0 else 0.0
 
 
-def oracle_table(
-    simulation: Simulation, population: Population, paths: Paths, calls: Calls, progress: Callable[[str], None]
-) -> pa.Table:
+def oracle_table(simulation: Simulation, hazards: Hazards, paths: Paths, progress: Callable[[str], None]) -> pa.Table:
     """One row per Monday and customer active on it, for each of the ``weeks + 1`` Mondays up to ``until``.
 
     Columns: snapshot_date, customer_id, and
@@ -213,7 +203,6 @@ def oracle_table(
     - p_churn_90d_with_one_call: one call in the week of the Monday and none later. The difference of the two is what a
       call is worth.
     """
-    hazards = Hazards(population, simulation.first_day, calls)
     mondays, people, estimates = [], [], []
     marks = set(progress_marks(simulation.weeks + 1))
     for count, week in enumerate(range(p.RUN_IN_WEEKS, simulation.total_weeks + 1)):

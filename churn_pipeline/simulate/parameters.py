@@ -1,4 +1,5 @@
-"""Every number of the generative model, with the reason for its value. Formulas are in the package docstring.
+"""Every number of the family ``health``, with the reason for its value, and what both families share: extent, tiers, words,
+calls, shocks. Formulas are in :mod:`~churn_pipeline.simulate.latent`.
 
 The values were tuned together against the properties that the tests hold (10,000 customers, 104 weeks, several seeds):
 30-day churn 3 to 6 %, oracle AUC about 0.86, all four risk tiers filled, no shortcut by silence or static columns, and

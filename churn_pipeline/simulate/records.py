@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.arrow import MICROSECONDS, customer_ids, dates, doubles, labels, numbered, timestamps
-from churn_pipeline.simulate.latent import NEVER, Paths
+from churn_pipeline.simulate.paths import NEVER, Paths
 from churn_pipeline.simulate.population import Population
 from churn_pipeline.simulate.simulation import Simulation
 
@@ -24,7 +24,7 @@ def customers(population: Population, paths: Paths) -> pa.Table:
         {
             "customer_id": customer_ids(everybody),
             "company_name": pa.array(population.name, pa.string()),
-            "industry": labels(population.industry, p.INDUSTRIES),
+            "industry": labels(population.industry, population.INDUSTRIES),
             "plan_tier": labels(tier, p.TIERS),
             "signup_date": dates(population.signup_day),
             "mrr": doubles(population.mrr_by_tier[everybody, tier]),
@@ -33,6 +33,37 @@ def customers(population: Population, paths: Paths) -> pa.Table:
             "churn_date": dates(paths.churn_day, paths.churn_day == NEVER),
             "censor_date": dates(paths.censor_day, paths.censor_day == NEVER),
             "upgrade_date": dates(upgraded, upgraded == NEVER),
+        }
+    )
+
+
+def subscriptions(population: Population, paths: Paths) -> pa.Table:
+    """subscriptions: one row per customer and plan, as a billing system keeps them, ordered by the day they began.
+
+    A change of the plan ends the row and begins the next one; who was acquired is marked as merged.
+    """
+    size, changed = population.size, paths.changes
+    # Everybody's first row, then one per change, in the order of time of each customer.
+    who = np.concatenate([np.arange(size), changed[:, 0]])
+    start = np.concatenate([population.signup_day, changed[:, 1]])
+    tier = np.concatenate([population.tier, changed[:, 3]])
+    order = np.lexsort((start, who))
+    who, start, tier = who[order], start[order], tier[order]
+    is_last = np.append(who[1:] != who[:-1], True)
+    end = np.where(is_last, paths.gone_day[who], np.append(start[1:], NEVER))
+    merged = is_last & (paths.censor_day[who] < NEVER)
+    number = np.arange(1, len(who) + 1)
+    order = np.lexsort((who, start))
+    who, tier, end, merged = who[order], tier[order], end[order], merged[order]
+    return pa.table(
+        {
+            "subscription_id": numbered("S", number[order], 8),
+            "customer_id": customer_ids(who),
+            "plan_tier": labels(tier, p.TIERS),
+            "mrr": doubles(population.mrr_by_tier[who, tier]),
+            "started_at": dates(start[order]),
+            "ended_at": dates(end, end == NEVER),
+            "end_reason": pa.array(np.where(merged, "merged", ""), pa.string(), mask=~merged),
         }
     )
 
@@ -57,19 +88,14 @@ def contracts(simulation: Simulation, population: Population, paths: Paths) -> p
 
     end_date is the term's last day and may lie ahead of both.
     """
-    ends = np.minimum(paths.gone_day, simulation.last_day)
-    term = population.term_days
-    terms = np.where(term > 0, np.maximum(0, -((population.contract_start - ends) // np.maximum(term, 1))), 0)
-    who = np.repeat(np.arange(population.size), terms)
-    turn = np.arange(len(who)) - np.repeat(np.cumsum(terms) - terms, terms)
-    start = population.contract_start[who] + turn * term[who]
+    who, start, term = population.term_starts(np.minimum(paths.gone_day, simulation.last_day))
     order = np.lexsort((who, start))
-    who, start = who[order], start[order]
+    who, start, term = who[order], start[order], term[order]
     return pa.table(
         {
             "customer_id": customer_ids(who),
             "start_date": dates(start),
-            "end_date": dates(start + term[who] - 1),
+            "end_date": dates(start + term - 1),
             "auto_renew": pa.array(population.auto_renew[who], pa.bool_()),
         }
     )

@@ -16,6 +16,8 @@ from churn_pipeline.simulate import parameters as p
 
 EPOCH = date(1970, 1, 1)
 SHOCK_KINDS = ("usage", "tier", "feed", "score")
+# The kinds of company there are; the first one unless asked otherwise.
+FAMILIES = ("health", "terms")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Simulation:
         shocks: disturbances of the data.
         call_share: calls that the team plans each week, as a share of the book; with 0 nobody is ever called and there
             is no table of interventions.
+        family: the kind of company, one of ``FAMILIES``: what drives departures, what is sold, what is exported.
     """
 
     until: date
@@ -77,6 +80,7 @@ class Simulation:
     dirty: bool = False
     shocks: tuple[Shock, ...] = ()
     call_share: float = p.CALL_SHARE
+    family: str = FAMILIES[0]
 
     def __post_init__(self) -> None:
         if not is_monday(self.until):
@@ -91,6 +95,8 @@ class Simulation:
             raise InputError(
                 f"calls of a week are a share of the book between 0 and {p.MAX_CALL_SHARE}, not {self.call_share}"
             )
+        if self.family not in FAMILIES:
+            raise InputError(f"unknown family of companies '{self.family}'; known are {', '.join(FAMILIES)}")
         for shock in self.shocks:
             if shock.weeks_before_end > self.weeks:
                 raise InputError(
@@ -98,8 +104,9 @@ class Simulation:
                 )
 
     def generator(self, channel: str) -> np.random.Generator:
-        """The random stream of one channel; no channel's draws shift another's."""
-        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(zlib.crc32(channel.encode()),)))
+        """The random stream of one channel; no channel's draws shift another's, and no two families share one."""
+        name = channel if self.family == FAMILIES[0] else f"{self.family}: {channel}"
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(zlib.crc32(name.encode()),)))
 
     @cached_property
     def total_weeks(self) -> int:

@@ -287,8 +287,11 @@ def test_names_are_printed_as_they_are_whatever_they_look_like(scored_home: Sett
     assert "[link=x]y" in customer_shown.stdout
 
 
-def test_a_simulated_company_is_written_with_its_oracle(tmp_path: Path) -> None:
-    completed = churn("simulate", "--out", tmp_path, "--customers", 200, "--weeks", 20, "--until", "2026-03-16")
+@pytest.mark.parametrize("family", [(), ("--family", "terms")], ids=["health", "terms"])
+def test_a_simulated_company_is_written_with_its_oracle(family: tuple[str, ...], tmp_path: Path) -> None:
+    completed = churn(
+        "simulate", "--out", tmp_path, "--customers", 200, "--weeks", 20, "--until", "2026-03-16", *family
+    )
     assert completed.returncode == 0, completed.stderr
     written = {Path(line) for line in completed.stdout.splitlines()}
     assert tmp_path / "oracle.parquet" in written
@@ -305,6 +308,14 @@ def test_a_simulated_company_is_written_with_its_oracle(tmp_path: Path) -> None:
         assert latest[0] == date(2026, 3, 16)
         assert latest[1] > 0
         assert con.execute(f"select count(*) from '{tmp_path}/raw/customers.parquet'").fetchone() == (200,)
+        # One says when its customers upgraded, the other does not.
+        columns = con.execute(f"from '{tmp_path}/raw/customers.parquet'").description
+        assert ("upgrade_date" in {column[0] for column in columns}) == (not family)
+
+
+def test_a_company_of_a_make_that_there_is_none_of_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    refused(churn("simulate", "--out", tmp_path / "company", "--family", "bakery"), 2, "bakery", "health, terms")
+    assert not (tmp_path / "company").exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from churn_pipeline.simulate import Company, Shock, Simulation, simulate
-from tests.unit.simulate.simulated import SHOCK_WEEKS, SMALL, UNTIL
+from tests.unit.simulate.simulated import BILLED, SHOCK_WEEKS, SMALL, TERMS, UNTIL
 
 
 @pytest.fixture(scope="session")
@@ -17,8 +17,29 @@ def small() -> Company:
 
 
 @pytest.fixture(scope="session")
+def terms() -> Company:
+    return simulate(TERMS)
+
+
+@pytest.fixture(scope="session")
+def billed() -> Company:
+    return simulate(BILLED)
+
+
+@pytest.fixture(scope="session", params=["small", "terms", "billed"])
+def each(request: pytest.FixtureRequest) -> Company:
+    """A company of every make, one after the other."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
 def soiled() -> Company:
     return simulate(replace(SMALL, dirty=True))
+
+
+@pytest.fixture(scope="session")
+def soiled_bill() -> Company:
+    return simulate(replace(BILLED, dirty=True))
 
 
 @pytest.fixture(scope="session")

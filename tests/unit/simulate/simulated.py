@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import duckdb
@@ -10,6 +11,9 @@ from churn_pipeline.simulate import Company, Simulation
 
 UNTIL = date(2026, 11, 2)
 SMALL = Simulation(until=UNTIL, customers=1_200, weeks=40, seed=3)
+# Another family, with plan changes and with subscriptions.
+TERMS = replace(SMALL, family="terms", seed=4)
+BILLED = replace(SMALL, family="terms", seed=5)
 SHOCK_WEEKS = 6
 
 

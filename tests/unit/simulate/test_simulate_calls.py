@@ -17,8 +17,10 @@ import pytest
 from churn_pipeline.simulate import Company, Shock, Simulation, simulate
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.calls import Calls
-from churn_pipeline.simulate.latent import HEALTH_OF_STATE, NEVER, Paths, calls_of, draw_paths
-from churn_pipeline.simulate.population import Population, draw_population
+from churn_pipeline.simulate.company import KINDS
+from churn_pipeline.simulate.latent import HEALTH_OF_STATE
+from churn_pipeline.simulate.paths import NEVER, Paths, draw_paths
+from churn_pipeline.simulate.population import Population
 from tests.unit.contract.landing_helpers import landed, put, quarantined
 from tests.unit.simulate.simulated import SMALL, UNTIL, database
 
@@ -59,9 +61,8 @@ BEFORE_THERE_WERE_CALLS = {
 
 @cache
 def lives(simulation: Simulation) -> tuple[Population, Calls, Paths]:
-    population = draw_population(simulation)
-    calls = calls_of(simulation, population)
-    return population, calls, draw_paths(simulation, population, calls)
+    hazards = KINDS[simulation.family].hazards(simulation)
+    return hazards.population, hazards.calls, draw_paths(simulation, hazards)
 
 
 def digest(table: pa.Table) -> str:
@@ -151,9 +152,9 @@ def test_nobody_is_called_twice_in_a_quarter_nor_after_they_have_gone() -> None:
 def test_a_call_works_from_the_next_week_on_for_thirteen_weeks() -> None:
     """Somebody whom a call keeps for certain leaves in the week of the call or more than 13 weeks after it."""
     simulation = replace(LARGE, customers=4_000)
-    population, calls, _ = lives(simulation)
-    certain = replace(calls, persuadability=np.full(population.size, 1 - 1e-12))
-    paths = draw_paths(simulation, population, certain)
+    hazards = KINDS[simulation.family].hazards(simulation)
+    certain = replace(hazards.calls, persuadability=np.full(simulation.customers, 1 - 1e-12))
+    paths = draw_paths(simulation, replace(hazards, calls=certain))
     last = dict(paths.calls.tolist())
     gone = [(who, paths.churn_day[who]) for who in last if paths.churn_day[who] < NEVER]
     weeks = np.array(

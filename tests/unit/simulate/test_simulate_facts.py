@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from churn_pipeline.simulate import Company, Shock, Simulation, behaviour, simulate, write
+from churn_pipeline.simulate import FAMILIES, Company, Shock, Simulation, simulate, write
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.arrow import customer_ids
-from churn_pipeline.simulate.latent import NEVER, Paths, calls_of, draw_paths
-from churn_pipeline.simulate.population import draw_population
+from churn_pipeline.simulate.company import KINDS
+from churn_pipeline.simulate.paths import NEVER, Paths, draw_paths
 from tests.unit.simulate.simulated import SHOCK_WEEKS, SMALL, UNTIL, database
 
 FACT_DATES = {
@@ -27,6 +27,7 @@ FACT_DATES = {
     "gtm_opportunities": "created_date",
     "risk_signals": "recorded_at",
     "plan_changes": "effective_date",
+    "subscriptions": "started_at",
     "contracts": "start_date",
     "interventions": "at",
 }
@@ -42,6 +43,7 @@ def impossible_facts(company: Company) -> dict[str, int]:
             [UNTIL],
         ).fetchone()[0]
         for table, day in FACT_DATES.items()
+        if table in company.tables
     }
 
 
@@ -77,21 +79,26 @@ def test_every_table_of_the_contract_has_its_columns_in_the_contract_types(small
     assert types == expected
 
 
-def test_no_fact_lies_before_signup_after_leaving_or_after_the_end(small: Company) -> None:
-    assert set(impossible_facts(small).values()) == {0}
+def test_no_fact_lies_before_signup_after_leaving_or_after_the_end(each: Company) -> None:
+    assert set(impossible_facts(each).values()) == {0}
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(
+    family=st.sampled_from(FAMILIES),
     customers=st.integers(1, 60),
     weeks=st.integers(1, 10),
     seed=st.integers(0, 10**9),
     dirty=st.booleans(),
     kinds=st.sets(st.sampled_from(["usage", "tier", "feed", "score"])),
 )
-def test_any_small_company_holds_together(customers: int, weeks: int, seed: int, dirty: bool, kinds: set[str]) -> None:
+def test_any_small_company_holds_together(
+    family: str, customers: int, weeks: int, seed: int, dirty: bool, kinds: set[str]
+) -> None:
     shocks = tuple(Shock(kind, 1) for kind in sorted(kinds))
-    simulation = Simulation(until=UNTIL, customers=customers, weeks=weeks, seed=seed, shocks=shocks, dirty=dirty)
+    simulation = Simulation(
+        until=UNTIL, customers=customers, weeks=weeks, seed=seed, shocks=shocks, dirty=dirty, family=family
+    )
     company = simulate(simulation)
     assert set(impossible_facts(simulate(replace(simulation, dirty=False))).values()) == {0}
     probabilities = company.oracle.select(["p_churn_30d", "p_churn_90d", "p_expansion_90d"])
@@ -101,7 +108,7 @@ def test_any_small_company_holds_together(customers: int, weeks: int, seed: int,
         assert company.tables["customers"].num_rows == customers
 
 
-def test_ids_are_unique(small: Company) -> None:
+def test_ids_are_unique(each: Company) -> None:
     keys = {
         "customers": "customer_id",
         "usage_events": "event_id",
@@ -109,7 +116,7 @@ def test_ids_are_unique(small: Company) -> None:
         "interventions": "intervention_id",
     }
     for table, key in keys.items():
-        assert pc.count_distinct(small.tables[table][key]).as_py() == small.tables[table].num_rows
+        assert pc.count_distinct(each.tables[table][key]).as_py() == each.tables[table].num_rows
 
 
 def test_the_customers_table_has_as_many_rows_as_asked_for_and_the_book_grows(small: Company) -> None:
@@ -125,9 +132,9 @@ def test_the_customers_table_has_as_many_rows_as_asked_for_and_the_book_grows(sm
     assert 1.0 < last / first < 1.6
 
 
-def test_the_oracle_has_exactly_the_active_customers_of_every_monday(small: Company) -> None:
+def test_the_oracle_has_exactly_the_active_customers_of_every_monday(each: Company) -> None:
     mismatches = (
-        database(small)
+        database(each)
         .execute(
             """
         with expected as (
@@ -144,7 +151,7 @@ def test_the_oracle_has_exactly_the_active_customers_of_every_monday(small: Comp
         .fetchone()[0]
     )
     assert mismatches == 0
-    assert small.oracle.schema.field("snapshot_date").type == pa.date32()
+    assert each.oracle.schema.field("snapshot_date").type == pa.date32()
 
 
 def test_plan_changes_lead_from_each_tier_to_the_next_and_end_at_todays_plan_and_price(small: Company) -> None:
@@ -172,9 +179,9 @@ def test_most_plan_changes_are_upgrades_and_prices_stay_on_the_ladder(small: Com
         assert low <= row["mrr"] <= high
 
 
-def test_contract_terms_follow_on_each_other_without_gap(small: Company) -> None:
+def test_contract_terms_follow_on_each_other_without_gap(each: Company) -> None:
     broken = (
-        database(small)
+        database(each)
         .execute(
             """select count(*) from (
             select end_date, lead(start_date) over (partition by customer_id order by start_date) as next_start from contracts
@@ -185,9 +192,9 @@ def test_contract_terms_follow_on_each_other_without_gap(small: Company) -> None
     assert broken == 0
 
 
-def test_a_resolution_is_known_only_before_the_end_and_before_the_customer_left(small: Company) -> None:
+def test_a_resolution_is_known_only_before_the_end_and_before_the_customer_left(each: Company) -> None:
     broken, still_open = (
-        database(small)
+        database(each)
         .execute(
             """select count(*) filter (created_date + to_seconds(round(resolution_time * 3600)::bigint) >= coalesce(churn_date, censor_date, ?)),
                       count(*) filter (resolution_time is null)
@@ -200,8 +207,8 @@ def test_a_resolution_is_known_only_before_the_end_and_before_the_customer_left(
     assert still_open > 0
 
 
-def test_a_closed_opportunity_was_closed_before_the_end_and_an_open_one_has_a_planned_date(small: Company) -> None:
-    rows = small.tables["gtm_opportunities"].to_pylist()
+def test_a_closed_opportunity_was_closed_before_the_end_and_an_open_one_has_a_planned_date(each: Company) -> None:
+    rows = each.tables["gtm_opportunities"].to_pylist()
     closed = [row for row in rows if row["stage"].startswith("closed")]
     assert closed and len(closed) < len(rows)
     assert all(row["created_date"] < row["close_date"] < UNTIL for row in closed)
@@ -242,27 +249,31 @@ def test_the_same_simulation_gives_equal_tables_and_another_seed_does_not(small:
     assert not any(other.tables[name].equals(table) for name, table in small.tables.items())
 
 
+CHANNELS = (
+    ("usage_events", "timestamp", "event_id"),
+    # An open ticket is resolved, an open deal decided, by whoever stays.
+    ("support_tickets", "created_date", "ticket_id, resolution_time"),
+    ("gtm_opportunities", "created_date", "opp_id, stage, close_date, amount, sales_owner"),
+    ("risk_signals", "recorded_at", None),
+)
+
+
 @pytest.mark.parametrize(
-    ("channel", "day", "own"),
-    [
-        ("usage_events", "timestamp", "event_id"),
-        # An open ticket is resolved, an open deal decided, by whoever stays.
-        ("support_tickets", "created_date", "ticket_id, resolution_time"),
-        ("gtm_opportunities", "created_date", "opp_id, stage, close_date, amount, sales_owner"),
-        ("risk_signals", "recorded_at", None),
-    ],
+    ("family", "channel", "day", "own"),
+    # The other family assesses nobody.
+    [("health", *channel) for channel in CHANNELS] + [("terms", *channel) for channel in CHANNELS[:-1]],
 )
 def test_behaviour_before_leaving_is_what_it_would_have_been_without_leaving(
-    channel: str, day: str, own: str | None
+    family: str, channel: str, day: str, own: str | None
 ) -> None:
-    simulation = replace(SMALL, customers=400, weeks=26)
-    population = draw_population(simulation)
-    lives = draw_paths(simulation, population, calls_of(simulation, population))
+    simulation = replace(SMALL, customers=400, weeks=26, family=family)
+    kind = KINDS[simulation.family]
+    hazards = kind.hazards(simulation)
+    population, lives = hazards.population, draw_paths(simulation, hazards)
     never = np.full(population.size, NEVER)
 
     def facts(paths: Paths) -> pa.Table:
-        progress = [lambda _: None] if channel == "usage_events" else []
-        return getattr(behaviour, channel)(simulation, population, paths, *progress)
+        return kind.tables(simulation, hazards, paths, lambda _: None)[channel]
 
     con = duckdb.connect()
     con.register("actual", facts(lives))

@@ -14,29 +14,25 @@ from sklearn.metrics import roc_auc_score
 from churn_pipeline.simulate import Shock, Simulation
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.calls import LONG_AGO, Calls
-from churn_pipeline.simulate.latent import (
-    HIGHEST_TIER,
-    STATES,
-    Hazards,
-    Paths,
-    base_log_hazard,
-    calls_of,
-    draw_paths,
-    entry_states,
-    readiness_transitions,
-    state_transitions,
-    upgrade_weights,
-)
+from churn_pipeline.simulate.company import KINDS
+from churn_pipeline.simulate.dynamics import HIGHEST_TIER, Hazards
+from churn_pipeline.simulate.latent import HealthHazards
 from churn_pipeline.simulate.oracle import probabilities
-from churn_pipeline.simulate.population import Population, draw_population
+from churn_pipeline.simulate.paths import Paths, draw_paths
+from churn_pipeline.simulate.population import Population
+from churn_pipeline.simulate.simulation import FAMILIES
+from churn_pipeline.simulate.terms import parameters as t
 
 UNTIL = date(2026, 11, 2)
 Rings = Callable[[int], np.ndarray]
 
 
 def lives_of(simulation: Simulation) -> Paths:
-    population = draw_population(simulation)
-    return draw_paths(simulation, population, calls_of(simulation, population))
+    return draw_paths(simulation, hazards_of(simulation))
+
+
+def hazards_of(simulation: Simulation) -> Hazards:
+    return KINDS[simulation.family].hazards(simulation)
 
 
 def z_state(health: float, incident: bool) -> int:
@@ -62,50 +58,57 @@ def by_hand(
     called since S, one dense matrix instead of two, one day count at a time, double precision.
 
     Args:
-        rings: the probability of a call by the week after S and state, shape (STATES,); who may be called is decided here.
+        rings: the probability of a call by the week after S and state, shape (states,); who may be called is decided here.
     """
-    customer = np.array([who])
-    joint = np.kron(readiness_transitions(), state_transitions())
-    churned, upgraded = np.zeros((2, LONG_AGO + 1, p.READINESS_LEVELS * STATES))
+    customer, chains = np.array([who]), hazards.chains
+    joint = np.kron(chains.ready_move, chains.move)
+    churned, upgraded = np.zeros((2, LONG_AGO + 1, chains.levels * chains.states))
     for step in reversed(range(-(-horizon // 7))):
         days = min(7, horizon - 7 * step)
-        upgrade = upgrade_weights().ravel() * hazards.upgrade_factor(customer, week + step)[0]
+        upgrade = chains.upgrade.ravel() * hazards.upgrade_factor(customer, week + step)[0]
         was_churned, was_upgraded = churned.copy(), upgraded.copy()
         for since in range(1, LONG_AGO + 1):
             shift = hazards.churn_shift(customer, week + step)[0]
             if since <= 13:
                 shift += np.log(1 - hazards.calls.persuadability[who])
-            churn = np.tile(1 - np.exp(-np.exp(base_log_hazard() + shift)), p.READINESS_LEVELS)
-            stay = (1 - churn) * (1 - p.LEAVE_WEEKLY)
-            call = np.tile(rings(step), p.READINESS_LEVELS) * (since >= 13)
+            churn = np.tile(1 - np.exp(-np.exp(chains.log_hazard + shift)), chains.levels)
+            stay = (1 - churn) * (1 - chains.leave)
+            call = np.tile(rings(step), chains.levels) * (since >= 13)
             later = min(since + 1, LONG_AGO)
             churned_later, upgraded_later = (
                 call * (joint @ value[1]) + (1 - call) * (joint @ value[later]) for value in (was_churned, was_upgraded)
             )
-            churned[since] = churn * sum(p.CHURN_WEEKDAYS[:days]) + stay * churned_later
-            upgraded[since] = stay * (upgrade * sum(p.PLAN_CHANGE_WEEKDAYS[:days]) + (1 - upgrade) * upgraded_later)
-    index = readiness * STATES + state
+            churned[since] = churn * sum(chains.churn_weekdays[:days]) + stay * churned_later
+            upgraded[since] = stay * (upgrade * sum(chains.plan_weekdays[:days]) + (1 - upgrade) * upgraded_later)
+    index = readiness * chains.states + state
     return churned[since_call, index], upgraded[since_call, index]
+
+
+# Customers, one of whom pays nothing; states with readiness, from the worst on.
+MANY_CALLS = Simulation(until=UNTIL, customers=300, weeks=30, seed=4, call_share=0.03)
+MET = {
+    "health": ((3, 60, 140), ((z_state(-2.5, True), 0), (z_state(-1.0, False), 4), (z_state(0.5, True), 2), (z_state(2.0, False), 3))),
+    "terms": ((3, 78, 18), ((11, 0), (2, 2), (18, 1), (9, 2))),
+}  # fmt: skip
 
 
 # The last call was never, just long enough ago for another one, or goes on working for some or for most weeks of the horizon.
 @pytest.mark.parametrize("since_call", [LONG_AGO, 13, 9, 1])
 @pytest.mark.parametrize(
-    ("health", "incident", "readiness"), [(-2.5, True, 0), (-1.0, False, 4), (0.5, True, 2), (2.0, False, 3)]
+    ("family", "state", "readiness"), [(family, *start) for family, (_, starts) in MET.items() for start in starts]
 )
 def test_the_oracle_equals_a_backward_recursion_over_the_joint_chain(
-    health: float, incident: bool, readiness: int, since_call: int
+    family: str, state: int, readiness: int, since_call: int
 ) -> None:
-    simulation = Simulation(until=UNTIL, customers=300, weeks=30, seed=4, call_share=0.03)
-    population = draw_population(simulation)
-    calls = replace(calls_of(simulation, population), persuadability=np.full(population.size, 0.6))
-    hazards = Hazards(population, simulation.first_day, calls)
-    state = z_state(health, incident)
-    for who, week in ((3, 0), (60, 11), (140, simulation.total_weeks)):
+    simulation = replace(MANY_CALLS, family=family)
+    drawn = hazards_of(simulation)
+    calls = replace(drawn.calls, persuadability=np.full(simulation.customers, 0.6))
+    hazards = replace(drawn, calls=calls)
+    for who, week in zip(MET[family][0], (0, 11, simulation.total_weeks), strict=True):
         policies = {
             "usual": lambda _, who=who: hazards.call_probability(np.array([who]))[0],
-            "none": lambda _: np.zeros(STATES),
-            "one": lambda step: np.full(STATES, float(step == 0)),
+            "none": lambda _: np.zeros(hazards.chains.states),
+            "one": lambda step: np.full(hazards.chains.states, float(step == 0)),
         }
         where = (hazards, who, week, state, readiness, since_call)
         churn_30, _ = by_hand(*where, 30, policies["usual"])
@@ -118,9 +121,9 @@ def test_the_oracle_equals_a_backward_recursion_over_the_joint_chain(
         assert with_one <= without
 
 
-def test_the_recursion_by_hand_meets_customers_whom_the_team_calls_and_one_whom_it_never_does() -> None:
-    simulation = Simulation(until=UNTIL, customers=300, weeks=30, seed=4, call_share=0.03)
-    reach = calls_of(simulation, draw_population(simulation)).reach[[3, 60, 140]]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_recursion_by_hand_meets_customers_whom_the_team_calls_and_one_whom_it_never_does(family: str) -> None:
+    reach = hazards_of(replace(MANY_CALLS, family=family)).calls.reach[list(MET[family][0])]
     assert sorted(reach > 0) == [False, True, True]
 
 
@@ -131,7 +134,7 @@ def test_many_lives_from_one_state_end_as_often_as_the_oracle_says(
     health: float, incident: bool, readiness: int, who: int
 ) -> None:
     simulation = Simulation(until=UNTIL, customers=40_000, weeks=1, seed=9)
-    original = draw_population(replace(simulation, customers=500))
+    original = hazards_of(replace(simulation, customers=500)).population
     people = copies(original, who, simulation.customers)
     people = replace(people, entry_week=np.zeros(people.size, dtype=np.int64), tier=np.full(people.size, 2))
     state, first = z_state(health, incident), simulation.first_day
@@ -141,8 +144,7 @@ def test_many_lives_from_one_state_end_as_often_as_the_oracle_says(
     for reach in (0.5, 0.0, np.inf):
         lives = draw_paths(
             simulation,
-            people,
-            replace(team, reach=np.full(people.size, reach)),
+            HealthHazards(people, first, replace(team, reach=np.full(people.size, reach))),
             start=lambda _: (np.full(people.size, state), np.full(people.size, readiness)),
         )
         if reach == 0.5:
@@ -154,7 +156,7 @@ def test_many_lives_from_one_state_end_as_often_as_the_oracle_says(
         else:
             happened += [(lives.churn_day < first + 90).mean()]
     true = probabilities(
-        Hazards(people, first, team), np.array([0]), 0, *(np.array([x]) for x in (state, readiness, 2, LONG_AGO))
+        HealthHazards(people, first, team), np.array([0]), 0, *(np.array([x]) for x in (state, readiness, 2, LONG_AGO))
     )[0]
     assert true[4] < true[1] < true[3], "a call helps, and the team calls some"
     error = np.sqrt(true * (1 - true) / people.size)
@@ -162,17 +164,31 @@ def test_many_lives_from_one_state_end_as_often_as_the_oracle_says(
     assert (np.abs(happened - true) < 4 * error).all(), (happened, true)
 
 
-def test_chains_are_chains() -> None:
-    for matrix in (state_transitions(), readiness_transitions(), entry_states()[None, :]):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_chains_are_chains(family: str) -> None:
+    hazards = hazards_of(replace(MANY_CALLS, family=family))
+    chains = hazards.chains
+    for matrix in (
+        chains.move,
+        chains.ready_move,
+        *(row[None, :] for row in (chains.entry, chains.book, chains.ready_start)),
+    ):
         assert matrix.min() >= 0
         np.testing.assert_allclose(matrix.sum(axis=1), 1.0)
-    assert upgrade_weights().max() * max(p.UPGRADE_APPETITE) * (1 + p.UPGRADE_SEASON) < 1
+    np.testing.assert_allclose(chains.ready_start @ chains.ready_move, chains.ready_start, atol=1e-12)
+    assert chains.standing @ chains.book == pytest.approx(0.0, abs=0.5)
+    everybody = np.arange(hazards.population.size)
+    factors = [hazards.upgrade_factor(everybody, week).max() for week in range(53)]
+    assert chains.upgrade.max() * max(factors) < 1
 
 
 def test_parameters_that_are_shares_add_up() -> None:
     for shares in (
         p.SIGNUP_WEEKDAYS, p.TIER_SHARES, p.INDUSTRY_SHARES, p.TERM_SHARES, p.CHURN_WEEKDAYS, p.PLAN_CHANGE_WEEKDAYS, p.USAGE_SHARES,
         p.USAGE_WEEKDAYS, p.TICKET_PRIORITIES, p.TICKET_TOPICS, p.INCIDENT_TICKET_PRIORITIES, p.INCIDENT_TICKET_TOPICS,
+        t.GROWTH.weekdays, t.TIER_SHARES, t.INDUSTRY_SHARES, t.FIRST_TERM_SHARES, t.RENEWAL_SHARES, t.ACTIVITY_DROP_TO, t.CHURN_WEEKDAYS,
+        t.PLAN_CHANGE_WEEKDAYS, *t.VISITS_BY_WEEKDAY, t.EVENT_SHARES, t.EVENT_SHARES_CONNECTED, t.TICKET_PRIORITIES, t.TICKET_TOPICS,
+        t.PROBLEM_PRIORITIES, t.PROBLEM_TOPICS, t.TICKET_WEEKDAYS,
     ):  # fmt: skip
         assert sum(shares) == pytest.approx(1.0)
 
@@ -182,13 +198,11 @@ MONDAY, WHO, CHURNED_30, CHURNED_90, UPGRADED_90, P_30, P_90, P_UP, TIER = range
 
 
 @cache
-def judged(seed: int) -> np.ndarray:
+def judged(seed: int, family: str = FAMILIES[0]) -> np.ndarray:
     """What came true and what the oracle had said, every third Monday whose 90 days are over, for 10,000 customers and 104 weeks."""
-    simulation = Simulation(until=UNTIL, seed=seed)
-    population = draw_population(simulation)
-    calls = calls_of(simulation, population)
-    lives = draw_paths(simulation, population, calls)
-    hazards = Hazards(population, simulation.first_day, calls)
+    simulation = Simulation(until=UNTIL, seed=seed, family=family)
+    hazards = hazards_of(simulation)
+    lives = draw_paths(simulation, hazards)
     ups = lives.changes[lives.changes[:, 3] > lives.changes[:, 2]]
     rows = []
     for week in range(p.RUN_IN_WEEKS, simulation.total_weeks - 12, 3):
@@ -204,10 +218,12 @@ def judged(seed: int) -> np.ndarray:
     return np.concatenate(rows)
 
 
-@pytest.mark.parametrize("seed", [7, 21])
+@pytest.mark.parametrize(("family", "seed"), [("health", 7), ("health", 21), ("terms", 7)])
 @pytest.mark.parametrize(("outcome", "forecast"), [(CHURNED_30, P_30), (CHURNED_90, P_90), (UPGRADED_90, P_UP)])
-def test_the_oracles_mean_is_the_base_rate_within_sampling_error(seed: int, outcome: int, forecast: int) -> None:
-    rows = judged(seed)
+def test_the_oracles_mean_is_the_base_rate_within_sampling_error(
+    family: str, seed: int, outcome: int, forecast: int
+) -> None:
+    rows = judged(seed, family)
     # Rows of one customer are dependent: the error of the mean comes from sums over customers.
     surprise = np.bincount(rows[:, WHO].astype(int), rows[:, outcome] - rows[:, forecast])
     standard_error = np.sqrt((surprise**2).sum())

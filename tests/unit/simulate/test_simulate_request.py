@@ -46,6 +46,7 @@ def test_any_text_is_a_shock_or_an_input_error(text: str) -> None:
         ({"until": MONDAY, "call_share": -0.01}, "calls"),
         ({"until": MONDAY, "call_share": 0.2}, "0.05"),
         ({"until": MONDAY, "call_share": float("nan")}, "calls"),
+        ({"until": MONDAY, "family": "bakery"}, "health, terms"),
         ({"until": MONDAY, "weeks": 4, "shocks": (Shock("usage", 6),)}, "usage@6"),
     ],
 )
