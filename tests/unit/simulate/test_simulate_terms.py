@@ -171,7 +171,8 @@ def test_the_judge_of_call_lists_reads_its_oracle(terms: Company, tmp_path: Path
 def test_calls_are_about_as_many_as_planned_and_some_stay_for_them() -> None:
     simulation = replace(TERMS, customers=4_000, weeks=60)
     called, alone = (
-        draw_paths(asked, KINDS["terms"].hazards(asked)) for asked in (simulation, replace(simulation, call_share=0.0))
+        draw_paths(request, KINDS["terms"].hazards(request))
+        for request in (simulation, replace(simulation, call_share=0.0))
     )
     book = (called.state[13:-1] >= 0).sum()
     made = (called.calls[:, 1] >= simulation.first_day + 7 * 13).sum()
