@@ -10,7 +10,7 @@ marts; models are thrown away.
 
 Every Monday from a training on is judged with that training's models until the next one, as far as its labels are known by the end of the
 data. Nothing of it was known at the training. All customers are judged, those who were called too. *serves* is the model in force on each
-Monday by the ledger; the other kinds are trained on the same weeks, whichever was chosen. With an oracle:
+Monday by the ledger; the kinds are trained on the same weeks, whichever was chosen. With an oracle:
 
 - share of AUC: (AUC - 0.5) over the oracle's; share of AP: average precision over the oracle's; on the same rows;
 - excess Brier: mean squared distance to the true probability, in units of 0.0001. It is what the Brier score is expected to be above the
@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 from churn_pipeline.core import calendar
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.formatting import markdown_table
+from churn_pipeline.core.model_kinds import KINDS
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.warehouse import connect
@@ -200,7 +201,7 @@ def train(
             seconds = time.perf_counter() - began
             return Training(company, target.name, monday, "none", None, str(refusal), seconds, peak_megabytes())
         seconds, megabytes = time.perf_counter() - began, peak_megabytes()
-        scores = _scores(con, settings, target, monday, trained.result, judged, until) if judged else None
+        scores = _scores(con, settings, target, trained.result, judged, until) if judged else None
     row = trained.row
     return Training(
         company, target.name, monday, "promoted" if row.promoted else "refused", trained.result.model.kind, row.reason, seconds,
@@ -212,14 +213,15 @@ def _scores(
     con: duckdb.DuckDBPyConnection,
     settings: Settings,
     target: Target,
-    monday: date,
     result: TrainingResult,
     judged: tuple[date, date],
     until: date,
 ) -> pd.DataFrame:
+    from churn_pipeline.modeling import lifecycle
+
     frame = labelled(con, target, judged, until)
-    models = kinds_of(con, settings, target, monday, result)
-    return frame[[*KEYS, "label"]].assign(**{kind: model(frame) for kind, model in models.items()})
+    models = lifecycle.kinds_of(con, settings, result)
+    return frame[[*KEYS, "label"]].assign(**{kind: model.probability(frame) for kind, model in models.items()})
 
 
 def labelled(con: duckdb.DuckDBPyConnection, target: Target, judged: tuple[date, date], until: date) -> pd.DataFrame:
@@ -232,45 +234,6 @@ def labelled(con: duckdb.DuckDBPyConnection, target: Target, judged: tuple[date,
         con, frames.settled(con, target), until, whole=[span], first=span.first, drop_touched=False
     )
     return frame[span.rows(frame)].reset_index(drop=True)
-
-
-def kinds_of(
-    con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, monday: date, result: TrainingResult
-) -> dict[str, Any]:
-    """Every kind that there could have been, trained on the weeks of the version that scores; functions of a frame to probabilities."""
-    from churn_pipeline.features import frames
-    from churn_pipeline.features.splits import refit_slices, staggered
-    from churn_pipeline.modeling.baselines import Logistic
-    from churn_pipeline.modeling.calibrate import fit_platt
-
-    target = frames.settled(con, target)
-    first = frames.first_snapshot(con, target)
-    assert first is not None
-    slices = refit_slices(target, monday, first)
-    frame = frames.training_frame(
-        con, target, monday, whole=[slices.calibration], first=first, drop_touched=not settings.train_on_touched
-    )
-    train_rows = frame[slices.train.rows(frame)]
-    train_rows = train_rows[staggered(train_rows, target.stagger_weeks)]
-    calibration = frame[slices.calibration.rows(frame)]
-    trees, encoder = result.model, result.model.encoder
-    logistic = Logistic.fit(encoder, encoder.matrix(train_rows), train_rows["label"].to_numpy(dtype=np.float64))
-
-    def raw(rows: pd.DataFrame) -> dict[str, Floats]:
-        matrix = encoder.matrix(rows)
-        of_trees = np.asarray(trees.booster.predict(encoder.dmatrix(matrix), output_margin=True), dtype=np.float64)
-        of_line = logistic.log_odds(matrix)
-        return {"logistic": of_line, "mean": (of_trees + of_line) / 2}
-
-    label = calibration["label"].to_numpy(dtype=np.float64)
-    calibrations = {kind: fit_platt(margin, label) for kind, margin in raw(calibration).items()}
-    return {
-        "trees": trees.probability,
-        **{
-            kind: lambda rows, kind=kind, platt=platt: platt.probability(raw(rows)[kind])
-            for kind, platt in calibrations.items()
-        },
-    }
 
 
 def peak_megabytes() -> float:
@@ -417,7 +380,7 @@ def measure(company: Company, options: argparse.Namespace) -> tuple[list[dict[st
             scores = scores[pd.to_datetime(scores["snapshot_date"]).isin(pd.to_datetime(pd.Series(options.judge)))]
         scores = with_truth(scores, target.name, company.oracle)
         judged_rows[target.name] = scores
-        for kind in [name for name in ("trees", "logistic", "mean", SERVES) if name in scores.columns]:
+        for kind in [name for name in (*KINDS, SERVES) if name in scores.columns]:
             there = scores[scores[kind].notna()]
             row = {
                 "company": company.name,

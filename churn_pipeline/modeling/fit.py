@@ -333,6 +333,26 @@ def needed_customers(settings: Settings) -> tuple[tuple[int, int], tuple[int, in
     return (min(SMALL_TRAIN, full[0]), min(SMALL_TEST, full[1])), full
 
 
+def fit_kinds(
+    result: TrainingResult, frame: pd.DataFrame, catalogue: Catalogue, settings: Settings
+) -> Mapping[Kind, ScoringModel]:
+    """Every kind that a training chose between, as it would have been registered; on a lower rung the one that there is.
+
+    Args:
+        result: of the training.
+        frame: that it was made from.
+        catalogue: all features of the mart.
+        settings: as for the training.
+    """
+    if result.kind not in JUDGED or result.next_rung is not None:
+        return {result.kind: result.model}
+    first = pd.Timestamp(frame["snapshot_date"].min()).date()
+    spans = refit_slices(result.target, result.training_monday, first)
+    others = [name for name in catalogue.names if name not in result.recipe.features]
+    trainer = _Trainer(result.target, result.training_monday, catalogue.without(others), settings, RECIPE)
+    return trainer.fit(training_rows(frame, spans.train, result.target), spans, JUDGED, result.n_trees or None).models
+
+
 def importance(model: ScoringModel, rows: pd.DataFrame) -> dict[str, float]:
     """Mean absolute contribution by feature, log-odds, largest first; {} without rows."""
     if not len(rows):

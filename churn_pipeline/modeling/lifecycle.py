@@ -15,7 +15,7 @@ import pandas as pd
 from churn_pipeline.contract import fingerprint
 from churn_pipeline.core import calendar
 from churn_pipeline.core.errors import InputError, RefusedError, RegistryError, UnbuiltError
-from churn_pipeline.core.model_kinds import FIRST_KIND, is_provisional
+from churn_pipeline.core.model_kinds import FIRST_KIND, Kind, is_provisional
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target, shorter_than, target_named
 from churn_pipeline.features import frames
@@ -24,9 +24,10 @@ from churn_pipeline.features.plan import code_version, needed_snapshots, read_be
 from churn_pipeline.features.splits import Span, earliest_training_monday, twin_slices
 from churn_pipeline.modeling import guard, ledger, registry
 from churn_pipeline.modeling.evaluate import Estimate
-from churn_pipeline.modeling.fit import RecipeFacts, TrainingResult, fit
+from churn_pipeline.modeling.fit import RecipeFacts, TrainingResult, fit, fit_kinds
 from churn_pipeline.modeling.ladder import fit_base_rate, fit_of_shorter, read_belief
 from churn_pipeline.modeling.ledger import DECISION, LedgerRow
+from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.promote import GateDecision, decide
 from churn_pipeline.modeling.reference import REFERENCE_FILE
 from churn_pipeline.modeling.reference_week import reference_of
@@ -495,6 +496,12 @@ class Material:
     catalogue: Catalogue
     histories: frozenset[History]
     notices: tuple[str, ...] = ()
+
+
+def kinds_of(con: duckdb.DuckDBPyConnection, settings: Settings, result: TrainingResult) -> Mapping[Kind, ScoringModel]:
+    """Every kind that a training chose between, on the weeks of the version that scores: what benchmarks compare."""
+    rows = material(con, settings, result.target, result.training_monday)
+    return fit_kinds(result, rows.frame, rows.catalogue, settings)
 
 
 def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> Material:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,9 +14,30 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.models import Training, company_of, figures, raised_share, refusal_tables, tables, with_truth
+from churn_pipeline.core.model_kinds import JUDGED
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.features.catalogue import History
+from churn_pipeline.modeling.calibrate import logit
+from churn_pipeline.modeling.fit import fit, fit_kinds
 from churn_pipeline.simulate.arrow import customer_ids
+from tests.unit.modeling.frames import CATALOGUE, MONDAY, company
 
 MONDAYS = [date(2026, 3, 2), date(2026, 3, 9)]
+
+
+def test_every_kind_is_the_one_that_the_training_would_have_registered() -> None:
+    settings = Settings(home=Path("unused"), bootstrap_replicates=50, min_train_churners=30, min_test_churners=10)
+    frame, histories = company(customers=250), frozenset[History](("tier_history", "mrr_history"))
+    result = fit(TARGETS["churn_30d"], frame, MONDAY, CATALOGUE, settings, histories)
+    kinds = fit_kinds(result, frame, CATALOGUE, settings)
+    assert set(kinds) == set(JUDGED)
+    assert kinds[result.kind].files() == result.model.files()
+    first, second, both = (logit(kinds[kind].probability(frame)) for kind in ("trees", "logistic", "mean"))
+    assert np.corrcoef(first, second)[0, 1] < 0.99
+    assert np.corrcoef(first + second, both)[0, 1] > 0.95
+    lower = replace(result, next_rung="boosted trees need more")
+    assert set(fit_kinds(lower, frame, CATALOGUE, settings)) == {result.kind}
 
 
 @pytest.fixture(scope="module")
