@@ -58,6 +58,18 @@ BEFORE_THERE_WERE_CALLS = {
     },
 }
 
+# And with a team, as it was made before there was another family.
+BEFORE_THERE_WAS_ANOTHER_FAMILY = {
+    "customers": "7e0c319f1e5de836",
+    "plan_changes": "2e40b0a403124fcf",
+    "contracts": "fc399fd5baa52bf4",
+    "support_tickets": "11e110c93b8a677a",
+    "gtm_opportunities": "a8c0441aed18fc5e",
+    "risk_signals": "30d2f468ce6cb8b6",
+    "usage_events": "39a852bd06b8a71b",
+    "interventions": "71d7581f368aed7c",
+}
+
 
 @cache
 def lives(simulation: Simulation) -> tuple[Population, Calls, Paths]:
@@ -72,6 +84,16 @@ def digest(table: pa.Table) -> str:
     return known.hexdigest()[:16]
 
 
+def digests(company: Company) -> dict[str, str]:
+    tables = company.tables | {"customers": company.tables["customers"].drop_columns(["company_name"])}
+    return {name: digest(table) for name, table in tables.items()}
+
+
+def test_with_a_team_the_company_is_bit_for_bit_what_it_was_before_there_was_another_family() -> None:
+    company = simulate(Simulation(until=UNTIL, customers=60, weeks=20, seed=3, call_share=0.03))
+    assert digests(company) == BEFORE_THERE_WAS_ANOTHER_FAMILY
+
+
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [("clean", {}), ("dirty", {"dirty": True}), ("shocked", {"shocks": (Shock("tier", 4), Shock("feed", 3))})],
@@ -80,8 +102,7 @@ def test_without_a_team_the_company_is_bit_for_bit_what_it_was_before_there_were
     kind: str, changes: dict[str, object]
 ) -> None:
     company = simulate(Simulation(until=UNTIL, customers=60, weeks=20, seed=3, call_share=0.0, **changes))
-    tables = company.tables | {"customers": company.tables["customers"].drop_columns(["company_name"])}
-    assert {name: digest(table) for name, table in tables.items()} == BEFORE_THERE_WERE_CALLS[kind]
+    assert digests(company) == BEFORE_THERE_WERE_CALLS[kind]
     # Nobody would be called, so what is and what would be without calls is the same.
     assert company.oracle["p_churn_90d"].equals(company.oracle["p_churn_90d_without_calls"])
 
