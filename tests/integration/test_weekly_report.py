@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -285,6 +286,25 @@ def test_a_line_of_the_list_says_why_and_what_to_do_and_names_no_play(desk: Watc
     expect(line.locator(".action")).to_have_text("Call number 2 today.")
 
 
+def test_the_reason_beside_an_instruction_is_not_the_fact_that_the_instruction_says(
+    settings: Settings, written: Written, tmp_path: Path
+) -> None:
+    database = tmp_path / "published.duckdb"
+    shutil.copy(settings.published_database, database)
+    sentences = ("Renews in 5 days (28 Nov 2026)", "Little activity: 4 events in 30 days")
+    with duckdb.connect(str(database)) as published, duckdb.connect(str(settings.warehouse)) as con:
+        published.execute(
+            """
+            update predictions set recommended_action = $action, churn_themes = list_transform($sentences::varchar[], lambda sentence: {
+                'theme': 'usage', 'label': 'Usage', 'contribution': 0.5, 'share': 0.5, 'sentence': sentence, 'features': ['f']
+            }) where priority_rank = 3
+            """,
+            {"action": "Call today: the contract ends in 5 days (28 Nov 2026).", "sentences": list(sentences)},
+        )
+        customers = read_week(published, con, TINY_BEFORE).customers.to_pylist()
+    assert [row["reason"] for row in customers if row["priority_rank"] == 3] == [sentences[1]]
+
+
 def test_who_is_urgent_and_not_called_is_a_short_list_of_its_own_with_their_play(
     desk: Watched, settings: Settings
 ) -> None:
@@ -517,6 +537,34 @@ def test_one_goes_on_to_the_next_customer_of_the_list_and_comes_back_to_the_last
     assert page.evaluate("location.hash") == ""
 
 
+def test_outside_the_list_one_goes_on_in_the_order_of_the_chosen_owner(
+    desk: Watched, browser: Browser, settings: Settings, written: Written
+) -> None:
+    page = desk.page
+    customer, owner = of_rank(settings, WRITTEN[0], "customer_id, csm_owner")
+    everybody = query(
+        settings.published_database,
+        f"select customer_id, csm_owner from predictions where snapshot_date = '{TINY_BEFORE}' order by call_rank nulls last, priority_rank",
+    )
+    of_owner = [who for who, whose in everybody if whose == owner]
+    page.get_by_label("Customers of").select_option(label=owner)
+    page.locator(f'#written-rows .open[data-id="{customer}"]').click()
+    at = of_owner.index(customer)
+    for key, place in ((None, at), ("ArrowRight", at + 1), ("ArrowRight", at + 2), ("ArrowLeft", at + 1)):
+        if key:
+            page.keyboard.press(key)
+        expect(page.locator("#detail-id")).to_have_text(of_owner[place])
+        expect(page.locator("#place")).to_have_text(f"{place + 1} of {len(of_owner)}")
+    page.keyboard.press("Escape")
+    # One who is somebody else's, as an address may name them, is one of all.
+    at, stranger = next((at, who) for at, (who, whose) in enumerate(everybody) if whose != owner and at > CAPACITY)
+    fragment = page.evaluate("location.hash").removeprefix("#") + f"&customer={stranger}"
+    with opened(browser, written.pages[TINY_BEFORE], fragment) as again:
+        again.page.wait_for_selector("#detail[data-drawn]")
+        expect(again.page.locator("#detail-id")).to_have_text(stranger)
+        expect(again.page.locator("#place")).to_have_text(f"{at + 1} of {len(everybody)}")
+
+
 def test_what_to_say_is_copied_as_text(desk: Watched) -> None:
     page = desk.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -543,6 +591,79 @@ def test_earlier_weeks_lead_to_the_page_of_that_week(browser: Browser, written: 
         weeks.nth(1).get_by_role("link").click()
         page.wait_for_url(f"**/{TINY_BEFORE}.html#customer=*")
         expect(page.locator("#detail-name")).to_have_text(NAMES[2])
+
+
+def test_links_to_other_weeks_and_to_the_file_of_the_list_are_of_the_chosen_owner(
+    browser: Browser, written: Written
+) -> None:
+    with opened(browser, written.pages[LATER]) as watched:
+        page = watched.page
+        page.wait_for_selector("html[data-drawn]", state="attached")
+        files = {}
+        for owner in (OWNER, None, "everybody"):
+            page.get_by_label("Customers of").select_option(label=owner or "nobody (without an owner)")
+            link = page.get_by_role("link", name="Call list as CSV").get_attribute("href") or ""
+            with (written.pages[LATER].parent / link).open(encoding="utf-8", newline="") as file:
+                files[owner] = len(list(csv.DictReader(file)))
+            assert page.locator("#rows tr").count() == files[owner] > 0
+        page.get_by_label("Customers of").select_option(label=OWNER)
+        page.locator("#rows .open").first.click()
+        page.locator("#table-history a").first.click()
+        page.wait_for_url(f"**/{TINY_BEFORE}.html#owner=*&customer=*")
+        expect(page.locator("#place")).to_have_text(f"1 of {files[OWNER]}")
+        page.keyboard.press("Escape")
+        page.get_by_role("link", name=f"Monday {NO_LIST}").click()
+        page.wait_for_url(f"**/{NO_LIST}.html#owner=*")
+        expect(page.get_by_label("Customers of").locator("option:checked")).to_have_text(OWNER)
+
+
+def test_a_monday_that_was_not_published_is_a_gap_in_every_chart_and_named_in_the_table(
+    browser: Browser, settings: Settings, written: Written, tmp_path: Path
+) -> None:
+    first, last = NO_LIST - timedelta(days=7), LATER + timedelta(days=7)
+    database = tmp_path / "published.duckdb"
+    shutil.copy(settings.published_database, database)
+    with duckdb.connect(str(database)) as published, duckdb.connect(str(settings.warehouse)) as con:
+        published.execute(f"delete from predictions where snapshot_date = '{TINY_BEFORE}'")
+        for day, like in ((first, NO_LIST), (last, LATER)):
+            published.execute(
+                f"insert into predictions by name select * replace (date '{day}' as snapshot_date) from predictions where snapshot_date = '{like}'"
+            )
+        con.execute("begin")
+        con.execute(
+            f"""
+            delete from monitoring.forecast;
+            insert into monitoring.forecast by name
+            select date '{first}' + 7 * week::integer as snapshot_date, 90 as horizon_days, 'all' as dimension, 'all' as value, 9 as customers,
+                   9e6 as revenue, 1e6 as expected, 5e5 as low, 2e6 as high, 0 as past_mondays, 0 as past_covered
+            from range(5) as weeks(week) where week <> 2
+            """
+        )
+        report = read_week(published, con, last)
+        con.execute("rollback")
+    page_file = tmp_path / f"{last}.html"
+    page_file.write_text(rendering.render(report, rendering.library(settings.data / "report")), encoding="utf-8")
+    steps_between = """marks => {
+        const lefts = [...document.querySelectorAll(marks)].map(mark => Math.round(mark.getBoundingClientRect().left));
+        const places = [...new Set(lefts)].sort((a, b) => a - b);
+        return places.slice(1).map((place, at) => place - places[at]);
+    }"""
+    charts = ("#chart-tiers svg .role-mark.mark-rect path", '[data-rows="forecast"] svg .role-mark.mark-rule line')
+    with opened(browser, page_file, viewport={"width": 1280, "height": 900}) as watched:
+        page = watched.page
+        page.wait_for_selector("html[data-drawn]", state="attached")
+        for marks in charts:
+            usual, gap, after = page.evaluate(steps_between, marks)
+            assert usual == pytest.approx(after, abs=1) and gap == pytest.approx(2 * usual, abs=2), marks
+        page.locator("#rows .open").first.click()
+        page.wait_for_selector("#detail[data-drawn]")
+        lines = page.locator("#chart-history svg .role-mark.mark-line path").all()
+        parts = [part for line in lines for part in (line.get_attribute("d") or "").split("M") if part]
+        assert [part.count("L") for part in parts] == [1, 1], "two Mondays, a gap, two Mondays"
+        rows = [row.inner_text().split("\t") for row in page.locator("#table-history tbody tr").all()]
+        assert [row[0] for row in rows] == [str(last - timedelta(weeks=week)) for week in range(5)]
+        assert [row[1] == "not published" for row in rows] == [False, False, True, False, False]
+        assert watched.errors == []
 
 
 def test_nobody_reads_a_risk_score(written: Written) -> None:
@@ -836,6 +957,20 @@ def test_what_is_printed_is_the_figures_and_the_calls_on_four_white_pages_that_s
         choose_nth(page, 1)
         assert printed_pages(page) <= 4
     assert '@bottom-left { content: "Confidential' in written.pages[LATER].read_text(encoding="utf-8")
+
+
+def test_no_reason_instruction_or_notice_is_cut_off(browser: Browser, written: Written) -> None:
+    cut = """places => [...document.querySelectorAll(places)]
+        .filter(place => place.scrollHeight > place.clientHeight + 2 && place.clientHeight).map(place => place.textContent)"""
+    places = (
+        "#rows .reason > *, #rows .action > *, #rows .sub, #movers td:last-child > *, #notices span, #why li, #talk dd"
+    )
+    for day in (TINY_BEFORE, LATER):
+        for width, medium in ((1280, "screen"), (390, "screen"), (1032, "print")):
+            with opened(browser, written.pages[day], viewport={"width": width, "height": 800}) as watched:
+                watched.page.wait_for_selector("html[data-drawn]", state="attached")
+                watched.page.emulate_media(media=medium)
+                assert watched.page.evaluate(cut, places) == [], (day, width, medium)
 
 
 def test_everything_has_a_name_and_every_chart_a_table(desk: Watched) -> None:

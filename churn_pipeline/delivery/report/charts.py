@@ -38,7 +38,7 @@ def specifications(tiers: tuple[str, ...], days: int) -> dict[str, dict[str, Any
         "steps": _finished(
             _waterfall(
                 alt,
-                alt.Axis(labelExpr="usd(datum.value)", tickCount=4),
+                alt.Axis(labelExpr="usd(datum.value)", tickCount=4, labelOverlap="greedy", labelSeparation=8),
                 "USD a year at risk",
                 [alt.Tooltip("step:N"), alt.Tooltip("text:N", title="moved")],
             ),
@@ -49,11 +49,11 @@ def specifications(tiers: tuple[str, ...], days: int) -> dict[str, dict[str, Any
         "renewals": _finished(_renewals(alt), 170),
         "quality": _finished(_quality(alt), 150),
         "drift": _finished(_drift(alt), None),
-        "history": _finished(_history(alt, days), 150),
+        "history": _finished(_history(alt), 150),
         "waterfall": _finished(
             _waterfall(
                 alt,
-                alt.Axis(format=".1~%", tickCount=5),
+                alt.Axis(format=".1~%", tickCount=5, labelOverlap="greedy", labelSeparation=8),
                 f"probability to leave within {days} days",
                 [alt.Tooltip("step:N"), alt.Tooltip("text:N", title="points")],
             ),
@@ -165,10 +165,14 @@ def _forecast(alt: Any) -> alt.LayerChart:
                 tooltip=tooltip,
             ),
             base.mark_tick(thickness=2, size=22, color=_var("ink")).encode(y=alt.Y("expected:Q"), tooltip=tooltip),
-            base.transform_filter("isValid(datum.realised)")
-            .mark_point(filled=True, shape="diamond", size=60, color=_var("critical"), opacity=1)
-            .encode(y=alt.Y("realised:Q"), tooltip=tooltip),
+            # Of no size and not taken out: an axis made of nothing at all is a warning in the console.
+            base.mark_point(filled=True, shape="diamond", color=_var("critical"), opacity=1).encode(
+                y=alt.Y("known:Q"),
+                size=alt.condition("isValid(datum.realised)", alt.value(60), alt.value(0)),
+                tooltip=tooltip,
+            ),
         )
+        .transform_calculate(known="isValid(datum.realised) ? datum.realised : datum.expected")
         .transform_calculate(said="usd(datum.expected)")
         .transform_calculate(range="usd(datum.low) + ' to ' + usd(datum.high)")
         .transform_calculate(truth="isValid(datum.realised) ? usd(datum.realised) : 'not yet'")
@@ -196,10 +200,10 @@ def _renewals(alt: Any) -> alt.LayerChart:
     )
 
 
-def _history(alt: Any, days: int) -> alt.LayerChart:
-    base = alt.Chart().encode(x=_weeks(alt))
-    y = alt.Y("probability:Q", title=f"leaves within {days} days", axis=alt.Axis(format=".0%", tickCount=4))
-    line = base.transform_filter("isValid(datum.probability)")
+def _history(alt: Any) -> alt.LayerChart:
+    # Mondays without a probability stay in the data: they are places on the axis, and there the line is interrupted.
+    base = alt.Chart().transform_filter("isValid(datum.week)").encode(x=_weeks(alt))
+    y = alt.Y("probability:Q", title=None, axis=alt.Axis(format=".0%", tickCount=4))
     cutoff = alt.Chart().transform_filter("isValid(datum.cutoff)").encode(y=alt.Y("cutoff:Q"))
     return alt.layer(
         cutoff.mark_rule(color=_var("muted"), strokeDash=[2, 4]).encode(x=alt.value(0), x2=alt.value("width")),
@@ -207,8 +211,8 @@ def _history(alt: Any, days: int) -> alt.LayerChart:
         cutoff.mark_text(align="left", baseline="bottom", dx=3, dy=-2, color=_var("muted"), fontSize=11).encode(
             x=alt.value(0), text="tier:N"
         ),
-        line.mark_line(color=_var("accent"), strokeWidth=2).encode(y=y),
-        line.mark_point(filled=True, size=28, color=_var("accent"), opacity=1).encode(
+        base.mark_line(color=_var("accent"), strokeWidth=2).encode(y=y),
+        base.mark_point(filled=True, size=28, color=_var("accent"), opacity=1).encode(
             y=y, tooltip=["week:O", alt.Tooltip("probability:Q", format=".1%")]
         ),
     )
@@ -267,6 +271,8 @@ def _finished(chart: Any, height: int | None) -> dict[str, Any]:
     spec: dict[str, Any] = (
         chart.properties(width="container", **({"height": height} if height else {}))
         .configure(background="transparent", font=_FONT, padding={"left": 2, "right": 8, "top": 4, "bottom": 2})
+        # A Monday without a value is a place on the axis all the same.
+        .configure_mark(invalid="break-paths-show-domains")
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=_var("muted"),

@@ -20,7 +20,15 @@ from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.core.themes import OTHER, PARTS
 from churn_pipeline.core.warehouse import has_table
-from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, last_contacts, may_be_approached
+from churn_pipeline.delivery.call_list import (
+    CUSTOMERS,
+    PREDICTIONS,
+    REASONS,
+    customers_of,
+    last_contacts,
+    main_reason,
+    may_be_approached,
+)
 from churn_pipeline.delivery.digest import Digest
 from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.report import figures, since
@@ -339,9 +347,13 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
     import pyarrow as pa
 
     everybody = published.sql(
-        f"select *, reasons[1] as reason, {may_be_approached('everybody')} as may_be_approached from ({CUSTOMERS}) as everybody order by call_rank nulls last, priority_rank",
-        params=customers_of(published, monday, reasons=1),
+        f"select *, {may_be_approached('everybody')} as may_be_approached from ({CUSTOMERS}) as everybody order by call_rank nulls last, priority_rank",
+        params=customers_of(published, monday, REASONS),
     ).to_arrow_table()
+    # What stands beside the instruction in Slack and in the terminal stands beside it here.
+    advice = zip(everybody["reasons"].to_pylist(), everybody["recommended_action"].to_pylist(), strict=True)
+    reasons = [main_reason(sentences or (), action) for sentences, action in advice]
+    everybody = everybody.append_column("reason", pa.array(reasons, pa.string()))
     if has_table(warehouse, "scoring", "scores"):
         log_odds = warehouse.execute(
             """

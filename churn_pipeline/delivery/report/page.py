@@ -27,7 +27,7 @@ from churn_pipeline.core.notices import first_line, lines
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import templates
 from churn_pipeline.core.themes import PARTS
-from churn_pipeline.delivery.call_list import reason_in_words
+from churn_pipeline.delivery.call_list import ALL, file_names, reason_in_words
 from churn_pipeline.delivery.report import words
 from churn_pipeline.delivery.report.charts import STEP, specifications
 from churn_pipeline.delivery.report.data import (
@@ -57,8 +57,8 @@ _STRONG = ("critical", "high", "medium")
 EXPANSION_ROWS = 100
 WRITTEN_ROWS = 10
 DRIFT_ROWS = 8
-# Customers on paper, two lines each: with the figures above them they take less than four pages.
-PRINTED_ROWS = 54
+# Customers on paper, up to three lines each: with the figures above them they take less than four pages.
+PRINTED_ROWS = 50
 # Lines about the data and the models above the figures, which have to stay on the first screen.
 NOTICES_SHOWN = 6
 # Fast, and 3 % larger than the best: a replay of 26 weeks packs 200 MB.
@@ -141,6 +141,7 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
             {"cutoff": tier.lower_bound, "tier": tier.risk_tier} for tier in report.policy if tier.lower_bound > 0
         ],
         "weeks": [str(day) for day in report.mondays],
+        "published": [str(week.snapshot_date) for week in _half_a_year(report)],
         # Usage of a week is named by the day it begins; the last week ends on the eve of S.
         "usageWeeks": [str(day - WEEK) for day in report.mondays],
         "ticketDays": TICKET_DAYS,
@@ -175,7 +176,11 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
         week=_json_island(week),
         list=_packed(
             _list(report)
-            | {"figures": {_key(owner): _of_group(report, owner, names) for owner in (EVERYBODY, *owners)}}
+            | {
+                "figures": {
+                    _key(owner): _of_group(report, owner, names, file) for owner, file in _files(owners).items()
+                }
+            }
         ),
         details=_packed(_details(report)),
         style=_source(environment, "report.css.j2"),
@@ -194,7 +199,7 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
         ),
         risk=risk,
         weeks=WEEKS,
-        tier_weeks=report.weeks,
+        tier_weeks=_half_a_year(report),
     )
 
 
@@ -268,9 +273,22 @@ def _key(owner: Group) -> str:
     return "" if owner == EVERYBODY else "-" if owner is None else f"={owner}"
 
 
-def _of_group(report: WeekReport, owner: Group, tier_names: Sequence[str]) -> dict[str, Any]:
-    """What the page shows of an owner's customers in the place of everybody's."""
+def _files(owners: Sequence[str | None]) -> dict[Group, str]:
+    """What the call lists of everybody and of each owner are called."""
+    return {EVERYBODY: f"{ALL}.csv", **file_names(owners)}
+
+
+def _of_group(report: WeekReport, owner: Group, tier_names: Sequence[str], file: str) -> dict[str, Any]:
+    """What the page shows of an owner's customers in the place of everybody's.
+
+    Args:
+        report: the Monday.
+        owner: one of `report.figures`.
+        tier_names: names of the tiers, as the page has them.
+        file: the name of their call list.
+    """
     return {
+        "file": file,
         "texts": words.figures(report, owner, tier_names),
         "steps": words.steps(report, owner),
         "renewals": [
@@ -511,7 +529,7 @@ def _chart_rows(report: WeekReport, tier_names: Sequence[str]) -> dict[str, list
                 "customers": week.customers.get(tier, 0),
                 "at_risk": round(week.at_risk.get(tier, 0.0)),
             }
-            for week in report.weeks
+            for week in _half_a_year(report)
             for order, tier in enumerate(tier_names)
         ]
     }
@@ -540,6 +558,7 @@ def _chart_rows(report: WeekReport, tier_names: Sequence[str]) -> dict[str, list
         for forecast in report.forecasts
         if forecast.dimension == "all" and forecast.horizon_days == longest
     ]
+    rows = {name: _every_monday(of_chart) for name, of_chart in rows.items()}
     for verdict in _drift(report):
         rows[f"drift-{verdict['target']}"] = [
             {name: row[name] for name in ("feature", "verdict", "limits", "share")}
@@ -547,6 +566,19 @@ def _chart_rows(report: WeekReport, tier_names: Sequence[str]) -> dict[str, list
             for row in verdict["features"]
         ]
     return rows
+
+
+def _half_a_year(report: WeekReport) -> list[WeekTotals]:
+    """The published Mondays that one chart and its table show."""
+    return [week for week in report.weeks if week.snapshot_date >= report.mondays[0]]
+
+
+def _every_monday(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a chart, and for each Monday between them that has none a row with nothing but its date: a place on the axis that stays empty."""
+    weeks = {date.fromisoformat(row["week"]) for row in rows}
+    first, last = min(weeks, default=date.max), max(weeks, default=date.min)
+    between = (first + number * WEEK for number in range((last - first) // WEEK))
+    return sorted([*rows, *({"week": str(day)} for day in between if day not in weeks)], key=lambda row: row["week"])
 
 
 def _health(report: WeekReport) -> list[dict[str, Any]]:

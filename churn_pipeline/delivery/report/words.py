@@ -36,8 +36,8 @@ def figures(report: WeekReport, owner: Group, tier_names: Sequence[str]) -> dict
         texts |= _moved(report, moves)
     texts |= _calls(report, owner, of_owner)
     texts["growth-words"] = (
-        f"{counted(of_owner.candidates.customers, 'candidate')}, {of_owner.ready:,} ready now, worth {usd(of_owner.candidates.revenue)} "
-        "a year in expectation."
+        f"{counted(of_owner.candidates.customers, 'candidate')} with an expected uplift of {usd(of_owner.candidates.revenue)} a year; "
+        f"{of_owner.ready:,} of them {'is' if of_owner.ready == 1 else 'are'} ready now, the others are not yet."
     )
     for place, week in enumerate(of_owner.renewals):
         texts[f"renewal-{place}-customers"] = f"{week.due.customers:,}"
@@ -69,9 +69,7 @@ def _headline(report: WeekReport, of_owner: Figures, moves: Moves | None, tier_n
         "called-risk": f"{usd(of_owner.called.revenue)} at risk" if report.has_list else "no list was made",
         "candidates": DASH if report.no_expansion else f"{of_owner.candidates.customers:,}",
         "candidates-worth": (
-            "no model in force"
-            if report.no_expansion
-            else f"{of_owner.ready:,} ready; {usd(of_owner.candidates.revenue)} a year"
+            "no model in force" if report.no_expansion else f"{usd(of_owner.candidates.revenue)} a year"
         ),
     }
     for place, tier in enumerate(tier_names):
@@ -88,14 +86,16 @@ def _headline(report: WeekReport, of_owner: Figures, moves: Moves | None, tier_n
 def _moved(report: WeekReport, moves: Moves | None) -> dict[str, str]:
     assert report.since is not None
     rose, fell, gone = (moves.rose, moves.fell, moves.gone) if moves else ((0, 0.0),) * 3
-    urgent = tiers.in_words(tiers.urgent(report.policy))
+    urgent = tiers.urgent(report.policy)
+    # What is below the least grave of them is no longer urgent.
+    lowest = tiers.in_words(urgent[-1:])
     texts = {
-        "rose": f"{counted(rose[0], 'customer')} became {urgent}: {usd(rose[1])} at risk"
+        "rose": f"{counted(rose[0], 'customer')} became {tiers.in_words(urgent)}: {usd(rose[1])} at risk"
         if rose[0]
-        else f"Nobody became {urgent}",
-        "fell": f"{counted(fell[0], 'customer')} fell below: {usd(fell[1])} was at risk"
+        else f"Nobody became {tiers.in_words(urgent)}",
+        "fell": f"{counted(fell[0], 'customer')} fell below {lowest}: {usd(fell[1])} was at risk"
         if fell[0]
-        else "Nobody fell below",
+        else f"Nobody fell below {lowest}",
         "gone": f"{counted(gone[0], 'customer')} left: {usd(gone[1])} was at risk" if gone[0] else "Nobody left",
         "gone-called": (
             f"{moves.gone_called if moves else 0:,} of them {'was' if moves and moves.gone_called == 1 else 'were'} on last week's call list."
@@ -167,7 +167,7 @@ def _calls(report: WeekReport, owner: Group, of_owner: Figures) -> dict[str, str
         "calls-words": text,
         "written-words": (
             f"{counted(written.customers, 'customer')} with {usd(written.revenue)} a year at risk: urgent, and nobody calls them this week. "
-            "Whoever was asked to be left alone, or was called not long ago, is not among them."
+            "Whoever is to be left alone for now, or was called not long ago, is not among them."
             if written.customers
             else "Everybody urgent is on the call list, or to be left alone for now."
         ),
@@ -262,7 +262,10 @@ def outlook(report: WeekReport) -> dict[str, Any]:
                 "title": title,
                 "rows": [
                     _expected(forecast)
-                    | {"name": forecast.value, **_retention(stayed.get((dimension, forecast.value)))}
+                    | {
+                        "name": forecast.value.replace("_", " ") if dimension == "industry" else forecast.value,
+                        **_retention(stayed.get((dimension, forecast.value))),
+                    }
                     for forecast in today
                     if forecast.dimension == dimension and forecast.horizon_days == longest
                 ],
