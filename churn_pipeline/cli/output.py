@@ -384,10 +384,14 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
 
 
 def _why_called(row: dict[str, Any]) -> str:
-    """The reason of the call; of a renewal with the days until then."""
-    if row["call_reason"] == "renewal" and row["days_to_renewal"] is not None:
-        return f"{row['call_reason_label']}, {counted(row['days_to_renewal'], 'day')}"
-    return row["call_reason_label"] or ""
+    """The reason of the call; of a renewal with the days until then, unless the instruction beside it has them."""
+    days = row["days_to_renewal"]
+    if row["call_reason"] != "renewal" or days is None:
+        return row["call_reason_label"] or ""
+    when = _in_days(days).removeprefix("in ")
+    return (
+        row["call_reason_label"] if when in (row["recommended_action"] or "") else f"{row['call_reason_label']}, {when}"
+    )
 
 
 def backfill_weeks(settings: Settings, mondays: Sequence[RunRow]) -> list[dict[str, Any]]:
@@ -698,7 +702,12 @@ def _renewal(profile: dict[str, Any]) -> str:
     days = profile["days_to_renewal"]
     if days is None:
         return "no contract on file"
-    return f"renews in {counted(days, 'day')} ({profile['snapshot_date'] + timedelta(days=days):%-d %b %Y})"
+    return f"renews {_in_days(days)} ({profile['snapshot_date'] + timedelta(days=days):%-d %b %Y})"
+
+
+def _in_days(days: int) -> str:
+    """As the facts of the policy have it: today, tomorrow, in so many days."""
+    return {0: "today", 1: "tomorrow"}.get(days, f"in {counted(days, 'day')}")
 
 
 def _place(profile: dict[str, Any]) -> str:

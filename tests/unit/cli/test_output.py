@@ -133,6 +133,25 @@ def test_a_line_says_why_somebody_is_called_the_main_reason_and_what_to_do_in_po
     assert "Second reason" not in text and "Rescue" not in text and "+7%" not in text
 
 
+@pytest.mark.parametrize(
+    ("days", "action", "why"),
+    [
+        (44, "Call today.", "Renewal, 44 days"),
+        (44, "Call: the contract ends in 44 days (29 Apr 2026).", "Renewal"),
+        (0, "Call today: the contract ends today (16 Mar 2026).", "Renewal"),
+        (1, "Call this week.", "Renewal, tomorrow"),
+    ],
+)
+def test_when_a_contract_ends_is_said_once_a_line(
+    settings: Settings, capsys: pytest.CaptureFixture[str], days: int, action: str, why: str
+) -> None:
+    listing = output.call_list(settings, MONDAY, 1)
+    listing["calls"][0] |= {"days_to_renewal": days, "recommended_action": action}
+    output.print_call_list(listing)
+    text = capsys.readouterr().out
+    assert why in text and ("Renewal, " in text) == ("," in why)
+
+
 def test_the_list_says_how_many_it_leaves_alone_and_names_nobody_as_held_out(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
