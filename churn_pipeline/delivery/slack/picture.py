@@ -18,6 +18,7 @@ _INK, _LINES = "#1d2730", "#e3e7eb"
 # What Slack shows without being asked to is about 360 points wide.
 _INCHES, _DPI = (8.0, 3.6), 150
 _BAR_DAYS = 5.2
+_NAMED_WEEKS = 6
 
 
 def draw(digest: Digest) -> bytes | None:
@@ -27,7 +28,7 @@ def draw(digest: Digest) -> bytes | None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -56,7 +57,8 @@ def draw(digest: Digest) -> bytes | None:
     axes.set_ylim(0, 1.15 * max(*floor, 1.0))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda amount, _: usd(amount).replace("$", r"\$")))
-    locator = AutoDateLocator(minticks=2, maxticks=8)  # type: ignore[no-untyped-call]
+    # Few bars are named each; between them lie days on which nothing was published.
+    locator = FixedLocator(days) if len(days) <= _NAMED_WEEKS else AutoDateLocator(minticks=2, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.grid(axis="y", color=_LINES, linewidth=0.8)
