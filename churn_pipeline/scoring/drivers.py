@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from churn_pipeline.features.catalogue import Catalogue, Feature
+from churn_pipeline.scoring.columns import objects
 
 TOP = 5
 
@@ -126,5 +127,4 @@ def _collect(catalogue: Catalogue, amounts: np.ndarray, driver: Any, *, keep_fir
 def _values(frame: pd.DataFrame, feature: Feature) -> list[Any]:
     if feature.name not in frame.columns:
         return [None] * len(frame)
-    column = frame[feature.name]
-    return column.astype(object).where(column.notna(), None).tolist()
+    return objects(frame[feature.name])

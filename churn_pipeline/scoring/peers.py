@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from churn_pipeline.features.catalogue import Feature
+from churn_pipeline.scoring.columns import floats
 
 # How many units of a format make one of what is written: what reads the same is neither below nor above.
 _WRITTEN = {"percent": 100, "points": 100, "score": 100}
@@ -26,6 +28,10 @@ SIMILAR, OTHERS = "similar companies", "other customers"
 BELOW, ABOUT, ABOVE, UNKNOWN = range(4)
 
 
+# Groups that somebody is compared with: nobody, everybody, and from here on the customers of one plan each.
+NOBODY, EVERYBODY, FIRST_PLAN = range(3)
+
+
 @dataclass(frozen=True)
 class Standing:
     """How the values of one feature stand, customer by customer.
@@ -33,13 +39,18 @@ class Standing:
     Attributes:
         case: ``BELOW`` for the lowest quarter and a fifth less than the median, ``ABOVE`` for the highest and a quarter more, else ``ABOUT``; of a feature that is no number ``BELOW`` for no and
             ``ABOVE`` for yes; ``UNKNOWN`` where there is no value.
-        median: of those compared with; it is the value of one of them. NaN where there are too few.
-        similar: whether they are the customers of the same plan.
+        group: with whom each customer is compared: ``NOBODY`` where there are too few, ``EVERYBODY``, or a plan from ``FIRST_PLAN`` on.
+        medians: by group, of those compared with; it is the value of one of them. NaN where nobody is.
     """
 
     case: NDArray[np.int8]
-    median: NDArray[np.float64]
-    similar: NDArray[np.bool_]
+    group: NDArray[np.int16]
+    medians: tuple[float, ...]
+
+    @cached_property
+    def places(self) -> list[int]:
+        """The groups as Python has them."""
+        return self.group.tolist()
 
 
 def standings(features: Iterable[Feature], frame: pd.DataFrame) -> list[Standing]:
@@ -50,7 +61,8 @@ def standings(features: Iterable[Feature], frame: pd.DataFrame) -> list[Standing
         frame: the mart's rows of one Monday, all of them.
     """
     plan = plans(frame)
-    return [_standing(feature, frame, plan) for feature in features]
+    members = [np.flatnonzero(plan == number) for number in range(int(plan.max(initial=-1)) + 1)]
+    return [_standing(feature, frame, members) for feature in features]
 
 
 def plans(frame: pd.DataFrame) -> NDArray[np.intp]:
@@ -61,54 +73,46 @@ def plans(frame: pd.DataFrame) -> NDArray[np.intp]:
     return pd.factorize(frame[column].astype(object).where(frame[column].notna(), None))[0]
 
 
-def _standing(feature: Feature, frame: pd.DataFrame, plan: NDArray[np.intp]) -> Standing:
+def _standing(feature: Feature, frame: pd.DataFrame, plan_members: Sequence[NDArray[np.intp]]) -> Standing:
     rows = len(frame)
     case = np.full(rows, ABOUT, dtype=np.int8)
-    median = np.full(rows, np.nan)
-    similar = np.zeros(rows, dtype=bool)
+    group = np.full(rows, NOBODY, dtype=np.int16)
+    medians = [np.nan] * (FIRST_PLAN + len(plan_members))
     if feature.name not in frame.columns:
         case[:] = UNKNOWN
-        return Standing(case, median, similar)
+        return Standing(case, group, tuple(medians))
     column = frame[feature.name]
     known = column.notna().to_numpy()
     case[~known] = UNKNOWN
     if feature.dtype == "categorical":
-        return Standing(case, median, similar)
-    values = np.asarray(column.astype(object).where(column.notna(), np.nan).astype("float64"), dtype=np.float64)
+        return Standing(case, group, tuple(medians))
+    values = floats(column)
     if feature.dtype == "boolean":
         case[known] = np.where(values[known] > 0, ABOVE, BELOW)
-        return Standing(case, median, similar)
-    _compare(values, known, known, feature, case, median)
-    for number in range(int(plan.max(initial=-1)) + 1):
-        group = known & (plan == number)
-        if _compare(values, group, plan == number, feature, case, median):
-            similar |= plan == number
-    return Standing(case, median, similar)
+        return Standing(case, group, tuple(medians))
+    compared = np.flatnonzero(known)
+    groups = [(EVERYBODY, compared, compared)]
+    groups += [(FIRST_PLAN + plan, own, own[known[own]]) for plan, own in enumerate(plan_members)]
+    for number, compared, peers in groups:
+        if len(peers) < MIN_PEERS:
+            continue
+        medians[number], case[peers] = _compare(values[peers], feature)
+        group[compared] = number
+    return Standing(case, group, tuple(medians))
 
 
-def _compare(
-    values: NDArray[np.float64],
-    peers: NDArray[np.bool_],
-    compared: NDArray[np.bool_],
-    feature: Feature,
-    case: NDArray[np.int8],
-    median: NDArray[np.float64],
-) -> bool:
-    """Writes what the peers say of those compared with them, unless they are too few."""
+def _compare(values: NDArray[np.float64], feature: Feature) -> tuple[float, NDArray[np.int8]]:
+    """The median of some customers, and the case of each of them."""
     unit = _WRITTEN.get(feature.format, 1)
     # Differences have no scale: half of nothing is nothing.
     scale = 0 if feature.format == "points" else 1
-    theirs = values[peers]
-    if len(theirs) < MIN_PEERS:
-        return False
     # Values of customers and nothing between two of them: half a ticket is nobody's.
-    low, middle, high = np.quantile(theirs, (0.25, 0.5, 0.75), method="inverted_cdf")
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75), method="inverted_cdf")
     # Where most have the same value, it is not the quarter but the value that tells.
-    case[peers] = ABOUT
+    case = np.full(len(values), ABOUT, dtype=np.int8)
     # Where all are alike, the lowest quarter is no little; and what reads the same is the same.
-    differs = peers & (np.floor(unit * values + 0.5) != np.floor(unit * middle + 0.5))
+    differs = np.floor(unit * values + 0.5) != np.floor(unit * middle + 0.5)
     differs &= np.abs(values - middle) >= _LEAST.get(feature.format, 0)
     case[differs & (values <= low) & (values < middle) & (scale * values <= scale * LITTLE * middle)] = BELOW
     case[differs & (values >= high) & (values > middle) & (LITTLE * scale * values >= scale * middle)] = ABOVE
-    median[compared] = middle
-    return True
+    return float(middle), case

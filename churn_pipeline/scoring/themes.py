@@ -30,7 +30,8 @@ from churn_pipeline.features.sentences import (
     sentence_case,
     slot_text,
 )
-from churn_pipeline.scoring.peers import ABOUT, ABOVE, BELOW, OTHERS, SIMILAR, UNKNOWN, Standing, standings
+from churn_pipeline.scoring.columns import objects
+from churn_pipeline.scoring.peers import ABOUT, ABOVE, BELOW, FIRST_PLAN, OTHERS, SIMILAR, UNKNOWN, Standing, standings
 
 TOP = 3
 # A theme of a smaller share of what raises is no reason, unless it is the largest.
@@ -112,27 +113,49 @@ def reasons(catalogue: Catalogue, frame: pd.DataFrame, contributions: NDArray[np
     order = np.argsort(-raised, axis=1, kind="stable")[:, :TOP]
     amounts = np.take_along_axis(raised, order, axis=1).tolist()
     totals = raised.sum(axis=1).tolist()
-    # Of each theme its members, the largest first, with what they move: made for everybody at once.
-    ranked = []
-    for positions in members.values():
-        own = contributions[:, positions]
-        largest = np.argsort(-own, axis=1, kind="stable")[:, :SPEAKERS]
-        ranked.append((positions[largest].tolist(), np.take_along_axis(own, largest, axis=1).tolist()))
     words = Words(catalogue, frame)
+    names, labels = words.names, [THEMES[theme] for theme in themes]
+    rows = zip(order.tolist(), amounts, _speakers(list(members.values()), contributions, order), totals, strict=True)
     return [
         [
-            Reason(
-                theme=themes[place],
-                label=THEMES[themes[place]],
-                contribution=amount,
-                share=amount / totals[row],
-                sentence=sentence,
-                features=[words.names[position] for position in told],
-            )
-            for place, amount, sentence, told in words.of(row, places, of_row, totals[row], ranked)
+            {
+                "theme": themes[place],
+                "label": labels[place],
+                "contribution": amount,
+                "share": amount / total,
+                "sentence": sentence,
+                "features": [names[position] for position in told],
+            }
+            for place, amount, sentence, told in words.of(row, places, of_row, speakers, total)
         ]
-        for row, (places, of_row) in enumerate(zip(order.tolist(), amounts, strict=True))
+        for row, (places, of_row, speakers, total) in enumerate(rows)
     ]
+
+
+def _speakers(
+    members: Sequence[NDArray[np.intp]], contributions: NDArray[np.float64], order: NDArray[np.intp]
+) -> list[list[list[int]]]:
+    """By customer and theme of theirs the features that may put it into words, the largest contribution first; -1 where there are no more.
+
+    Made for everybody at once, and only of the themes that are told does it become objects.
+
+    Args:
+        members: positions of the features, by theme.
+        contributions: shape (rows, features), log-odds.
+        order: shape (rows, themes told), the themes of each customer by their places in ``members``.
+    """
+    width = min(SPEAKERS, max(map(len, members)))
+    speakers = np.full((*order.shape, width), -1, dtype=np.int16)
+    for place, positions in enumerate(members):
+        own = contributions[:, positions]
+        largest = np.argsort(-own, axis=1, kind="stable")[:, :width]
+        amounts = np.take_along_axis(own, largest, axis=1)
+        # From the largest down, so those that are worth a word come first.
+        of_theme = np.where(amounts >= EVIDENCE_SHARE * amounts[:, :1], positions[largest], -1)
+        for column in range(order.shape[1]):
+            told = order[:, column] == place
+            speakers[told, column, : of_theme.shape[1]] = of_theme[told]
+    return speakers.tolist()
 
 
 class Words:
@@ -172,8 +195,8 @@ class Words:
         row: int,
         places: Sequence[int],
         amounts: Sequence[float],
+        speakers: Sequence[Sequence[int]],
         total: float,
-        ranked: Sequence[tuple[list[list[int]], list[list[float]]]],
     ) -> list[tuple[int, float, str, list[int]]]:
         """The themes of a customer that raise, in words: the theme's place, its amount, the sentence, and the features that it tells of.
 
@@ -181,19 +204,16 @@ class Words:
             row: the customer.
             places: of the themes to tell, in this order.
             amounts: what each of them raises; one that raises nothing, or next to nothing, is passed over.
+            speakers: for each of them the features that may put it into words, the largest contribution first, then -1.
             total: what all themes raise.
-            ranked: by place of a theme and customer its features, the largest contribution first, and the contributions.
         """
         told = 0
         said: set[str] = set()
         out: list[tuple[int, float, str, list[int]]] = []
         least_amount = MIN_SHARE * total
-        for place, amount in zip(places, amounts, strict=True):
+        for place, amount, raising in zip(places, amounts, speakers, strict=True):
             if amount <= 0 or (out and amount < least_amount):
                 continue
-            positions, contributions = ranked[place][0][row], ranked[place][1][row]
-            least = EVIDENCE_SHARE * contributions[0]
-            raising = [position for position, own in zip(positions, contributions, strict=True) if own >= least]
             sentence = (
                 self._first(self._says, raising, row, told, said)
                 or self._first(self._about, raising, row, told, said)
@@ -234,6 +254,8 @@ class Words:
         said: set[str],
     ) -> tuple[str, int, int] | None:
         for position in positions:
+            if position < 0:
+                break
             template = templates[position][self.case[position][row]]
             # Two facts that nothing is known of may have the same words.
             if template is not None and (text := template(row, told)) is not None and text[0] not in said:
@@ -306,8 +328,7 @@ class Words:
 
     def _values(self, name: str) -> list[Any]:
         if name not in self._columns:
-            column = self._frame[name]
-            self._columns[name] = column.astype(object).where(column.notna(), None).tolist()
+            self._columns[name] = objects(self._frame[name])
         return self._columns[name]
 
     def _bit(self, fact: str) -> int:
@@ -354,14 +375,14 @@ class _Sentence:
 
 
 def _peers(feature: Feature, spec: str, standing: Standing) -> Callable[[int], str | None]:
-    medians, similar = standing.median.tolist(), standing.similar.tolist()
-    write = _remembered(lambda value: slot_text(feature.format, spec, feature.name, value))
-
-    def text(row: int) -> str | None:
-        median = medians[row]
-        return None if median != median else f"{SIMILAR if similar[row] else OTHERS} {write(median)}"
-
-    return text
+    # As many texts as there are groups that somebody is compared with.
+    texts = [
+        None
+        if median != median
+        else f"{SIMILAR if group >= FIRST_PLAN else OTHERS} {slot_text(feature.format, spec, feature.name, median)}"
+        for group, median in enumerate(standing.medians)
+    ]
+    return lambda row: texts[standing.places[row]]
 
 
 def _remembered(write: Callable[[Any], str]) -> Callable[[Any], str]:
