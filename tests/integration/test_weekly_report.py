@@ -971,6 +971,9 @@ def test_no_reason_instruction_or_notice_is_cut_off(browser: Browser, written: W
                 watched.page.wait_for_selector("html[data-drawn]", state="attached")
                 watched.page.emulate_media(media=medium)
                 assert watched.page.evaluate(cut, places) == [], (day, width, medium)
+                # Without columns for them a line says why and what to do all the same.
+                beneath = watched.page.locator("#rows tr").nth(1).locator(".sub.narrow.do")
+                assert beneath.is_visible() == (width == 390)
 
 
 def test_everything_has_a_name_and_every_chart_a_table(desk: Watched) -> None:
