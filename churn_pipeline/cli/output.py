@@ -21,7 +21,7 @@ from churn_pipeline.core.formatting import counted, folded, in_points, in_tenths
 from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, predicted_in, target_of
-from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, main_reason, reason_in_words
+from churn_pipeline.delivery.call_list import CHOICE, CUSTOMERS, PREDICTIONS, customers_of, main_reason, reason_in_words
 from churn_pipeline.policy import playbook, tiers
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def call_list(
         names = [known.risk_tier for known in tiers.of_mondays(con, "predictions", [monday])[monday]]
         if tier is not None:
             tier = _chosen(tier, names, f"no risk tier of {monday} is called '{tier}'", "tiers")
-        parameters = customers_of(con, monday, reasons=2) | {
+        parameters = customers_of(con, monday, reasons=CHOICE) | {
             "owner": owner,
             "tier": tier,
             "written": written,

@@ -92,6 +92,10 @@ def reason_in_words(call_reason: str | None, labels: Mapping[str, str]) -> str |
     return None if call_reason is None else labels.get(call_reason, call_reason.replace("_", " ").capitalize())
 
 
+# Sentences among which the one beside an instruction is chosen, wherever it stands.
+CHOICE = 2
+
+
 def main_reason(reasons: Sequence[str], recommended_action: str | None) -> str | None:
     """The reason that stands beside an instruction: the first whose figures the instruction does not say already, such as the day of the
     renewal; the first of all where each is such a one. None where there is none."""

@@ -13,7 +13,14 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import in_reports, predicted_in, target_of
-from churn_pipeline.delivery.call_list import CUSTOMERS, PREDICTIONS, customers_of, may_be_approached, reason_in_words
+from churn_pipeline.delivery.call_list import (
+    CHOICE,
+    CUSTOMERS,
+    PREDICTIONS,
+    customers_of,
+    may_be_approached,
+    reason_in_words,
+)
 from churn_pipeline.delivery.digest import (
     CustomerLine,
     Digest,
@@ -47,7 +54,7 @@ def digest_from(
     *,
     top: int = 10,
     per_owner: int = 15,
-    reasons: int = 2,
+    reasons: int = CHOICE,
     notes: Sequence[str] = (),
     links: Sequence[Link] = (),
     report: str | None = None,

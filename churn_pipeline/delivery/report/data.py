@@ -21,9 +21,9 @@ from churn_pipeline.core.targets import TARGETS, target_of
 from churn_pipeline.core.themes import OTHER, PARTS
 from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.delivery.call_list import (
+    CHOICE,
     CUSTOMERS,
     PREDICTIONS,
-    REASONS,
     customers_of,
     last_contacts,
     main_reason,
@@ -348,7 +348,7 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
 
     everybody = published.sql(
         f"select *, {may_be_approached('everybody')} as may_be_approached from ({CUSTOMERS}) as everybody order by call_rank nulls last, priority_rank",
-        params=customers_of(published, monday, REASONS),
+        params=customers_of(published, monday, reasons=CHOICE),
     ).to_arrow_table()
     # What stands beside the instruction in Slack and in the terminal stands beside it here.
     advice = zip(everybody["reasons"].to_pylist(), everybody["recommended_action"].to_pylist(), strict=True)
