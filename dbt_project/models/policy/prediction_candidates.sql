@@ -287,7 +287,9 @@ judged as (
         end as is_expansion_candidate,
         segments.segment,
         measured.flag_probability > policy.flag_threshold as is_flagged,
-        measured.risk_probability >= policy.at_risk_probability as is_at_risk,
+        -- Where nobody is known to pay anything, a list of who pays is no list: then everybody is asked for, and goes by probability alone.
+        coalesce(max(measured.annual_revenue) over (partition by measured.snapshot_date), 0) > 0 as is_money_known,
+        measured.risk_probability >= policy.at_risk_probability or not is_money_known as is_at_risk,
         measured.churn_themes[1].theme as theme,
         -- Whoever was called rests, unless their tier rose since: then the call did not help, and somebody should know.
         case
@@ -309,14 +311,14 @@ judged as (
 
 ),
 
--- Whom a call is for: a paying customer whom nobody asked to leave alone, likely enough to leave or about to decide.
+-- Whom a call is for: a paying customer (anybody where no money is known) whom nobody asked to leave alone, likely enough to leave or about to decide.
 worth_a_call as (
 
     select
         judged.*,
         money_bands.money_band,
         coalesce(
-            judged.annual_revenue > 0
+            (judged.annual_revenue > 0 or not judged.is_money_known)
             and judged.snoozed_until is null
             and judged.resting_until is null
             and (
@@ -326,7 +328,8 @@ worth_a_call as (
                 or judged.risk_probability >= least(
                     policy.call_floor,
                     -- As decimals: a sum of doubles would depend on their order.
-                    avg(judged.risk_probability::decimal(18, 12)) filter (where judged.annual_revenue > 0)
+                    avg(judged.risk_probability::decimal(18, 12))
+                        filter (where judged.annual_revenue > 0 or not judged.is_money_known)
                         over (partition by judged.snapshot_date)
                 )
             ),
@@ -353,7 +356,7 @@ valued as (
         worth_a_call.revenue_at_risk * economics.save_rate * economics.months_kept / policy.months_per_year
         * economics.margin - economics.call_cost as call_value,
         -- Only powers that every machine computes alike.
-        worth_a_call.risk_probability * case policy.call_revenue_exponent
+        worth_a_call.risk_probability * case if(worth_a_call.is_money_known, policy.call_revenue_exponent, 0)
             when 1 then worth_a_call.annual_revenue
             when 0.5 then sqrt(worth_a_call.annual_revenue)
             when 0 then 1
@@ -379,7 +382,7 @@ drawn as (
         valued.is_worth_a_call
         and valued.is_experiment
         and place_without_holdout <= policy.call_capacity
-        and valued.annual_revenue <= policy.holdout_max_annual_revenue as is_in_holdout_draw,
+        and coalesce(valued.annual_revenue, 0) <= policy.holdout_max_annual_revenue as is_in_holdout_draw,
         is_in_holdout_draw and valued.is_drawn as is_holdout
     from valued
     cross join policy
