@@ -244,6 +244,11 @@ class WeekReport:
     unmet: int | None
     settle_days: int = 0
 
+    @property
+    def has_money(self) -> bool:
+        """What some customer pays is known; without it nothing is said in dollars, and nothing unknown is shown as 0."""
+        return self.customers["revenue_at_risk"].null_count < self.customers.num_rows
+
 
 def read_week(
     published: duckdb.DuckDBPyConnection,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.calendar import WEEK
-from churn_pipeline.core.formatting import in_tenths, points, signed, signed_usd, usd
+from churn_pipeline.core.formatting import in_points, in_tenths, points, signed, signed_usd, usd
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.notices import first_line, lines
@@ -158,6 +158,7 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
             name
             for name, rows in charts.items()
             if name.startswith("drift-") or len({row.get("week") for row in rows}) > 1
+            if name != "tiers" or report.has_money
         },
         texts=texts,
         worth=words.worth(report),
@@ -231,6 +232,7 @@ def _environment() -> Environment:
         "signed_usd": lambda amount: "" if amount is None else signed_usd(amount),
         "count": lambda number: f"{number:,}",
         "signed": lambda number: "" if number is None else signed(number),
+        "in_points": in_points,
         "points": lambda change: "new" if change is None else points(change),
         "percent": lambda share: "\N{EN DASH}" if share is None else f"{share:.0%}",
         "figure": lambda value: "\N{EN DASH}" if value is None else f"{value:.3f}",

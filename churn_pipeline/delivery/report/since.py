@@ -44,7 +44,7 @@ class Move:
         risk_tier: now; None for one who left.
         previous_risk_tier: on the Monday before; None for a new customer.
         revenue: at risk, USD a year: now, and of one who left or fell on the Monday before.
-        change: of it; None for one who was not there on one of the two Mondays.
+        change: of it; None for one who was not there on one of the two Mondays. ``points`` likewise of the probability.
         was_called: whether they were on the list of the Monday before; None without a list.
         reason: why the revenue at risk moved; empty where nothing is known.
     """
@@ -56,6 +56,7 @@ class Move:
     previous_risk_tier: str | None
     revenue: float
     change: float | None
+    points: float | None
     was_called: bool | None
     reason: str
 
@@ -160,6 +161,7 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
     names = [column for column, *_ in cursor.description or ()]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     urgent, urgent_before = set(tiers.urgent(policies[monday])), set(tiers.urgent(policies[before]))
+    has_money = any(row["at_risk"] is not None for row in rows)
     rose, fell, gone, movers = [], [], [], []
     for row in rows:
         is_urgent, was_urgent = row["risk_tier"] in urgent, row["previous_risk_tier"] in urgent_before
@@ -172,7 +174,7 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
             rose.append(row)
         elif was_urgent and not is_urgent:
             fell.append(row)
-        if row["previous_risk_tier"] is not None and _change(row):
+        if row["previous_risk_tier"] is not None and _moved(row, has_money):
             movers.append(row)
     return SinceLastWeek(
         compared_with=before,
@@ -180,7 +182,7 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
         rose=_named(rose, NAMED["rose"], _now),
         fell=_named(fell, NAMED["fell"], _before, is_past=True),
         gone=_named(gone, NAMED["gone"], _before, is_past=True),
-        movers=_named(movers, NAMED["movers"], lambda row: abs(_change(row))),
+        movers=_named(movers, NAMED["movers"], lambda row: abs(_moved(row, has_money))),
         rose_ids=frozenset(row["customer_id"] for row in rose),
         fell_ids=frozenset(row["customer_id"] for row in fell),
         of=_by_owner(rows, rose, fell, gone),
@@ -197,6 +199,11 @@ def _before(row: Mapping[str, Any]) -> float:
 
 def _change(row: Mapping[str, Any]) -> float:
     return _now(row) - _before(row)
+
+
+def _moved(row: Mapping[str, Any], has_money: bool) -> float:
+    """By what somebody moved: dollars at risk, and where nobody's are known the probability."""
+    return _change(row) if has_money else row["probability_change"] or 0.0
 
 
 def _named(
@@ -223,6 +230,7 @@ def _move(row: Mapping[str, Any], revenue: float) -> Move:
         previous_risk_tier=row["previous_risk_tier"],
         revenue=revenue,
         change=_change(row) if is_in_both else None,
+        points=row["probability_change"] if is_in_both else None,
         was_called=row["was_called"],
         reason=_reason(row) if is_in_both else "",
     )
@@ -230,12 +238,14 @@ def _move(row: Mapping[str, Any], revenue: float) -> Move:
 
 def _reason(row: Mapping[str, Any]) -> str:
     """What moved the revenue at risk most in the direction in which it went: a theme in its own words where it is a reason to worry."""
-    sign = 1 if _change(row) > 0 else -1
-    parts = [part for part in row["change_parts"] or () if sign * (part["revenue"] or 0.0) > 0]
+    has_money = row["at_risk"] is not None and row["previous_at_risk"] is not None
+    by = "revenue" if has_money else "points"
+    sign = 1 if _moved(row, has_money) > 0 else -1
+    parts = [part for part in row["change_parts"] or () if sign * (part[by] or 0.0) > 0]
     if not parts:
         drivers = (driver for driver in row["change_drivers"] or () if sign * driver["contribution"] > 0)
         return next((driver["sentence"] for driver in drivers), "")
-    largest = max(parts, key=lambda part: abs(part["revenue"]))
+    largest = max(parts, key=lambda part: abs(part[by]))
     if largest["part"] == _REVENUE:
         return f"Pays {usd(row['mrr'])} a month, last week {usd(row['previous_mrr'])}"
     moved = f"{largest['label']}: {in_points(largest['points'])}"

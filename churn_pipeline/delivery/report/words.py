@@ -18,6 +18,7 @@ from churn_pipeline.policy import tiers
 DASH = "\N{EN DASH}"
 # So long in a row on the list says that nobody calls, or that it is kept nowhere.
 LONG_LISTED = 4
+NO_MONEY = "What customers pay is not on file (column mrr), so nothing here is in dollars, and whoever is likelier to leave comes first."
 DIMENSIONS = {"plan_tier": "Plan", "industry": "Industry", "csm_owner": "Owner"}
 
 
@@ -35,8 +36,9 @@ def figures(report: WeekReport, owner: Group, tier_names: Sequence[str]) -> dict
     if report.since:
         texts |= _moved(report, moves)
     texts |= _calls(report, owner, of_owner)
+    uplift = f" with an expected uplift of {usd(of_owner.candidates.revenue)} a year" if report.has_money else ""
     texts["growth-words"] = (
-        f"{counted(of_owner.candidates.customers, 'candidate')} with an expected uplift of {usd(of_owner.candidates.revenue)} a year; "
+        f"{counted(of_owner.candidates.customers, 'candidate')}{uplift}; "
         f"{of_owner.ready:,} of them {'is' if of_owner.ready == 1 else 'are'} ready now, the others are not yet."
     )
     for place, week in enumerate(of_owner.renewals):
@@ -49,6 +51,8 @@ def figures(report: WeekReport, owner: Group, tier_names: Sequence[str]) -> dict
         texts["renewal-words"] = (
             f"{counted(due, 'customer')} with {usd(sum(week.due.revenue for week in of_owner.renewals))} a year, "
             f"{usd(sum(week.at_risk for week in of_owner.renewals))} of it at risk."
+            if report.has_money
+            else f"{counted(due, 'customer')}."
         )
     return texts
 
@@ -66,10 +70,20 @@ def _headline(report: WeekReport, of_owner: Figures, moves: Moves | None, tier_n
         "customers": f"{of_owner.customers:,}",
         "customers-change": signed(of_owner.customers - sum(count for count, _ in before.values())) if compared else "",
         "called": f"{of_owner.called.customers:,}" if report.has_list else DASH,
-        "called-risk": f"{usd(of_owner.called.revenue)} at risk" if report.has_list else "no list was made",
+        "called-risk": (
+            "no list was made"
+            if not report.has_list
+            else f"{usd(of_owner.called.revenue)} at risk"
+            if report.has_money
+            else "by probability"
+        ),
         "candidates": DASH if report.no_expansion else f"{of_owner.candidates.customers:,}",
         "candidates-worth": (
-            "no model in force" if report.no_expansion else f"{usd(of_owner.candidates.revenue)} a year"
+            "no model in force"
+            if report.no_expansion
+            else f"{usd(of_owner.candidates.revenue)} a year"
+            if report.has_money
+            else f"{of_owner.ready:,} ready now"
         ),
     }
     for place, tier in enumerate(tier_names):
@@ -89,14 +103,18 @@ def _moved(report: WeekReport, moves: Moves | None) -> dict[str, str]:
     urgent = tiers.urgent(report.policy)
     # What is below the least grave of them is no longer urgent.
     lowest = tiers.in_words(urgent[-1:])
+
+    def at_risk(revenue: float, verb: str) -> str:
+        return f": {usd(revenue)} {verb}" if report.has_money else ""
+
     texts = {
-        "rose": f"{counted(rose[0], 'customer')} became {tiers.in_words(urgent)}: {usd(rose[1])} at risk"
+        "rose": f"{counted(rose[0], 'customer')} became {tiers.in_words(urgent)}{at_risk(rose[1], 'at risk')}"
         if rose[0]
         else f"Nobody became {tiers.in_words(urgent)}",
-        "fell": f"{counted(fell[0], 'customer')} fell below {lowest}: {usd(fell[1])} was at risk"
+        "fell": f"{counted(fell[0], 'customer')} fell below {lowest}{at_risk(fell[1], 'was at risk')}"
         if fell[0]
         else f"Nobody fell below {lowest}",
-        "gone": f"{counted(gone[0], 'customer')} left: {usd(gone[1])} was at risk" if gone[0] else "Nobody left",
+        "gone": f"{counted(gone[0], 'customer')} left{at_risk(gone[1], 'was at risk')}" if gone[0] else "Nobody left",
         "gone-called": (
             f"{moves.gone_called if moves else 0:,} of them {'was' if moves and moves.gone_called == 1 else 'were'} on last week's call list."
             if report.since.had_list
@@ -155,8 +173,10 @@ def _calls(report: WeekReport, owner: Group, of_owner: Figures) -> dict[str, str
     called = of_owner.called
     if not called.customers:
         text = "Nobody is worth a call this week."
-    else:
+    elif report.has_money:
         text = f"{counted(called.customers, 'customer')} to call this week, with {usd(called.revenue)} of revenue a year at risk."
+    else:
+        text = f"{counted(called.customers, 'customer')} to call this week. {NO_MONEY}"
     if not report.worth.has_interventions and (long := _long_listed(report, owner)):
         text += (
             f" Calls are not on file (table interventions), so nobody rests after one: {long:,} of them {'is' if long == 1 else 'are'} on the "
@@ -166,7 +186,7 @@ def _calls(report: WeekReport, owner: Group, of_owner: Figures) -> dict[str, str
     return {
         "calls-words": text,
         "written-words": (
-            f"{counted(written.customers, 'customer')} with {usd(written.revenue)} a year at risk: urgent, and nobody calls them this week. "
+            f"{counted(written.customers, 'customer')}{f' with {usd(written.revenue)} a year at risk' if report.has_money else ''}: urgent, and nobody calls them this week. "
             "Whoever is to be left alone for now, or was called not long ago, is not among them."
             if written.customers
             else "Everybody urgent is on the call list, or to be left alone for now."
