@@ -96,7 +96,7 @@ def call_list(
         totals = _rows(
             con,
             f"""
-            select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
+            select count(*) as customers, coalesce(sum(revenue_at_risk), 0) as revenue_at_risk, count(revenue_at_risk) > 0 as has_money,
                    count(*) filter (where is_flagged) as flagged,
                    count(*) filter (where is_on_call_list) as on_call_list, count(is_on_call_list) > 0 as has_call_list,
                    count(snoozed_until) as snoozed,
@@ -334,7 +334,7 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
     if line:
         console.print(line, style="bold", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"{listing['customers']:,} active customers, {usd(listing['revenue_at_risk'])} a year at risk; "
+        f"{listing['customers']:,} active customers, {f'{usd(listing["revenue_at_risk"])} a year at risk' if listing['has_money'] else 'revenue unknown'}; "
         f"{', '.join(f'{tier["customers"]:,} {escape(tier["risk_tier"])}' for tier in listing['tiers'])}; "
         f"{listing['expansion_candidates'] or 0:,} expansion candidates"
     )

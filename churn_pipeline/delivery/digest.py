@@ -167,6 +167,7 @@ class Digest:
         notices: what was found out about data and models on the way to the list, the most important first.
         weeks: revenue at risk of this Monday and those before it, oldest first.
         report: address of the Monday's page, where there is one.
+        has_money: what some customer pays is known; without it nothing is said in dollars.
     """
 
     snapshot_date: date
@@ -196,6 +197,7 @@ class Digest:
     movers: tuple[MoverLine, ...] = ()
     weeks: tuple[WeekMoney, ...] = ()
     report: str | None = None
+    has_money: bool = True
 
     @property
     def urgent(self) -> tuple[TierCount, ...]:

@@ -126,12 +126,12 @@ def _line(row: Sequence[Any], labels: Mapping[str, str]) -> CustomerLine:
 
 
 def _lists(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> dict[str, Any]:
-    """How many are called, and how many are written to instead."""
-    called, written_to = con.execute(
-        f"select count(*) filter (where is_called), count(*) filter (where is_written_to) from ({CUSTOMERS})",
+    """How many are called, how many are written to instead, and whether it is known what anybody pays."""
+    called, written_to, has_money = con.execute(
+        f"select count(*) filter (where is_called), count(*) filter (where is_written_to), count(revenue_at_risk) > 0 from ({CUSTOMERS})",
         parameters,
     ).fetchall()[0]
-    return {"on_call_list": called, "written_to": written_to}
+    return {"on_call_list": called, "written_to": written_to, "has_money": has_money}
 
 
 def _movers(con: duckdb.DuckDBPyConnection, parameters: dict[str, Any]) -> tuple[MoverLine, ...]:

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from churn_pipeline.core.formatting import signed_usd, usd
+from churn_pipeline.core.formatting import in_points, signed_usd, usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import target_of
 from churn_pipeline.delivery.report import page as rendering
@@ -504,6 +504,54 @@ def test_what_is_not_on_file_is_said_to_be_that_and_not_0(settings: Settings, wr
         == report.customers.num_rows
     )
     assert "table interventions" in " ".join(words.worth(report))
+
+
+def test_where_no_revenue_is_known_nothing_is_in_dollars_and_nothing_unknown_is_0(
+    browser: Browser, settings: Settings, written: Written, tmp_path: Path
+) -> None:
+    database, page_file = tmp_path / "published.duckdb", tmp_path / f"{LATER}.html"
+    shutil.copy(settings.published_database, database)
+    with duckdb.connect(str(database)) as published, duckdb.connect(str(settings.warehouse)) as con:
+        published.execute(
+            """
+            update predictions set mrr = null, annual_revenue = null, revenue_at_risk = null, expected_arr_uplift = null,
+                   churn_themes = list_filter(churn_themes, lambda theme: not contains(theme.sentence, '$')),
+                   churn_drivers = list_filter(churn_drivers, lambda driver: not contains(driver.sentence, '$')),
+                   expansion_drivers = list_filter(expansion_drivers, lambda driver: not contains(driver.sentence, '$')),
+                   change_parts = list_transform(change_parts, lambda part: {
+                       'part': part.part, 'label': part.label, 'points': part.points, 'revenue': null::double
+                   })
+            """
+        )
+        moved = published.execute(
+            f"""
+            select customer_id, probability_change from predictions where snapshot_date = '{LATER}' and not is_holdout and snoozed_until is null
+                and round(probability_change, 9) <> 0 order by abs(probability_change) desc, customer_id limit 10
+            """
+        ).fetchall()
+        # Forecasts of revenue are made of what customers pay.
+        con.execute("begin")
+        for table in ("forecast", "retention"):
+            con.execute(f"delete from monitoring.{table}")
+        report = read_week(published, con, LATER)
+        con.execute("rollback")
+    page_file.write_text(rendering.render(report, rendering.library(settings.data / "report")), encoding="utf-8")
+    with opened(browser, page_file, viewport={"width": 1280, "height": 900}) as watched:
+        page = watched.page
+        page.wait_for_selector("html[data-drawn]", state="attached")
+        page.evaluate("for (const part of document.querySelectorAll('main details')) part.open = true")
+        assert not re.search(r"\$\d", page.locator("main").inner_text())
+        expect(page.locator("[data-figure=calls-words]")).to_contain_text("whoever is likelier to leave comes first")
+        rows = page.locator("#movers tbody tr:visible")
+        shown = [
+            (row.locator(".open").get_attribute("data-id"), row.locator("strong").inner_text()) for row in rows.all()
+        ]
+        assert shown == [(customer, in_points(change)) for customer, change in moved]
+        page.locator("#movers .open").first.click()
+        page.wait_for_selector("#detail[data-drawn]")
+        expect(page.locator("#changed tbody tr").last).to_contain_text("In all")
+        assert not re.search(r"\$\d", page.locator("#detail").inner_text())
+        assert watched.errors == []
 
 
 def test_the_contributions_of_the_themes_add_up_for_every_customer(settings: Settings, written: Written) -> None:

@@ -121,9 +121,12 @@ def digest_message(digest: Digest, threaded: bool, mentions: Mentions | None = N
         mentions: owners who are mentioned; the others are named.
     """
     mentions = mentions or {}
-    title = f"Monday {digest.snapshot_date}: {usd(digest.revenue_at_risk)} a year at risk"
-    change = _total_change(digest.tiers)
-    title += f" ({signed_usd(change)})" if change is not None else ""
+    if digest.has_money:
+        title = f"Monday {digest.snapshot_date}: {usd(digest.revenue_at_risk)} a year at risk"
+        change = _total_change(digest.tiers)
+        title += f" ({signed_usd(change)})" if change is not None else ""
+    else:
+        title = f"Monday {digest.snapshot_date}: {counted(digest.on_call_list, 'customer')} to call"
     calls = [_call(row, digest, mentions) for row in digest.calls]
     blocks = _digest_blocks(digest, threaded, title, calls, _CALLS)
     room = sum(map(_size, calls))
@@ -274,7 +277,7 @@ def _headline(digest: Digest) -> list[Block]:
     be = "is" if count == 1 else "are"
     return [
         _text(f"{counted(count, 'customer')} {be} {_urgent_words(digest)}", bold=True),
-        _text(f" and account for {usd(money)} of it."),
+        _text(f" and account for {usd(money)} of it." if digest.has_money else ". What customers pay is not on file."),
     ]
 
 
@@ -297,12 +300,13 @@ def _table(digest: Digest) -> Block:
         _total_change(digest.tiers),
     )
     compared = digest.compared_with is not None
-    rows = [["tier", "customers", *(["change"] if compared else []), "at risk", *(["change"] if compared else [])]]
+    change = ["change"] if compared else []
+    rows = [["tier", "customers", *change, *(["at risk", *change] if digest.has_money else [])]]
     for tier in (*digest.tiers, total):
         row = [clean(tier.risk_tier, _TIER), f"{tier.customers:,}"]
         row += [signed(tier.customers_change or 0)] if compared else []
-        row += [usd(tier.revenue_at_risk)]
-        row += [signed_usd(tier.revenue_change or 0)] if compared else []
+        row += [usd(tier.revenue_at_risk)] if digest.has_money else []
+        row += [signed_usd(tier.revenue_change or 0)] if compared and digest.has_money else []
         rows.append(row)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
@@ -332,7 +336,7 @@ def _call(row: CustomerLine, digest: Digest, mentions: Mentions, *, in_thread: b
     In the thread the list of an owner has the numbers of the whole list, and does not name the owner again.
     """
     number = [f"call {row.call_rank:,}"] if in_thread and row.call_rank is not None else []
-    parts = [*number, _at_risk(row), _probability(row, digest.compared_with)]
+    parts = [*number, *([_at_risk(row)] if digest.has_money else []), _probability(row, digest.compared_with)]
     if row.call_reason:
         parts.append(clean(row.call_reason, 40))
     owner: tuple[Block, ...] = ()
@@ -402,7 +406,15 @@ def _top_tier(digest: Digest) -> list[Block]:
     items = [
         _section(
             *_who(row.customer_id, row.company_name, digest.report),
-            _text(f" · {_at_risk(row)} · {_probability(row, digest.compared_with)}"),
+            _text(
+                "".join(
+                    f" · {part}"
+                    for part in (
+                        *([_at_risk(row)] if digest.has_money else []),
+                        _probability(row, digest.compared_with),
+                    )
+                )
+            ),
         )
         for row in digest.into_top
     ]
@@ -419,13 +431,14 @@ def _expansion(digest: Digest) -> list[Block]:
         _section(
             *_who(row.customer_id, row.company_name, digest.report),
             _text(
-                f" · +{usd(row.expected_arr_uplift)} · {clean(row.plan_tier, 20)} → {clean(row.target_tier, 20)} at "
+                f"{f' · +{usd(row.expected_arr_uplift)}' if digest.has_money else ''} · {clean(row.plan_tier, 20)} → {clean(row.target_tier, 20)} at "
                 f"{row.propensity:.0%}" + "".join(f" · {clean(reason, _REASON)}" for reason in row.reasons[:1])
             ),
         )
         for row in digest.expansion
     ]
-    after = f", worth {usd(digest.expansion_uplift)} a year; {digest.expansion_ready:,} ready now"
+    after = f", worth {usd(digest.expansion_uplift)} a year" if digest.has_money else ""
+    after += f"; {digest.expansion_ready:,} ready now"
     title = f"Expansion: {counted(digest.expansion_candidates, 'candidate')}"
     return _list_block(_bold(title), items, digest.expansion_candidates, _EXPANSION, False, after)
 
@@ -486,10 +499,8 @@ def _links(digest: Digest, threaded: bool) -> Block:
 
 def _owner(row: OwnerList, digest: Digest, mentions: Mentions) -> Message:
     name = clean(row.owner, _NAME) if row.owner else "Customers without an owner"
-    summary = (
-        f"{row.called:,} to call this week; {counted(row.customers, 'customer')} in all, {row.urgent:,} of them {_urgent_words(digest)}, "
-        f"{usd(row.revenue_at_risk)} a year at risk"
-    )
+    summary = f"{row.called:,} to call this week; {counted(row.customers, 'customer')} in all, {row.urgent:,} of them {_urgent_words(digest)}"
+    summary += f", {usd(row.revenue_at_risk)} a year at risk" if digest.has_money else ""
     items = [_call(line, digest, mentions, in_thread=True) for line in row.calls]
     # The name is in quotes on the command line, and a quote in it would end them.
     owner = f' --owner "{name}"' if row.owner and '"' not in name else ""

@@ -22,8 +22,8 @@ _NAMED_WEEKS = 6
 
 
 def draw(digest: Digest) -> bytes | None:
-    """The picture as PNG; None where there are too few Mondays for one."""
-    if len(digest.weeks) < FEWEST_WEEKS:
+    """The picture as PNG; None where there are too few Mondays for one, or no revenue is known."""
+    if len(digest.weeks) < FEWEST_WEEKS or not digest.has_money:
         return None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num

@@ -190,6 +190,14 @@ def test_a_name_that_pings_everybody_is_shown_letter_by_letter() -> None:
     assert '"mrkdwn"' not in message.builder_json()
 
 
+def test_where_no_revenue_is_known_the_digest_says_so_and_names_no_dollars() -> None:
+    digest = replace(sample_digest(MONDAY, SHIPPED), has_money=False, movers=())
+    text = "\n".join(texts(digest_message(digest, True)))
+    for _, message in owner_messages(digest):
+        text += "\n".join(texts(message))
+    assert "What customers pay is not on file." in text and not re.search(r"\$\d", text)
+
+
 def test_the_digest_says_the_money_first_then_whom_to_call_then_who_is_ready_to_grow() -> None:
     text = "\n".join(texts(digest_message(sample_digest(MONDAY, SHIPPED), True)))
     order = [
