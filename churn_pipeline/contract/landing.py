@@ -172,6 +172,7 @@ def land(
     acceptance: Acceptance | None = None,
     sources: Mapping[str, TableSource] | None = None,
     life_gap_days: int = 30,
+    booking_delay_days: int | None = None,
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
@@ -198,6 +199,7 @@ def land(
         acceptance: whoever says that what differs by more is right.
         sources: by table, where it comes from; a table that is not named has the names of the contract.
         life_gap_days: how long a gap does not end a life.
+        booking_delay_days: how many days after its date a departure is booked; None: as `loaded_at` shows.
 
     Raises:
         UnusableError: tables, columns or files are missing or unreadable, too much in them is bad, or the book jumped.
@@ -222,6 +224,7 @@ def land(
                 acceptance,
                 Recognition(second, timezone, sources or {}, scratch),
                 life_gap_days,
+                booking_delay_days,
             )
             try:
                 with _utc_session(con), transaction(con):
@@ -283,6 +286,7 @@ class _Landing:
     acceptance: Acceptance | None
     recognition: Recognition
     life_gap_days: int
+    booking_delay_days: int | None
     customers_changed: bool = False
     judges_customers: bool = True
     customers_exported: bool = True
@@ -404,7 +408,7 @@ class _Landing:
             self.con.execute(f"create or replace temp macro {name} as {body}")
         if not had_lives:
             # Of a home from before them, so that the book has something to be compared with.
-            lives.derive(self.con, self.life_gap_days, customers_exported=True)
+            lives.derive(self.con, self.life_gap_days, self.booking_delay_days, customers_exported=True)
         self.con.execute("create or replace temp table digests_before as from landing.fact_digests")
 
     def _remove_forgotten(self) -> list[str]:
@@ -814,11 +818,13 @@ class _Landing:
 
     def _derive_lives(self, reports: Mapping[str, TableReport]) -> None:
         """Makes lives and the history of plans anew where anything that they are made of has changed."""
-        state = lives.definition(self.life_gap_days) + ("" if self.customers_exported else _DERIVED_CUSTOMERS)
+        state = lives.definition(self.life_gap_days, self.booking_delay_days) + (
+            "" if self.customers_exported else _DERIVED_CUSTOMERS
+        )
         sources = ("customers", "subscriptions", "plan_changes")
         if all(reports[name].unchanged for name in sources) and self._life_state() == state and not self.forgot:
             return
-        lives.derive(self.con, self.life_gap_days, customers_exported=self.customers_exported)
+        lives.derive(self.con, self.life_gap_days, self.booking_delay_days, customers_exported=self.customers_exported)
         self.con.execute("delete from landing.state where source = ?", [lives.LIVES.name])
         self.con.execute(
             "insert into landing.state select ?, ?, this_instant(), null::TIMESTAMP", [lives.LIVES.name, state]

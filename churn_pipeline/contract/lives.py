@@ -9,12 +9,18 @@ follow each other are kept; where a row begins up to ``gap_days`` after the end 
 
 Every day here is a day D of which snapshots after it know: active at S means ``active_from < S`` and no ``active_until`` before S.
 Nothing in a life depends on a fact that is known later than its own days, which is what the truncation test asks for.
+
+An end may also be booked late: somebody left on the 1st and the system learns of it on the 20th. Until then nobody can tell that the
+1st was not quiet. How long that takes is a setting, or is read from the rows that arrived after the end that they tell of; `settling` says
+from which Monday on what was known of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import date
+from typing import Literal
 
 import duckdb
 
@@ -47,7 +53,6 @@ LIVES = TableContract(
             ("plan_tier", "VARCHAR"),
             ("mrr_cents", "BIGINT"),
             ("upgrade_date", "DATE"),
-            ("settle_days", "INTEGER"),
         )
     ),
     facts=(
@@ -62,6 +67,7 @@ LIVES = TableContract(
 )
 FORMER_CUSTOMERS = "former_customers"
 PLAN_HISTORY = "plan_history"
+SETTLING = "settling"
 # Tables of schema landing that are made of others. All of them have a customer_id.
 DERIVED = (LIVES.name, FORMER_CUSTOMERS, PLAN_HISTORY)
 _CREATE_HISTORY = f"""
@@ -71,7 +77,18 @@ create table if not exists landing.{PLAN_HISTORY} (
 )
 """
 
+_CREATE_SETTLING = f"create table if not exists landing.{SETTLING} (known_from DATE, days INTEGER, basis VARCHAR)"
+
 _FAR = "DATE '9999-12-31'"
+_BEGIN = date(1970, 1, 1)
+# What the delay is read from: the ends of a year, which ended so many days ago that what is booked later than this is rare; and at least so
+# many ends, because 95 % of fewer is their largest.
+YEAR_DAYS = 365
+RIPE_DAYS = 90
+MIN_ENDS = 20
+BOOKED_SHARE = 0.95
+# A delay over a year leaves nothing to learn from, and is a past that was loaded at once.
+MAX_DELAY_DAYS = 366
 # Somebody who was a customer before, in the order in which it became known.
 _ALL_CUSTOMERS = f"(from landing.customers union all by name from landing.{FORMER_CUSTOMERS})"
 _BY_TIME = "partition by customer_id order by known_date, signup_date"
@@ -107,8 +124,7 @@ select
     industry,
     plan_tier,
     mrr_cents,
-    upgrade_date,
-    0 as settle_days
+    upgrade_date
 from numbered
 window by_life as (partition by customer_id, life order by number)
 """
@@ -190,8 +206,7 @@ select
     customers.industry,
     null::VARCHAR as plan_tier,
     null::BIGINT as mrr_cents,
-    customers.upgrade_date,
-    {{gap}} as settle_days
+    customers.upgrade_date
 from lives
 left join ends using (customer_id, island)
 inner join customers using (customer_id)
@@ -287,6 +302,81 @@ from landing.plan_changes
 """
 
 
+# Every end with the day from which on it was known, and the first day on which a row came late: what ended before it was loaded at once with
+# everything else. {ends} are ended_on and known_on, {late} the days on which rows arrived that came after their own day.
+_DELAYS = f"""
+with ends as (select ended_on, known_on from ({{ends}}) where ended_on is not null),
+late as (select min(known_date) as since from ({{late}})),
+mondays as (
+    select unnest(generate_series(
+        date_trunc('week', min(ended_on)) + interval '{RIPE_DAYS // 7 + 1} weeks',
+        date_trunc('week', max(known_on)) + interval '{(RIPE_DAYS + YEAR_DAYS) // 7 + 2} weeks',
+        interval '1 week'
+    ))::DATE as monday
+    from ends cross join late where ended_on >= late.since
+),
+estimates as (
+    select
+        mondays.monday,
+        quantile_disc(ends.known_on - ends.ended_on, {BOOKED_SHARE}) as days
+    from mondays
+    inner join ends
+        on
+            ends.ended_on >= mondays.monday - {RIPE_DAYS + YEAR_DAYS}
+            and ends.ended_on < mondays.monday - {RIPE_DAYS}
+            and ends.known_on < mondays.monday
+    cross join late
+    where ends.ended_on >= late.since
+    group by mondays.monday
+    having count(*) >= {MIN_ENDS}
+),
+so_far as (
+    -- It never falls, so that no prediction is due on two Mondays and no label that was waited for is closed before it.
+    select monday, least(max(days) over (order by monday), {MAX_DELAY_DAYS}) as days from estimates
+)
+select min(monday), days from so_far where days > ? group by days order by days
+"""
+_ENDS_OF_CUSTOMERS = (
+    "select churn_date as ended_on, greatest(churn_date, known_date) as known_on "
+    f"from {_ALL_CUSTOMERS} where churn_date <= coalesce(censor_date, churn_date)"
+)
+_ENDS_OF_SUBSCRIPTIONS = "select ended_at as ended_on, greatest(ended_at, known_date) as known_on from landing.subscriptions where not is_trial"
+
+type Basis = Literal["stated", "gap", "set", "booked"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """From a day on, how long after its date an end is known.
+
+    Attributes:
+        known_from: snapshots on and after it know it.
+        days: of an end, or of anything that labels ask for.
+        basis: ends are ``stated``, or could until then be a pause (``gap``), or a person said so (``set``), or departures were ``booked``
+            that late so far.
+    """
+
+    known_from: date
+    days: int
+    basis: Basis
+
+
+@dataclass(frozen=True)
+class Settling:
+    """How many days after its date an end is known, as it was known at a Monday: it never falls.
+
+    Attributes:
+        steps: oldest first.
+    """
+
+    steps: tuple[Step, ...] = ()
+
+    def at(self, as_of: date) -> Step:
+        """What was known at a Monday."""
+        known = [step for step in self.steps if step.known_from <= as_of]
+        return known[-1] if known else Step(_BEGIN, 0, "stated")
+
+
 @dataclass(frozen=True)
 class Returns:
     """Several rows of one customer in ``customers``.
@@ -308,18 +398,23 @@ def prepare(con: duckdb.DuckDBPyConnection) -> bool:
     con.execute(f"create table if not exists {statements.create_sql(LIVES, f'landing.{LIVES.name}')}")
     con.execute(f"create table if not exists {statements.create_sql(CUSTOMERS, f'landing.{FORMER_CUSTOMERS}')}")
     con.execute(_CREATE_HISTORY)
+    con.execute(_CREATE_SETTLING)
     return there
 
 
-def definition(gap_days: int) -> str:
-    """A hash of what decides how landed rows become lives."""
+def definition(gap_days: int, booking_delay_days: int | None) -> str:
+    """A hash of what decides how landed rows become lives, and when their ends are known."""
     parts = (
         duckdb.__version__,
         _LIVES_FROM_CUSTOMERS,
         _LIVES_FROM_SUBSCRIPTIONS,
         _HISTORY_FROM_SUBSCRIPTIONS,
         _HISTORY_FROM_PLAN_CHANGES,
+        _DELAYS,
+        _ENDS_OF_CUSTOMERS,
+        _ENDS_OF_SUBSCRIPTIONS,
         str(gap_days),
+        str(booking_delay_days),
     )
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
@@ -410,12 +505,15 @@ def customers_from_subscriptions(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def derive(con: duckdb.DuckDBPyConnection, gap_days: int, *, customers_exported: bool) -> None:
-    """Makes lives and the history of plans anew from the landed rows, and their digests.
+def derive(
+    con: duckdb.DuckDBPyConnection, gap_days: int, booking_delay_days: int | None, *, customers_exported: bool
+) -> None:
+    """Makes lives, the history of plans and what is known of booking anew from the landed rows, and their digests.
 
     Args:
         con: inside the landing's transaction, with every table landed.
         gap_days: how long a gap does not end a life.
+        booking_delay_days: how many days after its date a departure is booked; None: as the rows show.
         customers_exported: ``landing.customers`` holds what was exported; else it is shown with what the subscriptions say.
     """
     by_subscriptions = has_subscriptions(con)
@@ -429,6 +527,7 @@ def derive(con: duckdb.DuckDBPyConnection, gap_days: int, *, customers_exported:
     con.execute(f"drop table if exists landing.{PLAN_HISTORY}")
     con.execute(_CREATE_HISTORY)
     con.execute(f"insert into landing.{PLAN_HISTORY} by name {history.format(gap=int(gap_days))}")
+    derive_settling(con, gap_days if by_subscriptions else 0, booking_delay_days, by_subscriptions=by_subscriptions)
     if by_subscriptions and not customers_exported:
         con.execute(
             f"""
@@ -449,16 +548,47 @@ def has_subscriptions(con: duckdb.DuckDBPyConnection) -> bool:
     return bool(con.execute("select 1 from landing.subscriptions limit 1").fetchall())
 
 
-def settle_days(con: duckdb.DuckDBPyConnection) -> int:
-    """How many days after its day an end is known: until then no label that it falls into is closed. 0 where ends are stated.
+def settling(con: duckdb.DuckDBPyConnection) -> Settling:
+    """How many days after its day an end is known: until then no label that it falls into is closed.
 
     Args:
         con: the warehouse.
     """
-    if not has_table(con, "landing", LIVES.name):
-        return 0
-    row = con.execute(f"select coalesce(max(settle_days), 0) from landing.{LIVES.name}").fetchone()
-    return int(row[0]) if row else 0
+    if not has_table(con, "landing", SETTLING):
+        return Settling()
+    rows = con.execute(f"select known_from, days, basis from landing.{SETTLING} order by known_from").fetchall()
+    return Settling(tuple(Step(*row) for row in rows))
+
+
+def derive_settling(
+    con: duckdb.DuckDBPyConnection, gap_days: int, booking_delay_days: int | None, *, by_subscriptions: bool
+) -> None:
+    """Makes anew what `settling` reads.
+
+    Args:
+        con: with the landed customers, former customers and subscriptions.
+        gap_days: how long a gap does not end a life; 0 where ends are stated.
+        booking_delay_days: how many days after its date a departure is booked; None: as the rows show.
+        by_subscriptions: whether subscriptions say who is a customer.
+    """
+    # A gap and a late booking run side by side: what is booked within the gap is known when the gap is over.
+    steps = [(_BEGIN, gap_days, "gap" if gap_days else "stated")]
+    if booking_delay_days is not None:
+        if booking_delay_days > gap_days:
+            steps = [(_BEGIN, booking_delay_days, "set")]
+    else:
+        table, own_date, ends = (
+            ("landing.subscriptions", "started_at", _ENDS_OF_SUBSCRIPTIONS)
+            if by_subscriptions
+            else (_ALL_CUSTOMERS, "signup_date", _ENDS_OF_CUSTOMERS)
+        )
+        late = f"select known_date from {table} where known_date > {own_date}"
+        # Most exports know of none, and are spared the windows of many years.
+        if con.execute(f"select 1 from ({ends}) where known_on > ended_on + ? limit 1", [gap_days]).fetchall():
+            rows = con.execute(_DELAYS.format(ends=ends, late=late), [gap_days]).fetchall()
+            steps += [(known_from, days, "booked") for known_from, days in rows]
+    con.execute(f"delete from landing.{SETTLING}")
+    con.executemany(f"insert into landing.{SETTLING} values (?, ?, ?)", steps)
 
 
 def returns(con: duckdb.DuckDBPyConnection) -> Returns:

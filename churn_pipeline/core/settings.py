@@ -99,6 +99,13 @@ class Settings(BaseSettings):
         le=366,
         description="A gap of up to this many days does not end a customer's life; the end of subscriptions is known that much later.",
     )
+    booking_delay_days: int | None = Field(
+        None,
+        ge=0,
+        le=366,
+        description="How many days after its date a departure is booked; labels close that much later. Unless set, it is read from rows "
+        "that came after the end that they tell of (`loaded_at`); see operations.md.",
+    )
     trust_static_plan: bool = Field(False, description="Train on plan_tier and mrr although no plan history exists.")
 
     training_cadence_weeks: int = Field(4, ge=1, description="Distance of training Mondays on the fixed grid.")
@@ -110,7 +117,9 @@ class Settings(BaseSettings):
     )
     bootstrap_replicates: int = Field(400, ge=50, description="Customer-clustered resamples behind every interval.")
     train_on_touched: bool = Field(
-        False, description="Train also on customers with an intervention in the label's window."
+        True,
+        description="Train also on customers with an intervention in the label's window; without them risk is overstated, see "
+        "decisions/models.md.",
     )
     holdout_share: float = Field(
         0,

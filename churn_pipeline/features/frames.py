@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from functools import cache
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 import duckdb
 import pandas as pd
 
-from churn_pipeline.contract.lives import settle_days
-from churn_pipeline.core.calendar import GRID_EPOCH
+from churn_pipeline.contract.lives import settling
+from churn_pipeline.core.calendar import GRID_EPOCH, WEEK
 from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import Target
 from churn_pipeline.features.catalogue import History
 from churn_pipeline.features.splits import BLOCK_WEEKS, Span, stagger_offsets
+
+# Two trainings on the usual grid lie so far apart: a wait of less hardly makes a model older.
+LATE_BOOKING_DAYS = 28
 
 # What a label is stands in SQL, for training here and for the outcomes of predictions in dbt.
 _LABELS = "macros/monitoring/labels.sql"
@@ -72,7 +75,7 @@ def training_frame(
     whole: Collection[Span],
     sampled: Collection[Span] = (),
     first: date,
-    drop_touched: bool = True,
+    drop_touched: bool = False,
 ) -> pd.DataFrame:
     """The closed snapshots that a model of one training Monday may see, with their labels.
 
@@ -87,8 +90,8 @@ def training_frame(
         sampled: slices that keep one row a customer in ``BLOCK_WEEKS``, beside those that training keeps.
         first: the oldest snapshot that may be used.
         drop_touched: leave out customers whom somebody tried to keep or to grow in [S, S + horizon), as far as that was known before
-            T: a call that worked would teach that the signs before it were harmless. Where many are called, those who are left are an
-            easier book than the one that is scored, and keeping everybody is the lesser evil.
+            T. Whoever leaves early is not called any more, so this asks the future who stays in, and those who left are too many among
+            the rest: risk is overstated. For those who need the rule of older versions.
 
     Returns:
         All columns of the mart and ``label`` (0 or 1), ordered by snapshot_date and customer_id. Mondays that failed a check are not
@@ -134,14 +137,56 @@ def scoring_frame(con: duckdb.DuckDBPyConnection, target: Target, *mondays: date
     ).df()
 
 
-def settled(con: duckdb.DuckDBPyConnection, target: Target) -> Target:
+def settled(con: duckdb.DuckDBPyConnection, target: Target, as_of: date) -> Target:
     """The target as the landed data can answer it: where the end of a life is known days after its date, labels close later.
 
     Args:
         con: the warehouse, after landing.
         target: as it is declared.
+        as_of: the Monday by which it is known how many days. Of a training the training Monday, of a prediction its own Monday: so a
+            prediction is due on one Monday, whatever is learned of the bookings afterwards.
     """
-    return target.settled(settle_days(con))
+    return settled_by(con, target)(as_of)
+
+
+def settled_by(con: duckdb.DuckDBPyConnection, target: Target) -> Callable[[date], Target]:
+    """`settled` for many Mondays."""
+    steps = settling(con)
+    return lambda as_of: target.settled(steps.at(as_of).days)
+
+
+def newest_due(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> date:
+    """The newest Monday whose predictions can be judged at a Monday: 5 weeks back for 30 days, 13 for 90, when every window has closed;
+    more where ends are known later.
+
+    Args:
+        con: the warehouse, after landing.
+        target: as it is declared.
+        monday: at which it is judged.
+    """
+    of = settled_by(con, target)
+    day = target.newest_closed(monday)
+    while not of(day).is_closed(day, monday):
+        day -= WEEK
+    return day
+
+
+def late_bookings(con: duckdb.DuckDBPyConnection, target: Target, training_monday: date) -> str | None:
+    """What is to be said of departures that are booked so late that the newest labels are much older than they could be; else None.
+
+    Args:
+        con: the warehouse, after landing.
+        target: as it is declared.
+        training_monday: T.
+    """
+    step = settling(con).at(training_monday)
+    if step.basis != "booked" or step.days <= LATE_BOOKING_DAYS:
+        return None
+    newest = target.settled(step.days).newest_closed(training_monday)
+    return (
+        f"departures are booked up to {step.days} days after their date, so labels close that much later and the newest snapshot that "
+        f"can be learned from is {newest}; CHURN_BOOKING_DELAY_DAYS says it where loaded_at shows something else"
+    )
 
 
 def churn_labelled(relation: str, as_of: str) -> str:

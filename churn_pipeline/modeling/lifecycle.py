@@ -88,7 +88,7 @@ def train(
         RegistryError: MLflow is gone, is read-only, or is not the one that holds the ledger's models.
         UnbuiltError: the marts do not hold all that it learns from.
     """
-    target = frames.settled(con, target)
+    target = frames.settled(con, target, training_monday)
     for row in reversed(ledger.history(con, target.name)):
         if row.version is not None:
             registry.ensure_holds(target.name, row.version, settings.tracking_uri)
@@ -169,7 +169,7 @@ def _shorter(
     others = shorter_than(target)
     if not others:
         return None
-    other = frames.settled(con, others[-1])
+    other = frames.settled(con, others[-1], training_monday)
     attempt = _attempt(
         con, settings, other, training_monday, _former_recipe(con, other, training_monday), lambda _: None
     )
@@ -219,6 +219,8 @@ class _Registrar:
 
     def __call__(self, result: TrainingResult, verdict: GateDecision, serving: LedgerRow | None) -> LedgerRow:
         con, settings, target, training_monday = self.con, self.settings, result.target, self.training_monday
+        if late := frames.late_bookings(con, target, training_monday):
+            result = replace(result, notices=(*result.notices, late))
         for notice in result.notices:
             self.progress(f"{target.name}: {notice}")
         models = ModelStore(settings)
@@ -395,7 +397,7 @@ def due_monday(con: duckdb.DuckDBPyConnection, settings: Settings, target: Targe
     if target.required:
         return due
     first = read_beginning(con).first_monday(due)
-    if first is None or earliest_training_monday(first, frames.settled(con, target)) > due:
+    if first is None or earliest_training_monday(first, frames.settled(con, target, due)) > due:
         return None
     return due
 
@@ -424,7 +426,14 @@ def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Ta
 def _asked_of(settings: Settings) -> dict[str, Any]:
     """The settings that decide whether there can be a model."""
     return settings.model_dump(
-        include={"train_on_touched", "trust_static_plan", "min_train_churners", "min_test_churners", "history_weeks"}
+        include={
+            "train_on_touched",
+            "trust_static_plan",
+            "min_train_churners",
+            "min_test_churners",
+            "history_weeks",
+            "booking_delay_days",
+        }
     )
 
 
@@ -510,7 +519,7 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
     Raises:
         UnbuiltError: the marts do not hold all of it.
     """
-    target = frames.settled(con, target)
+    target = frames.settled(con, target, training_monday)
     in_mart = frames.first_snapshot(con, target)
     beginning = read_beginning(con)
     catalogue = read_catalogue(settings.dbt_project / "models" / "marts" / f"{target.mart}.yml")

@@ -33,7 +33,6 @@ from churn_pipeline.monitoring.forecast import (
     renewals,
     retention,
 )
-from churn_pipeline.monitoring.performance import due
 
 # By what the customers are told apart, with the word for those of whom it is not known.
 DIMENSIONS: Mapping[str, str] = {"plan_tier": "unknown", "industry": "unknown", "csm_owner": "unassigned"}
@@ -121,7 +120,7 @@ def write(con: duckdb.DuckDBPyConnection, mondays: Sequence[date], run_id: str) 
             for table in TABLES:
                 con.execute(f"delete from monitoring.{table} where snapshot_date = ?", [monday])
             for target in by_horizon("churn"):
-                _realise(con, frames.settled(con, target), monday)
+                _realise(con, target, monday)
             for target in by_horizon("churn"):
                 if target.probability_column in frame and frame[target.probability_column].notna().any():
                     outlooks[target] = _forecast(con, target, monday, frame, run_id)
@@ -210,7 +209,7 @@ def _coverage(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> t
 
 def _realise(con: duckdb.DuckDBPyConnection, target: Target, monday: date) -> None:
     """Puts what left beside the forecast that falls due."""
-    predicted_on = due(target, monday)
+    predicted_on = frames.newest_due(con, target, monday)
     if todays_price(con, predicted_on):
         return
     outcomes = con.execute(

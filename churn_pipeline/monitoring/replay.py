@@ -568,7 +568,7 @@ def _week(
     baselines: _Baselines,
     capacity: int | None,
 ) -> ReplayWeek:
-    flag, risk = target_of("flag"), frames.settled(con, target_of("risk"))
+    flag, risk = target_of("flag"), frames.settled(con, target_of("risk"), day)
     there = {name for (name, *_) in con.execute("describe policy.predictions").fetchall()}
     predicted = [target for target in by_horizon("churn") if target.probability_column in there]
     frame = con.execute(
@@ -593,7 +593,10 @@ def _week(
     revenue = frame["revenue"].to_numpy(dtype=np.float64)
     for target in predicted:
         # A target that was declared after this Monday was published, or had no model, predicted nothing.
-        if frames.settled(con, target).is_closed(day, known_until) and frame[target.probability_column].notna().all():
+        if (
+            frames.settled(con, target, day).is_closed(day, known_until)
+            and frame[target.probability_column].notna().all()
+        ):
             probability = frame[target.probability_column].to_numpy(dtype=np.float64)
             churned = _left(con, day, target, known_until)
             forecasts[target.name] = probability, churned
@@ -714,7 +717,7 @@ def _fit_logistic(con: duckdb.DuckDBPyConnection, settings: Settings, training_m
     Raises:
         RefusedError: too little time, or too few who left.
     """
-    risk = frames.settled(con, target_of("risk"))
+    risk = frames.settled(con, target_of("risk"), training_monday)
     oldest = frames.first_snapshot(con, risk)
     assert oldest is not None, "the mart holds the Monday that asks"
     first = max(oldest, training_monday - settings.history_weeks * calendar.WEEK)

@@ -26,7 +26,7 @@ from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.templating import templates
-from churn_pipeline.features.frames import settled
+from churn_pipeline.features.frames import settled_by
 from churn_pipeline.features.plan import read_beginning
 from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, twin_slices
 from churn_pipeline.modeling.fit import needed_customers
@@ -237,6 +237,8 @@ def _look(
             max_bad_rows=settings.max_bad_rows,
             progress=progress,
             sources=landed_from(sources, folder / "fetched"),
+            life_gap_days=settings.life_gap_days,
+            booking_delay_days=settings.booking_delay_days,
         )
     except UnusableError as error:
         rows: list[tuple[Any, ...]] = []
@@ -358,21 +360,25 @@ def _model(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, m
     def answer(best: date | None, small: date | None, missing: str) -> ModelIntake:
         return ModelIntake(target.name, target.title, target.required, best, small if small != best else None, missing)
 
-    target = settled(con, target)
     first = read_beginning(con).first_monday(monday)
     if first is None:
         return answer(None, None, "there is neither a usage event nor a departure to learn from")
-    earliest = earliest_training_monday(first, target, settings.training_cadence_weeks)
+    settled, cadence = settled_by(con, target), settings.training_cadence_weeks
+    earliest = earliest_training_monday(first, settled(monday), cadence)
     if earliest > monday:
         return answer(None, None, f"labels need time to close; there could be more from {earliest} on")
     days = [day for (day,) in con.execute(_POSITIVE_DAYS[target.event]).fetchall()]
     most = (0, 0)
     few, full = needed_customers(settings)
     small = None
-    for training in calendar.mondays(earliest, monday + calendar.WEEK):
-        if training != calendar.training_monday(training, settings.training_cadence_weeks):
+    for training in calendar.mondays(earliest_training_monday(first, target, cadence), monday + calendar.WEEK):
+        ripe = settled(training)
+        if (
+            training != calendar.training_monday(training, cadence)
+            or earliest_training_monday(first, ripe, cadence) > training
+        ):
             continue
-        counts = _positives(target, twin_slices(target, training, first), days)
+        counts = _positives(target, twin_slices(ripe, training, first), days)
         most = max(most, counts)
         if small is None and all(count >= least for count, least in zip(counts, few, strict=True)):
             small = training

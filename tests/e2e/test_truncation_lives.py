@@ -54,7 +54,7 @@ def labels(settings: Settings, monday: date) -> dict[str, pd.DataFrame]:
     made = {}
     with connect(settings) as con:
         for name, declared in TARGETS.items():
-            target = frames.settled(con, declared)
+            target = frames.settled(con, declared, monday)
             newest = target.newest_closed(monday)
             whole = [Span(newest - 40 * WEEK, newest)]
             made[name] = frames.training_frame(con, target, monday, whole=whole, first=whole[0].first)

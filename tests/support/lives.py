@@ -23,7 +23,7 @@ def show_lives(con: duckdb.DuckDBPyConnection) -> None:
                 when churn_date <= coalesce(censor_date, churn_date) then 'churn'
                 when censor_date is not null then 'left'
             end as end_kind,
-            null::date as resumed_on, {upgrade} as upgrade_date, 0 as settle_days
+            null::date as resumed_on, {upgrade} as upgrade_date
         from landing.customers
         """
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from churn_pipeline.contract.lives import settle_days
+from churn_pipeline.contract.lives import settling
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, target_of
@@ -278,7 +278,7 @@ def read_week(
         [monday],
     ).fetchall()[0]
     mondays = tuple(monday - n * WEEK for n in reversed(range(WEEKS)))
-    settled = settle_days(warehouse)
+    settled = settling(warehouse).at(monday).days
     outcomes.create_tables(warehouse)
     return WeekReport(
         snapshot_date=monday,
@@ -295,7 +295,7 @@ def read_week(
         parts=tuple(PARTS),
         contributions=_contributions(warehouse, customers, monday),
         call_ranks=_call_ranks(published, customers, mondays),
-        worth=_worth(published, warehouse, monday, settled),
+        worth=_worth(published, warehouse, monday),
         forecasts=_forecasts(warehouse, monday),
         retention=_retention(warehouse, monday),
         no_expansion=_no_expansion(published, customers, monday),
@@ -533,7 +533,7 @@ def _tickets(
 def _outcomes(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Outcome, ...]:
     """What the models turned out to be worth by S, and what this Monday's predictions are expected to be."""
     # Of the longest horizon as many weeks again as its truth takes.
-    settled = settle_days(warehouse)
+    settled = settling(warehouse).at(monday).days
     weeks = max(OUTCOME_WEEKS, *(2 * target.settled(settled).closing_weeks for target in TARGETS.values()))
     rows = warehouse.execute(
         """
@@ -563,9 +563,7 @@ def _features(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[Drift
     return tuple(DriftedFeature(*row) for row in rows)
 
 
-def _worth(
-    published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyConnection, monday: date, settled: int
-) -> Worth:
+def _worth(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyConnection, monday: date) -> Worth:
     ((first_list,),) = published.execute(
         f"select min(snapshot_date) from {PREDICTIONS} as predictions where is_on_call_list is not null and snapshot_date <= ?",
         [monday],
@@ -586,12 +584,17 @@ def _worth(
 
     return Worth(
         first_list=first_list,
-        known_on=first_list + target_of("risk").settled(settled).closing_weeks * WEEK if first_list else None,
+        known_on=_due(warehouse, first_list) if first_list else None,
         saves=newest(Saves, "saves"),
         lift=newest(Lift, "holdout_lift"),
         power=_power(published, warehouse, monday),
         has_interventions=has_interventions,
     )
+
+
+def _due(warehouse: duckdb.DuckDBPyConnection, snapshot_date: date) -> date:
+    """The Monday on which it is known what became of the list of a Monday."""
+    return snapshot_date + target_of("risk").settled(settling(warehouse).at(snapshot_date).days).closing_weeks * WEEK
 
 
 def _power(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyConnection, monday: date) -> str:

@@ -71,6 +71,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             acceptance=acceptance(context.run.tags),
             sources=landed_from(sources, settings.fetched),
             life_gap_days=settings.life_gap_days,
+            booking_delay_days=settings.booking_delay_days,
         )
         remarks = [Notice("landing", "raw", notice) for notice in report.notices]
         notices.record(con, "landing", dict.fromkeys(run_mondays(context, settings), remarks), run_id=root_run(context))

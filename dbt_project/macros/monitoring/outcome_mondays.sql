@@ -1,22 +1,39 @@
 {#
-    The Mondays whose outcomes this run has to write, as a subquery: those that it published, and, where they are published, those on which
-    the predictions that it wrote fall due, the weeks of each horizon later. So the outcomes do not depend on the order of replays.
+    On which Monday every prediction falls due, as a subquery of predicted_on, horizon_days and assessed_on: the first by which its window has
+    closed, 5 weeks after it for 30 days and 13 for 90, later where what happens is known later. How much later is what was known of it at the
+    Monday of the prediction, and it never falls: so each prediction is due once, and on one Monday those of one Monday.
 #}
-{# The whole weeks, in days, after which the label of a window is closed: later by as much as an end is known later than its date. #}
-{% macro weeks_to_close(horizon) -%}
-    ((({{ horizon }} + (select coalesce(max(settle_days), 0) from {{ ref('stg_lives') }}) + 6) // 7) * 7)::integer
+{% macro due_mondays() -%}
+    (
+        select
+            published.snapshot_date as predicted_on,
+            horizons.horizon_days,
+            published.snapshot_date + (((horizons.horizon_days + settling.days + 6) // 7) * 7)::integer as assessed_on
+        from (select distinct snapshot_date from policy.predictions) as published
+        asof join {{ source('landing', 'settling') }} as settling on published.snapshot_date >= settling.known_from
+        cross join (
+            select distinct horizon_days from (
+                {% call(target) for_each_target(separator=' union all ') -%}
+                    select {{ target.horizon_days }} as horizon_days
+                {%- endcall %}
+            )
+        ) as horizons
+    )
 {%- endmacro %}
 
+{#
+    The Mondays whose outcomes this run has to write, as a subquery: those that it published, and, where they are published, those on which
+    the predictions that it wrote fall due. So the outcomes do not depend on the order of replays.
+#}
 {% macro outcome_mondays() -%}
     (
-        select distinct approved.snapshot_date + due.days as assessed_on
-        from scoring.approved_mondays as approved
-        cross join (
-            select 0 as days
-            {% call(target) for_each_target() -%}
-                union all select {{ weeks_to_close(target.horizon_days) }}
-            {% endcall %}
-        ) as due
-        where approved.snapshot_date + due.days in (select published.snapshot_date from policy.predictions as published)
+        select distinct mondays.assessed_on
+        from (
+            select snapshot_date as assessed_on from scoring.approved_mondays
+            union all
+            select due.assessed_on from {{ due_mondays() }} as due
+            where due.predicted_on in (select approved.snapshot_date from scoring.approved_mondays as approved)
+        ) as mondays
+        where mondays.assessed_on in (select published.snapshot_date from policy.predictions as published)
     )
 {%- endmacro %}

@@ -53,7 +53,6 @@ lives as (
 
 due as (
 
-    -- The first Monday by which every window has closed: 5 weeks after S for 30 days, 13 for 90, later where ends are known later.
     select
         mondays.assessed_on,
         predictions.target,
@@ -69,8 +68,9 @@ due as (
         predictions.model_version,
         predictions.model_kind
     from mondays
+    inner join {{ due_mondays() }} as closing on mondays.assessed_on = closing.assessed_on
     inner join predictions
-        on predictions.snapshot_date = mondays.assessed_on - {{ weeks_to_close('predictions.horizon_days') }}
+        on closing.predicted_on = predictions.snapshot_date and closing.horizon_days = predictions.horizon_days
 
 ),
 

@@ -22,8 +22,7 @@ renamed as (
         industry,
         plan_tier as current_plan_tier,
         mrr_cents as current_mrr_cents,
-        upgrade_date,
-        settle_days
+        upgrade_date
     from source
 
 )

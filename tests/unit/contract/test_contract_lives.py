@@ -323,15 +323,6 @@ def test_a_change_of_plan_belongs_to_the_row_in_whose_time_it_falls(con: duckdb.
     assert put(con, raw, now=LATER).changed_from == date(2025, 1, 1)
 
 
-def test_the_days_until_labels_settle_are_those_of_the_gap_where_ends_are_not_stated(
-    con: duckdb.DuckDBPyConnection, raw: Path
-) -> None:
-    put(con, company(raw), now=LATER)
-    assert lives.settle_days(con) == 0
-    of(con, raw, sub("2024-01-10"), life_gap_days=14)
-    assert lives.settle_days(con) == 14
-
-
 # --- no future, in plain Python from the words of the design
 
 

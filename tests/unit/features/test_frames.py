@@ -1,19 +1,23 @@
-"""Which rows training sees: closed windows, and nobody whom somebody tried to keep."""
+"""Which rows training sees: closed windows that are ripe; and who is left out where a setting leaves out whom somebody tried to keep."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import accumulate
+from typing import Any
 
 import duckdb
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import Environment, StrictUndefined
 
-from churn_pipeline.core.calendar import WEEK
-from churn_pipeline.core.targets import TARGETS
-from churn_pipeline.features.frames import training_frame
-from churn_pipeline.features.splits import Span
+from churn_pipeline.core.calendar import WEEK, mondays
+from churn_pipeline.core.settings import shipped
+from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.features.frames import late_bookings, newest_due, settled, settled_by, training_frame
+from churn_pipeline.features.splits import Span, refit_slices, twin_slices
 from tests.support.lives import show_lives, show_plan_history
 
 TARGET = TARGETS["churn_30d"]
@@ -59,11 +63,12 @@ def rows(training_rows: pd.DataFrame) -> set[tuple[date, str]]:
 
 @settings(max_examples=30)
 @given(touches=st.lists(TOUCH, max_size=6))
-def test_training_leaves_out_exactly_the_rows_with_an_intervention_in_their_window(
+def test_training_has_everybody_and_by_the_setting_all_but_the_rows_with_an_intervention_in_their_window(
     touches: list[tuple[str, int, int]],
 ) -> None:
     con = warehouse(*touches)
-    everybody = frame(con, drop_touched=False)
+    everybody = frame(con)
+    assert len(everybody) == 12
     touched = {
         (day, customer)
         for day, customer in rows(everybody)
@@ -72,7 +77,7 @@ def test_training_leaves_out_exactly_the_rows_with_an_intervention_in_their_wind
         and day <= CLOSED + timedelta(days=at) < day + timedelta(days=30)
         and CLOSED + timedelta(days=at + late) < TRAINING
     }
-    assert rows(frame(con)) == rows(everybody) - touched
+    assert rows(frame(con, drop_touched=True)) == rows(everybody) - touched
 
 
 @settings(max_examples=20)
@@ -81,7 +86,8 @@ def test_what_was_known_from_the_training_monday_on_changes_nothing(
     touches: list[tuple[str, int, int]], later: list[tuple[str, int, int]]
 ) -> None:
     unknown = [(who, at, max(late, (TRAINING - CLOSED).days - at)) for who, at, late in later]
-    assert frame(warehouse(*touches, *unknown)).equals(frame(warehouse(*touches)))
+    now, later_on = (frame(con, drop_touched=True) for con in (warehouse(*touches), warehouse(*touches, *unknown)))
+    assert now.equals(later_on)
 
 
 def test_a_snapshot_whose_label_is_not_closed_is_not_there_even_where_a_slice_asks_for_it() -> None:
@@ -97,14 +103,130 @@ def test_without_interventions_training_sees_the_same_rows_in_the_same_order() -
     con = warehouse()
     training_rows = frame(con)
     assert len(training_rows) == 12
-    assert training_rows.equals(frame(con, drop_touched=False))
+    assert training_rows.equals(frame(con, drop_touched=True))
 
 
 @pytest.mark.parametrize(("day", "dropped"), [(-1, 0), (0, 1), (29, 1), (30, 0)])
 def test_an_intervention_counts_from_the_snapshot_to_the_day_before_the_window_ends(day: int, dropped: int) -> None:
     con = warehouse(("a", day, 0))
-    newest = {customer for monday, customer in rows(frame(con)) if monday == CLOSED}
+    newest = {customer for monday, customer in rows(frame(con, drop_touched=True)) if monday == CLOSED}
     assert len(newest) == 3 - dropped
+
+
+LATE_DAYS = 20
+# Of everybody who is there on a Monday one in ten leaves within 30 days, on every Monday.
+LEAVE_EVERY = 10
+
+
+def booked_late(booked_until: date) -> duckdb.DuckDBPyConnection:
+    """200 customers a Monday for 12 Mondays up to the newest closed one; who left is known of those who did before a day."""
+    con = warehouse()
+    con.execute(f"delete from marts.{TARGET.mart}")
+    con.execute("delete from landing.customers")
+    con.execute(
+        f"""
+        insert into landing.customers
+        select
+            monday || '-' || number, if(number % {LEAVE_EVERY} = 0 and leaves < $booked_until, leaves, null), null
+        from (
+            select monday, number, $closed - 7 * monday::integer + (number * 29 // 199)::integer as leaves
+            from range(12) as mondays (monday) cross join range(200) as customers (number)
+        )
+        """,
+        {"closed": CLOSED, "booked_until": booked_until},
+    )
+    con.execute(
+        f"""
+        insert into marts.{TARGET.mart}
+        select $closed - 7 * split_part(customer_id, '-', 1)::integer, customer_id from landing.customers
+        """,
+        {"closed": CLOSED},
+    )
+    return con
+
+
+def rates(con: duckdb.DuckDBPyConnection, target: Target) -> list[float]:
+    """Share of positive labels of each closed Monday, oldest first."""
+    first = CLOSED - 11 * WEEK
+    closed = training_frame(con, target, TRAINING, whole=[Span(first, CLOSED)], first=first)
+    return closed.groupby("snapshot_date")["label"].mean().tolist()
+
+
+def test_where_departures_are_booked_late_the_newest_weeks_look_healthy_unless_labels_ripen() -> None:
+    con = booked_late(TRAINING - timedelta(days=LATE_DAYS))
+    unripe = rates(con, settled(con, TARGET, TRAINING))
+    assert len(unripe) == 12
+    # Of the newest week hardly anybody is known to have left yet.
+    assert unripe[-1] < 0.06
+    assert unripe[:9] == [1 / LEAVE_EVERY] * 9
+    say_booked(con, (date(1970, 1, 1), LATE_DAYS))
+    ripe = settled(con, TARGET, TRAINING)
+    assert rates(con, ripe) == [1 / LEAVE_EVERY] * 9
+    # Calibration and test end where the labels that are ripe do.
+    first = CLOSED - 80 * WEEK
+    for slices in (refit_slices(ripe, TRAINING, first), twin_slices(ripe, TRAINING, first)):
+        last = (slices.test or slices.calibration).last
+        assert last == CLOSED - 3 * WEEK
+        assert last + timedelta(days=TARGET.horizon_days + LATE_DAYS) <= TRAINING
+
+
+def say_booked(con: duckdb.DuckDBPyConnection, *steps: tuple[date, int]) -> None:
+    con.execute("create or replace table landing.settling (known_from date, days integer, basis varchar)")
+    con.executemany("insert into landing.settling values (?, ?, 'booked')", steps)
+
+
+@settings(max_examples=10)
+@given(st.dictionaries(st.integers(0, 12), st.integers(1, 40), max_size=3))
+def test_every_prediction_is_due_on_one_monday_and_that_is_the_first_on_which_it_is_ripe(known: dict[int, int]) -> None:
+    con = duckdb.connect()
+    con.execute("create schema landing; create schema policy")
+    # What is known of late bookings never falls.
+    days = accumulate(known[week] for week in sorted(known))
+    steps = [(CLOSED + week * WEEK, so_far) for week, so_far in zip(sorted(known), days, strict=True)]
+    say_booked(con, (date(1970, 1, 1), 0), *steps)
+    predicted = [CLOSED + week * WEEK for week in range(14)]
+    con.execute("create table policy.predictions as select unnest(?::date[]) as snapshot_date", [predicted])
+    due_in_dbt = {
+        (day, horizon): monday
+        for day, horizon, monday in con.execute(f"select * from {macros().due_mondays()} as due").fetchall()
+    }
+    for target in (TARGET, TARGETS["churn_90d"]):
+        ripe = settled_by(con, target)
+        due = [
+            next(monday for monday in mondays(day, day + 60 * WEEK) if ripe(day).is_closed(day, monday))
+            for day in predicted
+        ]
+        assert len(set(due)) == len(due)
+        assert [due_in_dbt[day, target.horizon_days] for day in predicted] == due
+        assert [newest_due(con, target, monday) for monday in due] == predicted
+        assert all(newest_due(con, target, monday - WEEK) < day for day, monday in zip(predicted, due, strict=True))
+
+
+def macros() -> Any:
+    """dbt's macros about the Mondays of outcomes, as functions that give SQL."""
+    folder = shipped("dbt_project") / "macros"
+    source = "".join(
+        (folder / name).read_text() for name in ("generated/targets.sql", "monitoring/outcome_mondays.sql")
+    )
+    environment = Environment(undefined=StrictUndefined)
+    environment.globals["source"] = lambda schema, table: f"{schema}.{table}"
+    return environment.from_string(source).module
+
+
+def test_late_bookings_are_said_only_where_they_make_labels_much_older() -> None:
+    con = duckdb.connect()
+    con.execute("create schema landing")
+    assert late_bookings(con, TARGET, TRAINING) is None
+    say_booked(con, (date(1970, 1, 1), 0), (TRAINING - WEEK, 28))
+    assert late_bookings(con, TARGET, TRAINING) is None
+    say_booked(con, (date(1970, 1, 1), 0), (TRAINING - WEEK, 45))
+    assert late_bookings(con, TARGET, TRAINING - 2 * WEEK) is None
+    sentence = late_bookings(con, TARGET, TRAINING)
+    assert sentence is not None
+    assert sentence.startswith("departures are booked up to 45 days after their date")
+    assert f"the newest snapshot that can be learned from is {TRAINING - 11 * WEEK}" in sentence
+    con.execute("update landing.settling set basis = 'gap'")
+    assert late_bookings(con, TARGET, TRAINING) is None
 
 
 def grown(

@@ -65,6 +65,10 @@ def test_it_names_the_kinds_of_models_the_data_support_and_from_when_on(settings
     # A departure a day: a hundred of them to learn from, or twenty, and closed labels of what it is judged by.
     assert timedelta(days=100 + 35) < churn.best - start < timedelta(days=100 + 3 * 35 + 28)
     assert timedelta(days=20 + 35) < churn.small - start < churn.best - start
+    # Where departures are booked late, labels close later, and with them the first models come later.
+    late = look_at(settings.model_copy(update={"booking_delay_days": 35})).models[0]
+    assert late.best is not None and late.small is not None
+    assert min(late.best - churn.best, late.small - churn.small) >= timedelta(days=35)
     assert f"from {churn.best} on the best of boosted trees and logistic regression" in churn.words
 
 
