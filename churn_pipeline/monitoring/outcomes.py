@@ -16,9 +16,10 @@ from typing import Any
 import duckdb
 import pandas as pd
 
+from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.targets import TARGETS, Target, target_of
 from churn_pipeline.core.warehouse import has_table, transaction
-from churn_pipeline.features.frames import churn_labelled, settled
+from churn_pipeline.features.frames import churn_labelled, newest_due, settled_by
 from churn_pipeline.modeling.evaluate import TOP_PER_WEEK, Estimate, Resamples
 from churn_pipeline.modeling.lifecycle import registered
 from churn_pipeline.monitoring.interventions import Lift, Saves, first_entries, holdout_lift, saves
@@ -31,7 +32,7 @@ from churn_pipeline.monitoring.lists import (
     to_row,
 )
 from churn_pipeline.monitoring.outlook import todays_price
-from churn_pipeline.monitoring.performance import REPLICATES, Promise, Quality, due, expected, realised
+from churn_pipeline.monitoring.performance import REPLICATES, Promise, Quality, expected, realised
 
 _CREATE = """
 create schema if not exists monitoring;
@@ -108,15 +109,13 @@ def mondays_to_judge(con: duckdb.DuckDBPyConnection, written: Sequence[date]) ->
 
     So what is kept does not depend on the order of replays; the dbt model's window is the same.
     """
-    rows = con.execute(
-        """
-        select distinct written + days as assessed_on
-        from unnest(?::date[]) as mondays (written) cross join unnest(?::integer[]) as due (days)
-        where days = 0 or written + days in (select snapshot_date from policy.predictions) order by 1
-        """,
-        [list(written), [0, *sorted({7 * settled(con, target).closing_weeks for target in TARGETS.values()})]],
+    settled = [settled_by(con, target) for target in TARGETS.values()]
+    due = {day + of(day).closing_weeks * WEEK for day in written for of in settled}
+    published = con.execute(
+        "select distinct snapshot_date from policy.predictions where snapshot_date in (select unnest(?::date[]))",
+        [sorted(due)],
     ).fetchall()
-    return [day for (day,) in rows]
+    return sorted({*written, *(day for (day,) in published)})
 
 
 def find(con: duckdb.DuckDBPyConnection, monday: date, capacity: int = TOP_PER_WEEK) -> Findings:
@@ -133,18 +132,17 @@ def find(con: duckdb.DuckDBPyConnection, monday: date, capacity: int = TOP_PER_W
     """
     quality: list[Quality] = []
     closed_by_target: dict[Target, pd.DataFrame] = {}
-    for declared in TARGETS.values():
-        target = settled(con, declared)
+    for target in TARGETS.values():
         closed = _outcomes(con, target, monday)
         if len(closed):
             closed_by_target[target] = closed
-            quality += realised(target, due(target, monday), closed, _promise(con, target, closed))
+            quality += realised(target, newest_due(con, target, monday), closed, _promise(con, target, closed))
         own = _predictions(con, target, monday)
         if len(own):
             quality += expected(target, monday, own, _promise(con, target, own))
     # Lists, saves and hold-out are about the target that the list is ranked by.
-    risk = settled(con, target_of("risk"))
-    predicted_on = due(risk, monday)
+    risk = target_of("risk")
+    predicted_on = newest_due(con, risk, monday)
     long = closed_by_target.get(risk)
     return Findings(
         monday,
@@ -157,9 +155,9 @@ def find(con: duckdb.DuckDBPyConnection, monday: date, capacity: int = TOP_PER_W
             list_worth(predicted_on, long, capacity, _resamples(long), is_priced=not todays_price(con, predicted_on))
         ),
         money=tuple(
-            money_calibration(due(target, monday), target.name, closed, _resamples(closed))
+            money_calibration(day, target.name, closed, _resamples(closed))
             for target, closed in closed_by_target.items()
-            if target.event == "churn" and not todays_price(con, due(target, monday))
+            if target.event == "churn" and not todays_price(con, day := newest_due(con, target, monday))
         ),
     )
 
@@ -212,6 +210,19 @@ def quality_of(con: duckdb.DuckDBPyConnection, monday: date) -> list[Quality]:
         [monday],
     ).fetchall()
     return _read(rows)
+
+
+def trained_without_touched(con: duckdb.DuckDBPyConnection, quality: Iterable[Quality]) -> set[tuple[str, str]]:
+    """Target and version of those models behind some figures that did not learn from customers who had an intervention.
+
+    That is what a setting says, and what all models did before it could be said.
+    """
+    versions = {(figures.target, figures.version) for figures in quality}
+    return {
+        (target, version)
+        for target, version in versions
+        if not registered(con, target, version).metrics.get("asked_of", {}).get("train_on_touched", False)
+    }
 
 
 def history(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
@@ -283,7 +294,7 @@ def _entries(con: duckdb.DuckDBPyConnection, risk: Target, monday: date) -> pd.D
         where predictions.is_in_holdout_draw and predictions.snapshot_date <= ? and holdout.share > 0
         order by predictions.snapshot_date, predictions.customer_id
         """,
-        [due(risk, monday)],
+        [newest_due(con, risk, monday)],
     ).df()
     entries = first_entries(draws)
     con.register("entries", entries)

@@ -2,10 +2,11 @@
 
 Truth comes late: predictions for 30 days can be judged after 5 weeks and those for 90 days after 13 (`due`). `realised`
 then puts the figures of a Monday beside what was promised at promotion, for every plan tier, for all customers and for
-those whom nobody tried to keep: a good call turns a right prediction into a wrong one, and a model must not be blamed
-for it. But calls go to the riskiest, so those who were left alone are another book, with a lower AUC (0.81 fell to 0.77
-without the 200 highest scores of 2,000), and the promise may stem from a time with fewer calls: they are under it only
-where they are also under what their own probabilities lead to expect.
+those whom nobody tried to keep. All customers decide: a model that learned from everybody says what happens under the
+usual calling, and calls that work are part of that. Those who were left alone are shown beside it and are another book:
+calls go to the riskiest, so their AUC is lower (0.81 fell to 0.77 without the 200 highest scores of 2,000), and whoever
+leaves early is not called any more, so too many of them left. They decide only about a model that did not learn from
+the called either, and are under its promise only where they are also under what their own probabilities lead to expect.
 
 Before that, `expected` estimates the same figures from the calibrated probabilities alone (confidence-based performance
 estimation; Garg et al., 2022, and NannyML's CBPE): a calibrated p says how often it is right. It sees that other
@@ -24,7 +25,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.targets import Target
 from churn_pipeline.modeling.evaluate import FLAG, TOP_PER_WEEK, Estimate, Resamples, estimate, evaluate
 
@@ -144,13 +144,6 @@ class Quality:
                 }
             )
         return rows
-
-
-def due(target: Target, monday: date) -> date:
-    """The Monday whose predictions can be judged now: 5 weeks back for 30 days, 13 for 90, when every window has
-    closed; more where ends are known later.
-    """
-    return monday - target.closing_weeks * WEEK
 
 
 def untouched(

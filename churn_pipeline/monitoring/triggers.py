@@ -7,7 +7,7 @@ on arriving for 13 weeks, would ask for a training every Monday.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
@@ -80,15 +80,21 @@ class DriftVerdict(Protocol):
 
 
 def judge(
-    monday: date, drift: Sequence[DriftVerdict], quality: Iterable[Quality], levels: Sequence[Verdict] = ()
+    monday: date,
+    drift: Sequence[DriftVerdict],
+    quality: Iterable[Quality],
+    trained_without_touched: Collection[tuple[str, str]] = (),
+    levels: Sequence[Verdict] = (),
 ) -> HealthAssessment:
     """Puts what was found on a Monday into one judgement.
 
     Args:
         monday: the Monday.
         drift: reports of its models.
-        quality: realised quality of the predictions that were due. Where some customers had an intervention, those who
-            had none decide whether a target is under its promise: a call that worked is no failure of the model.
+        quality: realised quality of the predictions that were due. Everybody decides whether a target is under its promise: the model
+            learned from everybody, so its probabilities mean what happens under the usual calling.
+        trained_without_touched: target and version of models that did not learn from customers who had an intervention. Their promise is of
+            the others, so the others decide.
         levels: what the mean probabilities of the Monday came to. Where drift says act and they are off, that is said first, as one thing.
     """
     level = worst([report.verdict for report in drift])
@@ -105,7 +111,12 @@ def judge(
         if whole is None:
             continue
         # With few events among the untouched nothing can be said of them, and the whole has to do.
-        telling = spared is not None and whole.rows > spared.rows and spared.positives >= MIN_POSITIVES
+        telling = (
+            (target, whole.version) in trained_without_touched
+            and spared is not None
+            and whole.rows > spared.rows
+            and spared.positives >= MIN_POSITIVES
+        )
         decisive = spared if spared is not None and telling else whole
         if decisive.under:
             under[target] = _under(decisive)

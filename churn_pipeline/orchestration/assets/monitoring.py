@@ -25,7 +25,7 @@ from churn_pipeline.modeling.reference_week import week_of
 from churn_pipeline.modeling.store import ModelStore
 from churn_pipeline.monitoring import store
 from churn_pipeline.monitoring.drift import DriftReport, assess, worst
-from churn_pipeline.monitoring.outcomes import quality_of
+from churn_pipeline.monitoring.outcomes import quality_of, trained_without_touched
 from churn_pipeline.monitoring.plots import drift as drift_plot
 from churn_pipeline.monitoring.triggers import HealthAssessment, Training, judge, propose, told_together
 from churn_pipeline.orchestration.home import Home, expected_errors, picture, root_run, table_metadata
@@ -127,7 +127,14 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         asked_for = None
         with expected_errors(), connect(settings) as con:
             for day in scored_mondays(con, root_run(context)):
-                assessment = judge(day, store.drift_verdicts(con, day), quality_of(con, day), level.of_monday(con, day))
+                quality = quality_of(con, day)
+                assessment = judge(
+                    day,
+                    store.drift_verdicts(con, day),
+                    quality,
+                    trained_without_touched(con, quality),
+                    level.of_monday(con, day),
+                )
                 store.write_judgement(con, assessment, context.run.run_id)
                 rows.append(
                     (day, assessment.drift, "; ".join(f"{name}: {why}" for name, why in assessment.under.items()))

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -20,8 +20,10 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.frames import training_frame
 from churn_pipeline.features.splits import Span
+from churn_pipeline.modeling import ledger
+from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.monitoring import outcomes
-from churn_pipeline.monitoring.performance import ASSUMPTION, Quality, due
+from churn_pipeline.monitoring.performance import ASSUMPTION, Quality
 from churn_pipeline.monitoring.performance_plots import chart
 from churn_pipeline.orchestration.assets.features import Translator, dbt_stage
 from churn_pipeline.orchestration.assets.outlook import outlook_asset
@@ -189,7 +191,7 @@ def raw(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 list(leaves),
             )
         con.execute(f"copy customers to '{folder / 'customers.parquet'}' (format parquet)")
-    write_interventions(folder, due(TARGETS["churn_30d"], TINY_BEFORE))
+    write_interventions(folder, TARGETS["churn_30d"].newest_closed(TINY_BEFORE))
     return folder
 
 
@@ -222,10 +224,8 @@ def judged(con: duckdb.DuckDBPyConnection, target: str, monday: date) -> dict[st
 @pytest.mark.parametrize("monday", JUDGED)
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_every_label_is_the_one_that_training_would_use(con: duckdb.DuckDBPyConnection, target, monday: date) -> None:
-    predicted_on = due(target, monday)
-    frame = training_frame(
-        con, target, monday, whole=[Span(predicted_on, predicted_on)], first=predicted_on, drop_touched=False
-    )
+    predicted_on = target.newest_closed(monday)
+    frame = training_frame(con, target, monday, whole=[Span(predicted_on, predicted_on)], first=predicted_on)
     frame = frame[frame["snapshot_date"] == pd.Timestamp(predicted_on)]
     labels = judged(con, target.name, monday)
     assert len(labels) > 300
@@ -259,7 +259,7 @@ def test_every_label_follows_from_the_raw_data(con: duckdb.DuckDBPyConnection, r
 
     for target in TARGETS.values():
         happened = churned if target.event == "churn" else grew
-        start = due(target, monday)
+        start = target.newest_closed(monday)
         expected = {
             customer: int(happened(customer, start, target.horizon_days))
             for customer in judged(con, target.name, monday)
@@ -272,9 +272,9 @@ def test_every_prediction_of_5_and_13_weeks_before_is_judged_and_no_other(con: d
     rows = con.execute(
         "select distinct target, assessed_on, predicted_on from monitoring.prediction_outcomes order by all"
     ).fetchall()
-    assert rows == sorted((t.name, monday, due(t, monday)) for t in TARGETS.values() for monday in JUDGED)
+    assert rows == sorted((t.name, monday, t.newest_closed(monday)) for t in TARGETS.values() for monday in JUDGED)
     for target, column in (("churn_30d", "true"), ("expansion_90d", "expansion_propensity is not null")):
-        predicted_on = due(TARGETS[target], TINY_BEFORE)
+        predicted_on = TARGETS[target].newest_closed(TINY_BEFORE)
         assert con.execute(
             f"select count(*) from policy.predictions where snapshot_date = ? and {column}", [predicted_on]
         ).fetchone() == (len(judged(con, target, TINY_BEFORE)),)
@@ -294,7 +294,7 @@ def test_touched_is_who_had_an_intervention_in_the_window_that_was_known_in_time
     con: duckdb.DuckDBPyConnection, raw: Path, tmp_path: Path
 ) -> None:
     shutil.copy(raw / "customers.parquet", tmp_path)
-    expected = write_interventions(tmp_path, due(TARGETS["churn_30d"], TINY_BEFORE))
+    expected = write_interventions(tmp_path, TARGETS["churn_30d"].newest_closed(TINY_BEFORE))
     is_touched = dict(
         con.execute(
             """
@@ -468,6 +468,30 @@ def test_a_home_that_kept_saves_without_money_gets_the_columns_and_keeps_its_row
         assert con.execute("select touched, run_id, revenue_left from monitoring.saves").fetchall() == [
             (4, "old", None)
         ]
+
+
+def test_a_model_learned_from_the_untouched_alone_where_the_setting_said_so_and_before_it_could_be_said() -> None:
+    with duckdb.connect() as con:
+        asked = {"1": {"asked_of": {"train_on_touched": True}}, "2": {"asked_of": {"train_on_touched": False}}, "3": {}}
+        for version, metrics in asked.items():
+            ledger.append(
+                con,
+                LedgerRow(
+                    target="churn_90d",
+                    version=version,
+                    promoted=True,
+                    effective_from=OLDEST,
+                    labels_closed_by=OLDEST,
+                    reason="test",
+                    who="test",
+                    metrics=metrics,
+                    recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
+                ),
+            )
+        figures = [
+            Quality("churn_90d", OLDEST, version, "all", "all", "realised", 100, 10, {}, {}) for version in asked
+        ]
+        assert outcomes.trained_without_touched(con, figures) == {("churn_90d", "2"), ("churn_90d", "3")}
 
 
 def query_one(con: duckdb.DuckDBPyConnection, sql: str, *parameters: object) -> object:

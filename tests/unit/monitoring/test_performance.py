@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.modeling import ledger
 from churn_pipeline.modeling.evaluate import Estimate, Resamples, evaluate
@@ -20,14 +19,13 @@ from churn_pipeline.monitoring.performance import (
     MIN_POSITIVES,
     Promise,
     Quality,
-    due,
     expected,
     realised,
     untouched,
 )
 
 MONDAY = date(2026, 3, 16)
-CHURN_30D, CHURN_90D = TARGETS["churn_30d"], TARGETS["churn_90d"]
+CHURN_90D = TARGETS["churn_90d"]
 NOTHING_PROMISED = Promise("3", {})
 
 
@@ -54,13 +52,6 @@ def of(qualities: list[Quality], tier: str = "all", customers: str = "all") -> Q
 def promise() -> Promise:
     """What a model of these customers was promoted with: its figures on a larger sample."""
     return Promise("3", of(realised(CHURN_90D, MONDAY, book(99, 8_000), NOTHING_PROMISED)).figures)
-
-
-@pytest.mark.parametrize(("target", "weeks"), [(CHURN_30D, 5), (CHURN_90D, 13)])
-def test_predictions_are_due_on_the_first_monday_on_which_every_window_has_closed(target, weeks) -> None:
-    assert due(target, MONDAY) == MONDAY - weeks * WEEK
-    assert target.is_closed(due(target, MONDAY), MONDAY)
-    assert not target.is_closed(due(target, MONDAY) + WEEK, MONDAY)
 
 
 def test_the_promise_is_what_the_ledger_says() -> None:

@@ -146,13 +146,22 @@ def test_only_what_happened_to_all_customers_counts_as_quality() -> None:
     assert judge(START, [], [*others, quality()]).under == {"churn_90d": "auc 0.700 where 0.800 was promised"}
 
 
-def test_calls_that_worked_are_no_failure_of_the_model() -> None:
+def test_everybody_decides_about_a_model_that_learned_from_everybody() -> None:
+    fine, spared = quality(under=()), quality(customers="untouched", rows=700, positives=60)
+    assert judge(START, [], [fine, spared]).under == {}
+    of_others = [("churn_90d", "2"), ("churn_30d", "3")]
+    assert judge(START, [], [fine, spared], of_others).under == {}
+
+
+def test_the_untouched_decide_about_a_model_that_learned_from_them_alone() -> None:
+    alone = [("churn_90d", "3")]
     fine = quality(customers="untouched", under=(), rows=700, positives=60)
-    assert judge(START, [], [quality(), fine]).under == {}
+    assert judge(START, [], [quality(), fine], alone).under == {}
+    assert set(judge(START, [], [quality(), fine]).under) == {"churn_90d"}
     nobody_called = quality(customers="untouched", under=(), rows=900)
-    assert set(judge(START, [], [quality(), nobody_called]).under) == {"churn_90d"}
+    assert set(judge(START, [], [quality(), nobody_called], alone).under) == {"churn_90d"}
     hardly_any = quality(customers="untouched", under=(), rows=700, positives=3)
-    assert set(judge(START, [], [quality(), hardly_any]).under) == {"churn_90d"}
+    assert set(judge(START, [], [quality(), hardly_any], alone).under) == {"churn_90d"}
 
 
 def test_a_missing_monday_ends_a_disturbance() -> None:
