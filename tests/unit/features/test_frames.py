@@ -164,8 +164,7 @@ def test_where_departures_are_booked_late_the_newest_weeks_look_healthy_unless_l
     assert rates(con, ripe) == [1 / LEAVE_EVERY] * 9
     # Calibration and test end where the labels that are ripe do.
     first = CLOSED - 80 * WEEK
-    for slices in (refit_slices(ripe, TRAINING, first), twin_slices(ripe, TRAINING, first)):
-        last = (slices.test or slices.calibration).last
+    for last in (refit_slices(ripe, TRAINING, first).calibration.last, twin_slices(ripe, TRAINING, first).test.last):
         assert last == CLOSED - 3 * WEEK
         assert last + timedelta(days=TARGET.horizon_days + LATE_DAYS) <= TRAINING
 
