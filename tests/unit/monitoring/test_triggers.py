@@ -182,7 +182,7 @@ def off(target: str, judgement: Judgement = "notice") -> Verdict:
 
 def test_where_drift_says_act_and_the_level_is_off_both_are_one_reason_and_the_first() -> None:
     drift = [Drift("churn_30d", "none"), Drift("churn_90d", "act", ("the prediction against last week",))]
-    both, reason = judge(monday(1), drift, [], [off("churn_30d"), off("churn_90d")]).drift_reasons
+    both, reason = judge(monday(1), drift, [], levels=[off("churn_30d"), off("churn_90d")]).drift_reasons
     assert both.startswith("drift and level say together") and "churn_30d" in both and "churn_90d" in both
     assert reason == "churn_90d: the prediction against last week"
 
@@ -191,4 +191,4 @@ def test_where_drift_says_act_and_the_level_is_off_both_are_one_reason_and_the_f
 def test_where_only_one_of_them_speaks_it_speaks_for_itself(verdict: Level, judgement: Judgement) -> None:
     """What is impossible and was accepted says so by itself."""
     drift = [Drift("churn_90d", verdict, ("why",))]
-    assert judge(monday(1), drift, [], [off("churn_90d", judgement)]).drift_reasons == ("churn_90d: why",)
+    assert judge(monday(1), drift, [], levels=[off("churn_90d", judgement)]).drift_reasons == ("churn_90d: why",)
