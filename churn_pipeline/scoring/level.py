@@ -151,7 +151,7 @@ def closed_rates(con: duckdb.DuckDBPyConnection, target: Target, snapshot_date: 
         target: about churn.
         snapshot_date: the Monday. Weeks from before the data begin are left out: whoever left before is not in them.
     """
-    target = frames.settled(con, target)
+    target = frames.settled(con, target, snapshot_date)
     last = target.newest_closed(snapshot_date)
     beginning = read_beginning(con).first_monday(snapshot_date)
     if beginning is None or beginning > last:
