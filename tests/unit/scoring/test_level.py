@@ -114,10 +114,10 @@ def landed(
     con.execute("create table landing.fact_digests (source varchar, fact_date date, fact_rows bigint, digest hugeint)")
     con.execute(
         "create table landing.lives (customer_id varchar, life bigint, active_from date, active_until date, ended_on date, "
-        "end_kind varchar, resumed_on date, settle_days integer)"
+        "end_kind varchar, resumed_on date)"
     )
     if lives:
-        con.executemany("insert into landing.lives values (?, ?, ?, ?, ?, ?, ?, 0)", lives)
+        con.executemany("insert into landing.lives values (?, ?, ?, ?, ?, ?, ?)", lives)
     con.execute("create table landing.customers as select distinct customer_id from landing.lives")
     return con
 
@@ -147,7 +147,7 @@ def test_the_rates_are_the_labels_counted(
     con.execute("delete from landing.lives")
     lives = [(f"c{number}", 1, *span) for number, spans in enumerate(book) for span in spans]
     if lives:
-        con.executemany("insert into landing.lives values (?, ?, ?, ?, ?, ?, ?, 0)", lives)
+        con.executemany("insert into landing.lives values (?, ?, ?, ?, ?, ?, ?)", lives)
     con.execute("create or replace table landing.customers as select distinct customer_id from landing.lives")
     as_of, first = MONDAY - weeks_known * WEEK, MONDAY - 50 * WEEK
     weeks, departures = frames.departures_by_week(con, TARGET, first, as_of, as_of)
@@ -195,7 +195,7 @@ def test_a_year_of_fifty_thousand_customers_takes_a_moment() -> None:
     con.execute("insert into landing.fact_digests values ('usage_events', '2020-01-06', 1, 1)")
     con.execute(
         "insert into landing.lives select 'c' || number, 1, date '2022-01-01' + (number % 1500)::integer, ended, ended, "
-        "if(ended is null, null, 'churn'), null, 0 from (select number, if(number % 3 = 0, date '2022-01-02' + (number % 1500 + "
+        "if(ended is null, null, 'churn'), null from (select number, if(number % 3 = 0, date '2022-01-02' + (number % 1500 + "
         "number * 7 % 700)::integer, null) as ended from range(50000) t(number))"
     )
     con.execute("insert into landing.customers select customer_id from landing.lives")
