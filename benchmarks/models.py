@@ -171,7 +171,7 @@ def newest_closed(settings: Settings, until: date) -> dict[str, date]:
     from churn_pipeline.features import frames
 
     with connect(settings) as con:
-        return {target.name: frames.settled(con, target).newest_closed(until) for target in TARGETS.values()}
+        return {target.name: frames.newest_due(con, target, until) for target in TARGETS.values()}
 
 
 def train(
@@ -230,9 +230,7 @@ def labelled(con: duckdb.DuckDBPyConnection, target: Target, judged: tuple[date,
     from churn_pipeline.features.splits import Span
 
     span = Span(*judged)
-    frame = frames.training_frame(
-        con, frames.settled(con, target), until, whole=[span], first=span.first, drop_touched=False
-    )
+    frame = frames.training_frame(con, frames.settled(con, target, until), until, whole=[span], first=span.first)
     return frame[span.rows(frame)].reset_index(drop=True)
 
 
