@@ -165,7 +165,7 @@ def published(con: duckdb.DuckDBPyConnection, snapshot_date: date) -> tuple[Noti
 def first_line(notices: Sequence[Notice]) -> tuple[str | None, list[Notice]]:
     """The line that stands above a list before anything else, if there is one: by what it is ranked; and the other notices."""
     line = next((notice for notice in notices if notice.kind == "ranking"), None)
-    return line and line.sentence, [notice for notice in notices if notice is not line]
+    return line.sentence if line else None, [notice for notice in notices if notice is not line]
 
 
 def lines(notices: Sequence[Notice], most: int, snapshot_date: date) -> list[str]:

@@ -321,9 +321,13 @@ def of_monday(con: duckdb.DuckDBPyConnection, snapshot_date: date) -> list[Verdi
         "select target, mean, newest, lowest, highest, judgement, sentence from scoring.levels where snapshot_date = ? order by target",
         [snapshot_date],
     ).fetchall()
+
+    def figure(value: float | None) -> float:
+        return math.nan if value is None else value
+
     return [
-        Verdict(target, *(math.nan if figure is None else figure for figure in figures), judgement, sentence)
-        for target, *figures, judgement, sentence in rows
+        Verdict(target, figure(mean), figure(newest), figure(lowest), figure(highest), judgement, sentence)
+        for target, mean, newest, lowest, highest, judgement, sentence in rows
     ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.arrow import MICROSECONDS, customer_ids, dates, doubles, labels, numbered, timestamps
@@ -113,10 +114,10 @@ class Tickets:
         median_hours: to resolution, one for all or shape (customers,).
     """
 
-    rate: Floats | float
+    rate: NDArray[np.floating] | float
     priorities: tuple[float, ...]
     topics: tuple[float, ...]
-    median_hours: Floats | float
+    median_hours: NDArray[np.floating] | float
 
 
 def support_tickets(

@@ -23,7 +23,7 @@ from copy import copy
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from churn_pipeline.simulate import parameters as p
 from churn_pipeline.simulate.arrow import customer_ids, dates

@@ -277,7 +277,9 @@ def _key(owner: Group) -> str:
 
 def _files(owners: Sequence[str | None]) -> dict[Group, str]:
     """What the call lists of everybody and of each owner are called."""
-    return {EVERYBODY: f"{ALL}.csv", **file_names(owners)}
+    files: dict[Group, str] = {EVERYBODY: f"{ALL}.csv"}
+    files.update(file_names(owners))
+    return files
 
 
 def _of_group(report: WeekReport, owner: Group, tier_names: Sequence[str], file: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from churn_pipeline.simulate.dynamics import Chains, Hazards, settled_book, with
 from churn_pipeline.simulate.population import Bools, Floats, Ints
 from churn_pipeline.simulate.terms import parameters as p
 
-ACTIVITY: Floats = p.ACTIVITY_LOW + p.ACTIVITY_STEP * np.arange(p.ACTIVITY_LEVELS)
+ACTIVITY: Floats = p.ACTIVITY_LOW + p.ACTIVITY_STEP * np.arange(p.ACTIVITY_LEVELS, dtype=np.float64)
 ACTIVITY_OF_STATE: Floats = np.tile(ACTIVITY, 2)
 PROBLEM_OF_STATE: Bools = np.arange(2 * p.ACTIVITY_LEVELS) >= p.ACTIVITY_LEVELS
 
