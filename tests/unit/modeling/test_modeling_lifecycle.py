@@ -24,9 +24,7 @@ def con() -> duckdb.DuckDBPyConnection:
     con.execute("create schema landing")
     con.execute("create table landing.fact_digests (source varchar, fact_date date, fact_rows bigint, digest hugeint)")
     con.execute("insert into landing.fact_digests values ('usage_events', '2024-06-03', 1, 1)")
-    con.execute(
-        "create table landing.lives (active_from date, active_until date, end_kind varchar, settle_days integer)"
-    )
+    con.execute("create table landing.lives (active_from date, active_until date, end_kind varchar)")
     return con
 
 
