@@ -8,12 +8,15 @@ from churn_pipeline.core.model_kinds import Kind, is_provisional
 from churn_pipeline.core.targets import by_horizon, shorter_than, target_of
 
 
-def ranked_by(kinds: Mapping[str, Kind], next_rungs: Mapping[str, str | None]) -> str | None:
+def ranked_by(
+    kinds: Mapping[str, Kind], next_rungs: Mapping[str, str | None], *, is_money_known: bool = True
+) -> str | None:
     """What a list is ranked by as long as a better model is still to come, and what that waits for, in plain words.
 
     Args:
         kinds: of the models of a Monday, by target; a target without a model is not there.
         next_rungs: by target, a sentence that says what a better kind of model would take; None, or not there, where nobody said.
+        is_money_known: whether anybody is known to pay; a list of customers of whom that is not known goes by probability alone.
 
     Returns:
         One line. None where every horizon of churn has a model of its own that looks at what customers do.
@@ -27,10 +30,11 @@ def ranked_by(kinds: Mapping[str, Kind], next_rungs: Mapping[str, str | None]) -
     # What a model that is made of another horizon's is made of: the next shorter one.
     shorter = f"who may leave within {shorter_than(target)[-1].horizon_days} days" if not is_base_rate else ""
     if target == ranking:
+        money = " and what they pay" if is_money_known else ""
         line = (
-            "This list is ranked by how long customers have been with you and what they pay, not yet by what they do"
+            f"This list is ranked by how long customers have been with you{money}, not yet by what they do"
             if is_base_rate
-            else f"This list is ranked by {shorter} and what they pay, not yet by who may leave within {target.horizon_days}"
+            else f"This list is ranked by {shorter}{money}, not yet by who may leave within {target.horizon_days}"
         )
     else:
         line = (

@@ -107,7 +107,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
                 for sentence in (*scored.notices, *(notice.sentence for notice in levels[day])):
                     context.log.warning(sentence)
                 line = ranked_by(
-                    stamp.model_kinds, {name: row.metrics.get(lifecycle.NEXT_RUNG) for name, row in chosen.items()}
+                    stamp.model_kinds,
+                    {name: row.metrics.get(lifecycle.NEXT_RUNG) for name, row in chosen.items()},
+                    is_money_known=_is_money_known(con, day),
                 )
                 by_monday[day] = [Notice("ranking", ROLES["risk"], line)] if line else []
                 copied = models.notices_of(chosen.values())
@@ -274,6 +276,14 @@ def _unusable(con: duckdb.DuckDBPyConnection, home: Home, mondays: Sequence[date
     }
     failed = verdicts.stored_failures(con, "features", mondays)
     return without_features | {day: InputError(verdicts.reason(checks)) for day, checks in failed.items()}
+
+
+def _is_money_known(con: duckdb.DuckDBPyConnection, day: date) -> bool:
+    """Whether anybody is known to pay: without that policy ranks by probability alone."""
+    row = con.execute(
+        f"select coalesce(max(known_mrr), 0) > 0 from marts.{target_of('risk').mart} where snapshot_date = ?", [day]
+    ).fetchone()
+    return row == (True,)
 
 
 def _score(

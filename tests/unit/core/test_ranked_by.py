@@ -36,6 +36,14 @@ def test_where_only_another_horizon_is_provisional_the_order_of_the_list_is_not(
     )
 
 
+@pytest.mark.parametrize("kind", ["base_rate", "of_30d"])
+def test_where_nobody_is_known_to_pay_the_line_does_not_say_that_money_ranks(kind: Kind) -> None:
+    line = ranked_by({RISK: kind}, {}, is_money_known=False)
+    assert line is not None
+    assert line == str(ranked_by({RISK: kind}, {})).replace(" and what they pay", "")
+    assert "pay" not in line
+
+
 @pytest.mark.parametrize("rung", [None, "", " "])
 def test_an_older_ledger_does_not_say_what_the_next_model_takes_and_neither_does_the_line(rung: str | None) -> None:
     line = ranked_by({RISK: "base_rate"}, {RISK: rung})
