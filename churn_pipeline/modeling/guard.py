@@ -261,7 +261,7 @@ class _Since:
             begin, end = (pd.Timestamp(day) for day in (training_monday - weeks * WEEK, training_monday))
             there = (ended.isna() | (ended >= begin)).to_numpy()
             joined = signup.where(signup > begin, begin)
-            days_there = ((ended.fillna(end) - joined).dt.days.to_numpy() + 1)[there].sum()
+            days_there = int(((ended.fillna(end) - joined).dt.days.to_numpy() + 1)[there].sum())
             rate = (there & ended.notna().to_numpy()).sum() / max(1, days_there)
             honest = np.exp(-HONEST_RATIO * rate * (end - joined).dt.days.to_numpy())
             return cls(weeks, there & ended.notna().to_numpy(), there & ended.isna().to_numpy(), honest)

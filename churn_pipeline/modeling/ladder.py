@@ -6,13 +6,12 @@ A company is scored from its first Monday on. Until its own departures support a
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 
@@ -41,7 +40,6 @@ from churn_pipeline.modeling.fit import (
 from churn_pipeline.modeling.linear import Linear, Prior
 from churn_pipeline.modeling.model import ScoringModel
 
-PRIORS_FILE = Path("seeds/model_priors.csv")
 # What a base rate may depend on: for how long somebody has been a customer and, where its past is known, on which plan.
 BASE_FEATURES = ("tenure_days", "plan_tier")
 # Few departures must not make much of either: the penalty is worth about as many departures as are needed for the next rung.
@@ -65,26 +63,19 @@ class Belief:
         return Prior(1 - (1 - self.share_90d) ** (target.horizon_days / 90), self.customers)
 
 
-def read_belief(dbt_project: Path, event: str) -> Belief:
-    """The belief about an event, from the seed ``model_priors``.
+def read_belief(con: duckdb.DuckDBPyConnection, event: str) -> Belief:
+    """The belief about an event, from the seed ``model_priors`` as dbt loaded it.
 
     Raises:
         InputError: the seed says nothing of the event, or something that is no share.
     """
-    path = dbt_project / PRIORS_FILE
-    with path.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row.get("event") != event:
-                continue
-            try:
-                belief = Belief(float(row["share_90d"]), float(row["customers"]))
-            except (KeyError, TypeError, ValueError):
-                break
-            if 0 < belief.share_90d < 1 and 0 < belief.customers < math.inf:
-                return belief
-            break
+    rows = con.execute("select share_90d, customers from seeds.model_priors where event = ?", [event]).fetchall()
+    if len(rows) == 1 and None not in rows[0]:
+        belief = Belief(*rows[0])
+        if 0 < belief.share_90d < 1 and 0 < belief.customers < math.inf:
+            return belief
     raise InputError(
-        f"{path.name} has to say of the event '{event}' a share_90d between 0 and 1 and how many customers it is worth, more than 0"
+        f"model_priors.csv has to say of the event '{event}' a share_90d between 0 and 1 and how many customers it is worth, more than 0"
     )
 
 

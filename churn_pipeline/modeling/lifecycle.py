@@ -152,7 +152,7 @@ def _attempt(
     shorter = _shorter(con, settings, target, training_monday, progress) if result.next_rung is not None else None
     # A few labels of its own would contradict an order that many labels of the shorter horizon support.
     if shorter is not None and shorter.next_rung is None and result.next_rung is not None:
-        belief = read_belief(settings.dbt_project, target.event)
+        belief = read_belief(con, target.event)
         result = fit_of_shorter(target, rows.frame, training_monday, shorter, belief, result.next_rung, code=code)
     verdict = decide(result)
     return _Attempt(result, verdict, verdict.reason.removeprefix("refused: "))
@@ -189,7 +189,7 @@ def _lowest(
 ) -> TrainingResult:
     """The simplest kind: the order of a shorter horizon where that has one, else a base rate."""
     rows = material(con, settings, target, training_monday)
-    belief, code = read_belief(settings.dbt_project, target.event), recipe_code(settings)
+    belief, code = read_belief(con, target.event), recipe_code(settings)
     if (shorter := _shorter(con, settings, target, training_monday, progress)) is not None:
         return fit_of_shorter(target, rows.frame, training_monday, shorter, belief, why, code=code)
     lowest = fit_base_rate(

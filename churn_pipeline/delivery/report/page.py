@@ -278,7 +278,8 @@ def _key(owner: Group) -> str:
 def _files(owners: Sequence[str | None]) -> dict[Group, str]:
     """What the call lists of everybody and of each owner are called."""
     files: dict[Group, str] = {EVERYBODY: f"{ALL}.csv"}
-    files.update(file_names(owners))
+    for owner, name in file_names(owners).items():
+        files[owner] = name
     return files
 
 

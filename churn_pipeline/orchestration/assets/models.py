@@ -32,6 +32,8 @@ from churn_pipeline.orchestration.keys import ONE_RUN, model_key
 
 _PLOTS = {"calibration": plots.calibration, "precision and recall": plots.precision_recall}
 
+# The seed with what is believed before anything is known.
+PRIORS = "model_priors"
 # Run tag: train although the training Monday already has a model.
 FORCE_TAG = "churn/train"
 TRAINED = "every_due_training_was_made"
@@ -41,18 +43,18 @@ def model_assets(keys: Mapping[str, dg.AssetKey], weekly: dg.PartitionsDefinitio
     """The model assets.
 
     Args:
-        keys: asset keys of the dbt models, by name.
+        keys: asset keys of the dbt models and seeds, by name.
         weekly: the partition.
     """
-    return [_model_asset(target, keys[target.mart], weekly) for target in TARGETS.values()]
+    return [_model_asset(target, [keys[target.mart], keys[PRIORS]], weekly) for target in TARGETS.values()]
 
 
-def _model_asset(target: Target, mart: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def _model_asset(target: Target, made_from: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     key = model_key(target.name)
 
     @dg.asset(
         key=key,
-        deps=[mart],
+        deps=made_from,
         group_name="models",
         description=f"The probability that a customer {target.question}. Trained on a fixed grid of Mondays, judged on weeks it "
         "never saw, registered in MLflow, and used from then on if it passes its gate.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,10 +97,16 @@ def test_the_longer_horizon_has_the_order_of_the_shorter_one_and_never_a_lower_p
         )
 
 
-def test_the_belief_is_read_from_its_seed_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
-    assert read_belief(shipped("dbt_project"), "churn") == BELIEF
-    (tmp_path / "seeds").mkdir()
-    for wrong in ("churn,5,20", "churn,,20", "churn,0.05,0", "churn,0.05", "other,0.05,20", "churn,nan,20"):
-        (tmp_path / "seeds/model_priors.csv").write_text(f"event,share_90d,customers\n{wrong}\n")
-        with pytest.raises(InputError, match=r"model_priors\.csv has to say of the event 'churn'"):
-            read_belief(tmp_path, "churn")
+def test_the_belief_is_the_shipped_one_and_a_wrong_one_is_refused() -> None:
+    with duckdb.connect() as con:
+        con.execute("create schema seeds")
+        shipped_seed = shipped("dbt_project") / "seeds" / "model_priors.csv"
+        con.execute(f"create table seeds.model_priors as from '{shipped_seed}'")
+        assert read_belief(con, "churn") == BELIEF
+        for wrong in ("5, 20", "null, 20", "0.05, 0", "0.05, null", "'nan'::double, 20"):
+            con.execute("delete from seeds.model_priors")
+            con.execute(f"insert into seeds.model_priors values ('churn', {wrong})")
+            with pytest.raises(InputError, match=r"model_priors\.csv has to say of the event 'churn'"):
+                read_belief(con, "churn")
+        with pytest.raises(InputError, match="of the event 'other'"):
+            read_belief(con, "other")
