@@ -151,7 +151,13 @@ def build(company: Company) -> Settings:
     job = build_defs(settings).resolve_job_def(TRAINING_JOB)
     keys = [key for key in job.asset_layer.executable_asset_keys if key.path[0] != "models"]
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        job.execute_in_process(instance=instance, partition_key=str(company.until), asset_selection=keys)
+        job.execute_in_process(
+            instance=instance,
+            partition_key=str(company.until),
+            asset_selection=keys,
+            # The one that says nothing.
+            run_config={"loggers": {"progress": {}}},
+        )
     return settings
 
 
