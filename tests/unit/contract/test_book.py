@@ -551,11 +551,11 @@ def changing(
         fill(con, customers, departed)
         if not with_history:
             con.execute("delete from landing.plan_changes")
-        lives.derive(con, 30, customers_exported=True)
+        lives.derive(con, 30, None, customers_exported=True)
         former = book.remember(con, MONDAY, {})
 
         def jumped() -> list[str]:
-            lives.derive(con, 30, customers_exported=True)
+            lives.derive(con, 30, None, customers_exported=True)
             return [jump.kind for jump in book.jumps(book.compare(con, former.picture, book.contents(con)))]
 
         yield jumped

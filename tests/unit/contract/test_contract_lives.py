@@ -406,7 +406,7 @@ def made(con: duckdb.DuckDBPyConnection, rows: list[Row]) -> None:
             for number, row in enumerate(rows)
         ],
     )
-    lives.derive(con, GAP, customers_exported=True)
+    lives.derive(con, GAP, None, customers_exported=True)
 
 
 def at(con: duckdb.DuckDBPyConnection, day: int) -> list[tuple[Any, ...]]:
