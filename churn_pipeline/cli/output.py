@@ -356,7 +356,10 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
         table.add_column("#", justify="right")
     table.add_column("customer", overflow="fold", min_width=10)
     table.add_column("plan")
-    table.add_column("at risk", justify="right", no_wrap=True)
+    # What nobody knows of anybody is no column.
+    money = listing["has_money"]
+    if money:
+        table.add_column("at risk", justify="right", no_wrap=True)
     table.add_column(f"{target_of('risk').horizon_days} days", justify="right", no_wrap=True)
     table.add_column("since last week", justify="right", overflow="fold")
     table.add_column("tier")
@@ -371,7 +374,7 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
             *([f"{row['call_rank']:,}"] if called else []),
             who,
             row["plan_tier"] or "unknown",
-            usd(row["revenue_at_risk"]),
+            *([usd(row["revenue_at_risk"])] if money else []),
             f"{row[target_of('risk').probability_column]:.0%}",
             in_points(row["probability_change"]) if row["probability_change"] is not None else "new",
             row["risk_tier"],
@@ -462,7 +465,7 @@ def _figures_of(database: Path, table: str, where: str, values: list[Any]) -> di
             con,
             f"""
             select snapshot_date, count(*) as customers,
-                   coalesce(sum(revenue_at_risk), 0) as revenue_at_risk,
+                   sum(revenue_at_risk) as revenue_at_risk,
                    {_models_of(con, table, targets)}
             from {table} where {where} group by 1 order by 1
             """,
