@@ -246,7 +246,7 @@ def _usage(alt: Any) -> alt.LayerChart:
     base = alt.Chart().encode(x=_weeks(alt))
     return alt.layer(
         base.mark_bar(color=_var("accent"), opacity=0.75).encode(
-            y=alt.Y("events:Q", title="events a week", axis=alt.Axis(format="~s", tickCount=3)),
+            y=alt.Y("events:Q", title="events a week", axis=alt.Axis(format="~s", tickCount=3, tickMinStep=1)),
             tooltip=["week:O", alt.Tooltip("events:Q", format=","), "tickets:Q"],
         ),
         base.transform_filter("datum.tickets > 0")

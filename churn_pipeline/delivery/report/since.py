@@ -17,6 +17,7 @@ import duckdb
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.formatting import in_points, usd
+from churn_pipeline.core.targets import target_of
 from churn_pipeline.delivery.call_list import PREDICTIONS, may_be_approached
 from churn_pipeline.policy import tiers
 
@@ -138,6 +139,7 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
         None where the Monday before is not published.
     """
     before = monday - WEEK
+    risk = target_of("risk").probability_column
     policies = tiers.of_mondays(published, "predictions", [monday, before])
     if before not in policies:
         return None
@@ -151,7 +153,7 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
                now.risk_tier, earlier.risk_tier as previous_risk_tier,
                now.revenue_at_risk as at_risk, earlier.revenue_at_risk as previous_at_risk, now.mrr, earlier.mrr as previous_mrr,
                earlier.is_on_call_list as was_called, {may_be_approached("now")} as may_be_named,
-               now.probability_change, now.change_parts, now.churn_themes, now.change_drivers
+               now.{risk} as probability, earlier.{risk} as previous_probability, now.probability_change, now.change_parts, now.churn_themes, now.change_drivers
         from now full join earlier using (customer_id)
         left join customers on customers.customer_id = coalesce(now.customer_id, earlier.customer_id)
         order by 1
@@ -176,12 +178,13 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
             fell.append(row)
         if row["previous_risk_tier"] is not None and _moved(row, has_money):
             movers.append(row)
+    former = _before if has_money else lambda row: row["previous_probability"]
     return SinceLastWeek(
         compared_with=before,
         had_list=any(row["was_called"] is not None for row in rows),
-        rose=_named(rose, NAMED["rose"], _now),
-        fell=_named(fell, NAMED["fell"], _before, is_past=True),
-        gone=_named(gone, NAMED["gone"], _before, is_past=True),
+        rose=_named(rose, NAMED["rose"], _now if has_money else lambda row: row["probability"]),
+        fell=_named(fell, NAMED["fell"], former, is_past=True),
+        gone=_named(gone, NAMED["gone"], former, is_past=True),
         movers=_named(movers, NAMED["movers"], lambda row: abs(_moved(row, has_money))),
         rose_ids=frozenset(row["customer_id"] for row in rose),
         fell_ids=frozenset(row["customer_id"] for row in fell),

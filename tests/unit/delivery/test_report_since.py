@@ -30,6 +30,7 @@ def row(customer: str, monday: date, tier: str, at_risk: float | None, **values:
         "is_holdout": False,
         "snoozed_until": None,
         "probability_change": 0.0,
+        "churn_probability_90d": 0.5,
         "change_parts": None,
         "churn_themes": None,
         **values,
@@ -45,6 +46,7 @@ def compare(rows: Sequence[dict[str, Any]]) -> SinceLastWeek | None:
             create table predictions (
                 customer_id varchar, snapshot_date date, risk_tier varchar, revenue_at_risk double, csm_owner varchar, mrr double,
                 is_on_call_list boolean, is_holdout boolean, snoozed_until date, probability_change double,
+                churn_probability_90d double,
                 change_parts struct(part varchar, label varchar, points double, revenue double)[],
                 churn_themes struct(
                     theme varchar, label varchar, contribution double, share double, sentence varchar, features varchar[]
@@ -55,7 +57,8 @@ def compare(rows: Sequence[dict[str, Any]]) -> SinceLastWeek | None:
         )
         for values in rows:
             con.execute(
-                "insert into predictions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, 'p')", list(values.values())
+                "insert into predictions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, 'p')",
+                list(values.values()),
             )
         return since.read(con, MONDAY)
 
@@ -115,6 +118,22 @@ def test_a_reason_is_the_part_that_moved_most_in_the_direction_of_the_money() ->
     assert reason(400.0, change_parts=parts(usage=-130.0, support=30.0), churn_themes=theme) == "Usage: −13 points"
     assert reason(600.0, change_parts=parts(usage=20.0, revenue=80.0)) == "Pays $100 a month, last week $50"
     assert reason(600.0) == ""
+
+
+def test_where_no_revenue_is_known_the_likelier_come_first_and_moves_are_of_probability() -> None:
+    compared = compare(
+        [
+            row("a", BEFORE, "LOW", None, churn_probability_90d=0.1),
+            row("b", BEFORE, "LOW", None, churn_probability_90d=0.2),
+            *(row(who, BEFORE, "LOW", None) for who in ("c", "d")),
+            row("c", MONDAY, "LOW", None, probability_change=0.1, change_parts=parts(usage=100, support=-50)),
+            row("d", MONDAY, "LOW", None, probability_change=-0.2, change_parts=parts(usage=100, support=-300)),
+        ]
+    )
+    assert compared is not None
+    assert [move.customer_id for move in compared.gone] == ["b", "a"]
+    assert [(move.customer_id, move.points) for move in compared.movers] == [("d", -0.2), ("c", 0.1)]
+    assert [move.reason.split(":")[0] for move in compared.movers] == ["Support", "Usage"]
 
 
 def test_every_owner_has_their_own_first_names_and_figures() -> None:
