@@ -506,7 +506,7 @@ def customers_from_subscriptions(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def derive(
-    con: duckdb.DuckDBPyConnection, gap_days: int, booking_delay_days: int | None, *, customers_exported: bool
+    con: duckdb.DuckDBPyConnection, gap_days: int, booking_delay_days: int | None = None, *, customers_exported: bool
 ) -> None:
     """Makes lives, the history of plans and what is known of booking anew from the landed rows, and their digests.
 
@@ -587,6 +587,7 @@ def derive_settling(
         if con.execute(f"select 1 from ({ends}) where known_on > ended_on + ? limit 1", [gap_days]).fetchall():
             rows = con.execute(_DELAYS.format(ends=ends, late=late), [gap_days]).fetchall()
             steps += [(known_from, days, "booked") for known_from, days in rows]
+    con.execute(_CREATE_SETTLING)
     con.execute(f"delete from landing.{SETTLING}")
     con.executemany(f"insert into landing.{SETTLING} values (?, ?, ?)", steps)
 
