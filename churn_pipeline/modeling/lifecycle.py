@@ -420,6 +420,9 @@ def next_training(con: duckdb.DuckDBPyConnection, settings: Settings, target: Ta
     rows = [row for row in ledger.attempts(con, target.name, due) if row.is_training]
     if not rows or (rows[-1].version is None and _may_be_otherwise(con, settings, rows[-1])):
         return due
+    # Killed between a refusal and the simplest kind that takes its place: a required target is never left without a model.
+    if target.required and (reigning is None or not _still_serves(reigning, due)):
+        return due
     return None
 
 

@@ -60,6 +60,17 @@ def due(con: duckdb.DuckDBPyConnection, home: Path, target: Target = TARGET, mon
     return None if training is None else (MONDAY - training) // WEEK
 
 
+def test_a_training_that_was_killed_before_anything_took_the_place_of_its_refused_model_is_made_again(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    note(con, 0, promoted=False)
+    assert due(con, tmp_path) == 0
+    note(con, 30)
+    assert due(con, tmp_path) == 0
+    note(con, 0)
+    assert due(con, tmp_path) is None
+
+
 @pytest.mark.parametrize("promoted", [True, False])
 def test_the_newest_training_is_made_and_no_other_whatever_its_verdict(
     con: duckdb.DuckDBPyConnection, tmp_path: Path, promoted: bool
@@ -115,7 +126,7 @@ def test_the_marts_hold_the_history_of_the_trainings_that_are_due_and_of_no_othe
 
     assert needed() == [0]
     for target in TARGETS.values():
-        note(con, 0, target=target.name, promoted=False)
+        note(con, 0, target=target.name)
     assert needed() == []
 
 
