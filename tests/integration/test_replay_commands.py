@@ -58,7 +58,9 @@ def test_a_backfill_of_a_range_that_makes_no_sense_is_refused_before_anything_is
 
 
 @pytest.mark.long
-def test_a_backfill_of_weeks_before_the_first_customer_names_every_one_and_publishes_nothing(tiny_copy: Settings) -> None:
+def test_a_backfill_of_weeks_before_the_first_customer_names_every_one_and_publishes_nothing(
+    tiny_copy: Settings,
+) -> None:
     mondays = [date(2010, 1, 4), date(2010, 1, 11)]
     before = tiny_copy.published_database.read_bytes()
     completed = churn(tiny_copy, "backfill", "--from", str(mondays[0]), "--to", str(mondays[-1]), "--json")
