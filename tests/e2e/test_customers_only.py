@@ -26,6 +26,8 @@ SHARE_THAT_LEAVES = 0.6
 KNOWN = {"industry", "tenure_days", "is_early_stage"}
 # What tells runs apart.
 STAMPS = ("run_id", "scored_at", "scoring_mode")
+# Further than the first departure.
+FAR_BACK = {"history_weeks": 130}
 MONDAY, NEXT = TINY_MONDAY, TINY_MONDAY + WEEK
 
 
@@ -77,7 +79,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     raw = folder / "raw"
     raw.mkdir()
     write(raw / "customers.csv", customers(MONDAY))
-    first = settings_at(folder / "home", raw, MONDAY, **TINY)
+    first = settings_at(folder / "home", raw, MONDAY, **TINY | FAR_BACK)
     outcomes = [run_mondays(first, MONDAY)]
     before = folder / "before.duckdb"
     before.write_bytes(first.published_database.read_bytes())
@@ -94,7 +96,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         if not customer["churn_date"]
     ]
     write(raw / "usage_events.csv", events)
-    later = settings_at(folder / "home", raw, NEXT, **TINY)
+    later = settings_at(folder / "home", raw, NEXT, **TINY | FAR_BACK)
     outcomes += [run_mondays(later, NEXT), run_mondays(later, MONDAY)]
     return Ran(first, later, tuple(outcomes), before)
 
