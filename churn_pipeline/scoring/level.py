@@ -282,12 +282,13 @@ def accept(
 def accepted(con: duckdb.DuckDBPyConnection, snapshot_date: date, target: str, version: str) -> Acceptance | None:
     """Who has said of this Monday, target and version that an impossible mean is right; None where nobody has."""
     create_tables(con)
-    row = con.execute(
+    # All of them: a row that is not fetched holds the connection.
+    rows = con.execute(
         "select reason, who from ledger.accepted_levels where snapshot_date = ? and target = ? and model_version = ? "
         "order by accepted_at desc limit 1",
         [snapshot_date, target, version],
-    ).fetchone()
-    return None if row is None else Acceptance(*row)
+    ).fetchall()
+    return Acceptance(*rows[0]) if rows else None
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
