@@ -326,7 +326,9 @@ def test_the_tier_and_the_play_of_a_past_row_can_be_worked_out_from_the_policy_k
         # Tiers are there as a table too, and it knows every tier that a row names.
         left_over, names = con.execute(
             """
-            select count(*) filter (where risk_tiers.is_urgent is null), count(distinct risk_tiers.risk_tier)
+            select
+                count(*) filter (where risk_tiers.is_urgent is null),
+                (select count(distinct risk_tier) from risk_tiers where policy_version = any_value(predictions.policy_version))
             from predictions left join risk_tiers using (policy_version, risk_tier)
             """
         ).fetchall()[0]
