@@ -13,6 +13,10 @@ def show_lives(con: duckdb.DuckDBPyConnection) -> None:
     """
     columns = {name for name, *_ in con.execute("describe landing.customers").fetchall()}
     upgrade = "upgrade_date" if "upgrade_date" in columns else "null::date"
+    industry, tier, mrr = (
+        name if name in columns else f"null::{kind} as {name}"
+        for name, kind in (("industry", "varchar"), ("plan_tier", "varchar"), ("mrr_cents", "bigint"))
+    )
     con.execute(
         f"""
         create view landing.lives as
@@ -23,7 +27,7 @@ def show_lives(con: duckdb.DuckDBPyConnection) -> None:
                 when churn_date <= coalesce(censor_date, churn_date) then 'churn'
                 when censor_date is not null then 'left'
             end as end_kind,
-            null::date as resumed_on, {upgrade} as upgrade_date
+            null::date as resumed_on, {upgrade} as upgrade_date, date '1970-01-01' as started_on, {industry}, {tier}, {mrr}
         from landing.customers
         """
     )

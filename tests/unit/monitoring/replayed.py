@@ -54,9 +54,16 @@ def warehouse(path: str = ":memory:", usage_until: date = LATEST) -> duckdb.Duck
         con.execute(f"create schema {schema}")
     verdicts.create_tables(con)
     run_ledger.create_tables(con)
-    con.execute("create table landing.customers (customer_id varchar, churn_date date, censor_date date)")
-    con.execute("create table landing.plan_changes (known_date date, from_mrr_cents bigint, to_mrr_cents bigint)")
-    con.execute("insert into landing.plan_changes values (date '2020-01-01', 100, 200)")
+    con.execute(
+        "create table landing.customers (customer_id varchar, churn_date date, censor_date date, seats bigint, csm_owner varchar)"
+    )
+    con.execute(
+        "create table landing.plan_changes (customer_id varchar, known_date date, effective_date date, from_tier varchar, to_tier varchar, "
+        "from_mrr_cents bigint, to_mrr_cents bigint)"
+    )
+    con.execute(
+        "insert into landing.plan_changes values ('somebody', date '2020-01-01', date '2020-01-01', 'free', 'starter', 100, 200)"
+    )
     show_lives(con)
     show_plan_history(con)
     con.execute("create table landing.interventions (customer_id varchar, at_date date, known_date date)")
@@ -97,7 +104,7 @@ def score(con: duckdb.DuckDBPyConnection, *customers: Customer, monday: date = M
             )
         leaves = None if c.leaves is None else MONDAY + timedelta(days=c.leaves)
         con.execute("delete from landing.customers where customer_id = ?", [c.name])
-        con.execute("insert into landing.customers values (?, ?, null)", [c.name, leaves])
+        con.execute("insert into landing.customers (customer_id, churn_date) values (?, ?)", [c.name, leaves])
 
 
 def history(con: duckdb.DuckDBPyConnection, weeks: int = 60, customers: int = 130) -> None:

@@ -49,7 +49,7 @@ def test_it_says_what_would_come_in_and_touches_no_home(settings: Settings) -> N
 def test_it_names_the_kinds_of_models_the_data_support_and_from_when_on(settings: Settings, raw: Path) -> None:
     young = look_at(settings).models
     assert all(model.best is None and model.small is None for model in young)
-    assert "labels need time to close" in young[0].words
+    assert "there were at most 10 departures to learn from, where 100 are needed" in young[0].words
     assert "for now a base rate" in young[0].words
     assert [model.target for model in young if "base rate" not in model.words] == ["expansion_90d"]
     start = date(2022, 1, 3)
