@@ -47,24 +47,23 @@ def histories(con: duckdb.DuckDBPyConnection, training_monday: date, *, trust_st
     """
     if trust_static_plan:
         return frozenset(("tier_history", "mrr_history"))
-    row = con.execute(
+    ((tiers, prices),) = con.execute(
         "select count(*) filter (where shows_tiers) > 0, count(*) filter (where shows_prices) > 0 from landing.plan_history "
         "where known_date < ?",
         [training_monday],
-    ).fetchone()
-    assert row is not None
+    ).fetchall()
     recorded: set[History] = set()
-    if row[0]:
+    if tiers:
         recorded.add("tier_history")
-    if row[1]:
+    if prices:
         recorded.add("mrr_history")
     return frozenset(recorded)
 
 
 def first_snapshot(con: duckdb.DuckDBPyConnection, target: Target) -> date | None:
     """The oldest Monday in the target's mart, or None when the mart is empty."""
-    row = con.execute(f"select min(snapshot_date) from marts.{target.mart}").fetchone()
-    return row[0] if row else None
+    ((oldest,),) = con.execute(f"select min(snapshot_date) from marts.{target.mart}").fetchall()
+    return oldest
 
 
 def training_frame(

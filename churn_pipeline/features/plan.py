@@ -227,6 +227,6 @@ def _replace(con: duckdb.DuckDBPyConnection, table: str, key: str, rows: Iterabl
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple:
-    row = con.execute(sql).fetchone()
-    assert row is not None, "an aggregate always returns a row"
+    # All of them: after one that was fetched alone the result counts as unfinished, and nothing can be registered on the connection.
+    (row,) = con.execute(sql).fetchall()
     return row
