@@ -50,9 +50,9 @@ def decide(result: TrainingResult) -> GateDecision:
         )
     assert judged is not None, "what is not provisional was judged"
     passed, failed = _verdicts(result, judged)
-    what = (
-        f"{KINDS[result.kind].label} of {_among(judged)}" if len(judged.choice.loss) > 1 else KINDS[result.kind].label
-    )
+    what = KINDS[result.kind].label
+    if len(judged.choice.loss) > 1:
+        what += f", chosen by log loss ({_among(judged)})"
     if failed:
         return GateDecision(False, f"refused: {what}: {'; '.join(failed)}", _numbers(judged))
     return GateDecision(True, f"promoted: {what}; {'; '.join(passed)}", _numbers(judged))
