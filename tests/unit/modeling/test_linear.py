@@ -43,11 +43,30 @@ def test_a_weight_never_has_the_sign_that_its_feature_may_not_have() -> None:
     assert (np.diff(right.log_odds(ENCODER, ENCODER.matrix(rows))) < 0).all()
 
 
+def test_a_weight_that_would_change_its_sign_beside_another_feature_is_zero() -> None:
+    """By itself the feature goes with leaving; beside the other one, which it goes along with, it would lower it."""
+    random = np.random.default_rng(5)
+    other = random.normal(size=4000)
+    along = other + 0.3 * random.normal(size=4000)
+    label = (random.random(4000) < sigmoid(2 * other - 1.5 * along - 2)).astype(float)
+    catalogue = type(CATALOGUE)("mart", (feature("along", direction="increasing"), feature("other")))
+    frame = pd.DataFrame({"along": along, "other": other})
+    encoder = Encoder.learn(frame, catalogue)
+    fitted = Linear.fit(encoder, encoder.matrix(frame), label)
+    assert fitted.coefficients[0] == 0
+    assert fitted.coefficients[1] > 0
+
+
 def test_the_same_rows_give_the_same_bits_on_any_number_of_threads() -> None:
+    random = np.random.default_rng(6)
+    names = [f"f{number}" for number in range(60)]
+    frame = pd.DataFrame(random.normal(size=(30_000, len(names))), columns=names)
+    encoder = Encoder.learn(frame, type(CATALOGUE)("mart", tuple(map(feature, names))))
+    label = (random.random(len(frame)) < sigmoid(frame["f0"] - 2)).astype(float)
     fitted = []
     for threads in (1, 2, 4):
         with threadpool_limits(limits=threads):
-            fitted.append(Linear.fit(ENCODER, MATRIX, LABEL).to_json())
+            fitted.append(Linear.fit(encoder, encoder.matrix(frame), label).to_json())
     assert fitted[0] == fitted[1] == fitted[2]
 
 
