@@ -300,7 +300,9 @@ def fit(
     choice = choose(rows, losses)
     registered = trainer.fit(refit, refit_spans, (choice.kind,), twins.n_trees)
     model = registered.models[choice.kind]
-    facts = RecipeFacts(choice.kind, tuple(model.catalogue.names), trainer.params, code)
+    # Which few features a small model takes is what came of the recipe, and differs from one training to the next.
+    learned_from = trainer.catalogue if trainer.few else model.catalogue
+    facts = RecipeFacts(choice.kind, tuple(learned_from.names), trainer.params, code)
     constant = rows.losses(np.zeros(len(blocks)))
     return TrainingResult(
         target=target,

@@ -146,7 +146,6 @@ def _attempt(
             code=code,
             former=former,
         )
-        result = replace(result, notices=(*rows.notices, *result.notices))
     except RefusedError as refusal:
         return _Attempt(None, None, str(refusal).removeprefix("no model: "))
     shorter = _shorter(con, settings, target, training_monday, progress) if result.next_rung is not None else None
@@ -154,6 +153,7 @@ def _attempt(
     if shorter is not None and shorter.next_rung is None and result.next_rung is not None:
         belief = read_belief(con, target.event)
         result = fit_of_shorter(target, rows.frame, training_monday, shorter, belief, result.next_rung, code=code)
+    result = replace(result, notices=(*rows.notices, *result.notices))
     verdict = decide(result)
     return _Attempt(result, verdict, verdict.reason.removeprefix("refused: "))
 
@@ -191,18 +191,19 @@ def _lowest(
     rows = material(con, settings, target, training_monday)
     belief, code = read_belief(con, target.event), recipe_code(settings)
     if (shorter := _shorter(con, settings, target, training_monday, progress)) is not None:
-        return fit_of_shorter(target, rows.frame, training_monday, shorter, belief, why, code=code)
-    lowest = fit_base_rate(
-        target,
-        rows.frame,
-        training_monday,
-        rows.catalogue,
-        settings,
-        rows.histories,
-        belief,
-        why,
-        code=code,
-    )
+        lowest = fit_of_shorter(target, rows.frame, training_monday, shorter, belief, why, code=code)
+    else:
+        lowest = fit_base_rate(
+            target,
+            rows.frame,
+            training_monday,
+            rows.catalogue,
+            settings,
+            rows.histories,
+            belief,
+            why,
+            code=code,
+        )
     return replace(lowest, notices=(*rows.notices, *lowest.notices))
 
 

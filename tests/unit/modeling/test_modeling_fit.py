@@ -155,6 +155,10 @@ def test_with_few_departures_a_logistic_regression_of_a_few_features_serves_and_
     few = frame.assign(label=frame["label"].where(frame["customer_id"] < "c0150", 0))
     fitted = fit(TARGET, few, MONDAY, CATALOGUE, SETTINGS, BOTH)
     assert fitted.kind == "logistic"
+    # Other features may be the strongest of another training; the recipe is the same.
+    earlier = fit(TARGET, few, MONDAY - timedelta(weeks=4), CATALOGUE, SETTINGS, BOTH)
+    assert set(fitted.recipe.features) > set(fitted.model.catalogue.names)
+    assert not fitted.recipe.differs(earlier.recipe)
     assert fitted.next_rung is not None and "boosted trees need 100 departures" in fitted.next_rung
     positive = fitted.slices["refit_train"].positive_customers
     assert 20 <= positive < 100
