@@ -48,7 +48,7 @@ def predict(con: duckdb.DuckDBPyConnection, monday: date, *rows: tuple, **column
         )  # fmt: skip
         known = con.execute("select 1 from landing.customers where customer_id = ?", [name]).fetchone()
         if not known:
-            con.execute("insert into landing.customers values (?, null, null)", [name])
+            con.execute("insert into landing.customers (customer_id) values (?)", [name])
 
 
 def become(con: duckdb.DuckDBPyConnection, monday: date, target: str, weeks: int, *left: str) -> date:
