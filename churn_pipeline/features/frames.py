@@ -21,6 +21,9 @@ from churn_pipeline.features.splits import BLOCK_WEEKS, Span, stagger_offsets
 # Two trainings on the usual grid lie so far apart: a wait of less hardly makes a model older.
 LATE_BOOKING_DAYS = 28
 
+# Of the newest days some departures are booked only later, where nothing says how late: a week is what most of them take.
+UNSEEN_DAYS = 7
+
 # What a label is stands in SQL, for training here and for the outcomes of predictions in dbt.
 _LABELS = "macros/monitoring/labels.sql"
 _UNTOUCHED = """
@@ -127,6 +130,46 @@ def training_frame(
         con.unregister("stagger")
 
 
+def recent_frame(con: duckdb.DuckDBPyConnection, target: Target, as_of: date, *, first: date) -> pd.DataFrame:
+    """The snapshots that training keeps whose windows are still open at a Monday, and what has happened in them so far.
+
+    The last ``UNSEEN_DAYS`` before the Monday are left out, after the days that the target waits for its labels anyway: what happened in them
+    is often booked later.
+
+    Args:
+        con: the warehouse, after dbt built the marts.
+        target: what is predicted.
+        as_of: the Monday.
+        first: the oldest snapshot that may be used.
+
+    Returns:
+        All columns of the mart, ``seen_days`` (1 to the horizon) and ``label``: 1 where it happened in the first ``seen_days`` days from
+        the snapshot on, else 0. Ordered by snapshot_date and customer_id, without Mondays that failed a check.
+    """
+    customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
+    offsets = stagger_offsets(customers, target.stagger_weeks)
+    con.register("stagger", pd.DataFrame({"customer_id": list(offsets), "stagger": list(offsets.values())}))
+    opened = f"""(
+        select
+            mart.*,
+            least($horizon, $training_monday - snapshot_date - {target.settle_days + UNSEEN_DAYS})::integer as seen_days
+        from marts.{target.mart} as mart
+        inner join stagger using (customer_id)
+        where snapshot_date >= $first
+          and snapshot_date > {literal(target.newest_closed(as_of))}
+          and snapshot_date < $training_monday - {target.settle_days + UNSEEN_DAYS}
+          and snapshot_date not in (select snapshot_date from control.failed_mondays)
+          and ((snapshot_date - {literal(GRID_EPOCH)}) // 7) % {target.stagger_weeks} = stagger
+    )"""
+    try:
+        return con.execute(
+            f"{_labelled(target, opened, 'snapshots.seen_days')} order by snapshots.snapshot_date, snapshots.customer_id",
+            {"horizon": target.horizon_days, "training_monday": as_of, "first": first},
+        ).df()
+    finally:
+        con.unregister("stagger")
+
+
 def scoring_frame(con: duckdb.DuckDBPyConnection, target: Target, *mondays: date) -> pd.DataFrame:
     """The mart's rows of one Monday or several, ordered by snapshot_date and customer_id. Everybody active is in it; thin history is no
     reason to be left out."""
@@ -188,8 +231,8 @@ def late_bookings(con: duckdb.DuckDBPyConnection, target: Target, training_monda
     )
 
 
-def churn_labelled(relation: str, as_of: str) -> str:
-    """SQL for the rows of a relation that has snapshot_date and customer_id, and ``label``: who churned within ``$horizon`` days.
+def churn_labelled(relation: str, as_of: str, horizon: str = "$horizon") -> str:
+    """SQL for the rows of a relation that has snapshot_date and customer_id, and ``label``: who churned within so many days.
 
     1 for a life that churned in [S, S + horizon), else 0. Customers who are no longer in the landed data have no label, and no row.
     Whether a label is closed is for the caller to ask.
@@ -197,8 +240,9 @@ def churn_labelled(relation: str, as_of: str) -> str:
     Args:
         relation: of the rows.
         as_of: SQL of the Monday by which the label is known.
+        horizon: SQL of the days; may be a column of ``snapshots``.
     """
-    return str(_labels().churn_labelled(relation, "$horizon", as_of, "landing.customers", "landing.lives"))
+    return str(_labels().churn_labelled(relation, horizon, as_of, "landing.customers", "landing.lives"))
 
 
 def departures_by_week(
@@ -234,15 +278,15 @@ def departures_by_week(
     return [(day, customers, departures) for day, customers, departures, _ in weeks], different
 
 
-def _labelled(target: Target) -> str:
+def _labelled(target: Target, relation: str | None = None, horizon: str = "$horizon") -> str:
     # Labels are facts of the future of S, which is why they are no columns of a mart: everything there is known at S.
-    mart = f"marts.{target.mart}"
+    relation = relation or f"marts.{target.mart}"
     if target.event == "churn":
-        return churn_labelled(mart, "$training_monday")
+        return churn_labelled(relation, "$training_monday", horizon)
     return str(
         _labels().expansion_labelled(
-            mart,
-            "$horizon",
+            relation,
+            horizon,
             "$training_monday",
             "landing.customers",
             "landing.lives",

@@ -22,6 +22,12 @@ _FOLD_SALT = "calibration fold"
 # From how many distinct positive customers on the slope is taken as it was estimated; below, it is drawn towards 1 in proportion.
 FULL_SLOPE = 100
 
+# What happened counts half as much for every six weeks that it lies back: with four the level follows a moving book a little sooner and
+# a book that only swings with its seasons a little worse, with a year it comes half a year late (docs/quality.md).
+RECENT_HALF_LIFE_WEEKS = 6
+# The level of the whole year counts as if so many departures had been seen at it: few of them say little about the level of today.
+RECENT_PRIOR = 25.0
+
 # Newton on two parameters of a smooth convex function converges in under ten steps; more means it is not converging.
 _STEPS = 50
 _TOLERANCE = 1e-10
@@ -77,6 +83,38 @@ def level_shift(log_odds: ArrayLike, rate: float) -> float:
         if abs(step) < _TOLERANCE:
             break
     return shift
+
+
+def recent_ratio(
+    probability: ArrayLike, happened: ArrayLike, seen: ArrayLike, age_weeks: ArrayLike, prior: float = RECENT_PRIOR
+) -> float:
+    """How many times as many departures there were of late as the probabilities say, drawn towards 1.
+
+    (sum w y + c) / (sum w p s + c), with the weight w halved every ``RECENT_HALF_LIFE_WEEKS``: the mean of a gamma distribution of the
+    level whose past is discounted, as in Smith and Miller (1986), "A Non-Gaussian State Space Model". A window of which a share s is
+    over has had that share of its departures.
+
+    Args:
+        probability: of a whole window, p, shape (n,).
+        happened: 1 where it happened in the part that is over, y, shape (n,).
+        seen: that part, in (0, 1], s, shape (n,).
+        age_weeks: how long ago the middle of that part was, shape (n,).
+        prior: c, in departures.
+
+    Returns:
+        Above 0; 1 without rows.
+    """
+    weight = 0.5 ** (np.asarray(age_weeks, dtype=np.float64) / RECENT_HALF_LIFE_WEEKS)
+    expected = np.asarray(probability, dtype=np.float64) * np.asarray(seen, dtype=np.float64)
+    return float((weight @ np.asarray(happened, dtype=np.float64) + prior) / (weight @ expected + prior))
+
+
+def at_ratio(platt: Platt, margin: ArrayLike, ratio: float) -> Platt:
+    """The same slope, and the intercept at which the mean probability of the rows is so many times what it was."""
+    log_odds = platt.log_odds(margin)
+    # Nothing is certain: with a mean above one half a ratio says more than there is room for.
+    rate = min(ratio * float(sigmoid(log_odds).mean()), 0.99)
+    return Platt(platt.slope, platt.intercept + level_shift(log_odds, rate))
 
 
 def calibrate(margin: ArrayLike, label: ArrayLike, positive_customers: int) -> Platt:

@@ -33,7 +33,7 @@ from churn_pipeline.features.splits import (
     twin_slices,
 )
 from churn_pipeline.modeling.baselines import rule_score
-from churn_pipeline.modeling.calibrate import FOLDS, Platt, calibrate, fold_of
+from churn_pipeline.modeling.calibrate import FOLDS, Platt, at_ratio, calibrate, fold_of, recent_ratio
 from churn_pipeline.modeling.choose import Choice, Difference, JudgedRows, choose
 from churn_pipeline.modeling.encode import Encoder, Matrix
 from churn_pipeline.modeling.evaluate import (
@@ -244,6 +244,7 @@ def fit(
     histories: Collection[History],
     *,
     recipe: Recipe = RECIPE,
+    recent: Mapping[date, pd.DataFrame] | None = None,
     code: str = "",
     former: RecipeFacts | None = None,
 ) -> TrainingResult:
@@ -262,6 +263,8 @@ def fit(
         settings: for the minimum counts, the seed, the threads and the number of resamples.
         histories: whether past tiers and revenue are known (or trusted); features that need another one are not trained on.
         recipe: hyper-parameters.
+        recent: by Monday what had happened until then in windows that were still open (`frames.recent_frame`): of T, and of the Monday
+            with which the twin's test blocks begin. Without them the level is that of the closed weeks alone.
         code: hash of the code, for the recipe.
         former: the recipe that served so far; where it differs it is refitted on the twin's slices and compared.
 
@@ -291,7 +294,7 @@ def fit(
     if unseen := _unseen_season(refit_spans.train, training_monday, target):
         notices.append(unseen)
 
-    trainer = _Trainer(target, training_monday, trained, settings, recipe, few=kinds == ("logistic",))
+    trainer = _Trainer(target, training_monday, trained, settings, recipe, recent or {}, few=kinds == ("logistic",))
     twins = trainer.fit(train, twin_spans, kinds, None)
     rows = judged_rows(blocks, twin_spans)
     if not len(rows):
@@ -338,7 +341,11 @@ def needed_customers(settings: Settings) -> tuple[tuple[int, int], tuple[int, in
 
 
 def fit_kinds(
-    result: TrainingResult, frame: pd.DataFrame, catalogue: Catalogue, settings: Settings
+    result: TrainingResult,
+    frame: pd.DataFrame,
+    catalogue: Catalogue,
+    settings: Settings,
+    recent: Mapping[date, pd.DataFrame] | None = None,
 ) -> Mapping[Kind, ScoringModel]:
     """Every kind that a training chose between, as it would have been registered; on a lower rung the one that there is.
 
@@ -347,13 +354,14 @@ def fit_kinds(
         frame: that it was made from.
         catalogue: all features of the mart.
         settings: as for the training.
+        recent: as for the training.
     """
     if result.kind not in JUDGED or result.next_rung is not None:
         return {result.kind: result.model}
     first = pd.Timestamp(frame["snapshot_date"].min()).date()
     spans = refit_slices(result.target, result.training_monday, first)
     others = [name for name in catalogue.names if name not in result.recipe.features]
-    trainer = _Trainer(result.target, result.training_monday, catalogue.without(others), settings, RECIPE)
+    trainer = _Trainer(result.target, result.training_monday, catalogue.without(others), settings, RECIPE, recent or {})
     return trainer.fit(training_rows(frame, spans.train, result.target), spans, JUDGED, result.n_trees or None).models
 
 
@@ -400,6 +408,49 @@ def _unseen_season(train: Span, training_monday: date, target: Target) -> str | 
 
 
 @dataclass(frozen=True)
+class _HeldOut:
+    """The rows that calibration looks at: of the closed year, then those whose windows are still open.
+
+    Attributes:
+        matrix: features, shape (rows, features).
+        label: 0 or 1, shape (rows,); of an open window so far.
+        fold: of their customers, shape (rows,).
+        closed: how many of them are of the closed year.
+    """
+
+    matrix: Matrix
+    label: NDArray[np.float64]
+    fold: NDArray[np.intp]
+    closed: int
+
+
+@dataclass(frozen=True)
+class _Happened:
+    """What happened in the windows of those rows, each of shape (rows,); see `recent_ratio`."""
+
+    label: NDArray[np.float64]
+    seen: NDArray[np.float64]
+    age_weeks: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, target: Target, as_of: date, closed: pd.DataFrame, recent: pd.DataFrame) -> _Happened:
+        """Of closed rows the whole window was seen, of recent ones ``seen_days``."""
+        days = np.concatenate(
+            [
+                np.full(len(closed), float(target.horizon_days)),
+                recent["seen_days"].to_numpy(dtype=np.float64) if len(recent) else np.zeros(0),
+            ]
+        )
+        snapshots = pd.to_datetime(pd.concat([closed["snapshot_date"], recent["snapshot_date"]]))
+        age = (pd.Timestamp(as_of) - snapshots).dt.days.to_numpy(dtype=np.float64) - days / 2
+        label = np.concatenate([closed["label"].to_numpy(dtype=np.float64), recent["label"].to_numpy(dtype=np.float64)])
+        return cls(label, days / target.horizon_days, age / 7)
+
+    def ratio(self, probability: NDArray[np.float64]) -> float:
+        return recent_ratio(probability, self.label, self.seen, self.age_weeks)
+
+
+@dataclass(frozen=True)
 class _Fitted:
     models: Mapping[Kind, ScoringModel]
     n_trees: int | None
@@ -419,6 +470,7 @@ class _Trainer:
     catalogue: Catalogue
     settings: Settings
     recipe: Recipe
+    recent: Mapping[date, pd.DataFrame]
     few: bool = False
 
     @property
@@ -449,16 +501,27 @@ class _Trainer:
         notices = (f"not trained on {', '.join(empty)}: empty in the whole training slice",) if empty else ()
         encoder = Encoder.learn(train, catalogue)
         matrix, label = encoder.matrix(train), train["label"].to_numpy(dtype=np.float64)
-        customers, names = pd.factorize(train["customer_id"])
+        as_of = spans.train.last + self.target.closing_weeks * WEEK
+        recent = self.recent.get(as_of, train[:0])
+        rows = len(train)
+        customers, names = pd.factorize(pd.concat([train["customer_id"], recent["customer_id"]]))
         fold = fold_of(map(str, names))[customers]
         window = spans.calibration.rows(train)
+        held_out = _HeldOut(
+            np.vstack([matrix[window], encoder.matrix(recent)]),
+            np.concatenate([label[window], recent["label"].to_numpy(dtype=np.float64)]),
+            np.concatenate([fold[:rows][window], fold[rows:]]),
+            closed=int(window.sum()),
+        )
+        customers, fold = customers[:rows], fold[:rows]
+        happened = _Happened.of(self.target, as_of, train[window], recent)
 
         trees, linear = {"trees", "mean"} & set(kinds), {"logistic", "mean"} & set(kinds)
         unseen: dict[str, NDArray[np.float64]] = {}
         if trees:
-            unseen["trees"], n_trees = self._unseen_by_trees(encoder, matrix, label, fold, window, n_trees)
+            unseen["trees"], n_trees = self._unseen_by_trees(encoder, matrix, label, fold, held_out, n_trees)
         if linear:
-            unseen["linear"] = self._unseen_by_linear(encoder, matrix, label, customers, fold)
+            unseen["linear"] = self._unseen_by_linear(encoder, matrix, label, customers, fold, held_out)
         booster = self._boost(encoder, matrix, label, n_trees) if trees and n_trees is not None else None
         fitted = self._linear(encoder, matrix, label, customers) if linear else None
 
@@ -466,12 +529,14 @@ class _Trainer:
         problems: list[RefusedError] = []
         positive = len(np.unique(customers[window & (label == 1)]))
         for kind in kinds:
-            parts = [unseen[part] for part in ("trees", "linear") if part in _PARTS[kind]]
+            margin = np.mean([unseen[part] for part in ("trees", "linear") if part in _PARTS[kind]], axis=0)
             try:
-                platt = calibrate(np.mean(parts, axis=0)[window], label[window], positive)
+                yearly = calibrate(margin[: held_out.closed], label[window], positive)
             except RefusedError as problem:
                 problems.append(problem)
                 continue
+            ratio = happened.ratio(yearly.probability(margin))
+            platt = at_ratio(yearly, margin[: held_out.closed], ratio)
             with_trees, with_linear = "trees" in _PARTS[kind], "linear" in _PARTS[kind]
             chosen = fitted[0] if fitted is not None and with_linear and not with_trees else encoder
             models[kind] = self._model(
@@ -481,6 +546,7 @@ class _Trainer:
                 platt,
                 chosen,
                 spans,
+                ratio,
             )
         if not models:
             raise problems[0]
@@ -494,10 +560,12 @@ class _Trainer:
         platt: Platt,
         encoder: Encoder,
         spans: Slices,
+        ratio: float,
     ) -> ScoringModel:
         facts: dict[str, Any] = {
             "train": str(spans.train),
             "calibration": str(spans.calibration),
+            "recent_ratio": round(ratio, 3),
             "test": str(spans.judged) if spans.blocks else None,
         }
         if booster is not None:
@@ -522,26 +590,29 @@ class _Trainer:
         matrix: Matrix,
         label: NDArray[np.float64],
         fold: NDArray[np.intp],
-        window: NDArray[np.bool_],
+        held_out: _HeldOut,
         n_trees: int | None,
     ) -> tuple[NDArray[np.float64], int]:
-        """Log-odds of each row by trees that did not see its customer, shape (rows,), and the number of trees."""
+        """Log-odds of the rows held out by trees that did not see their customers, shape (held out,), and the number of trees."""
         import xgboost as xgb
 
         boosters = []
         for number in range(FOLDS):
-            rest, others = fold != number, fold == number
+            rest = fold != number
             dtrain = encoder.dmatrix(matrix[rest], label[rest], self._threads(len(label)))
             if n_trees is not None:
                 boosters.append(xgb.train(self._tree_params(encoder, len(label)), dtrain, n_trees, verbose_eval=False))
                 continue
-            held_out = encoder.dmatrix(matrix[others & window], label[others & window], self._threads(len(label)))
+            judged = held_out.fold == number
+            # Windows that are still open have no label that a loss could be taken of.
+            judged[held_out.closed :] = False
+            unseen = encoder.dmatrix(held_out.matrix[judged], held_out.label[judged], self._threads(len(label)))
             boosters.append(
                 xgb.train(
                     self._tree_params(encoder, len(label)) | {"eval_metric": "logloss"},
                     dtrain,
                     self.recipe.max_trees,
-                    evals=[(held_out, "unseen")],
+                    evals=[(unseen, "unseen")],
                     callbacks=[_stopping(self.recipe)],
                     verbose_eval=False,
                 )
@@ -549,10 +620,10 @@ class _Trainer:
         if n_trees is None:
             best = [booster.best_iteration + 1 for booster in boosters]
             n_trees = max(round(sum(best) / len(best)), self.recipe.min_trees)
-        margin = np.zeros(len(label))
+        margin = np.zeros(len(held_out.fold))
         for number, booster in enumerate(boosters):
-            rows = (fold == number) & window
-            data = encoder.dmatrix(matrix[rows], threads=self._threads(len(label)))
+            rows = held_out.fold == number
+            data = encoder.dmatrix(held_out.matrix[rows], threads=self._threads(len(label)))
             trees = (0, min(n_trees, booster.num_boosted_rounds()))
             margin[rows] = booster.predict(data, output_margin=True, iteration_range=trees)
         return margin, n_trees
@@ -580,13 +651,14 @@ class _Trainer:
         label: NDArray[np.float64],
         customers: NDArray[np.intp],
         fold: NDArray[np.intp],
+        held_out: _HeldOut,
     ) -> NDArray[np.float64]:
-        """Log-odds of each row by a logistic regression that did not see its customer, shape (rows,)."""
-        log_odds = np.zeros(len(label))
+        """Log-odds of the rows held out by a logistic regression that did not see their customers, shape (held out,)."""
+        log_odds = np.zeros(len(held_out.fold))
         for number in range(FOLDS):
-            rest, others = fold != number, fold == number
+            rest, others = fold != number, held_out.fold == number
             small, linear = self._linear(encoder, matrix[rest], label[rest], customers[rest])
-            log_odds[others] = linear.log_odds(small, _columns(encoder, small, matrix[others]))
+            log_odds[others] = linear.log_odds(small, _columns(encoder, small, held_out.matrix[others]))
         return log_odds
 
     def _linear(

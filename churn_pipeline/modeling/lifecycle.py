@@ -143,6 +143,7 @@ def _attempt(
             rows.catalogue,
             settings,
             rows.histories,
+            recent=rows.recent,
             code=code,
             former=former,
         )
@@ -503,18 +504,27 @@ def _still_serves(row: LedgerRow, monday: date) -> bool:
 
 @dataclass(frozen=True)
 class Material:
-    """What the models of one training Monday are made from, and what was taken out of it."""
+    """What the models of one training Monday are made from, and what was taken out of it.
+
+    Attributes:
+        frame: snapshots with closed labels.
+        catalogue: the features that may be used.
+        histories: whether past tiers and revenue are known.
+        recent: by Monday what had happened until then in windows that were still open: of the training Monday and of the twin's.
+        notices: what was taken out.
+    """
 
     frame: pd.DataFrame
     catalogue: Catalogue
     histories: frozenset[History]
+    recent: Mapping[date, pd.DataFrame]
     notices: tuple[str, ...] = ()
 
 
 def kinds_of(con: duckdb.DuckDBPyConnection, settings: Settings, result: TrainingResult) -> Mapping[Kind, ScoringModel]:
     """Every kind that a training chose between, on the weeks of the version that scores: what benchmarks compare."""
     rows = material(con, settings, result.target, result.training_monday)
-    return fit_kinds(result, rows.frame, rows.catalogue, settings)
+    return fit_kinds(result, rows.frame, rows.catalogue, settings, rows.recent)
 
 
 def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, training_monday: date) -> Material:
@@ -530,7 +540,7 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
     histories = frames.histories(con, training_monday, trust_static_plan=settings.trust_static_plan)
     if in_mart is None or beginning.first_monday(training_monday) is None:
         nothing = frames.training_frame(con, target, training_monday, whole=(), sampled=(), first=date.max)
-        return Material(nothing, catalogue, histories)
+        return Material(nothing, catalogue, histories, {})
     # Counted from the training Monday, not from what happens to be in the mart, so that a model is the same whenever it is made.
     needed = needed_snapshots([training_monday], settings.history_weeks, beginning)
     if missing := unbuilt(con, needed, code_version(settings.dbt_project)):
@@ -544,6 +554,7 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
         blocks = twin_slices(target, training_monday, first).blocks
     except RefusedError:
         blocks = ()
+    starts = [span.first for span in blocks[:1]]
     return Material(
         frames.training_frame(
             con,
@@ -556,6 +567,7 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
         ),
         catalogue,
         histories,
+        {as_of: frames.recent_frame(con, target, as_of, first=first) for as_of in {training_monday, *starts}},
         notices,
     )
 

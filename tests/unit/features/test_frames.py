@@ -17,7 +17,15 @@ from jinja2 import Environment, StrictUndefined
 from churn_pipeline.core.calendar import WEEK, mondays
 from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.targets import TARGETS, Target
-from churn_pipeline.features.frames import late_bookings, newest_due, settled, settled_by, training_frame
+from churn_pipeline.features.frames import (
+    UNSEEN_DAYS,
+    late_bookings,
+    newest_due,
+    recent_frame,
+    settled,
+    settled_by,
+    training_frame,
+)
 from churn_pipeline.features.splits import Span, refit_slices, twin_slices
 from tests.support.lives import show_lives, show_plan_history
 
@@ -103,6 +111,50 @@ def test_a_snapshot_whose_label_is_not_closed_is_not_there_even_where_a_slice_as
     first = CLOSED - 3 * WEEK
     asked_for_all = training_frame(con, TARGET, TRAINING, whole=[Span(first, TRAINING)], first=first)
     assert rows(asked_for_all) == {(CLOSED - n * WEEK, customer) for n in range(4) for customer in CUSTOMERS}
+
+
+def opened(target: Target, *departures: tuple[str, int]) -> pd.DataFrame:
+    """The open windows at TRAINING of customers who were there in all weeks, some of whom left so many days before TRAINING."""
+    con = warehouse()
+    con.execute("update landing.customers set churn_date = null")
+    con.executemany(
+        "update landing.customers set churn_date = ? where customer_id = ?",
+        [(TRAINING - timedelta(days=days), customer) for customer, days in departures] or [(None, "nobody")],
+    )
+    con.execute(f"delete from marts.{TARGET.mart}")
+    con.executemany(
+        f"insert into marts.{TARGET.mart} values (?, ?)",
+        [(TRAINING - n * WEEK, customer) for n in range(12) for customer in CUSTOMERS],
+    )
+    return recent_frame(con, target, TRAINING, first=TRAINING - 12 * WEEK)
+
+
+def test_an_open_window_is_seen_up_to_the_days_of_which_bookings_may_still_come() -> None:
+    for target in (TARGET, TARGET.settled(10)):
+        recent = opened(target)
+        assert len(recent)
+        day = pd.to_datetime(recent["snapshot_date"])
+        assert (day > pd.Timestamp(target.newest_closed(TRAINING))).all(), (
+            "the others are closed, and training has them"
+        )
+        left_out = target.settle_days + UNSEEN_DAYS
+        until = (pd.Timestamp(TRAINING) - day).dt.days - left_out
+        assert (recent["seen_days"] == until.clip(upper=target.horizon_days)).all()
+        assert (recent["seen_days"] > 0).all()
+
+
+@settings(max_examples=25)
+@given(days=st.lists(st.integers(-60, 60), min_size=3, max_size=3))
+def test_an_open_window_has_the_departures_of_the_days_that_were_seen_and_no_others(days: list[int]) -> None:
+    left = dict(zip(CUSTOMERS, days, strict=True))
+    recent = opened(TARGET, *left.items())
+    assert len(recent)
+    for row in recent.itertuples():
+        day = TRAINING - timedelta(days=left[row.customer_id])
+        start = row.snapshot_date.date()
+        # The rows of this mart go on after somebody has left, which those of a real one do not.
+        if day >= start:
+            assert row.label == int(day < start + timedelta(days=int(row.seen_days)))
 
 
 def test_without_interventions_training_sees_the_same_rows_in_the_same_order() -> None:

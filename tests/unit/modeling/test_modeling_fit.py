@@ -68,7 +68,7 @@ def test_the_probabilities_on_weeks_that_were_not_trained_on_mean_what_they_say(
     assert abs(ours.mean() - truth.mean()) <= 0.01
 
 
-def test_the_level_is_that_of_the_closed_year_and_not_of_its_newest_weeks(frame: pd.DataFrame) -> None:
+def test_the_level_is_that_of_the_weeks_that_were_learned_from_and_not_of_those_that_judge(frame: pd.DataFrame) -> None:
     """Half as many leave in the training weeks: a season, as far as anybody can know by then."""
     spared = np.random.default_rng(7).random(len(frame)) < 0.5
     early = (pd.to_datetime(frame["snapshot_date"]) <= pd.Timestamp("2025-12-15")).to_numpy()
@@ -78,6 +78,26 @@ def test_the_level_is_that_of_the_closed_year_and_not_of_its_newest_weeks(frame:
     assert fitted.judged is not None
     learned = fitted.slices["train"]
     assert abs(fitted.judged.test.probability.mean() / (learned.positives / learned.rows) - 1) <= 0.15
+
+
+def test_the_level_follows_what_happened_of_late_and_the_order_stays(
+    frame: pd.DataFrame, result: TrainingResult
+) -> None:
+    """Windows that are still open, half over, in which two and a half times as many left as the probabilities say."""
+    opened = frame[pd.to_datetime(frame["snapshot_date"]) > pd.Timestamp(MONDAY) - pd.Timedelta(days=30)]
+    expected = result.model.probability(opened) / 2
+    chance = np.random.default_rng(4).random(len(opened))
+
+    def level(times: float) -> ScoringModel:
+        recent = opened.assign(label=(chance < times * expected).astype(int), seen_days=15)
+        return fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS, BOTH, recent={MONDAY: recent}).model
+
+    steady, more = level(1.0), level(2.5)
+    before, after = (model.probability(frame).mean() for model in (steady, more))
+    assert 0.9 < before / result.model.probability(frame).mean() < 1.1
+    assert 1.3 < after / before < 2.5
+    assert more.platt.slope == steady.platt.slope
+    assert more.files()[BOOSTER_FILE] == steady.files()[BOOSTER_FILE] if more.booster is not None else True
 
 
 def test_probabilities_are_calibrated_on_customers_whom_the_model_did_not_see(frame: pd.DataFrame) -> None:
