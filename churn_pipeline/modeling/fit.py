@@ -92,6 +92,8 @@ RECIPE = Recipe()
 _CONSTRAINTS = {"increasing": 1, "decreasing": -1, None: 0}
 # Training rows from which on XGBoost gets all threads: at 5,000 one thread takes two thirds of the time of two, at 35,000 as long.
 _ROWS_FOR_THREADS = 20_000
+# A quarter more or less than the year's level is more than what departures of a steady book of a thousand customers vary by.
+_STEADY = (0.8, 1.25)
 # From how many distinct positive customers in the twin's training weeks on a small logistic regression is fitted, and how many the test
 # weeks need for its figures to say anything.
 SMALL_TRAIN, SMALL_TEST = 20, 5
@@ -307,6 +309,8 @@ def fit(
     learned_from = trainer.catalogue if trainer.few else model.catalogue
     facts = RecipeFacts(choice.kind, tuple(learned_from.names), trainer.params, code)
     constant = rows.losses(np.zeros(len(blocks)))
+    if moved := _moved_level(model):
+        notices.append(moved)
     return TrainingResult(
         target=target,
         training_monday=training_monday,
@@ -394,6 +398,18 @@ def _supported(
     if there[0] >= small[0] and there[1] >= small[1]:
         return ("logistic",), f"boosted trees need {missing(full)}"
     raise RefusedError(f"no model: {target.name} needs {missing(small)}")
+
+
+def _moved_level(model: ScoringModel) -> str | None:
+    """What to say where the level of the last weeks is not that of the year."""
+    ratio, (low, high) = model.metadata["recent_ratio"], _STEADY
+    if low <= ratio <= high:
+        return None
+    noun = "departures" if model.target.event == "churn" else "upgrades"
+    return (
+        f"of late there were {ratio:.2f} times as many {noun} as the level of the closed year gives, and the probabilities follow: look "
+        "whether the book has changed, or whether some of them are booked late"
+    )
 
 
 def _unseen_season(train: Span, training_monday: date, target: Target) -> str | None:
