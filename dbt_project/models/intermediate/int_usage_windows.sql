@@ -13,14 +13,24 @@ customer_days as (
 
 ),
 
--- A day can be seen by the 13 Mondays after it. Naming them turns a range join into an equality join.
+-- A day can be seen by the 13 Mondays after it. Naming them turns a range join into an equality join. What a day weighs halves every two
+-- weeks, in whole numbers: powers of a half would be doubles, whose sum depends on the order of the rows.
+weeks as (
+
+    select
+        unnest(range(13))::integer as number,
+        unnest([64, 45, 32, 23, 16, 11, 8, 6, 4, 3, 2, 1, 1])::integer as weight
+
+),
+
 day_snapshots as (
 
     select
         customer_days.*,
+        weeks.weight,
         customer_days.event_date + (8 - isodow(customer_days.event_date))::integer + 7 * weeks.number as snapshot_date
     from customer_days
-    cross join (select unnest(range(13))::integer as number) as weeks
+    cross join weeks
 
 ),
 
@@ -70,7 +80,11 @@ final as (
         coalesce(sum(premium_trials) filter (where age <= 30), 0)::bigint as premium_feature_trials_30d,
         coalesce(sum(limit_hits) filter (where age <= 30), 0)::bigint as feature_limit_hit_30d,
         sum(premium_trials)::bigint as premium_feature_trials_90d,
-        sum(limit_hits)::bigint as feature_limit_hit_90d
+        sum(limit_hits)::bigint as feature_limit_hit_90d,
+        sum(premium_trials * weight)::bigint as premium_feature_trial_weight,
+        sum(limit_hits * weight)::bigint as feature_limit_hit_weight,
+        min(age) filter (where premium_trials > 0) as days_since_premium_feature_trial,
+        min(age) filter (where limit_hits > 0) as days_since_feature_limit_hit
     from aged
     group by snapshot_date, customer_id
 

@@ -95,10 +95,17 @@ final as (
         coalesce(usage_windows.premium_feature_trials_90d, beginnings.no_usage) as premium_feature_trials_90d,
         coalesce(usage_windows.feature_limit_hit_30d, beginnings.no_usage) as feature_limit_hit_30d,
         coalesce(usage_windows.feature_limit_hit_90d, beginnings.no_usage) as feature_limit_hit_90d,
+        coalesce(usage_windows.premium_feature_trial_weight, beginnings.no_usage)
+        / 64.0::double as premium_feature_trials_decayed,
+        coalesce(usage_windows.feature_limit_hit_weight, beginnings.no_usage)
+        / 64.0::double as feature_limit_hit_decayed,
+        usage_windows.days_since_premium_feature_trial,
+        usage_windows.days_since_feature_limit_hit,
         coalesce(tickets.feature_request_tickets_90d, beginnings.no_tickets) as feature_request_tickets_90d,
         coalesce(opportunities.has_open_expansion_opp, beginnings.no_opportunities <> 0) as has_open_expansion_opp,
         coalesce(opportunities.closed_amount_cents, beginnings.no_opportunities)
         / 100.0::double as expansion_opp_amount,
+        opportunities.days_since_expansion_opp,
         churn_features.snapshot_date - plans.last_change_date as days_since_plan_change,
         case
             when plan_ladder.mrr_ceiling is null then 0.0::double
