@@ -14,7 +14,7 @@ customer_days as (
 ),
 
 -- A day can be seen by the 13 Mondays after it. Naming them turns a range join into an equality join. What a day weighs halves every two
--- weeks, in whole numbers: powers of a half would be doubles, whose sum depends on the order of the rows.
+-- weeks, from 64 on, in whole numbers: a sum of doubles would depend on the order of the rows.
 weeks as (
 
     select
