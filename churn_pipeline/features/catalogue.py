@@ -21,13 +21,14 @@ from churn_pipeline.features.sentences import MONTH_BEFORE, PEERS, VALUE, Format
 
 DType = Literal["numeric", "categorical", "boolean"]
 Direction = Literal["increasing", "decreasing"]
+Side = Literal["below", "above"]
 History = Literal["tier_history", "mrr_history"]
 # Columns of customers whose former values nobody keeps, unless there is a history of plans: what is written over them today is what every
 # past snapshot shows.
 Static = Literal["industry", "seats", "csm_owner", "plan_tier", "mrr"]
 
 _REQUIRED = ("dtype", "label", "format", "theme", "raises", "lowers")
-_OPTIONAL = ("direction", "cumulative", "pii", "requires", "made_of", "fact", "says", "also", "like")
+_OPTIONAL = ("direction", "cumulative", "pii", "requires", "made_of", "fact", "says", "also", "like", "worse")
 _OF_FACTS = ("format", "fact")
 # For what a sentence may be written: where a value stands among those of similar customers, or what it is. ``any`` is all of them but unknown.
 _CASES: dict[DType, tuple[str, ...]] = {
@@ -54,12 +55,15 @@ class Feature:
         made_of: the column of customers whose value it shows, or that it compares customers by. Where that column is written over when
             somebody leaves, the feature knows who left (`churn_pipeline.modeling.guard`).
         theme: what it is about. None in a version that was stored before there were themes.
-        fact: what it tells of; two features of one fact are never told together. Its own name unless given.
+        fact: what it tells of, one name or several between spaces; two features that share one are never told together. Its own name unless
+            given.
         says: what is said of it when it is a reason, a template (:mod:`churn_pipeline.features.sentences`) by case: ``below``, ``about`` and
             ``above`` what similar customers have, ``yes`` or ``no``, ``any`` of them, or ``unknown``. A case without one leaves the word to
             another feature of the theme.
         also: the same for what is added to the sentence of another feature of the theme.
         like: another feature whose words it has instead of its own, because it tells of the same fact.
+        worse: on which side of what similar customers have, or of no change, a value speaks for leaving. On the other side it is a reason only
+            where the theme has no better one, and then the sentence says so.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Feature:
     says: Mapping[str, str | None] | None = None
     also: Mapping[str, str | None] | None = None
     like: str | None = None
+    worse: Side | None = None
 
     def text(self, value: Any) -> str:
         """A value as a person writes it; ``unknown`` for a null."""
@@ -201,7 +206,7 @@ class Catalogue:
 
 def _entry(feature: Feature) -> dict[str, Any]:
     entry = asdict(feature)
-    for key in ("made_of", "theme", "fact", "says", "also", "like"):
+    for key in ("made_of", "theme", "fact", "says", "also", "like", "worse"):
         if entry[key] is None:
             del entry[key]
     return entry
@@ -257,8 +262,9 @@ def _fact(where: str, name: str, meta: dict[str, Any]) -> Fact:
     return Fact(name=name, **meta)
 
 
-def _fact_of(feature: Feature) -> str:
-    return feature.fact or feature.name
+def facts_of(column: Feature | Fact) -> list[str]:
+    """The names of what a column tells of."""
+    return (column.fact or column.name).split()
 
 
 def _check_sentences(where: str, feature: Feature, catalogue: Catalogue) -> None:
@@ -267,7 +273,7 @@ def _check_sentences(where: str, feature: Feature, catalogue: Catalogue) -> None
     if feature.like is not None:
         if feature.like not in catalogue or not catalogue[feature.like].says:
             raise InputError(f"{where}: like {feature.like!r} is no feature with sentences")
-        if feature.says or feature.also or _fact_of(feature) != _fact_of(catalogue[feature.like]):
+        if feature.says or feature.also or feature.worse or facts_of(feature) != facts_of(catalogue[feature.like]):
             raise InputError(f"{where}: what speaks like {feature.like} has its fact, and no sentences of its own")
     for key, templates in (("says", feature.says), ("also", feature.also)):
         for case, text in (templates or {}).items():
@@ -305,6 +311,7 @@ def _feature(where: str, name: str, meta: dict[str, Any]) -> Feature:
         ("direction", (None, *get_args(Direction))),
         ("requires", (None, *get_args(History))),
         ("made_of", (None, *get_args(Static))),
+        ("worse", (None, *get_args(Side))),
         ("theme", tuple(THEMES)),
     ):
         if meta.get(key) not in allowed:
@@ -321,6 +328,6 @@ def _feature(where: str, name: str, meta: dict[str, Any]) -> Feature:
             raise InputError(f"{where}: {key} is no table of sentences by case")
     if (meta["dtype"] == "categorical") != (meta["format"] == "category"):
         raise InputError(f"{where}: dtype categorical and format category go together")
-    if meta["dtype"] == "categorical" and meta.get("direction"):
+    if meta["dtype"] == "categorical" and (meta.get("direction") or meta.get("worse")):
         raise InputError(f"{where}: a category has no direction")
     return Feature(name=name, **meta)

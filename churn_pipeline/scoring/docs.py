@@ -20,7 +20,7 @@ from churn_pipeline.core.targets import target_of
 from churn_pipeline.core.themes import NEVER_A_REASON, THEMES
 from churn_pipeline.features.catalogue import Catalogue, Feature, read_catalogue
 from churn_pipeline.scoring.peers import ABOUT, ABOVE, BELOW, LITTLE, MIN_PEERS, OTHERS, SIMILAR, UNKNOWN
-from churn_pipeline.scoring.themes import EVIDENCE_SHARE, MIN_SHARE, TOP, Words
+from churn_pipeline.scoring.themes import AND_YET, EVIDENCE_SHARE, MIN_SHARE, TOP, Words
 
 _HEAD = f"""# Reasons
 
@@ -38,6 +38,10 @@ column that a sentence names.
 have a value) that is at most {LITTLE:.0%} of their median; `above` is one in the highest quarter of which the median is at most {LITTLE:.0%}; anything else is
 `about`. Only such a comparison makes a word like "little". A case without a sentence leaves the word to the next feature of the theme; where
 none has one, the sentence of `about` is said after all, or label and value.
+
+`worse` in the YAML says on which side of what similar companies have (or of no change) a value speaks for leaving. A value on the other side, or
+one that reads the same, leaves the word to the next feature as well; where the theme has nothing better, its sentence ends
+"{AND_YET.removeprefix(", ")}".
 
 The sentences stand in the YAML of the mart (`says` and `also`): what stands in square brackets is left out where its value is unknown or 0. What
 can be written in braces is described in `churn_pipeline/features/sentences.py`. Below is what each says of the customers of {{where}}, with the

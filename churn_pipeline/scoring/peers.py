@@ -65,6 +65,33 @@ def standings(features: Iterable[Feature], frame: pd.DataFrame) -> list[Standing
     return [_standing(feature, frame, members) for feature in features]
 
 
+def is_no_worse(feature: Feature, frame: pd.DataFrame, standing: Standing, *, is_compared: bool) -> NDArray[np.bool_]:
+    """Whose value, as it is written, speaks for staying: not on the side that the feature calls worse.
+
+    Args:
+        feature: one without such a side is worse of nobody and better of nobody.
+        frame: the mart's rows of one Monday, all of them.
+        standing: how its values stand in it.
+        is_compared: whether its sentences compare with similar companies. Where they do not, a change is compared with no change, a count with
+            none, and yes or no with what is worse.
+    """
+    rows = len(frame)
+    if feature.worse is None or feature.name not in frame.columns:
+        return np.zeros(rows, dtype=np.bool_)
+    values = floats(frame[feature.name])
+    unit = _WRITTEN.get(feature.format, 1)
+    if is_compared:
+        limit = np.asarray(standing.medians)[standing.group]
+    else:
+        limit = np.full(
+            rows, float(feature.format == "percent" or (feature.dtype == "boolean" and feature.worse == "below"))
+        )
+    written, limit = np.floor(unit * values + 0.5), np.floor(unit * limit + 0.5)
+    # What is not known, or can be compared with nobody, speaks neither way.
+    with np.errstate(invalid="ignore"):
+        return written <= limit if feature.worse == "above" else written >= limit
+
+
 def plans(frame: pd.DataFrame) -> NDArray[np.intp]:
     """A number for the plan of each customer, -1 where none is known."""
     column = next((name for name in ("known_plan_tier", "plan_tier") if name in frame.columns), None)

@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from churn_pipeline.core.themes import NEVER_A_REASON, OTHER, PARTS, RAISE, THEMES, Theme
-from churn_pipeline.features.catalogue import Catalogue, Feature
+from churn_pipeline.features.catalogue import Catalogue, Feature, facts_of
 from churn_pipeline.features.sentences import (
     MONTH_BEFORE,
     PEERS,
@@ -31,7 +31,18 @@ from churn_pipeline.features.sentences import (
     slot_text,
 )
 from churn_pipeline.scoring.columns import objects
-from churn_pipeline.scoring.peers import ABOUT, ABOVE, BELOW, FIRST_PLAN, OTHERS, SIMILAR, UNKNOWN, Standing, standings
+from churn_pipeline.scoring.peers import (
+    ABOUT,
+    ABOVE,
+    BELOW,
+    FIRST_PLAN,
+    OTHERS,
+    SIMILAR,
+    UNKNOWN,
+    Standing,
+    is_no_worse,
+    standings,
+)
 
 TOP = 3
 # A theme of a smaller share of what raises is no reason, unless it is the largest.
@@ -40,6 +51,8 @@ MIN_SHARE = 0.05
 EVIDENCE_SHARE = 0.25
 # Only so many members of a theme are asked for words, the largest first.
 SPEAKERS = 5
+# Said of a value that is no worse than that of others and raises the risk all the same: whoever reads the comparison would take it for a mistake.
+AND_YET = ", and yet such customers leave more often"
 
 THEME_TYPE = pa.list_(
     pa.struct(
@@ -169,9 +182,9 @@ class Words:
     def __init__(self, catalogue: Catalogue, frame: pd.DataFrame) -> None:
         self.names = catalogue.names
         spoken = [f for f in catalogue if f.theme is not None and f.theme not in NEVER_A_REASON]
-        self._standing = dict(zip((f.name for f in spoken), standings(spoken, frame), strict=True))
+        self.standing = dict(zip((f.name for f in spoken), standings(spoken, frame), strict=True))
         self.case = [
-            self._standing[f.name].case.tolist() if f.name in self._standing else [UNKNOWN] * len(frame)
+            self.standing[f.name].case.tolist() if f.name in self.standing else [UNKNOWN] * len(frame)
             for f in catalogue
         ]
         self._catalogue = catalogue
@@ -182,12 +195,16 @@ class Words:
         self._says = [self._sentences(f, f.says) for f in catalogue]
         self._also = [self._sentences(f, f.also) for f in catalogue]
         # For a reason of which nothing is said in its case, so that it is not lost: the words without a judgement, else label and value.
-        self._about = [[self._sentence(f, (f.says or {}).get("about"))] * UNKNOWN + [None] for f in catalogue]
+        self._about = [
+            [self._sentence(f, (f.says or {}).get("about", (f.says or {}).get("any")))] * UNKNOWN + [None]
+            for f in catalogue
+        ]
         self._plain = [self._plainly(f) for f in catalogue]
+        self._no_worse = [self._is_no_worse(f) for f in catalogue]
         for position, feature in enumerate(catalogue):
             if feature.like is not None and feature.like in catalogue:
                 other = self.names.index(feature.like)
-                for of_feature in (self.case, self._says, self._also, self._about, self._plain):
+                for of_feature in (self.case, self._says, self._also, self._about, self._plain, self._no_worse):
                     of_feature[position] = of_feature[other]
 
     def of(
@@ -214,14 +231,20 @@ class Words:
         for place, amount, raising in zip(places, amounts, speakers, strict=True):
             if amount <= 0 or (out and amount < least_amount):
                 continue
+            # A word that speaks for leaving comes before one that speaks against it.
+            worse = [position for position in raising if position >= 0 and not self._no_worse[position][row]]
             sentence = (
-                self._first(self._says, raising, row, told, said)
+                self._first(self._says, worse, row, told, said)
+                or self._first(self._about, worse, row, told, said)
+                or self._first(self._says, raising, row, told, said)
                 or self._first(self._about, raising, row, told, said)
                 or self._first(self._plain, raising, row, told, said)
             )
             if sentence is None:
                 continue
             text, facts, position = sentence
+            if self._no_worse[position][row]:
+                text += AND_YET
             told |= facts
             said.add(text)
             features = [position]
@@ -270,6 +293,13 @@ class Words:
         filled = [self._sentence(feature, templates.get(key, everywhere)) for key in texts.values()]
         return [*filled, self._sentence(feature, templates.get("unknown"))]
 
+    def _is_no_worse(self, feature: Feature) -> list[bool]:
+        standing = self.standing.get(feature.name)
+        if standing is None:
+            return [False] * len(self._frame)
+        is_compared = any(f"{{{PEERS}}}" in (text or "") for text in (feature.says or {}).values())
+        return is_no_worse(feature, self._frame, standing, is_compared=is_compared).tolist()
+
     def _plainly(self, feature: Feature) -> list[_Sentence | None]:
         label = re.sub(r"[\[\]{}]", "", feature.label)
         return [self._sentence(feature, f"{label}: {{value}}")] * UNKNOWN + [
@@ -277,7 +307,7 @@ class Words:
         ]
 
     def _sentence(self, feature: Feature, text: str | None) -> _Sentence | None:
-        if text is None or feature.name not in self._standing:
+        if text is None or feature.name not in self.standing:
             return None
         template = parse(text)
         segments = []
@@ -295,7 +325,7 @@ class Words:
                     return None
             else:
                 segments.append((pieces, segment.optional))
-        return _Sentence(self._bit(feature.fact or feature.name), segments)
+        return _Sentence(self._bits_of(facts_of(feature)), segments)
 
     def _piece(self, feature: Feature, slot: Slot, template: Template, *, optional: bool) -> _Piece | None:
         if slot.name == MONTH_BEFORE:
@@ -306,7 +336,7 @@ class Words:
             # The noun is said once.
             spec = "" if feature.format == "count" and not spec.endswith("/week") else spec
             spec = "/week" if spec.endswith("/week") else spec
-            return _Piece(_peers(feature, spec, self._standing[feature.name]), 0)
+            return _Piece(_peers(feature, spec, self.standing[feature.name]), 0)
         name = feature.name if slot.name == VALUE else slot.name
         column = self._catalogue.tellable.get(name)
         if column is None or name not in self._frame.columns:
@@ -319,7 +349,7 @@ class Words:
             return None if value is None or (optional and value == 0) else write(value)
 
         # The feature's own fact is told with the sentence as a whole.
-        return _Piece(text, 0 if name == feature.name else self._bit(column.fact or name))
+        return _Piece(text, 0 if name == feature.name else self._bits_of(facts_of(column)))
 
     def _month(self, day: date) -> str:
         if day not in self._months:
@@ -331,8 +361,11 @@ class Words:
             self._columns[name] = objects(self._frame[name])
         return self._columns[name]
 
-    def _bit(self, fact: str) -> int:
-        return self._bits.setdefault(fact, 1 << len(self._bits))
+    def _bits_of(self, facts: Sequence[str]) -> int:
+        bits = 0
+        for fact in facts:
+            bits |= self._bits.setdefault(fact, 1 << len(self._bits))
+        return bits
 
 
 @dataclass(frozen=True)

@@ -222,7 +222,7 @@ def sample_digest(monday: date, policy: Tiers) -> Digest:
                 second,
             ),
             ("11 tickets in 90 days, 2 critical, one open since 17 days",),
-            "Call this week: say who solves each open ticket and when, and call again when it is done.",
+            "Call this week about their open tickets, the oldest 17 days old: say who solves each and when, and call again when it is done.",
             owner,
         ),
         CustomerLine(

@@ -5,6 +5,7 @@
 {% macro fact_texts() -%}
     {%- do return({
         'plan': 'plan_tier',
+        'paid_plan': 'if(annual_revenue > 0, plan_tier, null)',
         'next_plan': 'target_tier',
         'mrr': money_text('mrr'),
         'annual_revenue': money_text('annual_revenue'),
@@ -13,7 +14,9 @@
         'renewal_in': "case days_to_renewal when 0 then 'today' when 1 then 'tomorrow' else 'in ' || days_to_renewal || ' days' end",
         'renewal_date': "strftime(snapshot_date + days_to_renewal::integer, '%-d %b %Y')",
         'tenure_days': age_text('tenure_days'),
+        'first_year': 'if(tenure_days < 365, ' ~ age_text('tenure_days') ~ ', null)',
         'events_last_30d': "format('{:,}', events_last_30d)",
+        'events': "if(events_last_30d = 0, 'no', format('{:,}', events_last_30d)) || if(events_last_30d = 1, ' event', ' events')",
         'usage_change': percent_text('usage_change_30d'),
         'adoption': percent_text('avg_adoption_score'),
         'tickets': "nullif(tickets_last_90d, 0) || if(tickets_last_90d = 1, ' ticket', ' tickets')",

@@ -73,7 +73,7 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{# Every combination of the values that the conditions can have, with all facts known and with none of them. #}
+{# Every combination of the values that the conditions can have, with all facts known, with none of them, and without each that a text names. #}
 {% macro all_cases(seed, text=none) -%}
     {%- set conditions = conditions_of(seed).split() -%}
     (
@@ -87,7 +87,12 @@
                 {% if not loop.first %}cross join {% endif %}{{ condition_values(condition) }} as {{ condition }}_values
             {% endfor -%}
             {% if text -%}
-                cross join (select unnest([[]::varchar[], string_split('{{ fact_names() }}', ' ')]) as unknown_facts) as facts
+                cross join (
+                    select unnest([[]::varchar[], string_split('{{ fact_names() }}', ' ')]) as unknown_facts
+                    union all
+                    select [named.fact] as unknown_facts
+                    from (select distinct unnest({{ facts_named_in('seed.' ~ text) }}) as fact from {{ ref(seed) }} as seed) as named
+                ) as facts
             {%- endif %}
     )
 {%- endmacro %}

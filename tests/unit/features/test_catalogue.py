@@ -89,6 +89,34 @@ def test_every_feature_that_can_be_a_reason_says_something_when_it_is_known_and_
                 assert feature.says["unknown"], feature.name
 
 
+def test_every_comparison_says_on_which_side_it_speaks_for_leaving() -> None:
+    neutral = {"mrr", "tenure_days", "is_early_stage", "total_events", "retention_signal_count", "days_to_renewal"}
+    for feature in shipped(target_of("risk").mart):
+        if feature.theme in NEVER_A_REASON or feature.like or feature.dtype == "categorical":
+            continue
+        assert (feature.worse is None) == (feature.name in neutral), feature.name
+        assert feature.direction in (None, "increasing" if feature.worse == "above" else "decreasing"), feature.name
+        # A judging word is on that side, and on no other.
+        if feature.worse:
+            assert not (feature.says or {}).get("above" if feature.worse == "below" else "below"), feature.name
+
+
+def test_what_is_added_to_another_sentence_has_a_noun_of_its_own() -> None:
+    hanging = re.compile(
+        r"^(none|no more)\b|\b(one|it|them|that of|the same)\b|^\{value:(apart|change)\}", re.IGNORECASE
+    )
+    for feature in shipped(target_of("risk").mart):
+        for case, text in (feature.also or {}).items():
+            assert not hanging.search(text or ""), (feature.name, case, text)
+
+
+def test_a_lifetime_says_how_long_it_is() -> None:
+    for feature in shipped(target_of("risk").mart):
+        for text in (feature.says or {}).values():
+            if text and re.search(r"\bevent\} since signup|\bwork\} since signup", text):
+                assert "{tenure_days:age}" in text, feature.name
+
+
 def test_industry_and_what_it_does_are_season_and_market() -> None:
     calendar = {feature.name for feature in shipped(target_of("risk").mart) if feature.theme == "calendar"}
     assert calendar == {"industry", "peer_usage_7d", "peer_usage_30d"}

@@ -16,10 +16,12 @@ from churn_pipeline.core.settings import REPOSITORY
 from churn_pipeline.core.targets import target_of
 from churn_pipeline.core.themes import NEVER_A_REASON, PARTS, THEMES
 from churn_pipeline.features.catalogue import Catalogue, Feature, read_catalogue
+from churn_pipeline.features.catalogue import facts_of as facts_told
 from churn_pipeline.features.sentences import MONTH_BEFORE, PEERS, VALUE, parse
 from churn_pipeline.scoring.drivers import top_drivers
 from churn_pipeline.scoring.peers import MIN_PEERS
 from churn_pipeline.scoring.themes import (
+    AND_YET,
     MIN_SHARE,
     TOP,
     Reason,
@@ -105,7 +107,12 @@ def sentences(customer: dict[str, object], raising: dict[str, float], peers: int
             {"tickets_last_90d": 0.4},
             "11 tickets in 90 days (similar companies 2), 2 critical, one open for 17 days",
         ),
-        ({"tickets_last_90d": 1}, {"tickets_last_90d": 0.4}, "1 ticket in 90 days (similar companies 2)"),
+        ({"tickets_last_90d": 3}, {"tickets_last_90d": 0.4}, "3 tickets in 90 days (similar companies 2)"),
+        (
+            {"tickets_last_90d": 1},
+            {"tickets_last_90d": 0.4},
+            "1 ticket in 90 days (similar companies 2), and yet such customers leave more often",
+        ),
         ({"days_to_renewal": None, "renewal_date": None}, {"days_to_renewal": 0.4}, "No contract on file"),
         ({"avg_adoption_score": None}, {"avg_adoption_score": 0.4}, "No use of features on record in 30 days"),
         (
@@ -113,9 +120,31 @@ def sentences(customer: dict[str, object], raising: dict[str, float], peers: int
             {"events_last_14d": 1},
             "Little activity: 12 events in 14 days, similar companies 40",
         ),
-        # The contribution raises, and the value is that of everybody: no word of judgement.
-        ({}, {"events_last_14d": 1}, "40 events in 14 days, similar companies 40"),
-        ({"events_last_14d": 90}, {"events_last_14d": 1}, "90 events in 14 days, similar companies 40"),
+        # The contribution raises, and the value is that of everybody: no word of judgement, and no comparison that contradicts the reason.
+        (
+            {},
+            {"events_last_14d": 1},
+            "40 events in 14 days, similar companies 40, and yet such customers leave more often",
+        ),
+        (
+            {"events_last_14d": 90},
+            {"events_last_14d": 1},
+            "90 events in 14 days, similar companies 40, and yet such customers leave more often",
+        ),
+        ({"events_last_14d": 39}, {"events_last_14d": 1}, "39 events in 14 days, similar companies 40"),
+        (
+            {"usage_change_30d": 1.2, "events_prior_30d": 66},
+            {"usage_change_30d": 1},
+            "15 events a week in September, 19 now, and yet such customers leave more often",
+        ),
+        ({"mrr": 950.0}, {"mrr": 1}, "On the starter plan, pays $950 a month, similar companies $900"),
+        ({"tenure_days": 410}, {"tenure_days": 1}, "Customer for 13 months, similar companies 13 months"),
+        (
+            {"tenure_days": 44},
+            {"tenure_days": 1},
+            "A recent customer: 44 days since signup, similar companies 13 months",
+        ),
+        ({"total_events": 157}, {"total_events": 1}, "157 events since signup 13 months ago"),
         ({"plan_tier": "free", "mrr": 0.0}, {"plan_tier": 1}, "On the free plan"),
         (
             {"tenure_days": 44, "is_early_stage": True},
@@ -135,7 +164,9 @@ def test_the_second_fact_is_evidence_and_a_weak_one_is_not() -> None:
     data = frame(customer)
     data["usage_change_7d"] = [0.41, *[1.0] * (len(data) - 1)]
     strong = reasons(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1, "usage_change_7d": 0.5}))[0][0]
-    assert strong["sentence"].endswith("similar companies 40; last week down 59 % on the three weeks before")
+    assert strong["sentence"].endswith(
+        "similar companies 40; last week down 59 % on the average of the three weeks before"
+    )
     assert strong["features"] == ["events_last_14d", "usage_change_7d"]
     weak = reasons(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1, "usage_change_7d": 0.1}))[0][0]
     assert weak["sentence"].endswith("similar companies 40")
@@ -145,10 +176,59 @@ def test_the_second_fact_is_evidence_and_a_weak_one_is_not() -> None:
 def test_the_largest_member_speaks_and_one_that_has_no_word_for_its_case_leaves_it_to_the_next() -> None:
     raising = {"avg_resolution_hours": 0.5, "tickets_last_90d": 0.3}
     slow, fast = {"avg_resolution_hours": 60.0}, {"avg_resolution_hours": 4.0}
-    assert sentences(slow, raising)[0].startswith("Waits long for answers: 60 hours")
-    assert sentences(fast, raising) == ["2 tickets in 90 days (similar companies 2)"]
+    assert sentences(slow, raising)[0].startswith("Has waited long for answers: 60 hours")
+    assert sentences(fast | {"tickets_last_90d": 3}, raising) == ["3 tickets in 90 days (similar companies 2)"]
     # And where nobody else has one, the value is said without a judgement.
     assert sentences(fast, {"avg_resolution_hours": 0.5})[0].startswith("Tickets took 4 hours to resolve on average")
+
+
+def test_what_speaks_for_the_customer_is_a_reason_only_where_the_theme_has_nothing_worse_and_says_so() -> None:
+    raising = {"avg_resolution_hours": 0.5, "tickets_last_90d": 0.3}
+    # Twenty-four hours where others wait for twenty-eight is no reason while there is another.
+    quick = {"avg_resolution_hours": 24.0}
+    assert sentences(quick | {"tickets_last_90d": 3}, raising) == ["3 tickets in 90 days (similar companies 2)"]
+    assert sentences(quick, raising) == [
+        "Tickets took 24 hours to resolve on average, similar companies 28 hours, and yet such customers leave more often"
+    ]
+    # What reads the same is the same.
+    assert sentences({"avg_resolution_hours": 28.3}, raising)[0].endswith(AND_YET)
+    assert not sentences({"avg_resolution_hours": 29.3}, raising)[0].endswith(AND_YET)
+    # With nobody to compare with nothing is contradicted.
+    assert sentences(quick, {"avg_resolution_hours": 0.5}, peers=1) == ["Tickets took 24 hours to resolve on average"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(arrays(np.float64, (60, len(CATALOGUE)), elements=st.floats(-2, 2)), st.integers(0, 2**32 - 1))
+def test_no_reason_is_contradicted_by_its_own_comparison(amounts: np.ndarray, seed: int) -> None:
+    data = anything(len(amounts), seed).assign(known_plan_tier="growth")
+    words = Words(CATALOGUE, data)
+    for row, of_row in enumerate(reasons(CATALOGUE, data, amounts)):
+        for reason in of_row:
+            told_by = CATALOGUE[CATALOGUE[reason["features"][0]].like or reason["features"][0]]
+            if told_by.worse is None or told_by.dtype != "numeric" or (value := data[told_by.name][row]) is None:
+                assert AND_YET not in reason["sentence"] or told_by.worse is not None
+                continue
+            has_peers = "{peers}" in str(told_by.says)
+            standing = words.standing[told_by.name]
+            limit = standing.medians[standing.places[row]] if has_peers else 1.0 if told_by.format == "percent" else 0.0
+            # Clearly on the better side, or on the worse one; what lies between reads the same.
+            better = float(value) - limit if told_by.worse == "below" else limit - float(value)
+            if abs(better) > (0.02 if told_by.format in ("percent", "points") else 1):
+                assert (AND_YET in reason["sentence"]) == (better > 0), reason
+
+
+def test_last_week_is_told_once() -> None:
+    customer = {"events_last_7d": 0, "events_prior_21d": 60, "usage_change_7d": 0.05, "days_since_last_event": 15}
+    data = frame(customer)
+    for name, usual in (("events_last_7d", 20), ("usage_change_7d", 1.0), ("days_since_last_event", 1)):
+        data[name] = [customer[name], *[usual] * (len(data) - 1)]
+    data["events_prior_21d"] = 60
+    raising = {"events_last_7d": 1.0, "usage_change_7d": 0.9, "days_since_last_event": 0.8}
+    said = reasons(CATALOGUE, data, contributions(len(data), raising))[0][0]["sentence"]
+    assert said == "Little activity: no events in 7 days, similar companies 20"
+    raising = {"usage_change_7d": 1.0, "days_since_last_event": 0.8}
+    said = reasons(CATALOGUE, data, contributions(len(data), raising))[0][0]["sentence"]
+    assert said == "No events last week after 20 events a week in the three weeks before"
 
 
 def test_a_lowering_member_is_no_reason_within_a_theme_that_raises() -> None:
@@ -286,7 +366,7 @@ def facts_of(words: Words, name: str, row: int, *, also: bool) -> set[str]:
         if not isinstance(piece, str) and piece.name not in (VALUE, PEERS, MONTH_BEFORE)
     }
     columns = CATALOGUE.tellable
-    return {feature.fact or feature.name, *(columns[column].fact or column for column in named)}
+    return {*facts_told(feature), *(fact for column in named for fact in facts_told(columns[column]))}
 
 
 def anything(rows: int, seed: int) -> pd.DataFrame:
