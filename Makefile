@@ -62,8 +62,8 @@ clear-test-homes:  ## Remove the prepared homes of the tests
 env:  ## Write .env for docker compose, with new passwords
 	@scripts/env.sh
 
-bench: setup  ## Measure what a replay costs beside its parts (twelve minutes)
-	.venv/bin/python -W ignore -m benchmarks.replay
+bench: setup  ## Measure what a replay costs beside its parts (three minutes; BENCH=--full as in docs/quality.md, ten)
+	.venv/bin/python -W ignore -m benchmarks.replay $(BENCH)
 
 generate: setup  ## Write what follows from declarations: what dbt has to know of the targets, Grafana's boards, pages of docs
 	.venv/bin/python -m churn_pipeline.core.dbt_targets

@@ -30,7 +30,7 @@ from churn_pipeline.features.sentences import (
     sentence_case,
     slot_text,
 )
-from churn_pipeline.scoring.columns import objects
+from churn_pipeline.scoring.columns import floats, objects
 from churn_pipeline.scoring.peers import (
     ABOUT,
     ABOVE,
@@ -53,6 +53,9 @@ EVIDENCE_SHARE = 0.25
 SPEAKERS = 5
 # Said of a value that is no worse than that of others and raises the risk all the same: whoever reads the comparison would take it for a mistake.
 AND_YET = ", and yet such customers leave more often"
+# A smaller ratio of two counts is never written as twice the same number, but for counts that are next to nothing.
+LEVEL = 0.5
+_NUMBER = re.compile(r"\d[\d,]*")
 
 THEME_TYPE = pa.list_(
     pa.struct(
@@ -200,7 +203,7 @@ class Words:
             for f in catalogue
         ]
         self._plain = [self._plainly(f) for f in catalogue]
-        self._no_worse = [self._is_no_worse(f) for f in catalogue]
+        self._no_worse = [self._is_no_worse(place, f) for place, f in enumerate(catalogue)]
         for position, feature in enumerate(catalogue):
             if feature.like is not None and feature.like in catalogue:
                 other = self.names.index(feature.like)
@@ -293,12 +296,20 @@ class Words:
         filled = [self._sentence(feature, templates.get(key, everywhere)) for key in texts.values()]
         return [*filled, self._sentence(feature, templates.get("unknown"))]
 
-    def _is_no_worse(self, feature: Feature) -> list[bool]:
+    def _is_no_worse(self, place: int, feature: Feature) -> list[bool]:
         standing = self.standing.get(feature.name)
         if standing is None:
             return [False] * len(self._frame)
-        is_compared = any(f"{{{PEERS}}}" in (text or "") for text in (feature.says or {}).values())
-        return is_no_worse(feature, self._frame, standing, is_compared=is_compared).tolist()
+        words = " ".join(text or "" for text in (feature.says or {}).values())
+        flags = is_no_worse(feature, self._frame, standing, is_compared=f"{{{PEERS}}}" in words)
+        is_there = feature.name in self._frame.columns
+        if is_there and feature.worse and feature.format == "percent" and words and f"{{{VALUE}" not in words:
+            # Told by the two numbers behind it, which may read the same: "15 events last week after 15 events a week".
+            for row in np.flatnonzero(~flags & (floats(self._frame[feature.name]) > LEVEL)).tolist():
+                told = self.sentence(place, row)
+                flags[row] = told is not None and len(set(_NUMBER.findall(told))) == 1
+        out: list[bool] = flags.tolist()
+        return out
 
     def _plainly(self, feature: Feature) -> list[_Sentence | None]:
         label = re.sub(r"[\[\]{}]", "", feature.label)

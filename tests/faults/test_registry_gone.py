@@ -230,10 +230,14 @@ def test_a_home_that_is_moved_takes_its_models_along_and_leaves_the_original_alo
 ) -> None:
     moved = copy_of(tiny_copy, tmp_path / "moved")
     untouched = {path: path.stat().st_mtime_ns for path in tiny_copy.mlflow_home.rglob("*")}
-    assert run_mondays(moved, TINY_MONDAY).exit_code == 0
+    # A training registers its versions where the home is now.
+    outcome, rows = train_monday(moved, TINY_MONDAY, "ana")
+    assert outcome.exit_code == 0, outcome.reason
+    assert {row["labels_closed_by"] for row in rows} == {TINY_MONDAY}
     assert {path: path.stat().st_mtime_ns for path in tiny_copy.mlflow_home.rglob("*")} == untouched
     shutil.rmtree(tiny_copy.home)
     shutil.rmtree(moved.models)
     completed = churn(moved, "run", "--week", str(TINY_MONDAY))
     assert completed.returncode == 0, completed.stderr
+    assert {row[3] for row in published(moved, TINY_MONDAY)} == {"2"}
     assert "comes from the copy" not in completed.stderr

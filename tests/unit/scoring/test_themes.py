@@ -217,6 +217,20 @@ def test_no_reason_is_contradicted_by_its_own_comparison(amounts: np.ndarray, se
                 assert (AND_YET in reason["sentence"]) == (better > 0), reason
 
 
+def test_two_numbers_that_read_the_same_are_no_fall() -> None:
+    # 15 after 46 / 3 = 15.3 a week.
+    customer = {"events_last_7d": 15, "events_prior_21d": 46, "usage_change_7d": 16 / 16.3, "events_last_14d": 39}
+    data = frame(customer).assign(events_prior_21d=46)
+    data["usage_change_7d"] = [customer["usage_change_7d"], *[1.0] * (len(data) - 1)]
+    data["events_last_7d"] = 15
+    amounts = contributions(len(data), {"usage_change_7d": 1.0, "events_last_14d": 0.5})
+    assert reasons(CATALOGUE, data, amounts)[0][0]["sentence"] == "39 events in 14 days, similar companies 40"
+    amounts = contributions(len(data), {"usage_change_7d": 1.0})
+    assert reasons(CATALOGUE, data, amounts)[0][0]["sentence"] == (
+        f"15 events last week after 15 events a week in the three weeks before{AND_YET}"
+    )
+
+
 def test_last_week_is_told_once() -> None:
     customer = {"events_last_7d": 0, "events_prior_21d": 60, "usage_change_7d": 0.05, "days_since_last_event": 15}
     data = frame(customer)
