@@ -65,3 +65,14 @@ def test_what_a_beginner_is_asked_is_not_asked_of_a_customer_of_years(phrase: st
         if phrase in text:
             is_fallback = seed == "talking_points" and not facts(text)
             assert is_fallback or "first_year" in facts(text) or row.get("lifecycle") == "onboarding", (seed, row)
+
+
+def test_a_fact_of_some_weeks_is_told_with_them() -> None:
+    # Beside a reason that is about all the time since signup it would contradict it.
+    windows = {"events": "last 30 days", "adoption": "last 30 days", "tickets": "last 90 days"}
+    told = 0
+    for seed, row, text in texts():
+        for fact in windows.keys() & set(facts(text)):
+            assert windows[fact] in text, (seed, row)
+            told += 1
+    assert told == 4
