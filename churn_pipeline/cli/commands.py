@@ -453,7 +453,18 @@ def models(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+def publish(
+    week: WeekOption = None,
+    administrator: Annotated[
+        bool,
+        typer.Option(
+            "--administrator",
+            help="Print instead what an administrator of PostgreSQL runs once: churn publish --administrator | psql -d DATABASE.",
+        ),
+    ] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Copy what is published to PostgreSQL for dashboards (CHURN_PUBLISH_URL): what it missed, and --week whatever it has."""
     from dataclasses import asdict
 
@@ -461,6 +472,12 @@ def publish(week: WeekOption = None, home: HomeOption = None, as_json: JsonOptio
     from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
 
     settings = _settings(home)
+    if administrator:
+        from churn_pipeline.delivery.postgres.rights import administrator_script
+
+        url = settings.publish_url
+        typer.echo(administrator_script(url.get_secret_value() if url else None), nl=False)
+        return
     if settings.publish_url is None:
         raise InputError("CHURN_PUBLISH_URL is not set, so there is nowhere to publish to; see docs/postgresql.md")
     open_home(settings, "churn publish", _complain)

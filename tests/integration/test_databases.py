@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -36,6 +36,14 @@ from tests.support.postgres import Cluster, Database
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 CONNECTION = Connection("crm", "postgresql", "${CRM_URL}", line=3)
 TICKETS = "select ticket_id, customer_id, created_date, priority, resolution_time, topic from tickets"
+
+
+@pytest.fixture
+def database(postgres: Cluster) -> Iterator[Database]:
+    """A database that the login of its address owns: somebody else's, to read from."""
+    made = postgres.fresh_database(prepared=False)
+    yield made
+    postgres.drop(made)
 
 
 def execute(database: Database, *statements: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 import shutil
-import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -23,7 +23,7 @@ from churn_pipeline.delivery.postgres.forget import forget
 from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.schema import FIXED, columns_in, differences
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
-from tests.support.postgres import Cluster, Database, server_programs
+from tests.support.postgres import Cluster, Database
 
 FIRST = REPOSITORY / "tests" / "data" / "first_home" / "postgres_0001.sql.xz"
 # What is the same in two databases that went different ways: nothing that an oid or the order of making tells.
@@ -109,7 +109,10 @@ def execute(database: Database, *statements: str) -> None:
 def test_the_declared_columns_are_those_that_alembic_makes(database: Database) -> None:
     assert migrate(database.url).added == ()
     with psycopg.connect(database.url) as con:
-        assert columns_in(con) == FIXED
+        made = columns_in(con)
+    # The administrator's.
+    assert made.pop("publication_lock") == {"is_the_row": "boolean"}
+    assert made == FIXED
     assert told(database) == []
 
 
@@ -329,23 +332,20 @@ def test_tiers_and_seeds_of_a_policy_that_this_home_does_not_have_stay(home: Set
 
 
 @pytest.fixture
-def first(postgres: Cluster, database: Database) -> Database:
-    """A database as revision 0001 left it, owned by the login that publishes."""
+def first(postgres: Cluster) -> Iterator[Database]:
+    """A database as revision 0001 left it, set up as the documentation then said: it belongs to the login, which may create roles."""
+    database = postgres.fresh_database(prepared=False)
     with psycopg.connect(database.admin_url, autocommit=True) as con:
-        # Who owned it, whose default privileges the dump sets again, and who read it.
+        # Whose default privileges the dump sets again, and who read it.
         for role in ("dashboards_1", "churn_reader"):
             if con.execute("select from pg_roles where rolname = %s", [role]).fetchone() is None:
                 con.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
         if database.owner != "dashboards_1":
             con.execute(sql.SQL("grant dashboards_1 to {}").format(sql.Identifier(database.owner)))
-    done = subprocess.run(
-        [server_programs() / "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={database.url}"],
-        input=lzma.decompress(FIRST.read_bytes()),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return database
+    done = postgres.psql(database.url, "\\set ON_ERROR_STOP 1\n" + lzma.decompress(FIRST.read_bytes()).decode())
+    assert done.returncode == 0, done.stderr
+    yield database
+    postgres.drop(database)
 
 
 def test_a_database_of_revision_0001_is_brought_to_the_newest_and_is_then_as_a_fresh_one(
@@ -386,6 +386,13 @@ def test_a_database_of_revision_0001_is_brought_to_the_newest_and_is_then_as_a_f
     assert len(called) > 5
     assert outcomes
 
+    # An administrator comes first, once: what the login owned and could do is not needed any more.
+    with pytest.raises(
+        PostgresError, match=r"may not lock churn.publication_lock.*churn publish --administrator \| psql -d"
+    ):
+        publishing.publish(first.url, home)
+    said = postgres.prepare(first)
+    assert f"NOTICE:  {first.owner} could do more than it needs; now it is nocreaterole" in said
     done = publishing.publish(first.url, home)
     assert (done.revision, done.notices) == ("0004", ())
     assert query(first, "select version_num from churn.schema_version") == [("0004",)]

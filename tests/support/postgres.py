@@ -22,6 +22,7 @@ import psycopg
 from psycopg import sql
 
 from churn_pipeline.core.settings import REPOSITORY
+from churn_pipeline.delivery.postgres.rights import administrator_script
 
 # Nothing in these clusters has to survive the machine. Small buffers, because shared memory is little in containers.
 _FAST = {
@@ -51,10 +52,11 @@ def server_programs() -> Path:
 
 @dataclass(frozen=True)
 class Database:
-    """A fresh database with a login of its own, which owns it, may create roles and is no superuser.
+    """A fresh database of the superuser, with a login that publishes to it or, where that is said, owns it.
 
     Attributes:
-        url: postgresql:// with the password of its owner.
+        owner: the login.
+        url: postgresql:// with its password.
         admin_url: the same database as the cluster's superuser.
     """
 
@@ -69,7 +71,7 @@ class Cluster:
     """A running PostgreSQL server. Use it as a context manager; it dies with the process that started it, however that ends."""
 
     def __init__(self) -> None:
-        self._bin = server_programs()
+        self.programs = server_programs()
         self._folder = Path(tempfile.mkdtemp(prefix="churn_postgres_"))
         self._password = secrets.token_hex(12)
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,20 +101,48 @@ class Cluster:
         who = quote(user, safe="") + (f":{quote(secret, safe='')}" if secret is not None else "")
         return f"postgresql://{who}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
-    def fresh_database(self) -> Database:
-        """Creates a database and its owner."""
+    def fresh_database(self, prepared: bool = True) -> Database:
+        """Creates a database and its login.
+
+        Args:
+            prepared: by administrator.sql. Otherwise the login owns the database and may create roles, which is what the documentation
+                said before there was that script.
+        """
         self._databases += 1
         name = owner = f"dashboards_{self._databases}"
         # A password that has to be quoted in a URL.
         password = secrets.token_hex(8) + "@:/ %?#'x"
         with psycopg.connect(self.url("postgres"), autocommit=True) as con:
             con.execute(
-                sql.SQL("create role {} login createrole password {}").format(
-                    sql.Identifier(owner), sql.Literal(password)
+                sql.SQL("create role {} login {} password {}").format(
+                    sql.Identifier(owner), sql.SQL("" if prepared else "createrole"), sql.Literal(password)
                 )
             )
-            con.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(owner)))
-        return Database(name, owner, password, self.url(name, owner, password), self.url(name))
+            con.execute(
+                sql.SQL("create database {} owner {}").format(
+                    sql.Identifier(name), sql.Identifier("postgres" if prepared else owner)
+                )
+            )
+        database = Database(name, owner, password, self.url(name, owner, password), self.url(name))
+        if prepared:
+            self.prepare(database)
+        return database
+
+    def prepare(self, database: Database, url: str | None = None) -> str:
+        """Does what an administrator does, the superuser unless another address is given; returns what psql said beside errors."""
+        done = self.psql(url or database.admin_url, administrator_script(database.url))
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def psql(self, url: str, script: str) -> subprocess.CompletedProcess[str]:
+        """Runs a script as `psql -d DATABASE` does that reads it from a pipe."""
+        return subprocess.run(
+            [self.programs / "psql", "--no-psqlrc", "--quiet", f"--dbname={url}"],
+            input=script,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     def drop(self, database: Database) -> None:
         """Drops a database, whoever is in it; its owner stays."""
@@ -124,7 +154,7 @@ class Cluster:
         arguments = [f"-c{name}={value}" for name, value in _FAST.items()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self._bin / "postgres", "-D", self._folder / "data", "-p", str(self.port), *arguments],
+                [self.programs / "postgres", "-D", self._folder / "data", "-p", str(self.port), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -164,7 +194,7 @@ class Cluster:
         secret.chmod(0o644)  # In a folder of 0700 that belongs to the server's user.
         done = subprocess.run(
             [
-                self._bin / "initdb",
+                self.programs / "initdb",
                 *("-D", self._folder / "data", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-N"),
                 *("--auth=scram-sha-256", f"--pwfile={secret}"),
             ],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from churn_pipeline.core.errors import PostgresError
+from churn_pipeline.core.operator import user
 from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
 
 if TYPE_CHECKING:
@@ -15,11 +18,10 @@ if TYPE_CHECKING:
 
 SCHEMA = "churn"
 READER = "churn_reader"
-# Whoever migrates, publishes or forgets holds this for the length of a transaction. Any number will do, as long as it stays.
-LOCK_KEY = 7_102_384_917
+# Longest wait for somebody else's lock: an ALTER by hand, another publication. A publication of one Monday takes seconds.
+LOCK_TIMEOUT = "60s"
 
 _DEFAULTS = {
-    "application_name": "churn publish",
     "connect_timeout": "10",
     # A server that vanished without a word (power, firewall) is given up after a minute; TCP alone would wait a quarter of an hour.
     "keepalives_idle": "30",
@@ -27,8 +29,6 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
-# Longest wait for somebody else's lock: an ALTER by hand, another publication. A publication of one Monday takes seconds.
-_LOCK_TIMEOUT = "60s"
 # One statement is at most the COPY of one Monday: 100,000 customers take ten seconds.
 _STATEMENT_TIMEOUT = "15min"
 # A publisher that is alive and does nothing (a stopped process) must not hold locks for ever.
@@ -53,9 +53,14 @@ def open_connection(url: str) -> psycopg.Connection[tuple[Any, ...]]:
     """Opens a connection with the timeouts of this module. psycopg's own errors escape; see :func:`said_plainly`."""
     import psycopg
 
-    con = psycopg.connect(**(_DEFAULTS | parameters(url)))
+    con = psycopg.connect(**(_DEFAULTS | {"application_name": _application_name()} | parameters(url)))
+    # Whatever the owner of the database or the administrator of the login has set: after the wait for the lock, what is read is new.
+    con.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    con.read_only = False
     with con.transaction():
-        con.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
+        # Names without a schema are PostgreSQL's own, and nothing that somebody has put into another schema.
+        con.execute("set search_path = pg_catalog, pg_temp")
+        con.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'")
         con.execute(f"set statement_timeout = '{_STATEMENT_TIMEOUT}'")
         con.execute(f"set idle_in_transaction_session_timeout = '{_IDLE_TIMEOUT}'")
         # Times are UTC without a zone everywhere in the schema; the session's zone must not move those that PostgreSQL makes.
@@ -63,6 +68,11 @@ def open_connection(url: str) -> psycopg.Connection[tuple[Any, ...]]:
         # Doubles in the shortest form that reads back to the same bits; some servers are configured otherwise.
         con.execute("set extra_float_digits = 1")
     return con
+
+
+def _application_name() -> str:
+    """Who is publishing, for pg_stat_activity and for whoever waits; PostgreSQL keeps 63 bytes."""
+    return f"churn publish, {user()} on {socket.gethostname()}, process {os.getpid()}"
 
 
 def parameters(url: str) -> dict[str, Any]:
@@ -97,7 +107,7 @@ def said_plainly(url: str) -> Iterator[None]:
         text = error.diag.message_primary or "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
         match error:
             case errors.LockNotAvailable():
-                text = f"another session held what was needed for over {_LOCK_TIMEOUT}; see pg_stat_activity ({text})"
+                text = f"another session held what was needed for over {LOCK_TIMEOUT}; see pg_stat_activity ({text})"
             case errors.QueryCanceled():
                 text = f"a statement took longer than {_STATEMENT_TIMEOUT} or was cancelled ({text})"
             case errors.InsufficientPrivilege():
@@ -118,13 +128,12 @@ def where(url: str) -> str:
 
 
 def without_secrets(text: str, url: str) -> str:
-    """The text with every form of the URL's password replaced."""
+    """The text with every form of the URL's passwords replaced."""
     try:
-        secret = parameters(url).get("password")
+        secrets = [str(parameters(url).get(name) or "") for name in ("password", "sslpassword")]
     except PostgresError:
-        secret = None
-    if not secret:
         return text
-    for form in sorted({str(secret), quote(str(secret), safe=""), quote(str(secret))}, key=len, reverse=True):
+    forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote(secret))}
+    for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, "***")
     return text

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from churn_pipeline.delivery.postgres.connection import LOCK_KEY, SCHEMA, connect
+from typing import TYPE_CHECKING, Any
+
+from churn_pipeline.delivery.postgres.connection import SCHEMA, connect
+from churn_pipeline.delivery.postgres.rights import LOCK, take_lock
+
+if TYPE_CHECKING:
+    import psycopg
 
 # The columns that name a Monday. ``monday`` is assessed_on in a schema that no publication has brought to revision 0002 yet.
 _DAYS = ["snapshot_date", "assessed_on", "monday"]
@@ -30,7 +36,7 @@ def forget(url: str, customer_id: str) -> dict[str, int]:
     deleted: dict[str, int] = {}
     with connect(url) as con:
         # A publication under way holds this; what it has read may still have the customer.
-        con.execute("select pg_advisory_xact_lock(%s)", [LOCK_KEY])
+        _keep_publications_away(con, url)
         tables = con.execute(
             """
             select pg_class.relname
@@ -78,3 +84,19 @@ def forget(url: str, customer_id: str) -> dict[str, int]:
                 or (0,)
             )[0]
     return deleted
+
+
+def _keep_publications_away(con: psycopg.Connection[Any], url: str) -> None:
+    there = {
+        name
+        for (name,) in con.execute(
+            "select relname::text from pg_class where relnamespace = to_regnamespace(%s) and relname = any(%s)",
+            [SCHEMA, [LOCK, "contents"]],
+        ).fetchall()
+    }
+    if LOCK in there:
+        take_lock(con, url)
+    elif there:
+        # A database that no administrator has prepared for this version yet. Erasing does not wait for that; every publication of an
+        # older version writes to this table.
+        con.execute(f"lock table {SCHEMA}.contents in share row exclusive mode")

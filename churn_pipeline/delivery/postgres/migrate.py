@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.errors import PostgresError
-from churn_pipeline.delivery.postgres.connection import LOCK_KEY, READER, SCHEMA, open_connection, said_plainly
-from churn_pipeline.delivery.postgres.schema import add_target_columns, differences, show_new_columns
+from churn_pipeline.delivery.postgres.connection import READER, SCHEMA, open_connection, said_plainly
+from churn_pipeline.delivery.postgres.rights import excess_of_rights, require_preparation, take_lock
+from churn_pipeline.delivery.postgres.schema import OURS, add_target_columns, differences, show_new_columns
 
 if TYPE_CHECKING:
     import psycopg
@@ -36,16 +38,17 @@ class Migrated:
     notices: tuple[str, ...] = ()
 
 
-def migrate(url: str) -> Migrated:
+def migrate(url: str, waiting: Callable[[str], None] | None = None) -> Migrated:
     """Applies the revisions that are missing, then adds what targets have beyond them, in one transaction.
 
     Whoever comes second waits for the first and finds all done.
 
     Args:
         url: a postgresql:// URL.
+        waiting: called with a sentence when another publication goes on.
 
     Raises:
-        PostgresError: PostgreSQL refuses, its schema was made by a newer version of this project, or a column is missing or has another
+        PostgresError: PostgreSQL refuses, an administrator has not prepared it, its schema was made by a newer version of this project, or a column is missing or has another
             type than the one that is declared. Nothing is changed then.
     """
     import sqlalchemy
@@ -64,11 +67,9 @@ def migrate(url: str) -> Migrated:
         try:
             with engine.begin() as connection:
                 raw: Any = connection.connection.dbapi_connection
-                raw.execute("select pg_advisory_xact_lock(%s)", [LOCK_KEY])
+                require_preparation(raw, url, OURS)
+                take_lock(raw, url, waiting)
                 before = current_revision(raw)
-                # CREATE SCHEMA IF NOT EXISTS asks for the right to create even where there is nothing to create.
-                if raw.execute("select to_regnamespace(%s)", [SCHEMA]).fetchone() == (None,):
-                    raw.execute(f"create schema {SCHEMA}")
                 if before != head:
                     config.attributes["connection"] = connection
                     command.upgrade(config, "head")
@@ -77,7 +78,8 @@ def migrate(url: str) -> Migrated:
                 if prevents := [str(difference) for difference in different if difference.prevents_copying]:
                     raise PostgresError("; ".join(prevents))
                 show_new_columns(raw)
-                notices = [f"{difference}." for difference in different] + _let_readers_in(raw)
+                _let_readers_in(raw)
+                notices = [f"{difference}." for difference in different] + excess_of_rights(raw)
                 revision = current_revision(raw)
         except CommandError as error:
             raise PostgresError(
@@ -110,43 +112,22 @@ def current_revision(con: psycopg.Connection[Any]) -> str | None:
     return str(row[0]) if row else None
 
 
-def _let_readers_in(con: psycopg.Connection[Any]) -> list[str]:
-    """Creates the role where it is missing and may be created, and grants what it has not got.
+def _let_readers_in(con: psycopg.Connection[Any]) -> None:
+    """Lets the dashboards' role read what belongs to the pipeline, where it may not yet.
 
-    Looked at before every publication and not in a revision: an administrator may create the role later, and it belongs to the whole
-    server, so that a restored database can lack it.
+    Looked at before every publication and not in a revision: a restored database can lack it.
     """
-    exists, may_create = con.execute(
+    from psycopg import sql
+
+    unreadable = con.execute(
         """
-        select exists (select from pg_roles where rolname = %s),
-               (select rolsuper or rolcreaterole from pg_roles where rolname = current_user)
+        select relname::text from pg_class
+        where relnamespace = to_regnamespace(%s) and relkind in ('r', 'v', 'p', 'm') and pg_get_userbyid(relowner) = current_user
+            and not has_table_privilege(%s, oid, 'select')
         """,
-        [READER],
-    ).fetchone() or (False, False)
-    if not exists and not may_create:
-        (user,) = con.execute("select current_user").fetchone() or ("?",)
-        return [
-            f"There is no role {READER}, and {user} may not create one: nobody but {user} can read schema {SCHEMA}. As an administrator: "
-            f"CREATE ROLE {READER} NOLOGIN; the next publication does the rest."
-        ]
-    if not exists:
-        # Roles belong to the server: another database may be making the same one now.
-        con.execute(
-            f"do $$ begin create role {READER} nologin; exception when duplicate_object or unique_violation then null; end $$"
-        )
-    (lacking,) = con.execute(
-        """
-        select not has_schema_privilege(%(role)s, %(schema)s, 'usage')
-            or exists (
-                select from pg_class
-                where relnamespace = to_regnamespace(%(schema)s) and relkind in ('r', 'v', 'p', 'm')
-                    and not has_table_privilege(%(role)s, oid, 'select')
-            )
-        """,
-        {"role": READER, "schema": SCHEMA},
-    ).fetchone() or (True,)
-    if lacking:
-        con.execute(f"grant usage on schema {SCHEMA} to {READER}")
-        con.execute(f"grant select on all tables in schema {SCHEMA} to {READER}")
+        [SCHEMA, READER],
+    ).fetchall()
+    for (name,) in unreadable:
+        con.execute(sql.SQL("grant select on {} to {}").format(sql.Identifier(SCHEMA, name), sql.Identifier(READER)))
+    if unreadable:
         con.execute(f"alter default privileges in schema {SCHEMA} grant select on tables to {READER}")
-    return []

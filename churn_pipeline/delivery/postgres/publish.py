@@ -20,8 +20,9 @@ from churn_pipeline.core.operator import user
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal, quoted
 from churn_pipeline.core.targets import TARGETS
-from churn_pipeline.delivery.postgres.connection import LOCK_KEY, SCHEMA, connect, where
+from churn_pipeline.delivery.postgres.connection import SCHEMA, connect, where
 from churn_pipeline.delivery.postgres.migrate import migrate
+from churn_pipeline.delivery.postgres.rights import take_lock
 from churn_pipeline.delivery.postgres.schema import declared
 from churn_pipeline.delivery.postgres.tables import PREDICTIONS, TABLES, Columns, Table, columns_of
 
@@ -90,14 +91,14 @@ def publish(
     if not settings.published_database.is_file():
         raise InputError(f"{settings.published_database} does not exist: nothing was published in this home yet")
     say = progress or (lambda _: None)
-    migrated = migrate(url)
+    migrated = migrate(url, say)
     if migrated.before != migrated.revision:
         say(f"schema {SCHEMA}: revision {migrated.revision} (was {migrated.before or 'absent'})")
     if migrated.added:
         say(f"schema {SCHEMA}: added {', '.join(migrated.added)}")
     with connect(url) as con:
         # Before the files are opened: whoever publishes last must have read last.
-        con.execute("select pg_advisory_xact_lock(%s)", [LOCK_KEY])
+        take_lock(con, url, say)
         with _published(settings) as (reader, tables):
             # A new revision may have new columns, which only a new copy fills: it makes every digest another one.
             work = _Work(con, reader, migrated.revision)

@@ -134,6 +134,21 @@ FIXED: dict[str, dict[str, str]] = {
 }
 
 
+VIEWS = (
+    "at_risk",
+    "call_list",
+    "drivers",
+    "expansion_candidates",
+    "latest_predictions",
+    "model_health",
+    "prediction_tiers",
+    "tier_history",
+    "tiers",
+)
+# What publications make and own.
+OURS = (*FIXED, *VIEWS, "refuse_change", "stamp_publication")
+
+
 @dataclass(frozen=True)
 class TargetColumn:
     """A column that a target brings.
