@@ -477,6 +477,67 @@ def test_a_backup_that_an_administrator_restores_becomes_the_pipelines_again_and
     postgres.drop(made)
 
 
+# --- the stack -------------------------------------------------------------------------------------------------------
+
+
+def test_the_logins_of_the_stack_have_a_database_each_and_no_right_beyond_it_also_on_a_volume_of_before(
+    postgres: Cluster, home: Settings
+) -> None:
+    names = ("dagster", "mlflow", "churn")
+    passwords = {f"{name.upper()}_DB_PASSWORD": f"{name}SECRET" for name in names}
+    passwords |= {"CHURN_READER_PASSWORD": "readerSECRET", "POSTGRES_PASSWORD": postgres.superuser_password}
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as con:
+        # As the script of former versions left it.
+        for name in names:
+            con.execute(f"create role {name} login createdb")
+            con.execute(f"create database {'predictions' if name == 'churn' else name} owner {name}")
+        con.execute("alter role postgres set log_statement = 'all'")
+    with psycopg.connect(postgres.url("dagster"), autocommit=True) as con:
+        con.execute("set role dagster; create table public.runs as select 1 as a")
+    script = [REPOSITORY / "docker" / "postgres" / "10-databases.sh"]
+    place = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGPASSWORD": postgres.superuser_password}
+    path = {"PATH": f"{postgres.programs}:{os.environ['PATH']}", "POSTGRES_USER": "postgres"}
+    try:
+        for _ in range(2):
+            done = subprocess.run(script, env=passwords | place | path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        # What the second one has to say: nothing.
+        assert done.stderr == ""
+        log = postgres.log.read_text()
+        assert "revoke connect, temporary on database dagster" not in log
+        assert "SECRET" not in log
+        for name in ("dagster", "mlflow"):
+            with psycopg.connect(postgres.url(name, name, f"{name}SECRET"), autocommit=True) as con:
+                con.execute("create table public.made_by_a_migration (a int)")
+                own = ["create schema mine", "create temporary table mine (a int)", f"drop database {name}"]
+                assert allowed_of(con, TO_THE_SERVER + own) == []
+        with psycopg.connect(postgres.url("dagster", "dagster", "dagsterSECRET"), autocommit=True) as con:
+            # What it made before is still its own.
+            con.execute("alter table public.runs add column b int")
+        url = postgres.url("predictions", "churn", "churnSECRET")
+        assert publishing.publish(url, home).notices == ()
+        with psycopg.connect(url, autocommit=True) as con:
+            assert allowed_of(con, TO_THE_SERVER + IN_THE_DATABASE) == []
+        with psycopg.connect(postgres.url("predictions", READER, "readerSECRET"), autocommit=True) as con:
+            assert con.execute("select count(*) > 10 from churn.call_list").fetchone() == (True,)
+        for name, elsewhere in (
+            ("dagster", "mlflow"),
+            ("mlflow", "predictions"),
+            ("churn", "dagster"),
+            ("churn", "postgres"),
+        ):
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(postgres.url(elsewhere, name, f"{name}SECRET"))
+    finally:
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as con:
+            con.execute("alter role postgres reset log_statement")
+            con.execute(f"alter role {READER} nologin")
+            con.execute("grant connect on database postgres, template1 to public")
+            for name in names:
+                con.execute(f"drop database {'predictions' if name == 'churn' else name} with (force)")
+                con.execute(f"drop role {name}")
+
+
 # --- an enemy --------------------------------------------------------------------------------------------------------
 
 TRIGGER = """

@@ -73,7 +73,7 @@ class Cluster:
     def __init__(self) -> None:
         self.programs = server_programs()
         self._folder = Path(tempfile.mkdtemp(prefix="churn_postgres_"))
-        self._password = secrets.token_hex(12)
+        self.superuser_password = secrets.token_hex(12)
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         self.port = _free_port()
@@ -97,7 +97,7 @@ class Cluster:
 
     def url(self, database: str, user: str = "postgres", password: str | None = None) -> str:
         """The URL of a database of this cluster; as the superuser unless a user is named."""
-        secret = self._password if user == "postgres" and password is None else password
+        secret = self.superuser_password if user == "postgres" and password is None else password
         who = quote(user, safe="") + (f":{quote(secret, safe='')}" if secret is not None else "")
         return f"postgresql://{who}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
@@ -190,7 +190,7 @@ class Cluster:
             entry = pwd.getpwuid(user["user"])
             os.chown(self._folder, entry.pw_uid, entry.pw_gid)
         secret = self._folder / "password"
-        secret.write_text(self._password)
+        secret.write_text(self.superuser_password)
         secret.chmod(0o644)  # In a folder of 0700 that belongs to the server's user.
         done = subprocess.run(
             [
