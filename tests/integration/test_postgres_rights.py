@@ -300,8 +300,16 @@ def test_a_lock_that_has_lost_its_row_is_said_and_made_again(postgres: Cluster, 
     administer(database, f"delete from {LOCK}")
     with pytest.raises(PostgresError, match=r"publication_lock has lost its row; .*churn publish --administrator"):
         migrate(database.url)
+    # Not even an administrator who lets everybody into whatever they make lets anybody in here.
+    administer(
+        database,
+        f"drop table {LOCK}",
+        f"alter default privileges for role postgres in schema churn grant all on tables to public, {READER}",
+    )
     postgres.prepare(database)
     assert migrate(database.url).notices == ()
+    with login(database, "reads", READER) as con:
+        assert allowed_of(con, [*THE_LOCK, *LOCKING, f"select * from {LOCK}"]) == []
 
 
 # --- the administrator's script --------------------------------------------------------------------------------------
@@ -605,6 +613,8 @@ def test_nothing_in_another_schema_is_taken_for_postgresqls_own_whatever_the_sea
         "create view trap.pg_class as select * from pg_catalog.pg_class",
         "create function trap.quote_ident(name) returns text language sql as "
         "'insert into trap.stolen values (current_user); select pg_catalog.quote_ident($1::text)'",
+        "create function trap.to_regclass(text) returns regclass language sql as "
+        "'insert into trap.stolen values (current_user); select pg_catalog.to_regclass($1)'",
         "create function trap.count(date) returns bigint language sql as 'select 0::bigint'",
         f"alter database {database.name} set search_path = trap, pg_catalog",
         f"alter role {database.owner} in database {database.name} set search_path = trap, pg_catalog",

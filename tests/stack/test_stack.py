@@ -256,6 +256,7 @@ def test_a_backup_that_is_restored_into_an_empty_stack_is_the_same_stack(
         for name in databases:
             restore = ("pg_restore", "-U", "postgres", "--clean", "--if-exists", "-d", name)
             new.pipe("postgres", *restore, into=tmp_path / f"{name}.dump")
+        new.init_databases()
         new.pipe("code", "tar", "-C", "/srv/churn", "-xf", "-", into=tmp_path / "home.tar")
         new.pipe("mlflow", "tar", "-C", "/var/lib/mlflow", "-xf", "-", into=tmp_path / "mlflow.tar")
         new.up()

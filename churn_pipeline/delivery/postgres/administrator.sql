@@ -158,17 +158,16 @@ begin
             raise exception 'churn.publication_lock belongs to %', item.owner::regrole
                 using hint = 'Nobody but an administrator may own it: drop it and run this again.';
         end if;
-        for item in
-            select distinct case when grantee = 0 then 'public' else grantee::regrole::text end as grantee
-            from pg_class, aclexplode(relacl)
-            where pg_class.oid = 'churn.publication_lock'::regclass and grantee <> relowner
-        loop
-            execute format('revoke all on churn.publication_lock from %s', item.grantee);
-        end loop;
     end if;
+    for item in
+        select distinct case when grantee = 0 then 'public' else grantee::regrole::text end as grantee
+        from pg_class, aclexplode(relacl)
+        where pg_class.oid = 'churn.publication_lock'::regclass and grantee <> relowner
+    loop
+        execute format('revoke all on churn.publication_lock from %s', item.grantee);
+    end loop;
     insert into churn.publication_lock values (true) on conflict do nothing;
     execute format('grant select, update on churn.publication_lock to %I', publisher);
-    execute format('revoke all on churn.publication_lock from public, %I', reader);
 
     -- A grant by somebody else is not taken away by ours, and PostgreSQL only warns.
     if has_database_privilege('public', current_database(), 'temporary') or has_database_privilege(publisher, current_database(), 'create, temporary')

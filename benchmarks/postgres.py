@@ -1,0 +1,94 @@
+"""What a publication to PostgreSQL costs.
+
+    python -m benchmarks.postgres --home HOME [--customers 100000]
+
+HOME has published Mondays and is left as it is. The newest Monday's rows are repeated under other identifiers until there are so many
+customers, names and outcomes with them, and published to a server of its own (Debian's, on a loopback port, without fsync). Each
+publication is a process: times are wall clock without Python's start, memory is the most that the process ever held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.postgres.publish import publish
+from tests.support.postgres import Cluster
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--customers", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, Cluster() as cluster:
+        settings = Settings(home=Path(folder))
+        day = grow(Settings(home=arguments.home), settings, arguments.customers)
+        database = cluster.fresh_database()
+        print(f"{arguments.customers:,} customers of one Monday", flush=True)
+        for what, mondays in (
+            ("into an empty schema", []),
+            ("the same Monday again", [day]),
+            ("nothing has changed", []),
+        ):
+            with multiprocessing.get_context("spawn").Pool(1) as process:
+                seconds, memory, rows = process.apply(measured, (database.url, settings.home, mondays))
+            print(f"{what}: {seconds:.1f} s, at most {memory:.2f} GB, {rows:,} predictions", flush=True)
+        with psycopg.connect(database.url) as con:
+            sizes = con.execute(
+                "select pg_size_pretty(pg_total_relation_size('churn.predictions')), count(*) from churn.predictions"
+            ).fetchone()
+        print(f"churn.predictions: {sizes[0] if sizes else '?'}, the Monday that was replaced not yet vacuumed away")
+    return 0
+
+
+def grow(source: Settings, into: Settings, customers: int) -> date:
+    """Copies what a home has published and gives its newest Monday so many customers; returns that Monday."""
+    into.published.mkdir(parents=True)
+    for file in (source.published_database, source.monitoring_database):
+        shutil.copy(file, into.published)
+    with duckdb.connect(str(into.published_database)) as con:
+        ((day, rows),) = con.execute(
+            "select snapshot_date, count(*) from predictions group by 1 order by 1 desc limit 1"
+        ).fetchall()
+        copies = -(-customers // rows)
+        con.execute("drop view if exists drivers")
+        con.execute("delete from predictions where snapshot_date <> ?", [day])
+        con.execute(
+            f"insert into predictions select * replace (customer_id || '~' || copy as customer_id) "
+            f"from predictions, range(1, {copies}) as copies (copy) limit {customers - rows}"
+        )
+        con.execute(
+            f"insert into customers select * replace (customer_id || '~' || copy as customer_id) from customers, "
+            f"range(1, {copies}) as copies (copy)"
+        )
+    with duckdb.connect(str(into.monitoring_database)) as con:
+        con.execute(
+            f"insert into prediction_outcomes select * replace (customer_id || '~' || copy as customer_id) "
+            f"from prediction_outcomes, range(1, {copies}) as copies (copy)"
+        )
+    monday: date = day
+    return monday
+
+
+def measured(url: str, home: Path, mondays: list[date]) -> tuple[float, float, int]:
+    """Seconds and memory (GB) of a publication, and how many predictions it wrote."""
+    began = time.perf_counter()
+    done = publish(url, Settings(home=home), mondays)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return time.perf_counter() - began, memory, sum(done.rows.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
