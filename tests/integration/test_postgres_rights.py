@@ -367,7 +367,7 @@ def test_what_churn_prints_is_what_the_administrator_runs_for_the_login_of_the_a
     )
     assert printed.returncode == 0, printed.stderr
     assert "\\set publisher 'dashboards" in printed.stdout.splitlines()[0]
-    # It belongs to a login that is not named, which the script does not rob; the superuser may all the same.
+    # The database belongs to a login that is not named, and still does afterwards.
     done = postgres.psql(made.admin_url, printed.stdout)
     assert done.returncode == 0, done.stderr
     assert publishing.publish(url, home).notices == ()
