@@ -73,7 +73,7 @@ def pipeline(database: Database) -> Iterator[psycopg.Connection[Any]]:
 def administer(database: Database, *statements: str) -> None:
     with psycopg.connect(database.admin_url, autocommit=True) as con:
         for statement in statements:
-            con.execute(statement)  # type: ignore[arg-type]
+            con.execute(statement)
 
 
 def allowed_of(con: psycopg.Connection[Any], statements: list[str]) -> list[str]:
@@ -85,7 +85,7 @@ def allowed_of(con: psycopg.Connection[Any], statements: list[str]) -> list[str]
         warned.clear()
         con.execute("begin")
         try:
-            con.execute(statement)  # type: ignore[arg-type]
+            con.execute(statement)
             # Of a GRANT that grants nothing it only warns.
             if _NOT_GRANTED not in warned:
                 allowed.append(statement)
@@ -143,7 +143,7 @@ def into_a_program(con: psycopg.Connection[Any], table: str) -> list[str]:
     allowed = []
     for statement in (f"copy {table} from program 'id'", f"copy {table} to program 'cat'", f"copy {table} to '/tmp/x'"):
         try:
-            with con.cursor() as cursor, cursor.copy(statement):  # type: ignore[arg-type]
+            with con.cursor() as cursor, cursor.copy(statement):
                 allowed.append(statement)
         except errors.InsufficientPrivilege:
             pass
@@ -464,11 +464,17 @@ def test_a_backup_that_an_administrator_restores_becomes_the_pipelines_again_and
     """The commands of docs/postgresql.md."""
     programs = postgres.programs
     file = tmp_path / "churn.dump"
-    dump = [programs / "pg_dump", "--format=custom", "--schema=churn", f"--file={file}", f"--dbname={published.url}"]
+    dump: list[str | Path] = [
+        programs / "pg_dump",
+        "--format=custom",
+        "--schema=churn",
+        f"--file={file}",
+        f"--dbname={published.url}",
+    ]
     assert subprocess.run(dump, capture_output=True, check=False).stderr == b""
     made = postgres.fresh_database()
     administer(made, "drop schema churn cascade")
-    restore = ["--exit-on-error", "--no-owner", "--no-acl", f"--dbname={made.admin_url}", file]
+    restore: list[str | Path] = ["--exit-on-error", "--no-owner", "--no-acl", f"--dbname={made.admin_url}", file]
     assert subprocess.run([programs / "pg_restore", *restore], capture_output=True, check=False).stderr == b""
     with pytest.raises(PostgresError, match=r"may not create tables in schema churn"):
         publishing.publish(made.url, home)
