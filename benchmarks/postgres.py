@@ -66,17 +66,17 @@ def grow(source: Settings, into: Settings, customers: int) -> date:
         con.execute("drop view if exists drivers")
         con.execute("delete from predictions where snapshot_date <> ?", [day])
         con.execute(
-            f"insert into predictions select * replace (customer_id || '~' || copy as customer_id) "
-            f"from predictions, range(1, {copies}) as copies (copy) limit {customers - rows}"
+            f"insert into predictions select t.* replace (customer_id || '~' || copy as customer_id) "
+            f"from predictions as t, range(1, {copies}) as copies (copy) limit {customers - rows}"
         )
         con.execute(
-            f"insert into customers select * replace (customer_id || '~' || copy as customer_id) from customers, "
+            f"insert into customers select t.* replace (customer_id || '~' || copy as customer_id) from customers as t, "
             f"range(1, {copies}) as copies (copy)"
         )
     with duckdb.connect(str(into.monitoring_database)) as con:
         con.execute(
-            f"insert into prediction_outcomes select * replace (customer_id || '~' || copy as customer_id) "
-            f"from prediction_outcomes, range(1, {copies}) as copies (copy)"
+            f"insert into prediction_outcomes select t.* replace (customer_id || '~' || copy as customer_id) "
+            f"from prediction_outcomes as t, range(1, {copies}) as copies (copy)"
         )
     monday: date = day
     return monday
