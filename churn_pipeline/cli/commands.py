@@ -648,20 +648,37 @@ def send(home: HomeOption = None) -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Port of the web page, on this machine only.")] = 3000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the web page, on this machine only; 0 takes a free one.")
+    ] = 3000,
     home: HomeOption = None,
 ) -> None:
-    """Open the Dagster UI on this home, with the schedule's daemon. Ends with Ctrl-C."""
-    import os
+    """Open the Dagster UI on this home, with the schedule's daemon. Ends with Ctrl-C.
 
-    from churn_pipeline.core.settings import shipped
+    It prints the address that opens the page. The address works once; when it was used the next one is printed, for another browser.
+    """
     from churn_pipeline.orchestration.execute import prepare_home
+    from churn_pipeline.orchestration.web.server import serve_home
 
     settings = _settings(home)
     prepare_home(settings, _complain)
-    os.environ.update(CHURN_HOME=str(settings.home), DAGSTER_HOME=str(settings.dagster_home))
-    dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execv(dagster, [dagster, "dev", "-w", str(shipped("workspace.yaml")), "-p", str(port)])
+    address_file = settings.dagster_home / "ui-address"
+    try:
+        serve_home(settings, port, lambda address: _tell_address(address, address_file))
+    finally:
+        address_file.unlink(missing_ok=True)
+
+
+def _tell_address(address: str, file: Path) -> None:
+    """Where output goes to a file or a journal, others may read it there, and the address opens the page."""
+    from churn_pipeline.core.atomic import replace_bytes
+
+    if sys.stdout.isatty():
+        typer.echo(f"The Dagster UI is open once at  {address}")
+        return
+    replace_bytes(file, f"{address}\n".encode(), mode=0o600)
+    typer.echo(f"The address that opens the Dagster UI once stands in {file}")
+    sys.stdout.flush()
 
 
 def _decide(

@@ -160,6 +160,14 @@ class Settings(BaseSettings):
         time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
     )
     dagster_url: str | None = Field(None, description="Address of the Dagster UI, for links in Slack.")
+    ui_user: str = Field("churn", description="Name for the login of the Dagster UI in the stack.")
+    ui_password: SecretStr | None = Field(
+        None, description="Password of that login, at least 12 characters; `churn ui` needs none."
+    )
+    ui_addresses: str | None = Field(
+        None,
+        description="Other addresses of the Dagster UI, divided by commas (https://HOST): it answers under no name that it was not told.",
+    )
     report_url: str | None = Field(
         None,
         description="Address under which HOME/data/published/report can be opened, for links in Slack: https://HOST/PATH.",
