@@ -4,7 +4,7 @@ HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
 .PHONY: help setup postgres chromium run test test-all test-long test-faults test-daemon test-kills test-nightly stack-test \
-  clear-test-homes env generate lint lint-python lint-types lint-sql format ui bench clean lock
+  clear-test-homes env pin-images audit generate lint lint-python lint-types lint-sql format ui bench clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -59,8 +59,14 @@ test-nightly: setup postgres  ## What takes too long for CI: fifty random kills,
 clear-test-homes:  ## Remove the prepared homes of the tests
 	.venv/bin/python -m tests.support.companies --clear
 
-env:  ## Write .env for docker compose, with new passwords
+env:  ## Write .env for docker compose: a new secret in every place of change-me
 	@scripts/env.sh
+
+pin-images: setup  ## Write the digests of the images beside their tags, where their registries answer
+	@.venv/bin/python scripts/pin_images.py
+
+audit: setup  ## SBOMs of the images in build/sbom, and the known vulnerabilities of their packages
+	@.venv/bin/python scripts/audit.py
 
 bench: setup  ## Measure what a replay costs beside its parts (three minutes; BENCH=--full as in docs/quality.md, ten)
 	.venv/bin/python -W ignore -m benchmarks.replay $(BENCH)
@@ -90,9 +96,10 @@ format: setup  ## Rewrite what lint would complain about
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-ui: setup  ## Open the Dagster UI on this home
+ui: setup  ## Open the Dagster UI on this home, by the address that it prints
 	@$(CHURN) ui
 
-lock: setup  ## Resolve the dependencies again into requirements.lock, and those of the MLflow server into mlflow/
+lock: setup  ## Resolve the dependencies again into requirements.lock, and those of the two images into docker/ and mlflow/
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes --no-header --upgrade --quiet -o requirements.lock
 	.venv/bin/uv pip compile mlflow/requirements.in --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --quiet -o mlflow/requirements.lock
+	.venv/bin/uv pip compile pyproject.toml --extra s3 --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --quiet -o docker/requirements.lock

@@ -35,6 +35,9 @@ _MOVED = {
     "CHURN_CALL_CAPACITY": "the length of the call list is call_capacity in dbt_project/seeds/policy_parameters.csv"
 }
 
+# What .env.example has in place of every secret, and everybody knows.
+_PLACEHOLDER = re.compile("change[-_ ]?me", re.IGNORECASE)
+
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
 
@@ -175,6 +178,16 @@ class Settings(BaseSettings):
     dagster_config: Path | None = Field(
         None, description="A dagster.yaml to use in place of churn's own, such as docker/dagster.yaml with PostgreSQL."
     )
+
+    @field_validator("slack_token", "slack_webhook", "publish_url", "ui_password", "mlflow_tracking_uri", mode="after")
+    @classmethod
+    def _own_secret(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if _PLACEHOLDER.search(text):
+            raise ValueError(
+                "it is still change-me, which everybody knows; 'make env' writes a new secret in every such place of .env"
+            )
+        return value
 
     @field_validator("timezone")
     @classmethod

@@ -23,6 +23,7 @@ from tests.support import compose
 from tests.support.compose import Native
 from tests.support.dagster import REPOSITORY_OF_JOBS, WebServer
 from tests.support.processes import wait_for
+from tests.support.web import Answer, Page
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
@@ -48,9 +49,23 @@ TARGETS = ("churn_30d", "churn_90d", "expansion_90d")
 class Stack:
     native: Native
 
+    cookie: str = ""
+
+    @property
+    def page(self) -> Page:
+        """Dagster's page, behind its guard."""
+        return Page(self.native.port("webserver", 3000))
+
+    def log_in(self) -> Answer:
+        given = {"user": self.native.variables["CHURN_UI_USER"], "password": self.native.variables["CHURN_UI_PASSWORD"]}
+        return self.page.form("/login", given)
+
     @property
     def dagster(self) -> WebServer:
-        return WebServer(self.native.port("webserver", 3000))
+        # A session is of one start of the web server.
+        if not self.cookie or self.page.ask("{ version }", self.cookie).status == 401:
+            self.cookie = self.log_in().cookie
+        return WebServer(self.page.port, self.cookie)
 
     def runs(self) -> list[dict[str, Any]]:
         """Oldest first."""
@@ -126,6 +141,24 @@ def test_each_database_is_open_to_its_own_login_and_the_reader_cannot_write(stac
         stack.sql("create table mine (a int) returning 1".replace(" returning 1", ""))
 
 
+def test_dagsters_page_wants_the_login_of_the_env_file_and_no_other_page_may_use_it(stack: Stack) -> None:
+    page = stack.page
+    assert page.ask("{ version }", "").status == 401
+    assert page.web_socket() == 403
+    assert 'autocomplete="current-password"' in page.get("/runs", Accept="text/html").body
+    cookie = stack.log_in().cookie
+    assert json.loads(page.ask("{ version }", cookie).body)["data"]["version"]
+    link = "/graphql?query=mutation%7BreloadWorkspace%7B__typename%7D%7D"
+    assert page.get(link, Cookie=cookie).status == 405
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        assert page.get(link, Cookie=cookie, **headers).status == 403
+        assert page.ask("mutation { reloadWorkspace { __typename } }", cookie, **headers).status == 403
+        assert page.web_socket(Cookie=cookie, **headers) == 403
+    # The names of .env and the ports that it publishes.
+    assert page.get("/health", Host="localhost:3000").status == 200
+    assert page.form("/login", {"user": "churn", "password": "a guess"}).status == 401
+
+
 def test_mlflow_refuses_a_browser_that_was_sent_under_another_name(stack: Stack) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         stack.mlflow("api/2.0/mlflow/experiments/search?max_results=1", host="evil.example")
@@ -193,7 +226,7 @@ def test_no_password_is_said_by_any_service(stack: Stack) -> None:
         for pid in stack.native.left()
         if (folder := Path(f"/proc/{pid}/cmdline")).exists()
     }
-    assert len(hidden) == 6
+    assert len(hidden) == 7
     for value in hidden:
         assert value not in logs
         assert not any(value in command for command in shown)

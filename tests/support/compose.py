@@ -78,6 +78,7 @@ class Service:
     """What the file says of one service, variables filled in."""
 
     name: str
+    entrypoint: list[str]
     command: list[str]
     environment: dict[str, str]
     healthcheck: list[str]
@@ -85,6 +86,17 @@ class Service:
     stop_signal: signal.Signals
     stop_seconds: float
     working_dir: str
+
+
+def aliases() -> dict[str, str]:
+    """The names that services have on single networks, with the service."""
+    return {
+        alias: name
+        for name, given in compose_file()["services"].items()
+        if isinstance(given["networks"], dict)
+        for network in given["networks"].values()
+        for alias in (network or {}).get("aliases", [])
+    }
 
 
 def services(variables: Mapping[str, str]) -> dict[str, Service]:
@@ -101,6 +113,7 @@ def services(variables: Mapping[str, str]) -> dict[str, Service]:
         assert test[0] == "CMD", f"{name}: a health check without a shell works in every image"
         by_name[name] = Service(
             name,
+            given["entrypoint"],
             [interpolated(word, variables) for word in given.get("command", [])],
             environment,
             test[1:],
@@ -136,6 +149,7 @@ class Native:
     def __post_init__(self) -> None:
         self.configure(self.variables)
         self.programs = server_programs()
+        self._aliases = aliases()
         # Not under the root: PostgreSQL's own user may not enter pytest's folders.
         self.cluster = Path(tempfile.mkdtemp(prefix="churn_stack_"))
         self._places = {
@@ -178,12 +192,12 @@ class Native:
         given = self.services[service].environment
         seen = {}
         for key, value in given.items():
-            if key.endswith("_HOST") and value in self.services:
+            if key.endswith("_HOST") and self._aliases.get(value, value) in self.services:
                 seen[key] = "127.0.0.1"
                 assert f"{key.removesuffix('HOST')}PORT" in given
             elif key.endswith("_PORT"):
                 owner = given[f"{key.removesuffix('PORT')}HOST"]
-                seen[key] = str(self.port(owner, int(value)))
+                seen[key] = str(self.port(self._aliases.get(owner, owner), int(value)))
             else:
                 seen[key] = self._translated(service, value)
         return {
@@ -314,7 +328,7 @@ class Native:
             self.running[name] = subprocess.Popen(
                 # A shell's background job ignores SIGINT, and what Dagster does at SIGTERM is what is set for SIGINT. A container is
                 # started with nothing ignored.
-                ["env", "--default-signal", *command],
+                ["env", "--default-signal", *self._entrypoint(name), *command],
                 env=self.environment(name) | self._socket(name),
                 cwd=how.pop("cwd", self._place(self.services[name].working_dir)),
                 stdin=subprocess.DEVNULL,
@@ -323,6 +337,12 @@ class Native:
                 start_new_session=True,
                 **how,
             )
+
+    def _entrypoint(self, name: str) -> list[str]:
+        """What the file puts before the command. What PostgreSQL's image has there `_start_postgres` does."""
+        return [
+            self._translated(name, word) for word in self.services[name].entrypoint if word != "docker-entrypoint.sh"
+        ]
 
     def _start_postgres(self) -> None:
         """What the entry point of PostgreSQL's image does: an empty volume is set up, and the scripts run, before the server is started."""
@@ -385,7 +405,7 @@ class Native:
             ),
             text,
         )
-        return "127.0.0.1" if text == "0.0.0.0" else self._place(text)
+        return "127.0.0.1" if text == "0.0.0.0" or text in self._aliases else self._place(text)
 
     def _is_own(self, service: str, port: str) -> bool:
         return port in self.services[service].command

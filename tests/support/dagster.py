@@ -75,10 +75,11 @@ def _kill_what_it_started(settings: Settings) -> None:
 
 
 class WebServer:
-    """Dagster's GraphQL API on a port of this machine."""
+    """Dagster's GraphQL API on a port of this machine; with the cookie of a session where it stands behind the guard."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, cookie: str = "") -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self._cookie = {"Cookie": cookie} if cookie else {}
 
     def ask(self, query: str, **variables: Any) -> Any:
         """The data that a query gives.
@@ -89,7 +90,7 @@ class WebServer:
         request = urllib.request.Request(
             f"{self.url}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
+            {"Content-Type": "application/json", **self._cookie},
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:

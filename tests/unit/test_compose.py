@@ -24,6 +24,9 @@ SERVICES = FILE["services"]
 SCHEMA = Path(__file__).parent.parent / "data" / "compose-spec" / "compose-spec.json"
 # Set by the file itself, because the containers' folders and addresses are its own.
 SET_BY_THE_FILE = {"home", "raw", "mlflow_tracking_uri", "publish_url", "dagster_config", "dagster_url"}
+# Of the web server, which the code server does not know.
+OF_THE_WEB_SERVER = {"ui_user", "ui_password", "ui_addresses"}
+START = ["/bin/sh", "/opt/churn/docker/start.sh"]
 SECRET = re.compile(r"password|secret|token|_key", re.IGNORECASE)
 
 
@@ -69,7 +72,7 @@ def test_the_images_that_are_built_here_carry_the_version_of_the_project_and_sta
         lines = (REPOSITORY / dockerfile).read_text(encoding="utf-8").splitlines()
         bases = {line.split()[1] for line in lines if line.startswith("FROM ")}
         assert len(bases) == 1
-        assert re.fullmatch(r"python:3\.12\.\d+-slim-bookworm", bases.pop())
+        assert re.fullmatch(r"python:3\.12\.\d+-slim-bookworm(@sha256:[0-9a-f]{64})?", bases.pop())
         assert any("--require-hashes" in line for line in lines)
         users = [line.split()[1] for line in lines if line.startswith("USER ")]
         assert users == ["10001:10001"]
@@ -79,11 +82,30 @@ def test_the_images_that_are_built_here_carry_the_version_of_the_project_and_sta
                     assert (REPOSITORY / source).exists(), line
 
 
-def test_the_mlflow_server_is_the_version_that_the_pipeline_speaks_to() -> None:
-    def pins(path: str) -> dict[str, str]:
-        text = (REPOSITORY / path).read_text(encoding="utf-8")
-        return dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", text, re.MULTILINE))
+def pins(path: str) -> dict[str, str]:
+    text = (REPOSITORY / path).read_text(encoding="utf-8")
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==([^ ;]+)", text, re.MULTILINE))
 
+
+def test_the_images_have_what_the_pipeline_imports_and_nothing_that_tests_it() -> None:
+    image, everything = pins("docker/requirements.lock"), pins("requirements.lock")
+    assert image.items() <= everything.items()
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = re.compile(r"[A-Za-z0-9_.-]+")
+    # Object stores are read in the stack too, and MLflow brings the other.
+    tools = {names.match(line)[0] for line in project["optional-dependencies"]["dev"]} - {"s3fs", "flask-cors"}  # type: ignore[index]
+    assert not tools & set(image)
+    assert not tools & set(pins("mlflow/requirements.lock"))
+    assert {names.match(line)[0] for line in project["dependencies"]} | {"s3fs"} <= set(image)  # type: ignore[index]
+    for dockerfile in ("docker/Dockerfile", "mlflow/Dockerfile"):
+        lines = (REPOSITORY / dockerfile).read_text(encoding="utf-8").splitlines()
+        # No installer in the environment that is copied into the image.
+        assert "RUN python -m venv --without-pip /opt/venv" in lines
+        (folder,) = [line.split()[1] for line in lines if line.startswith("COPY ") and "requirements.lock" in line]
+        assert folder == f"{dockerfile.split('/')[0]}/requirements.lock"
+
+
+def test_the_mlflow_server_is_the_version_that_the_pipeline_speaks_to() -> None:
     server, pipeline = pins("mlflow/requirements.lock"), pins("requirements.lock")
     assert server.items() <= pipeline.items()
     assert {"mlflow", "psycopg2-binary", "uvicorn"} <= set(server)
@@ -111,17 +133,120 @@ def test_every_variable_of_the_file_is_in_the_example_and_none_is_there_for_noth
 
 
 def test_without_an_env_file_it_is_refused_and_says_what_to_do() -> None:
-    with pytest.raises(KeyError, match=r"copy \.env\.example to \.env"):
+    with pytest.raises(KeyError, match=r"make env writes \.env"):
         compose.services({})
 
 
 def test_every_setting_can_be_given_in_the_env_file() -> None:
     given = SERVICES["code"]["environment"]
-    open_ones = {f"CHURN_{name.upper()}" for name in set(Settings.model_fields) - SET_BY_THE_FILE}
+    open_ones = {f"CHURN_{name.upper()}" for name in set(Settings.model_fields) - SET_BY_THE_FILE - OF_THE_WEB_SERVER}
+    assert {f"CHURN_{name.upper()}" for name in OF_THE_WEB_SERVER} <= set(SERVICES["webserver"]["environment"])
     assert {key for key, value in given.items() if value is None} == open_ones
     assert {key for key in given if key.startswith("CHURN_")} - open_ones <= {
         f"CHURN_{name.upper()}" for name in SET_BY_THE_FILE
     }
+
+
+def networks_of(name: str) -> dict[str, dict[str, list[str]]]:
+    given = SERVICES[name]["networks"]
+    return (
+        {network: {} for network in given} if isinstance(given, list) else {key: of or {} for key, of in given.items()}
+    )
+
+
+def members(network: str) -> set[str]:
+    return {name for name in SERVICES if network in networks_of(name)}
+
+
+def test_the_code_server_listens_on_a_network_of_its_own() -> None:
+    """Whoever reaches its port starts runs: nobody may but the web server and the daemon, from no other network and not from outside."""
+    assert members("grpc") == {"code", "webserver", "daemon"}
+    assert FILE["networks"]["grpc"] == {"internal": True}
+    assert "ports" not in SERVICES["code"]
+    # It listens under the name that it has there, and has nowhere else, so not on its other networks.
+    names = {network: of.get("aliases", []) for network, of in networks_of("code").items()}
+    (name,) = names.pop("grpc")
+    assert name not in SERVICES
+    assert not any(names.values())
+    command = SERVICES["code"]["command"]
+    assert command[command.index("--host") + 1] == name
+    for service in ("webserver", "daemon"):
+        assert SERVICES[service]["environment"]["DAGSTER_CODE_HOST"] == name
+
+
+def test_services_that_ask_nobody_who_they_are_have_no_port_and_only_neighbours_that_use_them() -> None:
+    assert {name for name in SERVICES if "ports" in SERVICES[name]} == {"postgres", "webserver", "grafana"}
+    assert {name for name in SERVICES if "MLFLOW" in " ".join(map(str, SERVICES[name]["environment"]))} >= {
+        "code",
+        "mlflow",
+    }
+    assert members("tracking") == {"mlflow", "code"}
+    assert members("databases") == {"postgres", "mlflow", "code", "webserver", "daemon"}
+    assert members("dashboards") == {"postgres", "grafana"}
+    open_ones = {name for name, network in FILE["networks"].items() if not (network or {}).get("internal")}
+    assert open_ones == {"open", "outside"}
+    assert members("outside") == {"code"}
+    assert members("open") == {"postgres", "webserver", "grafana"}
+
+
+def test_dagsters_page_is_served_by_the_guard_and_by_nothing_else() -> None:
+    assert SERVICES["webserver"]["command"][:3] == ["python", "-m", "churn_pipeline.orchestration.web"]
+    words = " ".join(word for service in SERVICES.values() for word in service.get("command", []))
+    assert "dagster-webserver" not in words
+    assert "dagster dev" not in words
+
+
+def secrets_of(name: str) -> set[str]:
+    """The variables of .env that are secrets, by the service that is given them."""
+    environment = SERVICES[name]["environment"]
+    return {
+        variable
+        for value in environment.values()
+        if value
+        for variable in compose.variables_in(str(value))
+        if SECRET.search(variable)
+    }
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_starts_with_a_secret_of_the_example(name: str, tmp_path: Path) -> None:
+    """The script itself, with the environment that Compose would give."""
+    entrypoint = SERVICES[name]["entrypoint"]
+    assert entrypoint[:2] == START
+    known = [word.split("=")[0] for word in entrypoint[2 : entrypoint.index("--")]]
+    assert set(known) == secrets_of(name)
+    mounted = any(
+        volume == "./docker/start.sh:/opt/churn/docker/start.sh:ro" for volume in SERVICES[name].get("volumes", [])
+    )
+    assert mounted != ("build" in SERVICES[name])
+
+    def started(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        environment = {
+            key: compose.interpolated(str(value), variables)
+            for key, value in SERVICES[name]["environment"].items()
+            if value is not None
+        }
+        words = [*entrypoint[2 : entrypoint.index("--") + 1], "/bin/sh", "-c", "echo started"]
+        return subprocess.run(
+            ["/bin/sh", str(REPOSITORY / "docker/start.sh"), *words],
+            env={"PATH": "/usr/bin:/bin", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    example = compose.variables_of()
+    own = {key: "s3cr3t" if value == "change-me" else value for key, value in example.items()}
+    assert (started(own).stdout, started(own).returncode) == ("started\n", 0)
+    for secret in known:
+        for value in ("change-me", "Change_Me", "changeme"):
+            refused = started(own | {secret: value})
+            assert (refused.stdout, refused.returncode) == ("", 78)
+            assert refused.stderr.splitlines() == [
+                f"{secret} in .env is empty or still change-me, which everybody knows.",
+                "'make env' writes a new secret in every such place, and leaves the others; then 'docker compose up -d'.",
+            ]
+    assert started(example).stderr.count("which everybody knows") == len(known)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -184,7 +309,7 @@ def test_grafana_reads_predictions_with_the_login_that_may_only_read() -> None:
     assert any(volume.split(":")[1] == provider["options"]["path"] for volume in SERVICES["grafana"]["volumes"])
 
 
-def test_make_env_gives_every_password_a_value_of_its_own_and_leaves_one_that_is_there_alone(tmp_path: Path) -> None:
+def test_make_env_gives_every_password_a_value_of_its_own_and_leaves_those_that_are_there_alone(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     shutil.copy(REPOSITORY / "scripts/env.sh", tmp_path / "scripts")
     shutil.copy(compose.EXAMPLE, tmp_path)
@@ -196,6 +321,15 @@ def test_make_env_gives_every_password_a_value_of_its_own_and_leaves_one_that_is
     assert changed == {name for name, value in example.items() if value == "change-me"}
     assert all(re.fullmatch(r"[0-9a-f]{48}", made[name]) for name in changed)
     assert len({made[name] for name in changed}) == len(changed)
+    # Again: only what is still of the example, such as after `cp .env.example .env`.
     before = written.read_bytes()
     subprocess.run([tmp_path / "scripts/env.sh"], check=True, capture_output=True)
     assert written.read_bytes() == before
+    kept = before.replace(made["CHURN_DB_PASSWORD"].encode(), b"change-me") + b"CHURN_TIMEZONE=Europe/Berlin"
+    written.write_bytes(kept)
+    said = subprocess.run([tmp_path / "scripts/env.sh"], check=True, capture_output=True, text=True).stdout
+    assert said == "env: a new secret in .env for CHURN_DB_PASSWORD\n"
+    again = compose.variables_of(written)
+    assert again.pop("CHURN_DB_PASSWORD") != made.pop("CHURN_DB_PASSWORD")
+    assert again == made | {"CHURN_TIMEZONE": "Europe/Berlin"}
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr, ValidationError
 
 from churn_pipeline.core.settings import REPOSITORY, Settings, render_docs
 
@@ -26,3 +27,36 @@ def test_a_variable_that_is_not_read_any_more_is_refused_and_says_where_it_went(
         ValueError, match="CHURN_CALL_CAPACITY is not read any more: .*call_capacity in dbt_project/seeds"
     ):
         Settings(home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("publish_url", "postgresql://churn:change-me@postgres:5432/predictions"),
+        ("slack_token", "xoxb-change-me"),
+        ("slack_webhook", "https://hooks.slack.com/services/Change_Me"),
+        ("ui_password", "changeme and more"),
+        ("mlflow_tracking_uri", "https://churn:change-me@mlflow.example.com"),
+    ],
+)
+def test_a_secret_of_the_example_is_refused_by_its_name_and_without_its_value(
+    name: str, value: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(home=tmp_path, **{name: value})
+    (problem,) = refused.value.errors()
+    assert problem["loc"] == (name,)
+    assert "still change-me, which everybody knows; 'make env' writes a new secret" in problem["msg"]
+    assert value not in str(refused.value)
+
+
+def test_every_setting_that_is_a_secret_is_held_against_the_example(tmp_path: Path) -> None:
+    secrets = {name for name, field in Settings.model_fields.items() if field.annotation == (SecretStr | None)}
+    assert secrets >= {"publish_url", "slack_token", "slack_webhook", "ui_password"}
+    for name in secrets:
+        with pytest.raises(ValidationError, match="still change-me"):
+            Settings(home=tmp_path, **{name: "change-me"})
+
+
+def test_a_folder_may_be_called_what_it_likes(tmp_path: Path) -> None:
+    assert Settings(home=tmp_path / "change-me").home.name == "change-me"
