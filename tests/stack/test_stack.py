@@ -159,6 +159,18 @@ def test_dagsters_page_wants_the_login_of_the_env_file_and_no_other_page_may_use
     assert page.form("/login", {"user": "churn", "password": "a guess"}).status == 401
 
 
+def test_mlflow_is_seen_behind_the_same_login_and_not_without_it(stack: Stack) -> None:
+    page, cookie = stack.page, stack.log_in().cookie
+    search = "/mlflow/ajax-api/2.0/mlflow/experiments/search?max_results=1"
+    assert page.get("/mlflow", Cookie=cookie).headers["location"] == "/mlflow/"
+    assert "<title>MLflow</title>" in page.get("/mlflow/", Cookie=cookie).body
+    assert "experiments" in json.loads(page.get(search, Cookie=cookie).body)
+    for answer in (page.get("/mlflow/"), page.get(search)):
+        assert answer.status == 401
+    assert page.get(search, Cookie=cookie, Origin="https://evil.example").status == 403
+    assert "ports" not in compose.compose_file()["services"]["mlflow"]
+
+
 def test_mlflow_refuses_a_browser_that_was_sent_under_another_name(stack: Stack) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         stack.mlflow("api/2.0/mlflow/experiments/search?max_results=1", host="evil.example")

@@ -435,7 +435,8 @@ def _unframed(send: Send) -> Send:
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), (b"x-frame-options", b"SAMEORIGIN")]}
+            others = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"x-frame-options"]
+            message = {**message, "headers": [*others, (b"x-frame-options", b"SAMEORIGIN")]}
         await send(message)
 
     return sent

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from churn_pipeline.core.errors import ChurnError, InputError
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings, shipped
+from churn_pipeline.orchestration.web.beside import Beside
 from churn_pipeline.orchestration.web.guard import LOGIN, Address, Entrance, Guard, loopback_addresses
 from churn_pipeline.orchestration.web.sessions import Login, OneTimeToken
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 PASSWORD_CHARACTERS = 12
+MLFLOW = "/mlflow"
 # How often the page asks for news, in milliseconds; and as `dagster-webserver` has it, what it may ask of the database.
 _POLL_MILLISECONDS = 2000
 _STATEMENT_MILLISECONDS, _RECYCLE_SECONDS, _OVERFLOW = 15_000, 3600, 20
@@ -66,10 +68,10 @@ def serve_home(settings: Settings, port: int, tell: Callable[[str], None]) -> No
 
 
 def serve_stack(settings: Settings, host: str, port: int, workspace: Path) -> None:
-    """Serves the Dagster UI of the stack behind its login, until SIGTERM.
+    """Serves the Dagster UI of the stack behind its login, with MLflow's page under /mlflow/, until SIGTERM.
 
     Args:
-        settings: with the login and the addresses.
+        settings: with the login, the addresses and MLflow's server.
         host: where to listen.
         port: where to listen.
         workspace: names the code server.
@@ -86,6 +88,8 @@ def serve_stack(settings: Settings, host: str, port: int, workspace: Path) -> No
         addresses = [*loopback_addresses(port), *_configured(settings)]
         instance = stack.enter_context(dg.DagsterInstance.get())
         app = stack.enter_context(_dagster_app(instance, workspace))
+        if settings.mlflow_tracking_uri:
+            app = Beside(app, MLFLOW, settings.mlflow_tracking_uri)
         _run(Guard(app, addresses, Entrance(login=login), f"churn_session_{port}"), listener)
 
 
@@ -93,7 +97,7 @@ def _login(settings: Settings) -> Login:
     password = settings.ui_password.get_secret_value() if settings.ui_password else ""
     if len(password) < PASSWORD_CHARACTERS:
         raise InputError(
-            f"CHURN_UI_PASSWORD needs {PASSWORD_CHARACTERS} characters or more; 'make secrets' writes one that nobody guesses"
+            f"CHURN_UI_PASSWORD needs {PASSWORD_CHARACTERS} characters or more; 'make env' writes one that nobody guesses"
         )
     return Login(settings.ui_user, password)
 

@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.orchestration.web import sessions as sessions_module
+from churn_pipeline.orchestration.web.beside import Beside
 from churn_pipeline.orchestration.web.guard import Address, Entrance, Guard, loopback_addresses
 from churn_pipeline.orchestration.web.sessions import (
     ATTEMPTS_OF_ALL,
@@ -379,3 +380,48 @@ def test_health_says_whether_the_application_answers_and_nothing_else(guarded: G
 def test_what_is_no_address_of_a_page_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="no address of a page"):
         Address.parse(text)
+
+
+def test_a_second_server_under_a_path_is_behind_the_same_guard_and_learns_no_cookie() -> None:
+    seen: list[tuple[str, dict[str, str], str]] = []
+
+    async def second(scope: Any, receive: Any, send: Any) -> None:
+        body = (await receive()).get("body", b"").decode()
+        given = {name.decode(): value.decode() for name, value in scope["headers"]}
+        seen.append((f"{scope['method']} {scope['path']}?{scope['query_string'].decode()}", given, body))
+        headers = [(b"content-type", b"text/html"), (b"set-cookie", b"own=1"), (b"x-frame-options", b"ALLOWALL")]
+        await send({"type": "http.response.start", "status": 201, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b"second"})
+
+    inner, login = Inner(), Entrance(login=Login(USER, PASSWORD))
+    with (
+        served(lambda _: second) as upstream,
+        served(
+            lambda port: Guard(
+                Beside(inner, "/mlflow", f"http://{upstream.host}"), loopback_addresses(port), login, "session"
+            )
+        ) as page,
+    ):
+        assert page.get("/mlflow/").status == 401
+        assert seen == []
+        cookie = page.form("/login", {"user": USER, "password": PASSWORD}).cookie
+        own = f"http://{page.host}"
+        answer = page.send("POST", "/mlflow/api/a%20b?c=%2F", "{}", Cookie=cookie, Origin=own, Content_Type="text/json")
+        assert (answer.status, len(answer.body), answer.body[-6:]) == (201, 100_006, "second")
+        assert "set-cookie" not in answer.headers
+        assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+        assert answer.headers["content-security-policy"] == "sandbox"
+        ((asked, given, body),) = seen
+        assert (asked, body, given["content-type"]) == ("POST /api/a b?c=%2F", "{}", "text/json")
+        assert given["host"] == upstream.host
+        assert not {"cookie", "origin"} & set(given)
+        # Its own page runs its scripts.
+        assert "content-security-policy" not in page.get("/mlflow/", Cookie=cookie).headers
+        assert page.get("/mlflow", Cookie=cookie).headers["location"] == "/mlflow/"
+        assert page.get("/mlflows", Cookie=cookie).body == "inside"
+    with served(
+        lambda port: Guard(Beside(inner, "/mlflow", "http://127.0.0.1:9"), loopback_addresses(port), login, "session")
+    ) as page:
+        cookie = page.form("/login", {"user": USER, "password": PASSWORD}).cookie
+        assert page.get("/mlflow/", Cookie=cookie).status == 502
