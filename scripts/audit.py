@@ -94,14 +94,14 @@ def main() -> int:
             sbom = run(SBOM_TOOL, "cyclonedx-py", "requirements", str(requirements), "--of", "JSON", "-o", "-")
             (folder / f"{image}.cdx.json").write_text(sbom, encoding="utf-8")
             print(f"audit: {image}: {len(lines)} packages in build/sbom/{image}.cdx.json")
-            found = run(
+            report_text = run(
                 AUDIT_TOOL, "pip-audit", "-r", str(requirements), "--require-hashes", "--disable-pip", "-f", "json"
             )
         except NotFoundOutError as problem:
             print(f"audit: {image}: could not be looked up: {problem}")
             codes.append(2)
             continue
-        report = json.loads(found)
+        report = json.loads(report_text)
         problems, unknown = vulnerable(report), not_looked_up(report)
         for problem in problems:
             print(f"audit: {image}: {problem}")

@@ -23,9 +23,7 @@ from tests.support.dagster import process
 from tests.support.processes import BIN, environment, wait_for
 from tests.support.web import Page, goes_to, port_of
 
-ADD = "mutation { setNuxSeen }"
 RELOAD = "mutation { reloadWorkspace { __typename } }"
-SUBSCRIBE = "subscription { locationStateChangeEvents { event { eventType } } }"
 EVIL = {"Origin": "https://evil.example"}
 
 
@@ -199,11 +197,11 @@ def test_a_browser_is_let_in_by_the_address_and_then_works_with_dagsters_page(ui
 def test_no_token_and_no_cookie_is_in_what_it_says(ui: Started) -> None:
     token, cookie = ui.address().split("=")[1], ui.cookie()
     assert ui.page.ask("{ version }", cookie).status == 200
-    said = ui.log.read_text(encoding="utf-8")
-    assert str(ui.file) in said
-    assert token not in said
-    assert cookie.split("=")[1] not in said
-    assert "token=" not in said
+    output = ui.log.read_text(encoding="utf-8")
+    assert str(ui.file) in output
+    assert token not in output
+    assert cookie.split("=")[1] not in output
+    assert "token=" not in output
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(ui: Started, tmp_path: Path) -> None:

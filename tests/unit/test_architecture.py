@@ -87,6 +87,8 @@ def test_no_room_imports_one_beside_or_above_it() -> None:
     [
         ("dagster", "orchestration"),
         ("dagster_dbt", "orchestration"),
+        ("dagster_webserver", "orchestration/web"),
+        ("uvicorn", "orchestration/web"),
         ("dbt", "orchestration"),
         ("psycopg", "delivery/postgres"),
         ("fsspec", "sources"),

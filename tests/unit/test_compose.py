@@ -323,8 +323,8 @@ def test_make_env_gives_every_password_a_value_of_its_own_and_leaves_those_that_
     assert written.read_bytes() == before
     kept = before.replace(made["CHURN_DB_PASSWORD"].encode(), b"change-me") + b"CHURN_TIMEZONE=Europe/Berlin"
     written.write_bytes(kept)
-    said = subprocess.run([tmp_path / "scripts/env.sh"], check=True, capture_output=True, text=True).stdout
-    assert said == "env: a new secret in .env for CHURN_DB_PASSWORD\n"
+    output = subprocess.run([tmp_path / "scripts/env.sh"], check=True, capture_output=True, text=True).stdout
+    assert output == "env: a new secret in .env for CHURN_DB_PASSWORD\n"
     again = compose.variables_of(written)
     assert again.pop("CHURN_DB_PASSWORD") != made.pop("CHURN_DB_PASSWORD")
     assert again == made | {"CHURN_TIMEZONE": "Europe/Berlin"}
