@@ -56,6 +56,7 @@ class Inner:
             await receive()
             await send({"type": "websocket.accept", "subprotocol": "graphql-ws"})
             while (message := await receive())["type"] == "websocket.receive":
+                self.reached.append(message["text"])
                 await send({"type": "websocket.send", "text": f"heard {message['text']}"})
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
@@ -325,6 +326,8 @@ def test_a_session_ends_with_its_time_and_by_the_logout_and_its_web_socket_with_
             socket.send("two")
             with pytest.raises(ConnectionClosed):
                 socket.recv(10)
+        # The application never learns what came too late.
+        assert "two" not in guarded.inner.reached
         assert page.get("/", Cookie=cookie).status == 401
         assert page.web_socket(Cookie=cookie) == 403
 
