@@ -340,9 +340,13 @@ class Native:
 
     def _entrypoint(self, name: str) -> list[str]:
         """What the file puts before the command. What PostgreSQL's image has there `_start_postgres` does."""
-        return [
+        words = [
             self._translated(name, word) for word in self.services[name].entrypoint if word != "docker-entrypoint.sh"
         ]
+        if name == "postgres":
+            # Its user may not enter the repository either.
+            words[1] = shutil.copy(words[1], self.cluster)
+        return words
 
     def _start_postgres(self) -> None:
         """What the entry point of PostgreSQL's image does: an empty volume is set up, and the scripts run, before the server is started."""
