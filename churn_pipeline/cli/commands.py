@@ -662,23 +662,34 @@ def ui(
 
     settings = _settings(home)
     prepare_home(settings, _complain)
-    address_file = settings.dagster_home / "ui-address"
+    written: set[Path] = set()
+
+    def tell(address: str) -> None:
+        if (file := _tell_address(address, settings.dagster_home)) is not None:
+            written.add(file)
+
     try:
-        serve_home(settings, port, lambda address: _tell_address(address, address_file))
+        serve_home(settings, port, tell)
     finally:
-        address_file.unlink(missing_ok=True)
+        for file in written:
+            file.unlink(missing_ok=True)
 
 
-def _tell_address(address: str, file: Path) -> None:
-    """Where output goes to a file or a journal, others may read it there, and the address opens the page."""
+def _tell_address(address: str, folder: Path) -> Path | None:
+    """Prints the address. Where output goes to a file or a journal others may read it, and it opens the page: there it stands in a file of
+    this port, which is returned."""
+    from urllib.parse import urlsplit
+
     from churn_pipeline.core.atomic import replace_bytes
 
     if sys.stdout.isatty():
         typer.echo(f"The Dagster UI is open once at  {address}")
-        return
+        return None
+    file = folder / f"ui-address-{urlsplit(address).port}"
     replace_bytes(file, f"{address}\n".encode(), mode=0o600)
     typer.echo(f"The address that opens the Dagster UI once stands in {file}")
     sys.stdout.flush()
+    return file
 
 
 def _decide(

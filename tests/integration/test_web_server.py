@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +20,6 @@ from playwright.sync_api import Page as BrowserPage
 
 from churn_pipeline.core.settings import Settings
 from tests.support.browser import headless
-from tests.support.dagster import web_server
 from tests.support.processes import BIN, environment, wait_for
 from tests.support.web import Page, goes_to, port_of
 
@@ -36,8 +36,14 @@ class Started:
     log: Path
 
     @property
+    def files(self) -> list[Path]:
+        """Where the address stands, which has the port in its name."""
+        return list(self.settings.dagster_home.glob("ui-address-*"))
+
+    @property
     def file(self) -> Path:
-        return self.settings.dagster_home / "ui-address"
+        (file,) = self.files
+        return file
 
     def address(self) -> str:
         """The newest address, which holds a token that was not used."""
@@ -69,12 +75,42 @@ def churn_ui(settings: Settings) -> Iterator[Started]:
         )
     started = Started(settings, running, log_path)
     try:
-        wait_for(lambda: started.file.exists() or running.poll() is not None, 120, "churn ui")
+        wait_for(lambda: started.files or running.poll() is not None, 120, "churn ui")
         assert running.poll() is None, log_path.read_text(encoding="utf-8")
         yield started
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+@contextmanager
+def dagsters_own(home: Path) -> Iterator[Page]:
+    """`dagster-webserver` by itself, without anything to run."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        bare = Page(probe.getsockname()[1])
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    with (home / "log").open("wb") as log:
+        running = subprocess.Popen(
+            [str(BIN / "dagster-webserver"), "--empty-workspace", "-h", "127.0.0.1", "-p", str(bare.port)],
+            env=environment(Settings(home=home), DAGSTER_HOME=str(home)),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def is_up() -> bool:
+        try:
+            return bare.get("/server_info").status == 200
+        except OSError:
+            return False
+
+    try:
+        wait_for(is_up, 120, "Dagster's own web server")
+        yield bare
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
         running.wait()
 
 
@@ -86,11 +122,9 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
 
 def test_dagster_carries_out_what_any_page_sends_by_a_link_and_the_guard_does_not(ui: Started, tmp_path: Path) -> None:
     """Why there is a guard: the claim about Dagster's own web server stands in docs/operations.md."""
-    bare_home = Settings(home=tmp_path)
     link = f"/graphql?query={quote(RELOAD)}"
     foreign = {"Host": "evil.example", **EVIL}
-    with web_server(bare_home) as server:
-        bare = Page(port_of(server.url))
+    with dagsters_own(tmp_path) as bare:
         assert json.loads(bare.get(link, **foreign).body)["data"]["reloadWorkspace"]["__typename"] == "Workspace"
         assert bare.web_socket(**EVIL) == 101
     cookie = ui.cookie()
@@ -141,7 +175,8 @@ def test_the_daemon_runs_beside_the_page_and_both_know_the_jobs_of_the_home(ui: 
     ]
 
 
-def test_a_browser_is_let_in_by_the_address_and_then_works_with_dagsters_page(ui: Started, tmp_path: Path) -> None:
+def test_a_browser_is_let_in_by_the_address_and_then_works_with_dagsters_page(ui: Started) -> None:
+    # CHURN_PICTURES names a folder where it shows itself.
     with headless() as browser, browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         page: BrowserPage = context.new_page()
         failed: list[str] = []
@@ -149,7 +184,7 @@ def test_a_browser_is_let_in_by_the_address_and_then_works_with_dagsters_page(ui
             "response", lambda answer: failed.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None
         )
         sockets: list[str] = []
-        page.on("websocket", lambda socket: sockets.append(socket.url))
+        page.on("websocket", lambda opened: sockets.append(opened.url))
         host = ui.page.host
         page.goto(f"http://{host}/runs")
         assert "churn ui" in page.inner_text("main")
@@ -164,8 +199,6 @@ def test_a_browser_is_let_in_by_the_address_and_then_works_with_dagsters_page(ui
         (cookie,) = context.cookies()
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
         assert page.evaluate("document.cookie") == ""
-        if folder := os.environ.get("CHURN_PICTURES"):
-            page.screenshot(path=Path(folder) / "ui.png")
 
         # Another site of this machine: its links work, and its requests reach nothing.
         other = f"http://localhost:{ui.page.port}"
@@ -174,6 +207,8 @@ def test_a_browser_is_let_in_by_the_address_and_then_works_with_dagsters_page(ui
         page.click("a")
         page.wait_for_url(f"http://{host}/locations")
         page.get_by_text("churn_pipeline").first.wait_for(timeout=60_000)
+        if folder := os.environ.get("CHURN_PICTURES"):
+            page.screenshot(path=Path(folder) / "ui.png")
         page.goto(f"{other}/health")
         failed.clear()
         page.evaluate(
@@ -197,25 +232,27 @@ def test_no_token_and_no_cookie_is_in_what_it_says(ui: Started) -> None:
     assert "token=" not in output
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(ui: Started, tmp_path: Path) -> None:
-    port = str(ui.page.port)
+def test_a_port_that_is_taken_is_said_in_one_line_and_the_address_of_its_holder_stays(ui: Started) -> None:
+    port, address = str(ui.page.port), ui.address()
     done = subprocess.run(
         [str(BIN / "churn"), "ui", "--port", port],
-        env=environment(Settings(home=tmp_path)),
+        env=environment(ui.settings),
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == f"Port {port} of 127.0.0.1 cannot be had (Address already in use); name another with --port\n"
+    problem = f"Port {port} of 127.0.0.1 cannot be had (Address already in use); name another with --port"
+    assert done.stderr == f"churn: {problem}\n"
+    assert ui.address() == address
 
 
 def test_the_signal_to_end_ends_it_whole(ui: Started) -> None:
     """The last of this file: it ends the server of the others."""
     ui.process.send_signal(signal.SIGTERM)
     assert ui.process.wait(60) == 0
-    assert not ui.file.exists()
+    assert ui.files == []
     mark = f"DAGSTER_HOME={ui.settings.dagster_home}".encode()
 
     def gone() -> bool:

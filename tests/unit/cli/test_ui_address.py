@@ -17,9 +17,9 @@ ADDRESS = "http://127.0.0.1:3000/login?token=abc"
 def test_the_address_is_printed_where_a_person_looks_and_stands_in_a_file_of_theirs_elsewhere(
     terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "ui-address"
+    file = tmp_path / "ui-address-3000"
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    _tell_address(ADDRESS, file)
+    assert _tell_address(ADDRESS, tmp_path) == (None if terminal else file)
     printed = capsys.readouterr().out
     assert (ADDRESS in printed) == terminal
     assert file.exists() != terminal
