@@ -13,6 +13,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A pyproject.toml and a uv.lock of whoever starts a training are no part of a model version.
+os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
 # A tracking server that is gone in the middle is known to be gone after a minute, not after MLflow's seven attempts of two minutes
 # each; see also modeling/registry.py.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")

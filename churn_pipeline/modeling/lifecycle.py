@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -88,6 +88,8 @@ def train(
         RegistryError: MLflow is gone, is read-only, or is not the one that holds the ledger's models.
         UnbuiltError: the marts do not hold all that it learns from.
     """
+    # The real time and not the run's clock, which may stand still: MLflow's own times are real ones.
+    began = datetime.now(UTC)
     target = frames.settled(con, target, training_monday)
     for row in reversed(ledger.history(con, target.name)):
         if row.version is not None:
@@ -98,14 +100,15 @@ def train(
     register = _Registrar(con, settings, training_monday, run_id, who, progress)
     refused = None
     if attempt.result is not None and attempt.verdict is not None:
-        row = register(attempt.result, attempt.verdict, serving)
+        row = register(attempt.result, attempt.verdict, serving, began)
         if attempt.verdict.promoted or serving is not None or not target.required:
             return Trained(row, attempt.result)
         refused = (row, attempt.result)
     elif serving is not None or not target.required:
         raise RefusedError(attempt.why)
+    began = datetime.now(UTC)
     lowest = _lowest(con, settings, target, training_monday, attempt.why, progress)
-    return Trained(register(lowest, decide(lowest), None), lowest, refused)
+    return Trained(register(lowest, decide(lowest), None, began), lowest, refused)
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,9 @@ class _Registrar:
     who: str
     progress: Callable[[str], None]
 
-    def __call__(self, result: TrainingResult, verdict: GateDecision, serving: LedgerRow | None) -> LedgerRow:
+    def __call__(
+        self, result: TrainingResult, verdict: GateDecision, serving: LedgerRow | None, began: datetime
+    ) -> LedgerRow:
         con, settings, target, training_monday = self.con, self.settings, result.target, self.training_monday
         if late := frames.late_bookings(con, target, training_monday):
             result = replace(result, notices=(*result.notices, late))
@@ -246,6 +251,8 @@ class _Registrar:
             None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
             tags={"run_id": self.run_id},
             beside={REFERENCE_FILE: reference} if reference is not None else {},
+            began=began,
+            who=self.who,
         )
         models.keep(target.name, version, result.model, reference)
         row = ledger.append(

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from importlib.metadata import version as installed
+from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn_pipeline import __version__
+from churn_pipeline.core.checkout import commit
 from churn_pipeline.core.errors import RegistryError
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.modeling.card import model_card
 from churn_pipeline.modeling.fit import TrainingResult
-from churn_pipeline.modeling.model import BOOSTER_FILE, CHECKSUM_FILE
+from churn_pipeline.modeling.package import Flavour, schema_of
 from churn_pipeline.modeling.plots import write_plots
 from churn_pipeline.modeling.promote import GateDecision
 
 if TYPE_CHECKING:
-    from mlflow.models import Model
+    from mlflow.entities import DatasetInput, Metric
 
     from mlflow import MlflowClient
 
@@ -34,7 +37,9 @@ EXPERIMENT = "churn-pipeline"
 _LONGEST_TEXT = 5000
 _GOES_ON = "\n\n(goes on in model_card.md of the run)"
 _ARTIFACT = "model"
-_FLAVOUR = "churn_pipeline"
+_CODE = "code"
+# What MLflow calls the use that was made of a slice.
+_CONTEXTS = {"train": "training of the judged twin", "test": "testing", "refit_train": "training"}
 # A server that is there says so in milliseconds. One that takes requests and stays silent costs this much each time somebody needs it,
 # where MLflow's own patience is the longest upload, times its attempts.
 _SILENCE_SECONDS = 5
@@ -55,6 +60,9 @@ def register(
     artifact_root: Path | None,
     tags: Mapping[str, str] | None = None,
     beside: Mapping[str, str] | None = None,
+    *,
+    began: datetime,
+    who: str,
 ) -> str:
     """Logs a training and registers its model under the target's name, promoted or not.
 
@@ -66,6 +74,8 @@ def register(
         artifact_root: where files go; None leaves it to the server.
         tags: further tags of the run.
         beside: texts to store with the version, by file name.
+        began: when the training began, which is when its run does.
+        who: on whose behalf.
 
     Returns:
         The version.
@@ -73,86 +83,127 @@ def register(
     Raises:
         RegistryError: MLflow cannot be written to.
     """
-    import mlflow.xgboost
+    from mlflow.entities import Param
     from mlflow.models import Model
-
-    import mlflow
 
     name = result.target.name
     with _quiet(), _reported(tracking_uri), tempfile.TemporaryDirectory() as scratch:
         client = _client(tracking_uri)
-        folder = Path(scratch)
-        plots = write_plots(result, folder / "plots")
-        files = [folder / "model" / file for file in result.model.files() if file != BOOSTER_FILE]
-        result.model.save(folder / "model")
+        folder = Path(scratch) / "model"
+        plots = write_plots(result, Path(scratch) / "plots")
+        result.model.save(folder)
         for name_beside, text in (beside or {}).items():
-            files.append(folder / "model" / name_beside)
-            files[-1].write_text(text, encoding="utf-8")
-        with mlflow.start_run(
-            experiment_id=_experiment(client, artifact_root),
+            (folder / name_beside).write_text(text, encoding="utf-8")
+        experiment = _experiment(client, tracking_uri, artifact_root)
+        source = _source()
+        # Not through mlflow.start_run, which begins now, and notes paths of this machine and whatever repository they lie in.
+        run_id = client.create_run(
+            experiment,
+            start_time=int(began.timestamp() * 1000),
             run_name=f"{name} {result.training_monday}",
-            tags={"target": name, "training_monday": str(result.training_monday), **(tags or {})},
-        ) as run:
-            mlflow.log_params(_params(result, fingerprints))
-            mlflow.log_metrics(_metrics(result))
+            tags={
+                "target": name,
+                "training_monday": str(result.training_monday),
+                **source,
+                "mlflow.user": who,
+                **(tags or {}),
+            },
+        ).info.run_id
+        with _ended(client, run_id):
+            params = {key: str(value) for key, value in _params(result, fingerprints).items()}
+            client.log_batch(run_id, params=[Param(key, value) for key, value in params.items()])
             for plot in plots:
-                mlflow.log_artifact(str(plot), "plots")
-            mlflow.log_dict(_details(result, verdict, fingerprints), "training.json")
-            # Given, because inferring them imports the model in a subprocess and takes six seconds.
-            requirements = [f"{package}=={installed(package)}" for package in ("xgboost", "pandas", "numpy")]
-            if result.kind == "trees":
-                assert result.model.booster is not None
-                logged = mlflow.xgboost.log_model(
-                    result.model.booster,
-                    name=_ARTIFACT,
-                    model_format="ubj",
-                    pip_requirements=requirements,
-                    extra_files=[str(file) for file in files],
-                )
-            else:
-                # MLflow's own flavour would serve the trees of a mean as if they were all of it.
-                logged = Model.log(
-                    artifact_path=None,
-                    name=_ARTIFACT,
-                    flavor=_Files,
-                    flavor_name=_FLAVOUR,
-                    folder=folder / "model",
-                    kind=result.kind,
-                )
+                client.log_artifact(run_id, str(plot), "plots")
+            client.log_dict(run_id, _details(result, verdict, fingerprints), "training.json")
+            model = client.create_logged_model(
+                experiment, name=_ARTIFACT, source_run_id=run_id, tags=source, params=params, model_type=result.kind
+            )
+            logged = Model.log(
+                artifact_path=None,
+                name=_ARTIFACT,
+                flavor=Flavour,
+                run_id=run_id,
+                model_id=model.model_id,
+                model=result.model,
+                folder=folder,
+                # It would load and run the version here, and only warn if that failed.
+                validate_serving_input=False,
+            )
+            datasets = _datasets(result, fingerprints)
+            client.log_inputs(run_id, list(datasets.values()))
+            client.log_batch(run_id, metrics=_metrics(result, run_id, model.model_id, datasets.get("test")))
             if not client.search_registered_models(f"name = '{name}'"):
                 client.create_registered_model(
                     name, description=f"The probability that a customer {result.target.question}."
                 )
-            version = str(
-                client.create_model_version(name, logged.model_uri, run.info.run_id, model_id=logged.model_id).version
-            )
+            version = str(client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version)
             card = model_card(result, verdict, fingerprints, version)
-            mlflow.log_text(card, "model_card.md")
-        client.update_model_version(name, version, description=_shortened(card, _GOES_ON))
-        for key, value in {
-            "verdict": "promoted" if verdict.promoted else "refused",
-            "reason": _shortened(verdict.reason, " ..."),
-            "numbers": json_text(verdict.numbers, sort_keys=True),
-            "training_monday": str(result.training_monday),
-            "kind": result.kind,
-            "fingerprint": result.model.fingerprint,
-        }.items():
-            client.set_model_version_tag(name, version, key, value)
+            client.log_text(run_id, card, "model_card.md")
+            client.update_model_version(name, version, description=_shortened(card, _GOES_ON))
+            for key, value in {
+                "verdict": "promoted" if verdict.promoted else "refused",
+                "reason": _shortened(verdict.reason, " ..."),
+                "numbers": json_text(verdict.numbers, sort_keys=True),
+                "training_monday": str(result.training_monday),
+                "kind": result.kind,
+                "fingerprint": result.model.fingerprint,
+            }.items():
+                client.set_model_version_tag(name, version, key, value)
     return version
 
 
-class _Files:
-    """MLflow's interface of a flavour, for a model that only this project can read: its files as they are."""
+@contextmanager
+def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Ends a run when the training has ended, as failed if it has."""
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    finally:
+        client.set_terminated(run_id, status)
 
-    @staticmethod
-    def save_model(path: str, mlflow_model: Model, folder: Path, kind: str) -> None:
-        shutil.copytree(folder, path)
-        mlflow_model.add_flavor(_FLAVOUR, kind=kind, checksums=CHECKSUM_FILE)
-        mlflow_model.save(str(Path(path) / "MLmodel"))
+
+def _source() -> dict[str, str]:
+    """What ran, as MLflow's tags: the command and the commit, and no path of this machine."""
+    tags = {"mlflow.source.name": "churn", "mlflow.source.type": "LOCAL", "churn_pipeline": __version__}
+    if (found := commit()) is not None:
+        tags["mlflow.source.git.commit"] = found.hash
+        tags["mlflow.source.git.dirty"] = str(found.is_changed).lower()
+    return tags
+
+
+def _datasets(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[str, DatasetInput]:
+    """What was learned and judged from, by slice: what it is called, its columns, how many rows, and a digest that is equal where the data
+    are. No rows, and no place where any lie."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    catalogue, target = result.model.catalogue, result.target
+    schema = json_text({"mlflow_colspec": schema_of(catalogue).to_dict()})
+    datasets = {}
+    for name, fact in result.slices.items():
+        identity = [target.name, catalogue.mart, catalogue.names, name, fact.first, fact.last, fact.rows, fingerprints]
+        dataset = Dataset(
+            name=f"{catalogue.mart} {fact.first} to {fact.last}",
+            # MLflow's column holds 36 characters.
+            digest=sha256(json_text(identity, sort_keys=True).encode()).hexdigest()[:32],
+            source_type="code",
+            source=json_text({"tags": {"mart": catalogue.mart, "snapshot_dates": f"{fact.first} to {fact.last}"}}),
+            schema=schema,
+            profile=json_text(
+                {
+                    "num_rows": fact.rows,
+                    "num_elements": fact.rows * (len(catalogue) + 1),
+                    "customers": fact.customers,
+                    "positives": fact.positives,
+                }
+            ),
+        )
+        datasets[name] = DatasetInput(dataset, [InputTag("mlflow.data.context", _CONTEXTS.get(name, name))])
+    return datasets
 
 
 def files(target: str, version: str, tracking_uri: str) -> dict[str, bytes]:
-    """Reads the files of a registered version, as `ScoringModel.from_files` takes them.
+    """Reads the files of a registered version, as `ScoringModel.from_files` takes them. The code that lies with them is for MLflow.
 
     Raises:
         RegistryError: MLflow cannot be reached, or has no such version.
@@ -162,7 +213,11 @@ def files(target: str, version: str, tracking_uri: str) -> dict[str, bytes]:
     with _quiet(), _reported(tracking_uri), tempfile.TemporaryDirectory() as scratch:
         _client(tracking_uri, must_exist=True)
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{target}/{version}", dst_path=scratch))
-        return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        return {
+            path.name: path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.relative_to(folder).parts[0] != _CODE
+        }
 
 
 def ensure_holds(target: str, version: str, tracking_uri: str) -> None:
@@ -210,17 +265,25 @@ def follow_home(database: Path, artifact_root: Path) -> bool:
     try:
         with closing(sqlite3.connect(database)) as con, con:
             row = con.execute("select artifact_location from experiments where name = ?", [EXPERIMENT]).fetchone()
-            if row is None or row[0] == now:
+            if row is None:
                 return False
-            for table, column in _PLACES:
-                con.execute(
-                    f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
-                    [now, len(row[0]) + 1, len(row[0]), row[0]],
-                )
+            before = con.total_changes
+            if row[0] != now:
+                for table, column in _PLACES:
+                    con.execute(
+                        f"update {table} set {column} = ? || substr({column}, ?) where substr({column}, 1, ?) = ?",
+                        [now, len(row[0]) + 1, len(row[0]), row[0]],
+                    )
+            # The experiment that MLflow makes for itself lies where a command was once started. Where it has runs, they have files there.
+            con.execute(
+                "update experiments set artifact_location = ? where experiment_id = 0 and artifact_location != ? "
+                "and not exists (select 1 from runs where experiment_id = 0)",
+                [f"{now}/default", f"{now}/default"],
+            )
+            return con.total_changes > before
     except sqlite3.Error:
         # Damaged, locked or read-only: whoever needs MLflow next is told so by MLflow itself.
         return False
-    return True
 
 
 def shown(tracking_uri: str) -> str:
@@ -256,12 +319,16 @@ def _client(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
     return mlflow.MlflowClient()
 
 
-def _experiment(client: MlflowClient, artifact_root: Path | None) -> str:
+def _experiment(client: MlflowClient, tracking_uri: str, artifact_root: Path | None) -> str:
     if experiment := client.get_experiment_by_name(EXPERIMENT):
         return experiment.experiment_id
-    if artifact_root is not None:
-        artifact_root.mkdir(parents=True, exist_ok=True)
-    return client.create_experiment(EXPERIMENT, artifact_root.resolve().as_uri() if artifact_root else None)
+    if artifact_root is None:
+        return client.create_experiment(EXPERIMENT)
+    artifact_root.mkdir(parents=True, exist_ok=True)
+    created = client.create_experiment(EXPERIMENT, artifact_root.resolve().as_uri())
+    # MLflow has just made its own experiment too, in whatever folder the command was started.
+    follow_home(Path(tracking_uri.removeprefix("sqlite:///")), artifact_root)
+    return created
 
 
 def _params(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[str, Any]:
@@ -283,32 +350,49 @@ def _params(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[str
     }
 
 
-def _metrics(result: TrainingResult) -> dict[str, float]:
-    """Every figure with its interval. What is not defined (precision when nobody is flagged) is left out: MLflow would store a 0."""
+def _metrics(result: TrainingResult, run_id: str, model_id: str, test: DatasetInput | None) -> list[Metric]:
+    """Every figure with its interval, in the groups that MLflow's pages show them in. What is not defined (precision when nobody is
+    flagged) is left out: MLflow would store a 0."""
+    from mlflow.entities import Metric
+
     judged = result.judged
     if judged is None:
-        return {}
+        return []
     estimates = {
-        **judged.metrics,
+        **{f"model/{metric}": value for metric, value in judged.metrics.items()},
         **{
-            f"{name}_{metric}": value
+            f"baselines/{name}_{metric}": value
             for name, by_metric in judged.baselines.items()
             for metric, value in by_metric.items()
         },
         **{
-            f"minus_{name}_{metric}": value
+            f"differences/minus_{name}_{metric}": value
             for name, by_metric in judged.differences.items()
             for metric, value in by_metric.items()
         },
     }
     figures = {
-        "recall_ceiling_at_flag": judged.business.recall_ceiling,
-        "expected_recall_at_flag": judged.business.expected_recall,
-        **{f"log_loss_{kind}": loss for kind, loss in judged.choice.loss.items()},
+        "business/recall_ceiling_at_flag": judged.business.recall_ceiling,
+        "business/expected_recall_at_flag": judged.business.expected_recall,
+        **{f"choice/log_loss_{kind}": loss for kind, loss in judged.choice.loss.items()},
     }
     for metric, value in estimates.items():
         figures |= {metric: value.value, f"{metric}_low": value.low, f"{metric}_high": value.high}
-    return {metric: value for metric, value in figures.items() if value == value}
+    now = int(time.time() * 1000)
+    return [
+        Metric(
+            metric,
+            figure,
+            now,
+            0,
+            model_id=model_id,
+            dataset_name=test.dataset.name if test else None,
+            dataset_digest=test.dataset.digest if test else None,
+            run_id=run_id,
+        )
+        for metric, figure in figures.items()
+        if figure == figure
+    ]
 
 
 def _details(result: TrainingResult, verdict: GateDecision, fingerprints: Mapping[str, str]) -> dict[str, Any]:
