@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 
 from churn_pipeline.core.settings import REPOSITORY
 
@@ -22,6 +23,7 @@ class Commit:
     is_changed: bool
 
 
+@cache
 def commit() -> Commit | None:
     """The commit that is checked out; None where the code is an installed package, there is no git, or it refuses.
 

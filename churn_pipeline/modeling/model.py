@@ -103,6 +103,9 @@ class ScoringModel:
 
     def raw(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Log-odds before calibration, shape (rows,)."""
+        if not len(frame):
+            # XGBoost gives an array of another shape, with a warning.
+            return np.zeros(0)
         matrix = self.encoder.matrix(frame)
         parts = []
         if self.booster is not None:

@@ -69,6 +69,11 @@ class Flavour:
             pip_requirements=requirements(model),
             mlflow_model=mlflow_model,
         )
+        mlflow_model.metadata = {
+            "target": model.target.name,
+            "mart": model.catalogue.mart,
+            "inputs": {feature.name: {"type": feature.dtype, "label": feature.label} for feature in model.catalogue},
+        }
         # MLflow notes where it took things from. A version is read on other machines, and by more people than see this one.
         mlflow_model.artifact_path = "model"
         flavour = mlflow_model.flavors[mlflow.pyfunc.FLAVOR_NAME]
@@ -82,8 +87,9 @@ class Flavour:
 def signature(catalogue: Catalogue) -> ModelSignature:
     """What a version takes and gives, by name.
 
-    Every column may be left out. Numbers have the type ``any``: MLflow takes an integer for a double only where all of them are 0 or 1,
-    and a mart has counts of whole numbers and of nulls. The model itself refuses what is no number, and names the column.
+    Every column may be left out, and has the type ``any``: MLflow takes an integer for a double only where all of them are 0 or 1, and
+    no column of categories for text, while a mart has whole numbers, nulls and both. The model itself refuses what is no number, and
+    names the column; what a column should hold stands beside the signature (`Flavour.save_model`).
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -93,8 +99,8 @@ def signature(catalogue: Catalogue) -> ModelSignature:
     return ModelSignature(
         inputs=Schema(
             [
-                ColSpec(DataType.string if feature.dtype == "categorical" else AnyType(), feature.name, required=False)
-                for feature in catalogue
+                ColSpec(AnyType(), name, required=False)  # type: ignore[no-untyped-call]
+                for name in catalogue.names
             ]
         ),
         outputs=Schema([ColSpec(DataType.double, name) for name in outputs]),

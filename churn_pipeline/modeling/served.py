@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class Served(PythonModel):
@@ -31,13 +31,16 @@ class Served(PythonModel):
 
         self._model = ScoringModel.load(Path(context.artifacts["model"]))
 
-    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Scores rows of the mart. Columns that the model does not look at are ignored, in any order.
 
         A null, a category that training never saw, and a column that is not there are missing values, as in the table of predictions;
         the log says which.
 
         Args:
+            context: of MLflow, not looked at.
             model_input: one row a customer.
             params: there are none.
 
