@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.model_kinds import JUDGED, KINDS
+from churn_pipeline.core.targets import Target, shorter_than
 from churn_pipeline.modeling.evaluate import FLAG, TOP_PER_WEEK, Estimate
 from churn_pipeline.modeling.fit import Judgement, TrainingResult
 from churn_pipeline.modeling.promote import GateDecision
@@ -54,6 +55,9 @@ def model_card(
         f"For a better kind of model: {result.next_rung}." if result.next_rung else "",
         _notices(result.notices),
         *_judged(result),
+        "## What it answers",
+        f"Served by MLflow it takes rows of `{result.model.catalogue.mart}` and gives this probability, and what each feature "
+        f"contributes to its log-odds, for every row.{_raise(result.target)}",
         "## What it looks at",
         markdown_table(
             ["feature", "mean absolute contribution (log-odds)"],
@@ -80,6 +84,16 @@ def model_card(
         ),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _raise(target: Target) -> str:
+    shorter = " or ".join(f"`{other.probability_column}`" for other in shorter_than(target))
+    if not shorter:
+        return f" It is `{target.probability_column}` of the table of predictions."
+    return (
+        f" `{target.probability_column}` of the table of predictions is at least {shorter}, which another model gives: it is the "
+        "larger of the two."
+    )
 
 
 def _what_it_is(result: TrainingResult) -> str:

@@ -247,8 +247,7 @@ class _Registrar:
             verdict,
             {"data": data},
             settings.tracking_uri,
-            # A tracking server keeps its artifacts where it was told to.
-            None if settings.mlflow_tracking_uri else settings.mlflow_artifacts,
+            registry.artifact_root(settings),
             tags={"run_id": self.run_id},
             beside={REFERENCE_FILE: reference} if reference is not None else {},
             began=began,

@@ -1,4 +1,4 @@
-"""Models in MLflow. The only module that touches it.
+"""Models in MLflow. Nothing else talks to it.
 
 A version is written here and named in the ledger; aliases are for people who look at MLflow, and no code reads them.
 """
@@ -21,6 +21,7 @@ from churn_pipeline import __version__
 from churn_pipeline.core.checkout import commit
 from churn_pipeline.core.errors import RegistryError
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling.card import model_card
 from churn_pipeline.modeling.fit import TrainingResult
 from churn_pipeline.modeling.package import Flavour, schema_of
@@ -202,6 +203,12 @@ def _datasets(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[s
     return datasets
 
 
+def artifact_root(settings: Settings) -> Path | None:
+    """Where the files of versions go: None where a tracking server was told where to keep them. A database that is named as the tracking
+    store was told nothing, and MLflow would take the folder that a command is started in."""
+    return None if settings.tracking_uri.startswith("http") else settings.mlflow_artifacts
+
+
 def files(target: str, version: str, tracking_uri: str) -> dict[str, bytes]:
     """Reads the files of a registered version, as `ScoringModel.from_files` takes them. The code that lies with them is for MLflow.
 
@@ -326,8 +333,9 @@ def _experiment(client: MlflowClient, tracking_uri: str, artifact_root: Path | N
         return client.create_experiment(EXPERIMENT)
     artifact_root.mkdir(parents=True, exist_ok=True)
     created = client.create_experiment(EXPERIMENT, artifact_root.resolve().as_uri())
-    # MLflow has just made its own experiment too, in whatever folder the command was started.
-    follow_home(Path(tracking_uri.removeprefix("sqlite:///")), artifact_root)
+    if tracking_uri.startswith("sqlite:///"):
+        # MLflow has just made its own experiment too, in whatever folder the command was started.
+        follow_home(Path(tracking_uri.removeprefix("sqlite:///")), artifact_root)
     return created
 
 

@@ -92,6 +92,7 @@ def test_no_room_imports_one_beside_or_above_it() -> None:
         ("dbt", "orchestration"),
         ("psycopg", "delivery/postgres"),
         ("fsspec", "sources"),
+        ("mlflow", "modeling"),
     ],
 )
 def test_a_library_with_a_room_of_its_own_is_imported_nowhere_else(library: str, home: str) -> None:

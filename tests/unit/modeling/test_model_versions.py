@@ -255,6 +255,21 @@ def test_every_experiment_lies_in_the_home(versions: dict[Kind, Version], store:
         assert experiment.artifact_location.startswith((store / "artifacts").as_uri()), experiment
 
 
+@pytest.mark.parametrize(
+    ("uri", "in_the_home"),
+    [
+        (None, True),
+        ("sqlite:////somewhere/mlflow.db", True),
+        ("postgresql+psycopg2://u:p@host/mlflow", True),
+        ("http://host:5000", False),
+        ("https://host", False),
+    ],
+)
+def test_files_go_into_the_home_unless_a_server_keeps_them(uri: str | None, in_the_home: bool, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, mlflow_tracking_uri=uri)
+    assert registry.artifact_root(settings) == (settings.mlflow_artifacts if in_the_home else None)
+
+
 def test_a_moved_store_takes_mlflows_own_experiment_along_unless_somebody_has_runs_in_it(
     versions: dict[Kind, Version], store: Path, tmp_path: Path
 ) -> None:
@@ -354,6 +369,24 @@ def test_metrics_come_in_groups_and_belong_to_the_model_and_to_the_rows_that_the
     (test,) = (e.dataset.digest for e in run.inputs.dataset_inputs if e.tags[0].value == "testing")
     assert {metric.dataset_digest for metric in logged.metrics} == {test}
     assert versions["base_rate"].run.data.metrics == {}
+
+
+def test_the_description_of_a_version_says_what_it_answers_and_what_the_table_makes_of_it(
+    versions: dict[Kind, Version],
+) -> None:
+    client = mlflow.MlflowClient()
+    short, long = (
+        client.get_model_version(versions[kind].result.target.name, versions[kind].number)
+        for kind in ("trees", "of_30d")
+    )
+    assert "It is `churn_probability_30d` of the table of predictions." in short.description
+    assert "`churn_probability_90d` of the table of predictions is at least `churn_probability_30d`" in long.description
+
+
+def test_mlflow_reports_to_nobody() -> None:
+    from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
+
+    assert MLFLOW_DISABLE_TELEMETRY.get()
 
 
 @pytest.fixture
