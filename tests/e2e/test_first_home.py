@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import tarfile
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from pydantic import SecretStr
 
 from churn_pipeline.core.home_migrations import MIGRATIONS
 from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.modeling.registry import EXPERIMENT
 from churn_pipeline.orchestration.execute import Outcome, run_mondays
 from churn_pipeline.privacy import erase, files
 from tests.support.homes import copy_of, query
@@ -177,6 +180,15 @@ def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_re
     }
     assert len(kept) == 6
     assert {path: (opened.after.mlflow_artifacts / path).read_bytes() for path in kept} == kept
+
+
+def test_no_experiment_of_mlflow_points_out_of_the_home(opened: Opened) -> None:
+    places = "select name, artifact_location from experiments order by name"
+    for home, inside in ((opened.before, {False}), (opened.after, {True})):
+        with closing(sqlite3.connect(home.mlflow_database)) as con:
+            rows = con.execute(places).fetchall()
+        assert [name for name, _ in rows] == ["Default", EXPERIMENT]
+        assert {place.startswith(home.mlflow_artifacts.as_uri()) for _, place in rows} == inside, rows
 
 
 def test_past_mondays_do_not_say_what_kind_their_models_were_and_the_next_one_does(opened: Opened) -> None:

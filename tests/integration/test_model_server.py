@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import duckdb
@@ -87,6 +89,14 @@ def rows(tiny_home: Settings) -> list[dict[str, Any]]:
         )
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def test_no_experiment_points_out_of_a_home_that_was_moved(tiny_home: Settings) -> None:
+    """It was made in another folder, by a process that was started in a third one."""
+    with closing(sqlite3.connect(tiny_home.mlflow_database)) as con:
+        places = con.execute("select artifact_location from experiments").fetchall()
+    assert len(places) == 2
+    assert all(place.startswith(tiny_home.mlflow_artifacts.as_uri()) for (place,) in places), places
 
 
 def test_the_server_of_the_champion_answers_as_the_table_does(
