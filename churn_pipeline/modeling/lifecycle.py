@@ -247,7 +247,7 @@ class _Registrar:
             verdict,
             {"data": data},
             settings.tracking_uri,
-            registry.artifact_root(settings),
+            registry.artifacts_of(settings),
             tags={"run_id": self.run_id},
             beside={REFERENCE_FILE: reference} if reference is not None else {},
             began=began,

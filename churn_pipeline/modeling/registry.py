@@ -167,9 +167,9 @@ def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
 def _source() -> dict[str, str]:
     """What ran, as MLflow's tags: the command and the commit, and no path of this machine."""
     tags = {"mlflow.source.name": "churn", "mlflow.source.type": "LOCAL", "churn_pipeline": __version__}
-    if (found := commit()) is not None:
-        tags["mlflow.source.git.commit"] = found.hash
-        tags["mlflow.source.git.dirty"] = str(found.is_changed).lower()
+    if (running := commit()) is not None:
+        tags["mlflow.source.git.commit"] = running.hash
+        tags["mlflow.source.git.dirty"] = str(running.is_changed).lower()
     return tags
 
 
@@ -203,7 +203,7 @@ def _datasets(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[s
     return datasets
 
 
-def artifact_root(settings: Settings) -> Path | None:
+def artifacts_of(settings: Settings) -> Path | None:
     """Where the files of versions go: None where a tracking server was told where to keep them. A database that is named as the tracking
     store was told nothing, and MLflow would take the folder that a command is started in."""
     return None if settings.tracking_uri.startswith("http") else settings.mlflow_artifacts

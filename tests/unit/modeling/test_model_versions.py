@@ -267,7 +267,7 @@ def test_every_experiment_lies_in_the_home(versions: dict[Kind, Version], store:
 )
 def test_files_go_into_the_home_unless_a_server_keeps_them(uri: str | None, in_the_home: bool, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, mlflow_tracking_uri=uri)
-    assert registry.artifact_root(settings) == (settings.mlflow_artifacts if in_the_home else None)
+    assert registry.artifacts_of(settings) == (settings.mlflow_artifacts if in_the_home else None)
 
 
 def test_a_moved_store_takes_mlflows_own_experiment_along_unless_somebody_has_runs_in_it(
