@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 import urllib.error
@@ -18,7 +19,7 @@ from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from tests.conftest import TINY_BEFORE
 from tests.support.homes import query
-from tests.support.processes import kill, start, wait_for
+from tests.support.processes import BIN, kill, start, wait_for
 
 SECONDS = 90
 
@@ -61,7 +62,6 @@ def server(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = alone / "log.txt"
     process = start(
         tiny_home,
         *("models", "serve", "--model-uri", "models:/churn_90d@champion", "--env-manager", "local"),
@@ -70,11 +70,13 @@ def server(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
         MLFLOW_TRACKING_URI=tiny_home.tracking_uri,
         MLFLOW_DISABLE_TELEMETRY="true",
         PYTHONPATH=str(alone),
+        # MLflow starts uvicorn by its name, as in an environment that is activated.
+        PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}",
         NO_PROXY="127.0.0.1",
     )
     served = Server(f"http://127.0.0.1:{port}")
     try:
-        wait_for(served.is_up, SECONDS, f"MLflow's server, see {log}")
+        wait_for(served.is_up, SECONDS, "MLflow's server")
         yield served
     finally:
         kill(process)
@@ -122,7 +124,7 @@ def test_the_server_of_the_champion_answers_as_the_table_does(
     scored = query(
         tiny_home.warehouse,
         f"""
-        select bias, list_transform(contributions, c -> c.feature), list_transform(contributions, c -> c.contribution)
+        select bias, [c.feature for c in contributions], [c.contribution for c in contributions]
         from scoring.scores where snapshot_date = date '{TINY_BEFORE}' and target = 'churn_90d' order by customer_id
         """,
     )
