@@ -54,10 +54,10 @@ def model_card(
         f"**{verdict.reason[:1].upper()}{verdict.reason[1:]}.**",
         f"For a better kind of model: {result.next_rung}." if result.next_rung else "",
         _notices(result.notices),
-        *_judged(result),
         "## What it answers",
         f"Served by MLflow it takes rows of `{result.model.catalogue.mart}` and gives this probability, and what each feature "
         f"contributes to its log-odds, for every row.{_raise(result.target)}",
+        *_judged(result),
         "## What it looks at",
         markdown_table(
             ["feature", "mean absolute contribution (log-odds)"],

@@ -37,10 +37,9 @@ EXPERIMENT = "churn-pipeline"
 # What MLflow's tables hold of a description or a tag. SQLite keeps any length; PostgreSQL refuses the version.
 _LONGEST_TEXT = 5000
 _GOES_ON = "\n\n(goes on in model_card.md of the run)"
-_ARTIFACT = "model"
 _CODE = "code"
-# What MLflow calls the use that was made of a slice.
-_CONTEXTS = {"train": "training of the judged twin", "test": "testing", "refit_train": "training"}
+# What MLflow calls the use that was made of a slice. Its page of a run shows the first.
+_CONTEXTS = {"refit_train": "training", "test": "testing", "train": "training of the judged twin"}
 # A server that is there says so in milliseconds. One that takes requests and stays silent costs this much each time somebody needs it,
 # where MLflow's own patience is the longest upload, times its attempts.
 _SILENCE_SECONDS = 5
@@ -117,11 +116,11 @@ def register(
                 client.log_artifact(run_id, str(plot), "plots")
             client.log_dict(run_id, _details(result, verdict, fingerprints), "training.json")
             model = client.create_logged_model(
-                experiment, name=_ARTIFACT, source_run_id=run_id, tags=source, params=params, model_type=result.kind
+                experiment, name=name, source_run_id=run_id, tags=source, params=params, model_type=result.kind
             )
             logged = Model.log(
                 artifact_path=None,
-                name=_ARTIFACT,
+                name=name,
                 flavor=Flavour,
                 run_id=run_id,
                 model_id=model.model_id,
@@ -138,6 +137,9 @@ def register(
                     name, description=f"The probability that a customer {result.target.question}."
                 )
             version = str(client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version)
+            # By this MLflow's page of the model knows its version.
+            versions = json_text([{"name": name, "version": version}])
+            client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": versions})
             card = model_card(result, verdict, fingerprints, version)
             client.log_text(run_id, card, "model_card.md")
             client.update_model_version(name, version, description=_shortened(card, _GOES_ON))
@@ -181,7 +183,9 @@ def _datasets(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[s
     catalogue, target = result.model.catalogue, result.target
     schema = json_text({"mlflow_colspec": schema_of(catalogue).to_dict()})
     datasets = {}
-    for name, fact in result.slices.items():
+    for name, context in _CONTEXTS.items():
+        if (fact := result.slices.get(name)) is None:
+            continue
         identity = [target.name, catalogue.mart, catalogue.names, name, fact.first, fact.last, fact.rows, fingerprints]
         dataset = Dataset(
             name=f"{catalogue.mart} {fact.first} to {fact.last}",
@@ -199,7 +203,7 @@ def _datasets(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[s
                 }
             ),
         )
-        datasets[name] = DatasetInput(dataset, [InputTag("mlflow.data.context", _CONTEXTS.get(name, name))])
+        datasets[name] = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
     return datasets
 
 

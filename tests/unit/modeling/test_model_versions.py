@@ -365,6 +365,7 @@ def test_metrics_come_in_groups_and_belong_to_the_model_and_to_the_rows_that_the
     (output,) = run.outputs.model_outputs
     logged = client.get_logged_model(output.model_id)
     assert client.get_model_version(SHORT.name, version.number).source == logged.model_uri
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": SHORT.name, "version": version.number}]
     assert {metric.key for metric in logged.metrics} == set(run.data.metrics)
     (test,) = (e.dataset.digest for e in run.inputs.dataset_inputs if e.tags[0].value == "testing")
     assert {metric.dataset_digest for metric in logged.metrics} == {test}
