@@ -10,10 +10,16 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 PACKAGE = "churn_pipeline"
-# By their endings: what dbt or an editor leaves in the folder is nobody's business.
+# By their endings, and nothing that dbt has parsed or compiled in the folder: it names paths of this machine.
+WRITTEN_BY_DBT = {"target", "logs", "dbt_packages"}
 SHIPPED = [
     Path("workspace.yaml"),
-    *sorted(path for ending in ("sql", "yml", "csv") for path in Path("dbt_project").rglob(f"*.{ending}")),
+    *sorted(
+        path
+        for ending in ("sql", "yml", "csv")
+        for path in Path("dbt_project").rglob(f"*.{ending}")
+        if not WRITTEN_BY_DBT.intersection(path.parts)
+    ),
 ]
 
 

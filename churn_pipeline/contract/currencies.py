@@ -10,7 +10,7 @@ from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import shipped
 from churn_pipeline.core.sql import literal
 
-SEED = "seeds/currency_rates.csv"
+SEED = "currency_rates"
 
 
 def read_rates(path: Path | None = None) -> dict[str, Decimal]:
@@ -22,7 +22,7 @@ def read_rates(path: Path | None = None) -> dict[str, Decimal]:
     Raises:
         InputError: a line is no code with a rate above 0, or a code stands there twice.
     """
-    path = path or shipped("dbt_project") / SEED
+    path = path or shipped("dbt_project") / "seeds" / f"{SEED}.csv"
     rates: dict[str, Decimal] = {}
     with path.open(encoding="utf-8", newline="") as stream:
         for line, row in enumerate(csv.DictReader(stream), start=2):

@@ -173,6 +173,7 @@ def land(
     sources: Mapping[str, TableSource] | None = None,
     life_gap_days: int = 30,
     booking_delay_days: int | None = None,
+    rates: Path | None = None,
 ) -> LandingReport:
     """Brings schema ``landing`` up to date with the raw directory.
 
@@ -200,6 +201,7 @@ def land(
         sources: by table, where it comes from; a table that is not named has the names of the contract.
         life_gap_days: how long a gap does not end a life.
         booking_delay_days: how many days after its date a departure is booked; None: as `loaded_at` shows.
+        rates: what currencies are worth, a CSV file; None: the shipped seed.
 
     Raises:
         UnusableError: tables, columns or files are missing or unreadable, too much in them is bad, or the book jumped.
@@ -207,7 +209,7 @@ def land(
             to it.
     """
     unreadable: dict[str, Problem] = {}
-    with Scratch() as scratch, _second(con, timezone, now) as second:
+    with Scratch() as scratch, _second(con, timezone, now, rates) as second:
         while True:
             landing = _Landing(
                 con,
@@ -225,6 +227,7 @@ def land(
                 Recognition(second, timezone, sources or {}, scratch),
                 life_gap_days,
                 booking_delay_days,
+                rates,
             )
             try:
                 with _utc_session(con), transaction(con):
@@ -247,11 +250,13 @@ class _UnreadableError(Exception):
 
 
 @contextmanager
-def _second(con: duckdb.DuckDBPyConnection, timezone: str, now: datetime) -> Iterator[duckdb.DuckDBPyConnection]:
+def _second(
+    con: duckdb.DuckDBPyConnection, timezone: str, now: datetime, rates: Path | None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to look at raw files with: one that cannot be read would doom the transaction of the landing."""
     with con.cursor() as second:
         second.execute("set TimeZone = 'UTC'")
-        for name, body in statements.macros(timezone, now).items():
+        for name, body in statements.macros(timezone, now, rates).items():
             second.execute(f"create temp macro {name} as {body}")
         yield second
 
@@ -287,6 +292,7 @@ class _Landing:
     recognition: Recognition
     life_gap_days: int
     booking_delay_days: int | None
+    rates: Path | None
     customers_changed: bool = False
     judges_customers: bool = True
     customers_exported: bool = True
@@ -404,7 +410,7 @@ class _Landing:
         for table in TABLES.values():
             self.con.execute(f"create table if not exists {statements.create_sql(table, 'landing.' + table.name)}")
         had_lives = lives.prepare(self.con)
-        for name, body in statements.macros(self.timezone, self.now).items():
+        for name, body in statements.macros(self.timezone, self.now, self.rates).items():
             self.con.execute(f"create or replace temp macro {name} as {body}")
         if not had_lives:
             # Of a home from before them, so that the book has something to be compared with.
@@ -529,7 +535,7 @@ class _Landing:
         return bool(self._count(waiting) or self._count(orphaned))
 
     def _definition(self, table: TableContract) -> str:
-        return statements.definition(table, self.timezone, self.recognition.sources.get(table.name))
+        return statements.definition(table, self.timezone, self.recognition.sources.get(table.name), self.rates)
 
     def _remembered(self, table: TableContract) -> dict[str, tuple[str | None, str | None]]:
         """What was told of files that were landed, if it was told by the rules of today."""

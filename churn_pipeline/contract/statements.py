@@ -45,7 +45,7 @@ def local_date(instant: str, timezone: str) -> str:
     return f"timezone({literal(timezone)}, timezone('UTC', {instant}::TIMESTAMP))::DATE"
 
 
-def macros(timezone: str, now: datetime) -> dict[str, str]:
+def macros(timezone: str, now: datetime, rates: Path | None = None) -> dict[str, str]:
     """The macros that the declaration's SQL may use, by name with parameters.
 
     A local time that a change to summer time skips is read as the instant at which the clock jumps forward over it; one
@@ -65,14 +65,16 @@ def macros(timezone: str, now: datetime) -> dict[str, str]:
         # Landing replaces these two: the first where somebody was forgotten, the second where no customers were exported.
         "is_kept_out(id)": "false",
         "has_customers()": "true",
-        "usd(code)": rate_sql(read_rates()),
+        "usd(code)": rate_sql(read_rates(rates)),
     }
 
 
-def definition(table: TableContract, timezone: str, source: TableSource | None = None) -> str:
+def definition(
+    table: TableContract, timezone: str, source: TableSource | None = None, rates: Path | None = None
+) -> str:
     """A hash of all that decides what a file's content lands as: declaration, mapping, reading, time zone, DuckDB's version."""
-    rates = rate_sql(read_rates()) if any("usd(" in column.sql for column in table.landed) else ""
-    parts = (duckdb.__version__, _definition(table, timezone), repr(source), *filter(None, [rates]))
+    usd = rate_sql(read_rates(rates)) if any("usd(" in column.sql for column in table.landed) else ""
+    parts = (duckdb.__version__, _definition(table, timezone), repr(source), *filter(None, [usd]))
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
 
 

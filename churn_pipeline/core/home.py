@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from churn_pipeline.core.atomic import replace_bytes
@@ -22,6 +21,7 @@ from churn_pipeline.core.errors import InputError, LockedError
 from churn_pipeline.core.home_migrations import MIGRATIONS, Migration
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.version import installed_version
 from churn_pipeline.core.warehouse import connect, has_table, transaction
 
 _POLL_SECONDS = 0.2
@@ -116,7 +116,7 @@ def _format_of(settings: Settings) -> int:
         ) from None
     if number > len(MIGRATIONS):
         raise InputError(
-            f"{settings.home} has format {number}, written by churn-pipeline {writer}, and this is version {_version()}, which knows formats "
+            f"{settings.home} has format {number}, written by churn-pipeline {writer}, and this is version {installed_version()}, which knows formats "
             f"up to {len(MIGRATIONS)}: install the version that wrote it or a newer one, or give another --home"
         )
     return number
@@ -152,13 +152,5 @@ def _apply(settings: Settings, migration: Migration) -> None:
 
 def _note(settings: Settings, number: int) -> None:
     written_at = settings.clock().astimezone(UTC).isoformat(timespec="seconds")
-    note = {"format": number, "written_by": _version(), "written_at": written_at}
+    note = {"format": number, "written_by": installed_version(), "written_at": written_at}
     replace_bytes(settings.home_note, json_text(note, indent=1).encode() + b"\n")
-
-
-def _version() -> str:
-    try:
-        return version("churn-pipeline")
-    except PackageNotFoundError:
-        # Run from a folder on Python's path, without having been installed.
-        return "unknown"

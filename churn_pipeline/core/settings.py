@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from churn_pipeline.core import dbt_project
 from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
 
@@ -309,12 +310,29 @@ class Settings(BaseSettings):
         return self.data / "dagster"
 
     @property
+    def policy(self) -> Path:
+        """CSV files that take the place of the shipped seeds of the same name; it need not be there."""
+        return self.home / "policy"
+
+    @property
     def dbt_target(self) -> Path:
+        """Copies of the dbt project with what dbt made of them, and dbt's log."""
         return self.data / "dbt"
 
     @property
-    def dbt_project(self) -> Path:
+    def dbt_source(self) -> Path:
+        """The dbt project as it is shipped, which is only read."""
         return shipped("dbt_project")
+
+    @property
+    def dbt_copy(self) -> Path:
+        """The folder of the home's copy of the dbt project, as the project and HOME/policy are now."""
+        return dbt_project.copy_of(self.dbt_source, self.policy, self.dbt_target)
+
+    @property
+    def dbt_project(self) -> Path:
+        """The dbt project that the home uses: the shipped one with HOME/policy laid over it."""
+        return self.dbt_copy / dbt_project.PROJECT
 
     @property
     def lock_file(self) -> Path:

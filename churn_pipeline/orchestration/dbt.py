@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from churn_pipeline.core.atomic import exclusive_lock
+from churn_pipeline.core.atomic import exclusive_lock, replace_bytes
+from churn_pipeline.core.dbt_project import MANIFEST, PROJECT, TARGET
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import quoted
 from churn_pipeline.core.warehouse import connect
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 _SUCCESS = {"success", "pass", "warn"}
 # Failing rows of a test of the policy that are shown.
 _ROWS_SHOWN = 3
-_PARSED: dict[tuple[Path, float], tuple[Any, Mapping[str, Any]]] = {}
+_PARSED: dict[Path, Any] = {}
+_MANIFESTS: dict[Path, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,42 @@ class InProcessDbt:
         self._settings = settings
 
     @cached_property
-    def manifest(self) -> Mapping[str, Any]:
-        """The parsed project as plain values."""
-        return self._parsed[1]
+    def _copy(self) -> Path:
+        """The copy of the project, which stays the same for as long as this lives: an edit of the policy between two steps of a run is the
+        next run's."""
+        return self._settings.dbt_copy
 
     @cached_property
-    def _parsed(self) -> tuple[Any, Mapping[str, Any]]:
-        """The parsed project, once a process and state of its files: parsing anew for each of a run's three parts would cost seconds,
-        and dbt does so whenever an environment variable of the profile changes."""
-        project = self._settings.dbt_project
-        key = (project, _newest_file(project))
-        if key not in _PARSED:
+    def manifest(self) -> Mapping[str, Any]:
+        """The parsed project as plain values, without dbt's own macros. Parsed once for each state of the project, by whoever needs it first."""
+        if self._copy not in _MANIFESTS:
+            path = self._copy / MANIFEST
+            if not path.is_file():
+                self._parse()
+            _MANIFESTS.clear()
+            _MANIFESTS[self._copy] = json.loads(path.read_bytes())
+        return _MANIFESTS[self._copy]
+
+    @property
+    def _parsed(self) -> Any:
+        """The parsed project as dbt itself wants it, once a process: parsing anew for each of a run's three parts would cost seconds, and dbt
+        does so whenever an environment variable of the profile changes."""
+        if self._copy not in _PARSED:
+            parsed = self._parse()
             _PARSED.clear()
-            path = self._settings.dbt_target / "manifest.json"
-            # dbt rewrites its files in place, and whoever read meanwhile would get two halves.
-            with exclusive_lock(self._settings.dbt_target / "parse.lock"):
-                parsed = self._invoke(["parse"], manifest=None)
-                _PARSED[key] = (parsed, json.loads(path.read_text(encoding="utf-8")))
-        return _PARSED[key]
+            _PARSED[self._copy] = parsed
+        return _PARSED[self._copy]
+
+    def _parse(self) -> Any:
+        # dbt rewrites its files in place, and whoever read meanwhile would get two halves.
+        with exclusive_lock(self._copy / "parse.lock"):
+            parsed = self._invoke(["parse"], manifest=None)
+            if not (self._copy / MANIFEST).is_file():
+                manifest = json.loads((self._copy / TARGET / MANIFEST).read_bytes())
+                # Most of it, and nothing that a definition is made of.
+                manifest["macros"] = {}
+                replace_bytes(self._copy / MANIFEST, json_text(manifest).encode())
+        return parsed
 
     def build(
         self, context: dg.AssetExecutionContext, translator: DagsterDbtTranslator
@@ -92,7 +113,7 @@ class InProcessDbt:
             and translator.get_asset_spec(self.manifest, unique_id, None).key in context.selected_asset_keys
         ]
         results = self._invoke(
-            ["build", "--select", *selected, "--exclude-resource-types", "unit_test"], manifest=self._parsed[0]
+            ["build", "--select", *selected, "--exclude-resource-types", "unit_test"], manifest=self._parsed
         )
         missing_outputs = set(context.selected_asset_keys)
         missing_checks = set(context.selected_asset_check_keys)
@@ -156,7 +177,7 @@ class InProcessDbt:
 
     def unit_tests(self) -> dict[str, str]:
         """Runs dbt's unit tests on a warehouse that has been built; for each its message, empty where it passed."""
-        results = self._invoke(["test", "--select", "test_type:unit"], manifest=self._parsed[0])
+        results = self._invoke(["test", "--select", "test_type:unit"], manifest=self._parsed)
         return {
             result.node.name: "" if str(result.status) == "pass" else str(result.message) for result in results.results
         }
@@ -165,7 +186,7 @@ class InProcessDbt:
         """Loads the seeds into the home's warehouse and runs their tests, which is all that a run asks of a policy before it applies it."""
         results = self._invoke(
             ["build", "--select", "resource_type:seed", "--exclude-resource-types", "unit_test"],
-            manifest=self._parsed[0],
+            manifest=self._parsed,
         )
         failures = []
         with connect(self._settings) as con:
@@ -186,14 +207,12 @@ class InProcessDbt:
         from dbt.cli.main import dbtRunner
 
         settings = self._settings
-        settings.dbt_target.mkdir(parents=True, exist_ok=True)
         flags = ["--no-use-colors", "--log-level", "none", "--log-path", str(settings.dbt_target / "logs")]
-        places = ["--project-dir", str(settings.dbt_project), "--profiles-dir", str(settings.dbt_project)]
+        project = str(self._copy / PROJECT)
+        places = ["--project-dir", project, "--profiles-dir", project, "--target-path", str(self._copy / TARGET)]
         with _environment(CHURN_WAREHOUSE=str(settings.warehouse), CHURN_THREADS=str(settings.threads)):
             try:
-                outcome = dbtRunner(manifest=manifest).invoke(
-                    [*flags, *arguments, *places, "--target-path", str(settings.dbt_target)]
-                )
+                outcome = dbtRunner(manifest=manifest).invoke([*flags, *arguments, *places])
             finally:
                 # The profile keeps the warehouse open from one model to the next, which saves an open and a checkpoint each; after the
                 # last one it has to be closed, or Python would meet dbt's handle.
@@ -221,7 +240,3 @@ def _environment(**values: str) -> Iterator[None]:
             else:
                 os.environ[name] = value
 
-
-def _newest_file(folder: Path) -> float:
-    suffixes = (".sql", ".yml", ".csv")
-    return max(path.stat().st_mtime for path in folder.rglob("*") if path.suffix in suffixes)

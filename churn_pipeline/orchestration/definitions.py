@@ -34,6 +34,7 @@ from churn_pipeline.orchestration.checks.edges import feeds_check, landing_quali
 from churn_pipeline.orchestration.checks.mondays import features_check, monotonicity_check, predictions_check
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.home import PARTITION_TAG, RANGE_END_TAG, NoValues, home_resource, mondays_of
+from churn_pipeline.orchestration.own_runs import HOME_TAG, names_this_home, run_tags
 from churn_pipeline.orchestration.sensors import all_sensors
 
 # The lock pins Dagster to one version, so what may change in the next one is read when the version is raised.
@@ -111,10 +112,12 @@ def build_defs(
         predictions_check(dbt_keys[_CANDIDATES], weekly),
     ]
     rescoring = dg.AssetSelection.groups(keys.RESCORING)
+    tags = run_tags(settings)
     job = dg.define_asset_job(
         JOB,
         selection=dg.AssetSelection.all() - rescoring - dg.AssetSelection.groups(keys.REPLAY),
         description="Lands what is new, builds the features, trains when a training Monday is due, scores and publishes.",
+        tags=tags,
     )
     training_job = dg.define_asset_job(
         TRAINING_JOB,
@@ -123,6 +126,7 @@ def build_defs(
         .upstream()
         .required_multi_asset_neighbors(),
         description="Lands what is new, builds the features and trains as of the training Monday, without scoring.",
+        tags=tags,
     )
     rescoring_job = dg.define_asset_job(
         RESCORING_JOB,
@@ -130,6 +134,7 @@ def build_defs(
         selection=rescoring | dg.AssetSelection.assets(dbt_keys[_CANDIDATES]) | dg.AssetSelection.groups(keys.SEEDS),
         description="Loads the policy seeds and scores past Mondays again with a model of your choice, into predictions_rescored. Touches "
         "nothing else.",
+        tags=tags,
     )
     return dg.Definitions(
         assets=assets,
@@ -196,17 +201,18 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
         day = calendar.latest_monday(context.scheduled_execution_time, settings.timezone)
         recent = [day - weeks * calendar.WEEK for weeks in range(calendar.CATCH_UP, -1, -1)]
         # Dagster itself makes up for one tick only, the newest.
-        missed = calendar.missed(day, newest_published(settings), asked_for(context.instance, recent))
+        missed = calendar.missed(day, newest_published(settings), asked_for(context.instance, settings, recent))
         return [monday_request(monday) for monday in (*missed, day)]
 
     return tick
 
 
-def asked_for(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
-    """Which Mondays the Monday job, or its assets up to publication, were started for, by whomever and whatever became of it.
+def asked_for(instance: dg.DagsterInstance, settings: Settings, days: Sequence[date]) -> set[date]:
+    """Which Mondays of this home the Monday job, or its assets up to publication, were started for, by whomever and whatever became of it.
 
     Args:
-        instance: Dagster's record of runs, which can be read while a run holds the warehouse.
+        instance: Dagster's record of runs, which can be read while a run holds the warehouse, and may be shared.
+        settings: the home.
         days: consecutive Mondays; a range counts when it ends on one of them.
     """
     # One that a tick created and did not get to submit counts only once the tick, which is repeated, has submitted it.
@@ -216,8 +222,12 @@ def asked_for(instance: dg.DagsterInstance, days: Sequence[date]) -> set[date]:
         day
         for tag in (PARTITION_TAG, RANGE_END_TAG)
         for run in instance.get_runs(dg.RunsFilter(statuses=begun, tags={tag: names}))
-        # The asset graph starts its runs in a job of Dagster's own.
-        if run.job_name == JOB or keys.PUBLISHED in (run.asset_selection or ())
+        # The asset graph starts its runs in a job of Dagster's own, and they say their home with their first step.
+        if (run.job_name == JOB and names_this_home(run, settings))
+        or (
+            keys.PUBLISHED in (run.asset_selection or ())
+            and (names_this_home(run, settings) or HOME_TAG not in run.tags)
+        )
         for day in mondays_of(run.tags)
     }
 

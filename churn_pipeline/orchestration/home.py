@@ -20,6 +20,7 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.liveness import alive
+from churn_pipeline.orchestration.own_runs import run_tags
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,6 +72,9 @@ def home_resource(settings: Settings, dbt: InProcessDbt) -> dg.ResourceDefinitio
     def locked(context: dg.InitResourceContext) -> Iterator[Home]:
         run_id = context.run.run_id if context.run else "?"
         log = context.log.info if context.log else None
+        if context.run and context.instance:
+            # A run of the asset graph has no job that gives them to it, and one that is started again may come from before the home was moved.
+            context.instance.add_run_tags(run_id, run_tags(settings))
         # The warehouse stays open for the run's whole life: a BI tool that opened it between two steps would make the next one fail
         # half-way, while here the run waits before it has done anything, and says for whom.
         with alive(settings, run_id), home_lock(settings, f"Dagster run {run_id}", log), connect(settings):

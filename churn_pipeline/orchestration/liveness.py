@@ -31,7 +31,7 @@ _ENDING_SECONDS = 2.0
 @contextmanager
 def alive(settings: Settings, run_id: str) -> Iterator[None]:
     """Shows, for as long as it is entered, that a run has a process."""
-    path = _lock(settings, run_id)
+    path = lock_of(settings, run_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     unnamed = temp_path(path)
     with unnamed.open("w", encoding="utf-8") as file:
@@ -54,7 +54,7 @@ def is_dead(settings: Settings, run_id: str, started: datetime, now: datetime) -
         now: the current instant, aware; not the pipeline's own clock, which may stand still.
     """
     try:
-        with _lock(settings, run_id).open(encoding="utf-8") as file:
+        with lock_of(settings, run_id).open(encoding="utf-8") as file:
             # Shared, so that two who look at once do not take each other for the run.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
@@ -64,9 +64,19 @@ def is_dead(settings: Settings, run_id: str, started: datetime, now: datetime) -
     return True
 
 
-def close_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
-    """Reports runs without a process as failed, so that they hold up nothing, and returns them."""
+def close_dead_runs(
+    instance: dg.DagsterInstance, settings: Settings, location_name: str | None = None
+) -> list[dg.DagsterRun]:
+    """Reports this home's runs without a process as failed, so that they hold up nothing, and returns them.
+
+    Args:
+        instance: may be shared with others, whose runs are left alone.
+        settings: the home.
+        location_name: of the code location that asks; None where the shell asks.
+    """
     import dagster as dg
+
+    from churn_pipeline.orchestration.own_runs import is_own
 
     going_on = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
 
@@ -75,6 +85,8 @@ def close_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg
         now = datetime.now().astimezone()
         dead_runs = []
         for record in instance.get_run_records(going_on):
+            if not is_own(record.dagster_run, settings, location_name):
+                continue
             began = (
                 datetime.fromtimestamp(record.start_time, now.tzinfo) if record.start_time else record.create_timestamp
             )
@@ -89,9 +101,10 @@ def close_dead_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg
     closed = [run for run in without_process() if run.run_id in suspects]
     for run in closed:
         instance.report_run_failed(run, GONE)
-        _lock(settings, run.run_id).unlink(missing_ok=True)
+        lock_of(settings, run.run_id).unlink(missing_ok=True)
     return closed
 
 
-def _lock(settings: Settings, run_id: str) -> Path:
+def lock_of(settings: Settings, run_id: str) -> Path:
+    """The lock that a run holds from its first step to its last."""
     return settings.dagster_home / "alive" / f"{run_id}.lock"

@@ -8,7 +8,9 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery import announce
 from churn_pipeline.delivery.slack.notify import send_waiting
 from churn_pipeline.orchestration.failures import problems
+from churn_pipeline.orchestration.home import PARTITION_TAG
 from churn_pipeline.orchestration.liveness import GONE, close_dead_runs
+from churn_pipeline.orchestration.own_runs import HOME_TAG
 
 # A run that ended is told of within this many seconds of Dagster's own interval for run sensors.
 _SECONDS = 30
@@ -32,10 +34,12 @@ def dead_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         name="dead_runs",
         minimum_interval_seconds=_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Marks runs as failed whose process was killed or went down with the machine, so that the queue goes on.",
+        description="Marks runs of this home as failed whose process was killed or went down with the machine, so that the queue goes on. "
+        "Other code locations' runs are left alone.",
     )
     def close(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        closed = close_dead_runs(context.instance, settings)
+        location = context.code_location_origin
+        closed = close_dead_runs(context.instance, settings, location.location_name if location else None)
         for run in closed:
             # `failed_runs` sees only what the daemon launched; a run of the shell dies as well.
             monday = announce.notifiable_monday(settings, run.tags) if run.job_name == job.name else None
@@ -62,7 +66,7 @@ def failed_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         monday = announce.notifiable_monday(settings, run.tags)
         if monday is None:
             return dg.SkipReason("nothing is said about this run")
-        if _overtaken(context.instance, run, dg.DagsterRunStatus.SUCCESS):
+        if _overtaken(context.instance, settings, run, dg.DagsterRunStatus.SUCCESS):
             return dg.SkipReason("a later run of this Monday ended well")
         events = [entry.dagster_event for entry in context.instance.all_logs(run.run_id) if entry.dagster_event]
         return dg.SkipReason(str(announce.announce_failure(settings, monday, run.run_id, problems(events))))
@@ -86,7 +90,7 @@ def good_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         monday = announce.notifiable_monday(settings, run.tags)
         if monday is None:
             return dg.SkipReason("nothing is said about this run")
-        if _overtaken(context.instance, run, dg.DagsterRunStatus.FAILURE):
+        if _overtaken(context.instance, settings, run, dg.DagsterRunStatus.FAILURE):
             return dg.SkipReason("a later run of this Monday failed")
         return dg.SkipReason(str(announce.announce_success(settings, monday)))
 
@@ -126,13 +130,15 @@ def outbox(settings: Settings) -> dg.SensorDefinition:
     return flush
 
 
-def _overtaken(instance: dg.DagsterInstance, run: dg.DagsterRun, status: dg.DagsterRunStatus) -> bool:
-    """Whether the same Monday was run again since, and ended so: the sensor may come long after the shell's own word."""
+def _overtaken(
+    instance: dg.DagsterInstance, settings: Settings, run: dg.DagsterRun, status: dg.DagsterRunStatus
+) -> bool:
+    """Whether the same Monday of this home was run again since, and ended so: the sensor may come long after the shell's own word."""
     this = instance.get_run_record_by_id(run.run_id)
     same = dg.RunsFilter(
         job_name=run.job_name,
         statuses=[status],
-        tags={"dagster/partition": run.tags["dagster/partition"]},
+        tags={PARTITION_TAG: run.tags[PARTITION_TAG], HOME_TAG: str(settings.home)},
     )
     return this is not None and any(
         record.create_timestamp > this.create_timestamp for record in instance.get_run_records(same)

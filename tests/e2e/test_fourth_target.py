@@ -59,7 +59,7 @@ def settings(
     )
     project = Path(shutil.copytree(REPOSITORY / "dbt_project", out / "dbt_project"))
     patch.setitem(TARGETS, CHURN_180D.name, CHURN_180D)
-    patch.setattr(Settings, "dbt_project", project)
+    patch.setattr(Settings, "dbt_source", project)
     dbt_targets.write(project)
     settings = home_at(out / "raw", DUE, **SMALL)
     trained, rows = train_monday(settings, MONDAY, "test")

@@ -43,6 +43,7 @@ from churn_pipeline.orchestration.keys import (
     raw_key,
     weekly,
 )
+from churn_pipeline.orchestration.own_runs import run_tags
 
 PUBLISHED_POSTGRES = channel_key(POSTGRES)
 WEEKLY_REPORT = channel_key(REPORT)
@@ -283,8 +284,9 @@ def test_a_tick_asks_first_for_the_mondays_that_were_missed_and_for_none_that_wa
         at = datetime(2026, 3, 16, 8, tzinfo=ZoneInfo("UTC"))
         return [request.partition_key for request in requests(settings, dagster, at)]
 
-    def run(status: dg.DagsterRunStatus, job: dg.JobDefinition = job, **tags: str) -> None:
-        dagster.create_run_for_job(job, status=status, tags={f"dagster/{name}": day for name, day in tags.items()})
+    def run(status: dg.DagsterRunStatus, job: dg.JobDefinition = job, of: Settings = settings, **tags: str) -> None:
+        days = {f"dagster/{name}": day for name, day in tags.items()}
+        dagster.create_run_for_job(job, status=status, tags=run_tags(of) | days)
 
     assert asked() == ["2026-02-09", "2026-02-16", "2026-02-23", "2026-03-02", "2026-03-09", "2026-03-16"]
     # Neither a training nor what a tick was interrupted at is a run of the Monday.
@@ -294,6 +296,9 @@ def test_a_tick_asks_first_for_the_mondays_that_were_missed_and_for_none_that_wa
     # Nor is what the asset graph starts, unless it is to publish.
     graph = dg.GraphDefinition(name="__ASSET_JOB").to_job()
     run(dg.DagsterRunStatus.SUCCESS, graph, partition="2026-02-09")
+    assert len(asked()) == 6
+    # Nor is a run of another home that shares the instance.
+    run(dg.DagsterRunStatus.FAILURE, of=Settings(home=tmp_path / "another"), partition="2026-02-16")
     assert len(asked()) == 6
     run(dg.DagsterRunStatus.FAILURE, partition="2026-02-16")
     run(dg.DagsterRunStatus.STARTED, partition="2026-03-09")

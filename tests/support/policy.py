@@ -34,7 +34,7 @@ def project_of_its_own(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """A copy of the dbt project, which everything in this process takes for the project from now on."""
     project = folder / "dbt_project"
     shutil.copytree(REPOSITORY / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
-    monkeypatch.setattr(Settings, "dbt_project", property(lambda _: project))
+    monkeypatch.setattr(Settings, "dbt_source", property(lambda _: project))
     return project
 
 

@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from churn_pipeline.contract import TABLES, Acceptance, land, suppression, value_ledger
+from churn_pipeline.contract import TABLES, Acceptance, currencies, land, suppression, value_ledger
 from churn_pipeline.core import notices
+from churn_pipeline.core.dbt_project import seed_file
 from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays
@@ -72,6 +73,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             sources=landed_from(sources, settings.fetched),
             life_gap_days=settings.life_gap_days,
             booking_delay_days=settings.booking_delay_days,
+            rates=seed_file(settings.dbt_source, settings.policy, currencies.SEED),
         )
         remarks = [Notice("landing", "raw", notice) for notice in report.notices]
         notices.record(con, "landing", dict.fromkeys(run_mondays(context, settings), remarks), run_id=root_run(context))

@@ -18,6 +18,7 @@ import pytest
 
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.orchestration.liveness import alive, close_dead_runs, is_dead
+from churn_pipeline.orchestration.own_runs import run_tags
 from tests.support.processes import environment
 
 HOLDER = """
@@ -105,7 +106,7 @@ def test_whoever_looks_is_not_taken_for_the_run(settings: Settings) -> None:
 def test_a_run_that_is_just_ending_is_left_to_say_so_itself(settings: Settings, tmp_path: Path) -> None:
     """The lock is given back with the last step, and Dagster hears a moment later that the run is over."""
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        run = instance.create_run_for_job(dg.GraphDefinition(name="monday_run").to_job())
+        run = instance.create_run_for_job(dg.GraphDefinition(name="monday_run").to_job(), tags=run_tags(settings))
 
         def note(kind: dg.DagsterEventType, at: float) -> None:
             instance.handle_new_event(

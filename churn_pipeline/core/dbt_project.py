@@ -1,0 +1,126 @@
+"""The dbt project as a home uses it: a copy in the home, with the home's own policy laid over it.
+
+``HOME/data/dbt/HASH/project`` is made of the shipped project and of ``HOME/policy``, whose CSV files take the place of seeds of the same
+name. HASH is of all that decides what dbt makes of it, so a copy never changes: an edit makes another one, whoever works on the former is
+not disturbed, and what dbt parsed (``HASH/target``, ``HASH/manifest.json``) is good for as long as the copy is. The shipped project may lie
+where nobody may write, and nothing parsed is shipped: a manifest names paths of the machine that made it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from churn_pipeline.core.atomic import exclusive_lock, temp_path
+from churn_pipeline.core.errors import InputError
+
+PROJECT, TARGET, MANIFEST = "project", "target", "manifest.json"
+# By their endings, and without what dbt leaves beside them when it is called by hand.
+_SUFFIXES = (".sql", ".yml", ".csv")
+_WRITTEN_BY_DBT = {"target", "logs", "dbt_packages"}
+_SEEDS = "seeds"
+# What dbt left in HOME/data/dbt before there were copies.
+_FORMER = ("compiled", "run", "manifest.json", "partial_parse.msgpack", "perf_info.json", "run_results.json", "parse.lock")
+_FORMER += ("semantic_manifest.json", "graph.gpickle", "graph_summary.json")
+# A copy that nobody has asked for in that time belongs to no run.
+_UNUSED_SECONDS = 14 * 24 * 3600
+_DIGESTS: dict[tuple[tuple[str, int, int], ...], str] = {}
+
+
+def copy_of(shipped: Path, policy: Path, copies: Path) -> Path:
+    """The folder of the copy as the shipped project and the home's policy are now; it is made where it is not there.
+
+    Args:
+        shipped: the dbt project, which is only read.
+        policy: folder of CSV files that take the place of seeds; need not be there.
+        copies: folder of the copies.
+
+    Raises:
+        InputError: a table of the policy has no seed of its name; or the copy cannot be written.
+    """
+    files = dict(_files(shipped, policy))
+    folder = copies / _digest(files, copies)
+    if (folder / PROJECT).is_dir():
+        # It says that the copy is in use. Who may only read can use it all the same.
+        with suppress(OSError):
+            os.utime(folder)
+        return folder
+    try:
+        copies.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with exclusive_lock(copies / "copy.lock"):
+            if not (folder / PROJECT).is_dir():
+                _write(files, folder)
+                _remove_unused(copies)
+    except OSError as error:
+        raise InputError(
+            f"the dbt project cannot be copied to {folder}: {error.strerror or error}; give a home that can be written (--home, CHURN_HOME)"
+        ) from error
+    return folder
+
+
+def seed_file(shipped: Path, policy: Path, seed: str) -> Path:
+    """The CSV file of a seed: the home's own where it has one."""
+    own = policy / f"{seed}.csv"
+    return own if own.is_file() else shipped / _SEEDS / f"{seed}.csv"
+
+
+def _files(shipped: Path, policy: Path) -> Iterator[tuple[Path, Path]]:
+    """The files of a copy: path within the project, and where its content is."""
+    for path in sorted(shipped.rglob("*")):
+        within = path.relative_to(shipped)
+        if path.suffix in _SUFFIXES and not _WRITTEN_BY_DBT.intersection(within.parts):
+            yield within, path
+    known = {path.stem for path in (shipped / _SEEDS).glob("*.csv")}
+    for path in sorted(policy.glob("*.csv")):
+        if path.stem not in known:
+            raise InputError(f"{path} is no table of the policy; a file there is named after one: {', '.join(sorted(known))}")
+        yield Path(_SEEDS, path.name), path
+
+
+def _digest(files: dict[Path, Path], copies: Path) -> str:
+    stats = [(within, path, path.stat()) for within, path in files.items()]
+    key = tuple((str(path), stat.st_mtime_ns, stat.st_size) for _, path, stat in stats)
+    if key not in _DIGESTS:
+        digest = hashlib.sha256()
+        for within, path in files.items():
+            content = path.read_bytes()
+            digest.update(f"{within.as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+        _DIGESTS.clear()
+        _DIGESTS[key] = digest.hexdigest()
+    # What dbt parsed names the folder, and is of these versions.
+    parts = "\0".join([_DIGESTS[key], str(copies), *_versions()])
+    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    return version("dbt-core"), version("dbt-duckdb")
+
+
+def _write(files: dict[Path, Path], folder: Path) -> None:
+    """Writes a copy and gives it its name when it is whole. Permissions are not copied: dbt and its copies may be written here."""
+    new = temp_path(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    for within, path in files.items():
+        target = new / PROJECT / within
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    new.replace(folder)
+
+
+def _remove_unused(copies: Path) -> None:
+    for name in _FORMER:
+        with suppress(OSError):
+            path = copies / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for path in copies.iterdir():
+        if path.is_dir() and path.name != "logs" and time.time() - path.stat().st_mtime > _UNUSED_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
