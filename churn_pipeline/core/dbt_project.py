@@ -27,7 +27,15 @@ _SUFFIXES = (".sql", ".yml", ".csv")
 _WRITTEN_BY_DBT = {"target", "logs", "dbt_packages"}
 _SEEDS = "seeds"
 # What dbt left in HOME/data/dbt before there were copies.
-_FORMER = ("compiled", "run", "manifest.json", "partial_parse.msgpack", "perf_info.json", "run_results.json", "parse.lock")
+_FORMER = (
+    "compiled",
+    "run",
+    "manifest.json",
+    "partial_parse.msgpack",
+    "perf_info.json",
+    "run_results.json",
+    "parse.lock",
+)
 _FORMER += ("semantic_manifest.json", "graph.gpickle", "graph_summary.json")
 # A copy that nobody has asked for in that time belongs to no run.
 _UNUSED_SECONDS = 14 * 24 * 3600
@@ -73,14 +81,18 @@ def seed_file(shipped: Path, policy: Path, seed: str) -> Path:
 
 def _files(shipped: Path, policy: Path) -> Iterator[tuple[Path, Path]]:
     """The files of a copy: path within the project, and where its content is."""
-    for path in sorted(shipped.rglob("*")):
-        within = path.relative_to(shipped)
-        if path.suffix in _SUFFIXES and not _WRITTEN_BY_DBT.intersection(within.parts):
-            yield within, path
+    for folder, below, names in os.walk(shipped):
+        below[:] = sorted(set(below) - _WRITTEN_BY_DBT)
+        for name in sorted(names):
+            if name.endswith(_SUFFIXES):
+                path = Path(folder, name)
+                yield path.relative_to(shipped), path
     known = {path.stem for path in (shipped / _SEEDS).glob("*.csv")}
     for path in sorted(policy.glob("*.csv")):
         if path.stem not in known:
-            raise InputError(f"{path} is no table of the policy; a file there is named after one: {', '.join(sorted(known))}")
+            raise InputError(
+                f"{path} is no table of the policy; a file there is named after one: {', '.join(sorted(known))}"
+            )
         yield Path(_SEEDS, path.name), path
 
 

@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churn_pipeline.core import dbt_project
+from churn_pipeline.core.calendar import is_monday, monday_on_or_before
 from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
 
@@ -80,7 +81,11 @@ class Settings(BaseSettings):
     schedule_cron: str = Field("0 8 * * 1", description="When the Monday run starts, in the zone above.")
     now: datetime | None = Field(None, description="Stands in for the clock, for tests and demonstrations.")
 
-    first_monday: date = Field(date(2012, 1, 2), description="Oldest Monday that can be asked for.")
+    first_monday: date = Field(
+        date(2012, 1, 2),
+        description="Oldest Monday that can be asked for. Unless it is set, the Dagster UI offers those from the first one that the landed "
+        "data tell something of.",
+    )
     history_weeks: int = Field(
         156, ge=60, description="Weekly snapshots kept in the feature marts, counted back from S."
     )
@@ -197,6 +202,13 @@ class Settings(BaseSettings):
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"'{value}' is no IANA time zone; write one such as Europe/Berlin") from None
+        return value
+
+    @field_validator("first_monday")
+    @classmethod
+    def _monday(cls, value: date) -> date:
+        if not is_monday(value):
+            raise ValueError(f"{value} is a {value:%A}; write the Monday before it, {monday_on_or_before(value)}")
         return value
 
     @field_validator("home", "raw", "sources", "dagster_config")
@@ -333,6 +345,11 @@ class Settings(BaseSettings):
     def dbt_project(self) -> Path:
         """The dbt project that the home uses: the shipped one with HOME/policy laid over it."""
         return self.dbt_copy / dbt_project.PROJECT
+
+    @property
+    def first_monday_note(self) -> Path:
+        """Since when the landed data tell something; see `orchestration/partitions.py`."""
+        return self.data / "first_monday.json"
 
     @property
     def lock_file(self) -> Path:

@@ -97,6 +97,12 @@ class Beginning:
             return usage
         return min((day for day in (usage, departure) if day is not None), default=None)
 
+    def first_told(self, as_of: date) -> date | None:
+        """The oldest Monday that something is known of at a Monday, whether or not a model may learn from it; None where there is none."""
+        days = (day for day in (self.usage, self.departure) if day is not None and day < as_of)
+        first = min(days, default=None)
+        return None if first is None else calendar.monday_on_or_before(first) + calendar.WEEK
+
 
 def read_beginning(con: duckdb.DuckDBPyConnection) -> Beginning:
     """Reads from the landed data with what they begin."""

@@ -14,14 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 from zlib import crc32
-
-import numpy as np
-import pandas as pd
 
 from churn_pipeline.core.calendar import GRID_EPOCH, WEEK, monday_on_or_before, training_monday
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.targets import Target
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 # Four weeks hold one monthly cycle of billing and cancelling whole.
 BLOCK_WEEKS = 4
@@ -46,6 +48,8 @@ class Span:
 
     def rows(self, frame: pd.DataFrame) -> np.ndarray:
         """Boolean mask, shape (rows,), of the rows of ``frame`` whose snapshot_date lies in the span."""
+        import pandas as pd
+
         days = pd.to_datetime(frame["snapshot_date"])
         return ((days >= pd.Timestamp(self.first)) & (days <= pd.Timestamp(self.last))).to_numpy()
 
@@ -125,6 +129,9 @@ def staggered(frame: pd.DataFrame, stagger_weeks: int) -> np.ndarray:
     Customers are spread over the weeks, so every week of the calendar is trained on. Keeping what is already kept changes nothing: a
     caller may thin out the frame in SQL with `stagger_offsets` first.
     """
+    import numpy as np
+    import pandas as pd
+
     codes, customers = pd.factorize(frame["customer_id"])
     offsets = np.array(list(stagger_offsets(map(str, customers), stagger_weeks).values()), dtype=np.int64)
     weeks = (pd.to_datetime(frame["snapshot_date"]) - pd.Timestamp(GRID_EPOCH)).dt.days.to_numpy() // 7

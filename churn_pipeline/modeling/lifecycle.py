@@ -23,6 +23,7 @@ from churn_pipeline.features.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.features.plan import code_version, needed_snapshots, read_beginning, unbuilt
 from churn_pipeline.features.splits import Span, earliest_training_monday, twin_slices
 from churn_pipeline.modeling import guard, ledger, registry
+from churn_pipeline.modeling.aliases import CHAMPION
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.fit import RecipeFacts, TrainingResult, fit, fit_kinds
 from churn_pipeline.modeling.ladder import fit_base_rate, fit_of_shorter, read_belief
@@ -33,7 +34,6 @@ from churn_pipeline.modeling.reference import REFERENCE_FILE
 from churn_pipeline.modeling.reference_week import reference_of
 from churn_pipeline.modeling.store import DIGEST, REFERENCE_DIGEST, ModelStore, text_digest
 
-CHAMPION = "champion"
 # Keys among a ledger row's metrics: the kind of the model, what it would take to reach a better one, and the recipe.
 KIND, NEXT_RUNG, RECIPE = "kind", "next_rung", "recipe"
 # How long a promoted model goes on serving while newer ones are refused. Half a year: two seasons of 90 days later it tells of another book.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
@@ -15,13 +16,11 @@ from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.channels import CHANNELS
-from churn_pipeline.delivery.publish import newest_published
-from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.features.plan import MARTS
-from churn_pipeline.orchestration import keys
+from churn_pipeline.orchestration import keys, partitions
 from churn_pipeline.orchestration.assets.channels import channel_asset
 from churn_pipeline.orchestration.assets.data_docs import data_docs
-from churn_pipeline.orchestration.assets.features import Translator, build_plan, dbt_stage
+from churn_pipeline.orchestration.assets.features import Translator, build_plan, dbt_stage, nodes_of
 from churn_pipeline.orchestration.assets.landing import landing
 from churn_pipeline.orchestration.assets.models import model_assets
 from churn_pipeline.orchestration.assets.monitoring import digest_asset, drift_asset, judgement_asset
@@ -31,9 +30,15 @@ from churn_pipeline.orchestration.assets.publish import published, published_res
 from churn_pipeline.orchestration.assets.replay import report_asset
 from churn_pipeline.orchestration.assets.scores import rescores, scores
 from churn_pipeline.orchestration.checks.edges import feeds_check, landing_quality_check
-from churn_pipeline.orchestration.checks.mondays import features_check, monotonicity_check, predictions_check
+from churn_pipeline.orchestration.checks.mondays import (
+    copied_check,
+    features_check,
+    monotonicity_check,
+    predictions_check,
+)
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.home import PARTITION_TAG, RANGE_END_TAG, NoValues, home_resource, mondays_of
+from churn_pipeline.orchestration.instance import lacking
 from churn_pipeline.orchestration.own_runs import HOME_TAG, names_this_home, run_tags
 from churn_pipeline.orchestration.sensors import all_sensors
 
@@ -48,7 +53,7 @@ SCHEDULE = "monday_8am"
 
 # dbt runs three times a run: facts to features, then, after Python has scored, scores to candidates, and, after the audit, what
 # passed into the predictions.
-_FEATURES = "resource_type:seed churn.staging churn.intermediate churn.marts"
+_FEATURES = ("seeds", "staging", "intermediate", "marts")
 _CANDIDATES = "prediction_candidates"
 _PREDICTIONS = "predictions"
 _RESCORED = "predictions_rescored"
@@ -58,51 +63,110 @@ _OUTCOMES = "prediction_outcomes"
 @dg.definitions
 def defs() -> dg.Definitions:
     """What the Dagster code server loads; settings come from the environment."""
-    return build_defs()
+    settings = Settings()
+    if partitions.is_code_server() and (sentence := lacking(os.environ.get("DAGSTER_HOME"), settings)):
+        logging.getLogger("dagster.churn_pipeline").warning(sentence)
+    first = partitions.of_this_load(settings)
+    return partitions.remembered(build_defs(settings, first=first), first)
 
 
 def build_defs(
-    settings: Settings | None = None, *, loggers: Mapping[str, dg.LoggerDefinition] | None = None, **resources: Any
+    settings: Settings | None = None,
+    *,
+    first: date | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+    **resources: Any,
 ) -> dg.Definitions:
     """Everything there is: assets, checks, job, schedule, resources.
 
     Args:
         settings: the home to work on; read from the environment unless given.
+        first: the oldest Monday that can be asked for; CHURN_FIRST_MONDAY unless given.
         loggers: Dagster loggers beside the default one.
         **resources: Dagster resources that replace the wired ones, by name.
     """
     settings = settings or Settings()
     # Before dbt parses: of files that are not current it would say something else.
-    dbt_targets.check(settings.dbt_project)
+    dbt_targets.check(settings.dbt_source)
     dbt = InProcessDbt(settings)
-    weekly = keys.weekly(settings)
-    translator = Translator({_RESCORED: keys.RESCORING})
+    weekly = partitions.weekly(settings, first or settings.first_monday)
+    translator = Translator(without=[keys.RESCORES])
+    # The same candidates, made of a re-scoring's scores: an asset of their own, or the Monday job would come after a re-scoring that most
+    # homes never had, and the UI would warn of it in red.
+    rescoring_translator = Translator(
+        groups={_RESCORED: keys.RESCORING, _CANDIDATES: keys.RESCORING},
+        keys={_CANDIDATES: keys.RESCORED_CANDIDATES},
+        without=[keys.SCORES, keys.SCORED_MONDAYS],
+    )
     dbt_keys = model_asset_keys(dbt.manifest, translator)
-    check_marts(settings, dbt_keys)
+    check_marts(dbt.manifest, dbt_keys)
     marts = [dbt_keys[name] for name in MARTS]
 
     assets: list[Any] = [
         *keys.RAW,
         landing,
         build_plan(weekly),
-        dbt_stage("dbt_features", _FEATURES, dbt.manifest, translator, weekly, goes_on_from="plan"),
+        dbt_stage(
+            "dbt_features",
+            nodes_of(dbt.manifest, folders=_FEATURES),
+            dbt.manifest,
+            translator,
+            weekly,
+            goes_on_from="plan",
+        ),
         *model_assets(dbt_keys, weekly),
         scores(marts, weekly),
-        dbt_stage("dbt_candidates", _CANDIDATES, dbt.manifest, translator, weekly, goes_on_from="scores"),
-        dbt_stage("dbt_predictions", _PREDICTIONS, dbt.manifest, translator, weekly, goes_on_from="scores"),
-        published(dbt_keys[_PREDICTIONS], weekly),
+        dbt_stage(
+            "dbt_candidates",
+            nodes_of(dbt.manifest, models=[_CANDIDATES]),
+            dbt.manifest,
+            translator,
+            weekly,
+            goes_on_from="scores",
+        ),
+        dbt_stage(
+            "dbt_predictions",
+            nodes_of(dbt.manifest, models=[_PREDICTIONS]),
+            dbt.manifest,
+            translator,
+            weekly,
+            goes_on_from="scores",
+        ),
+        published(dbt_keys[_PREDICTIONS], weekly, settings),
         rescores(marts, weekly),
-        dbt_stage("dbt_rescored", _RESCORED, dbt.manifest, translator, weekly, goes_on_from="scores"),
+        dbt_stage(
+            "dbt_rescored_candidates",
+            nodes_of(dbt.manifest, models=[_CANDIDATES]),
+            dbt.manifest,
+            rescoring_translator,
+            weekly,
+            goes_on_from="scores",
+        ),
+        dbt_stage(
+            "dbt_rescored",
+            nodes_of(dbt.manifest, models=[_RESCORED]),
+            dbt.manifest,
+            rescoring_translator,
+            weekly,
+            goes_on_from="scores",
+        ),
         published_rescored(dbt_keys[_RESCORED], weekly),
         report_asset(dbt_keys[_PREDICTIONS], weekly),
         drift_asset(weekly),
-        dbt_stage("dbt_outcomes", _OUTCOMES, dbt.manifest, translator, weekly, goes_on_from="scores"),
+        dbt_stage(
+            "dbt_outcomes",
+            nodes_of(dbt.manifest, models=[_OUTCOMES]),
+            dbt.manifest,
+            translator,
+            weekly,
+            goes_on_from="scores",
+        ),
         performance_asset(dbt_keys[_OUTCOMES], weekly),
         outlook_asset(dbt_keys[_OUTCOMES], weekly),
         judgement_asset(weekly),
         *(channel_asset(channel, dbt_keys[_PREDICTIONS], weekly) for channel in CHANNELS),
         digest_asset(weekly),
-        data_docs(dbt_keys[_CANDIDATES], weekly),
+        data_docs(dbt_keys[_CANDIDATES]),
     ]
     checks = [
         landing_quality_check(),
@@ -110,6 +174,8 @@ def build_defs(
         features_check(dbt_keys[MARTS[0]], [dbt_keys[MARTS[1]]], weekly),
         monotonicity_check(weekly),
         predictions_check(dbt_keys[_CANDIDATES], weekly),
+        predictions_check(keys.RESCORED_CANDIDATES, weekly),
+        copied_check(dbt_keys[_PREDICTIONS], weekly),
     ]
     rescoring = dg.AssetSelection.groups(keys.RESCORING)
     tags = run_tags(settings)
@@ -131,7 +197,7 @@ def build_defs(
     rescoring_job = dg.define_asset_job(
         RESCORING_JOB,
         # Whoever has edited a seed and scores again wants to see what that does.
-        selection=rescoring | dg.AssetSelection.assets(dbt_keys[_CANDIDATES]) | dg.AssetSelection.groups(keys.SEEDS),
+        selection=rescoring | dg.AssetSelection.groups(keys.SEEDS),
         description="Loads the policy seeds and scores past Mondays again with a model of your choice, into predictions_rescored. Touches "
         "nothing else.",
         tags=tags,
@@ -150,11 +216,11 @@ def build_defs(
     )
 
 
-def check_marts(settings: Settings, models: Collection[str]) -> None:
+def check_marts(manifest: Mapping[str, Any], models: Collection[str]) -> None:
     """Refuses targets whose features nobody builds or describes.
 
     Args:
-        settings: the home.
+        manifest: the parsed dbt project.
         models: names of the dbt models.
 
     Raises:
@@ -167,10 +233,11 @@ def check_marts(settings: Settings, models: Collection[str]) -> None:
             raise InputError(
                 f"The mart '{target.mart}' of the target '{target.name}' is none of those that a run builds: {', '.join(MARTS)}."
             )
-        catalogue = settings.dbt_project / "models" / "marts" / f"{target.mart}.yml"
-        if not catalogue.is_file() or not read_catalogue(catalogue).names:
+        # Whether each entry keeps the rules is said where the catalogue is read; reading all of them takes longer than everything else here.
+        (mart,) = nodes_of(manifest, models=[target.mart])
+        if not any(column["config"]["meta"].get("feature") for column in manifest["nodes"][mart]["columns"].values()):
             raise InputError(
-                f"The mart '{target.mart}' of the target '{target.name}' has no catalogue of features, {catalogue}."
+                f"The mart '{target.mart}' of the target '{target.name}' has no catalogue of features, {target.mart}.yml beside it."
             )
 
 
@@ -198,6 +265,8 @@ def monday_schedule(settings: Settings, job: Any) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
     def tick(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        from churn_pipeline.delivery.publish import newest_published
+
         day = calendar.latest_monday(context.scheduled_execution_time, settings.timezone)
         recent = [day - weeks * calendar.WEEK for weeks in range(calendar.CATCH_UP, -1, -1)]
         # Dagster itself makes up for one tick only, the newest.

@@ -15,32 +15,13 @@ from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.home import open_home
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
+from churn_pipeline.orchestration.instance import DAGSTER_YAML, HEAD
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from churn_pipeline.contract import Acceptance
     from churn_pipeline.scoring import level
-
-
-# Dagster keeps its own state in the home too, tells nobody about it, and starts one run at a time. A run that never started is given
-# up after three minutes, or the queue would wait for it; for one that started and died see orchestration/liveness.py.
-_HEAD = "# Written by churn. Take this line out to keep changes of your own.\n"
-_DAGSTER_YAML = f"""\
-{_HEAD}telemetry:
-  enabled: false
-nux:
-  enabled: false
-concurrency:
-  runs:
-    max_concurrent_runs: 1
-run_monitoring:
-  enabled: true
-  start_timeout_seconds: 180
-compute_logs:
-  module: dagster._core.storage.noop_compute_log_manager
-  class: NoOpComputeLogManager
-"""
 
 
 @dataclass(frozen=True)
@@ -77,15 +58,15 @@ def prepare_home(settings: Settings, say: Callable[[str], None] | None = None) -
         folder.mkdir(parents=True, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if settings.dagster_config is not None:
-        content = _HEAD + _read_config(settings.dagster_config)
-    elif not config.exists() or config.read_text(encoding="utf-8").startswith(_HEAD):
-        content = _DAGSTER_YAML
+        content = HEAD + _read_config(settings.dagster_config)
+    elif not config.exists() or config.read_text(encoding="utf-8").startswith(HEAD):
+        content = DAGSTER_YAML
     else:
         content = None
     if content is not None:
         # Dagster's other processes may be reading it, and would meet an empty one.
         replace_bytes(config, content.encode())
-    if content == _DAGSTER_YAML:
+    if content == DAGSTER_YAML:
         _create_dagster_storage(settings.dagster_home)
     if settings.mlflow_tracking_uri is None:
         follow_home(settings.mlflow_database, settings.mlflow_artifacts)

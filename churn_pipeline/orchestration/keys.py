@@ -12,21 +12,13 @@ import duckdb
 from churn_pipeline.contract import TABLES
 from churn_pipeline.core import run_ledger
 from churn_pipeline.core.errors import RefusedError
-from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.channel import Channel
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import partition_mondays
 
 # A backfill of many Mondays is one run: landing and the marts are built once for all of them, and DuckDB's one writer never
 # meets another.
 ONE_RUN = dg.BackfillPolicy.single_run()
-
-
-def weekly(settings: Settings) -> dg.WeeklyPartitionsDefinition:
-    """The one partition of the pipeline: Mondays. This Monday's exists from its first minute on, before anything of it is over,
-    because a snapshot is the state *before* that Monday."""
-    return dg.WeeklyPartitionsDefinition(
-        start_date=settings.first_monday.isoformat(), day_offset=1, end_offset=1, timezone=settings.timezone
-    )
 
 
 def accepted_mondays(context: dg.AssetExecutionContext, con: duckdb.DuckDBPyConnection) -> list[date]:
@@ -108,7 +100,7 @@ def landing_key(table: str) -> dg.AssetKey:
 RAW = [
     dg.AssetSpec(
         raw_key(name),
-        group_name="raw",
+        **about("raw"),
         description=f"{table.meaning} As the source exports it; see docs/data-contract.md.",
         kinds={"parquet"},
     )
@@ -122,6 +114,7 @@ HOLDOUT = dg.AssetKey(["control", "holdout"])
 SCORES = dg.AssetKey(["scoring", "scores"])
 SCORED_MONDAYS = dg.AssetKey(["scoring", "scored_mondays"])
 RESCORES = dg.AssetKey(["scoring", "rescores"])
+RESCORED_CANDIDATES = dg.AssetKey(["policy", "rescored_candidates"])
 DRIFT = dg.AssetKey(["monitoring", "drift"])
 MODEL_QUALITY = dg.AssetKey(["monitoring", "model_quality"])
 OUTLOOK = dg.AssetKey(["monitoring", "revenue_outlook"])

@@ -5,9 +5,6 @@ from typing import Any
 import dagster as dg
 
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.delivery import announce
-from churn_pipeline.delivery.slack.notify import send_waiting
-from churn_pipeline.orchestration.failures import problems
 from churn_pipeline.orchestration.home import PARTITION_TAG
 from churn_pipeline.orchestration.liveness import GONE, close_dead_runs
 from churn_pipeline.orchestration.own_runs import HOME_TAG
@@ -38,6 +35,8 @@ def dead_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         "Other code locations' runs are left alone.",
     )
     def close(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from churn_pipeline.delivery import announce
+
         location = context.code_location_origin
         closed = close_dead_runs(context.instance, settings, location.location_name if location else None)
         for run in closed:
@@ -62,6 +61,9 @@ def failed_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         description="An alert in Slack for a run of this Monday that failed or was killed; once per Monday and cause.",
     )
     def alert(context: dg.RunFailureSensorContext) -> dg.SkipReason:
+        from churn_pipeline.delivery import announce
+        from churn_pipeline.orchestration.failures import problems
+
         run = context.dagster_run
         monday = announce.notifiable_monday(settings, run.tags)
         if monday is None:
@@ -86,6 +88,8 @@ def good_runs(settings: Settings, job: Any) -> dg.SensorDefinition:
         description="A note in Slack, in the thread of an alert, when a run of that Monday has ended well.",
     )
     def clear(context: dg.RunStatusSensorContext) -> dg.SkipReason:
+        from churn_pipeline.delivery import announce
+
         run = context.dagster_run
         monday = announce.notifiable_monday(settings, run.tags)
         if monday is None:
@@ -107,6 +111,8 @@ def deadline(settings: Settings) -> dg.SensorDefinition:
         description="An alert in Slack when this Monday's predictions are not published by the deadline (CHURN_DEADLINE).",
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from churn_pipeline.delivery import announce
+
         delivery = announce.announce_deadline(settings)
         return dg.SkipReason(str(delivery) if delivery else "in time, or not due yet")
 
@@ -123,6 +129,9 @@ def outbox(settings: Settings) -> dg.SensorDefinition:
         description="Sends messages that Slack did not take when they were written.",
     )
     def flush(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from churn_pipeline.delivery import announce
+        from churn_pipeline.delivery.slack.notify import send_waiting
+
         return dg.SkipReason(
             str(send_waiting(announce.outbox_of(settings), announce.slack_config(settings), seconds=30))
         )

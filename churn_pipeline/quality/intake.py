@@ -18,13 +18,13 @@ from typing import Any
 
 import duckdb
 
-from churn_pipeline.contract.currencies import SEED
 from churn_pipeline.contract import TABLES, TableContract, land, lives
+from churn_pipeline.contract.currencies import SEED
 from churn_pipeline.contract.landing import REFUSED, TableReport, missing_tables
 from churn_pipeline.contract.problems import Problem, UnusableError
 from churn_pipeline.core import calendar
-from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.dbt_project import seed_file
+from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.templating import templates

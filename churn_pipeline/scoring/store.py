@@ -179,6 +179,41 @@ def refusals(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[Refusal]:
     return [Refusal(*row) for row in con.execute("from scoring.refused_mondays order by snapshot_date").fetchall()]
 
 
+def differences_of_approved(con: duckdb.DuckDBPyConnection, root_run_id: str) -> Mapping[date, str]:
+    """Where ``predictions`` does not hold, of a Monday that this run approved, the audited candidates and nothing else; refuses any other run.
+
+    What is refreshed after the copy, because it compares two Mondays, is not looked at.
+
+    Args:
+        con: the warehouse.
+        root_run_id: of the run that scored.
+
+    Returns:
+        By Monday, what differs.
+    """
+    assert_owner(con, "scores", root_run_id)
+    columns = ", ".join(
+        ["snapshot_date", "customer_id", "risk_tier", "play", "call_rank", "policy_version", "run_id", "scored_at"]
+    )
+    columns += "".join(f", {target.probability_column}, {target.version_column}" for target in TARGETS.values())
+    rows = con.execute(
+        f"""
+        with candidates as (
+            select {columns} from policy.prediction_candidates semi join scoring.approved_mondays using (snapshot_date)
+        ),
+        written as (select {columns} from policy.predictions semi join scoring.approved_mondays using (snapshot_date)),
+        lost as (select snapshot_date, count(*) as n from (from candidates except all from written) group by all),
+        added as (select snapshot_date, count(*) as n from (from written except all from candidates) group by all)
+        select snapshot_date, coalesce(lost.n, 0), coalesce(added.n, 0)
+        from lost full join added using (snapshot_date) order by all
+        """
+    ).fetchall()
+    return {
+        day: f"{lost:,} audited rows are not there as they were audited, and {added:,} are there that were not audited"
+        for day, lost, added in rows
+    }
+
+
 def approved_mondays(
     con: duckdb.DuckDBPyConnection, root_run_id: str, table: str = "predictions"
 ) -> Mapping[date, int]:

@@ -41,9 +41,9 @@ from churn_pipeline.orchestration.keys import (
     landing_key,
     model_key,
     raw_key,
-    weekly,
 )
 from churn_pipeline.orchestration.own_runs import run_tags
+from churn_pipeline.orchestration.partitions import weekly
 
 PUBLISHED_POSTGRES = channel_key(POSTGRES)
 WEEKLY_REPORT = channel_key(REPORT)
@@ -149,7 +149,17 @@ def test_scoring_again_with_another_model_loads_the_policy_and_makes_nothing_els
 ) -> None:
     made = {name: defs.resolve_job_def(name).asset_layer.selected_asset_keys for name in (JOB, RESCORING_JOB)}
     seeds = {key for key in made[JOB] if graph.get(key).group_name == SEEDS}
-    assert made[JOB] & made[RESCORING_JOB] == {dg.AssetKey(["policy", "prediction_candidates"]), *seeds}
+    assert made[JOB] & made[RESCORING_JOB] == seeds
+
+
+@pytest.mark.parametrize("name", [JOB, TRAINING_JOB])
+def test_whoever_launches_a_job_in_the_ui_is_not_warned_of_assets_that_another_job_makes(
+    defs: dg.Definitions, graph: dg.AssetGraph, name: str
+) -> None:
+    """The UI warns in red of every parent outside of the job that was never made; what somebody else makes is none."""
+    made = defs.resolve_job_def(name).asset_layer.selected_asset_keys
+    parents = {parent for key in made for parent in graph.get(key).parent_keys}
+    assert (parents - made) & graph.materializable_asset_keys == set()
 
 
 def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: Settings) -> None:
@@ -162,14 +172,16 @@ def test_every_dbt_model_is_an_asset_of_its_own(graph: dg.AssetGraph, settings: 
     assert files == {node["name"] for node in models if node["resource_type"] == "model"}
 
 
-def test_all_share_one_partition_but_landing_which_runs_once_a_run(graph: dg.AssetGraph, settings: Settings) -> None:
-    unpartitioned = {landing_key(name) for name in (*TABLES, value_ledger.SOURCE)}
+def test_all_share_one_partition_but_landing_and_the_data_docs_which_are_made_once_a_run(
+    graph: dg.AssetGraph, settings: Settings
+) -> None:
+    unpartitioned = {DATA_DOCS, *(landing_key(name) for name in (*TABLES, value_ledger.SOURCE))}
     for key in graph.materializable_asset_keys:
         node = graph.get(key)
         if key in unpartitioned:
             assert node.partitions_def is None, key
         else:
-            assert node.partitions_def == weekly(settings), key
+            assert node.partitions_def == weekly(settings, settings.first_monday), key
             assert node.backfill_policy == dg.BackfillPolicy.single_run(), key
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.delivery.channel import Channel, Fact, FactTable, Order
-from churn_pipeline.delivery.publish import published_among
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, table_metadata
 from churn_pipeline.orchestration.keys import ONE_RUN, accepted_mondays, channel_key, monday_by_monday, require_a_list
 
@@ -23,7 +23,7 @@ def channel_asset(channel: Channel, predictions: dg.AssetKey, weekly: dg.Partiti
         # whatever becomes of it. The priority lets both go first.
         deps=[predictions],
         op_tags={"dagster/priority": str(channel.priority)},
-        group_name="delivery",
+        **about("delivery"),
         description=channel.description,
         kinds=set(channel.kinds),
         partitions_def=weekly,
@@ -32,6 +32,8 @@ def channel_asset(channel: Channel, predictions: dg.AssetKey, weekly: dg.Partiti
         output_required=False,
     )
     def deliver(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+        from churn_pipeline.delivery.publish import published_among
+
         settings = home.settings
         missing = channel.missing(settings)
         with expected_errors(), connect(settings) as con:

@@ -3,26 +3,26 @@
 import dagster as dg
 
 from churn_pipeline.contract import TABLES
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors
-from churn_pipeline.orchestration.keys import DATA_DOCS, LAST, ONE_RUN, landing_key
-from churn_pipeline.quality import site
+from churn_pipeline.orchestration.keys import DATA_DOCS, LAST, landing_key
 
 
-def data_docs(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def data_docs(candidates: dg.AssetKey) -> dg.AssetsDefinition:
     """The asset that renders the site, when the checks of both edges are done."""
 
     @dg.asset(
         key=DATA_DOCS,
         op_tags=LAST,
         deps=[candidates, *(landing_key(name) for name in TABLES)],
-        group_name="delivery",
+        **about("quality"),
         description="HOME/data/published/data_docs/index.html: Great Expectations' pages on the landed tables and on the candidates of "
-        "the last 13 Mondays, with samples of failing rows. Replaced as a whole.",
+        "the last 13 Mondays, with samples of failing rows. One site for all Mondays, replaced as a whole, hence without partitions.",
         kinds={"html"},
-        partitions_def=weekly,
-        backfill_policy=ONE_RUN,
     )
     def data_docs_site(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        from churn_pipeline.quality import site
+
         target = home.settings.published / "data_docs"
         with expected_errors():
             judgements = site.build(home.settings.quality, target)

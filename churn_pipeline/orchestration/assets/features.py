@@ -1,19 +1,17 @@
 """The plan of what to build, and the dbt models up to the feature marts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, DbtProject
 
 from churn_pipeline.contract import TABLES, value_ledger
 from churn_pipeline.contract.tolerated import tolerated
 from churn_pipeline.core import notices
 from churn_pipeline.core.run_state import Note, assert_owner, claim
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.features.plan import code_version, write_plan
-from churn_pipeline.features.verdicts import create_tables
-from churn_pipeline.modeling import lifecycle
+from churn_pipeline.orchestration.about import about, of_dbt, tags_of
 from churn_pipeline.orchestration.assets.models import FORCE_TAG
 from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, root_run
 from churn_pipeline.orchestration.keys import (
@@ -25,7 +23,6 @@ from churn_pipeline.orchestration.keys import (
     SNAPSHOTS_TO_BUILD,
     landing_key,
 )
-from churn_pipeline.policy.holdout import write_holdout
 
 
 class Translator(DagsterDbtTranslator):
@@ -37,19 +34,44 @@ class Translator(DagsterDbtTranslator):
 
     Args:
         groups: groups of nodes that do not go with their folder, by name.
+        keys: asset keys of nodes that have another one than that of their relation, by name.
+        without: what assets do not come after, although their SQL names it: a run uses one of two scores, and whoever uses the one has not
+            always made the other.
     """
 
-    def __init__(self, groups: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        groups: Mapping[str, str] | None = None,
+        keys: Mapping[str, dg.AssetKey] | None = None,
+        without: Collection[dg.AssetKey] = (),
+    ) -> None:
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_asset_checks=True))
-        self._groups = groups or {}
+        self._groups, self._keys, self._without = groups or {}, keys or {}, frozenset(without)
+        self._specs: dict[str, dg.AssetSpec] = {}
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None) -> dg.AssetSpec:
-        spec = super().get_asset_spec(manifest, unique_id, project)
-        props = self.get_resource_props(manifest, unique_id)
-        first = props["resource_type"] == "seed" or (props["resource_type"], props["fqn"][1]) == ("model", "staging")
-        return spec.replace_attributes(deps=[*spec.deps, SNAPSHOTS_TO_BUILD]) if first else spec
+        # Asked for some nodes five times, and of one manifest.
+        if unique_id not in self._specs:
+            spec = super().get_asset_spec(manifest, unique_id, project)
+            props = self.get_resource_props(manifest, unique_id)
+            first = props["resource_type"] == "seed" or (props["resource_type"], props["fqn"][1]) == (
+                "model",
+                "staging",
+            )
+            deps = [dep for dep in spec.deps if dep.asset_key not in self._without]
+            self._specs[unique_id] = spec.replace_attributes(deps=[*deps, SNAPSHOTS_TO_BUILD] if first else deps)
+        return self._specs[unique_id]
 
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        return self._keys.get(dbt_resource_props["name"]) or super().get_asset_key(dbt_resource_props)
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str] | None:
+        return super().get_owners(dbt_resource_props) or [of_dbt(self.get_group_name(dbt_resource_props)).owner]
+
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        return {**super().get_tags(dbt_resource_props), **tags_of(of_dbt(self.get_group_name(dbt_resource_props)))}
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         if dbt_resource_props["resource_type"] == "seed":
             return SEEDS
         if dbt_resource_props["name"] in self._groups:
@@ -65,7 +87,7 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 key,
                 deps=[landing_key(name) for name in (*TABLES, value_ledger.SOURCE)],
-                group_name="control",
+                **about("control"),
                 description=description,
                 kinds={"duckdb"},
                 partitions_def=weekly,
@@ -82,6 +104,11 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN,
     )
     def plan(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+        from churn_pipeline.features.plan import code_version, write_plan
+        from churn_pipeline.features.verdicts import create_tables
+        from churn_pipeline.modeling import lifecycle
+        from churn_pipeline.policy.holdout import write_holdout
+
         settings = home.settings
         with expected_errors(), connect(settings) as con:
             create_tables(con)
@@ -121,9 +148,28 @@ def build_plan(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     return plan
 
 
+def nodes_of(manifest: Mapping[str, Any], *, folders: Collection[str] = (), models: Collection[str] = ()) -> list[str]:
+    """Seeds and models of the dbt project, by their unique ids.
+
+    Dagster's own ``dbt_assets`` has dbt choose, and dbt's machinery for that takes longer to import than all of these definitions take to load.
+
+    Args:
+        manifest: the parsed project.
+        folders: those that lie in them, ``seeds`` for all seeds.
+        models: those of these names.
+    """
+    chosen = []
+    for unique_id, props in manifest["nodes"].items():
+        kind = props["resource_type"]
+        folder = "seeds" if kind == "seed" else props["fqn"][1]
+        if kind in ("seed", "model") and (folder in folders or props["name"] in models):
+            chosen.append(unique_id)
+    return chosen
+
+
 def dbt_stage(
     name: str,
-    select: str,
+    nodes: Sequence[str],
     manifest: Mapping[str, Any],
     translator: Translator,
     weekly: dg.PartitionsDefinition,
@@ -134,20 +180,30 @@ def dbt_stage(
 
     Args:
         name: of the step.
-        select: dbt's selection.
+        nodes: unique ids of its models and seeds.
         manifest: the parsed project.
         translator: makes assets of its nodes.
         weekly: the partitions.
         goes_on_from: the note that says on which Mondays the models work; it has to be this run's.
     """
+    specs = [translator.get_asset_spec(manifest, node, None) for node in nodes]
+    checks = {
+        check.key: check
+        for node, spec in zip(nodes, specs, strict=True)
+        for child in manifest["child_map"][node]
+        if child.startswith("test.")
+        and (check := translator.get_asset_check_spec(spec, manifest, child, None)) is not None
+    }
 
-    @dbt_assets(
+    @dg.multi_asset(
         name=name,
-        select=select,
-        manifest=manifest,
-        dagster_dbt_translator=translator,
+        specs=specs,
+        check_specs=list(checks.values()),
+        can_subset=True,
         partitions_def=weekly,
         backfill_policy=ONE_RUN,
+        # A test of two models belongs to one of them.
+        allow_arbitrary_check_specs=True,
     )
     def stage(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
         # Seeds are the same whatever is planned, so they can be loaded by themselves.

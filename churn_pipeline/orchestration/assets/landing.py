@@ -11,8 +11,10 @@ from churn_pipeline.core import notices
 from churn_pipeline.core.dbt_project import seed_file
 from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.warehouse import connect
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays
 from churn_pipeline.orchestration.keys import landing_key, raw_key
+from churn_pipeline.orchestration.partitions import note_first_monday
 from churn_pipeline.sources import sources_of
 from churn_pipeline.sources.fetch import fetch, landed_from
 
@@ -25,7 +27,7 @@ ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
         dg.AssetSpec(
             landing_key(name),
             deps=[raw_key(name)],
-            group_name="landing",
+            **about("landing"),
             description=f"{table.meaning} Typed, deduplicated, without what quarantine holds.",
             kinds={"duckdb"},
         )
@@ -35,7 +37,7 @@ ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
         dg.AssetSpec(
             landing_key(value_ledger.SOURCE),
             deps=[raw_key("customers")],
-            group_name="landing",
+            **about("landing"),
             description="Changes of plan and price that a landing saw. It only grows.",
             kinds={"duckdb"},
         )
@@ -75,6 +77,7 @@ def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> 
             booking_delay_days=settings.booking_delay_days,
             rates=seed_file(settings.dbt_source, settings.policy, currencies.SEED),
         )
+        note_first_monday(con, settings)
         remarks = [Notice("landing", "raw", notice) for notice in report.notices]
         notices.record(con, "landing", dict.fromkeys(run_mondays(context, settings), remarks), run_id=root_run(context))
     for notice in report.notices:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import duckdb
 
 from churn_pipeline.core import notices
 from churn_pipeline.core.calendar import training_monday
@@ -15,11 +14,7 @@ from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.delivery import announce
-from churn_pipeline.modeling import ledger, lifecycle, plots
-from churn_pipeline.modeling.fit import TrainingResult
-from churn_pipeline.modeling.ledger import LedgerRow
-from churn_pipeline.modeling.registry import shown
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import (
     Home,
     expected_errors,
@@ -30,7 +25,12 @@ from churn_pipeline.orchestration.home import (
 )
 from churn_pipeline.orchestration.keys import ONE_RUN, model_key
 
-_PLOTS = {"calibration": plots.calibration, "precision and recall": plots.precision_recall}
+if TYPE_CHECKING:
+    import duckdb
+
+    from churn_pipeline.modeling.fit import TrainingResult
+    from churn_pipeline.modeling.ledger import LedgerRow
+
 
 # The seed with what is believed before anything is known.
 PRIORS = "model_priors"
@@ -55,7 +55,7 @@ def _model_asset(target: Target, made_from: list[dg.AssetKey], weekly: dg.Partit
     @dg.asset(
         key=key,
         deps=made_from,
-        group_name="models",
+        **about("models"),
         description=f"The probability that a customer {target.question}. Trained on a fixed grid of Mondays, judged on weeks it "
         "never saw, registered in MLflow, and used from then on if it passes its gate.",
         kinds={"xgboost", "mlflow"},
@@ -72,6 +72,10 @@ def _model_asset(target: Target, made_from: list[dg.AssetKey], weekly: dg.Partit
         ],
     )
     def model(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        from churn_pipeline.delivery import announce
+        from churn_pipeline.modeling import ledger, lifecycle
+        from churn_pipeline.modeling.registry import shown
+
         settings = home.settings
         forced = FORCE_TAG in context.run.tags
         rows: list[tuple[Any, ...]] = []
@@ -144,9 +148,11 @@ def _model_asset(target: Target, made_from: list[dg.AssetKey], weekly: dg.Partit
 
 
 def _due(
-    con: duckdb.DuckDBPyConnection, settings: Settings, target: Target, requested: Sequence[date], forced: bool
+    con: "duckdb.DuckDBPyConnection", settings: Settings, target: Target, requested: Sequence[date], forced: bool
 ) -> Iterator[date]:
     """The training Mondays to train, one after the other: two Mondays may wait for the same one."""
+    from churn_pipeline.modeling import lifecycle
+
     if forced:
         yield training_monday(requested[-1], settings.training_cadence_weeks)
     last = None
@@ -160,12 +166,14 @@ def _due(
 
 def _train(
     context: dg.AssetExecutionContext,
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     settings: Settings,
     target: Target,
     monday: date,
-) -> list[tuple[LedgerRow, TrainingResult | None]]:
+) -> "list[tuple[LedgerRow, TrainingResult | None]]":
     """What a training wrote into the ledger, in that order, with what it found out."""
+    from churn_pipeline.modeling import lifecycle
+
     run_id, who = context.run.run_id, context.run.tags.get(FORCE_TAG, "schedule")
     try:
         trained = lifecycle.train(con, settings, target, monday, run_id=run_id, who=who, progress=context.log.info)
@@ -176,7 +184,7 @@ def _train(
     return [*([trained.refused] if trained.refused else []), (trained.row, trained.result)]
 
 
-def _notices_of(row: LedgerRow, result: TrainingResult | None) -> list[Notice]:
+def _notices_of(row: "LedgerRow", result: "TrainingResult | None") -> list[Notice]:
     """What a training has to say to whoever reads the list of its Monday."""
     sentences = list(result.notices) if result else []
     if not row.promoted:
@@ -185,7 +193,10 @@ def _notices_of(row: LedgerRow, result: TrainingResult | None) -> list[Notice]:
     return [Notice("training", row.target, f"{row.target}: {sentence}") for sentence in sentences]
 
 
-def _figures(result: TrainingResult) -> dict[str, Any]:
+def _figures(result: "TrainingResult") -> dict[str, Any]:
+    from churn_pipeline.modeling import plots
+
+    drawn = {"calibration": plots.calibration, "precision and recall": plots.precision_recall}
     metrics = result.judged.metrics if result.judged is not None else {}
     return {
         "kind": dg.MetadataValue.text(KINDS[result.kind].label),
@@ -193,5 +204,5 @@ def _figures(result: TrainingResult) -> dict[str, Any]:
             ["figure", "value and 95 % interval"], [(name, str(estimate)) for name, estimate in metrics.items()]
         ),
         "notices": dg.MetadataValue.json(list(result.notices)),
-        **({name: picture(name, plot(result)) for name, plot in _PLOTS.items()} if plots.has_plots(result) else {}),
+        **({name: picture(name, plot(result)) for name, plot in drawn.items()} if plots.has_plots(result) else {}),
     }

@@ -6,10 +6,9 @@ messages are for the Monday of today alone.
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import duckdb
 
 from churn_pipeline.core import calendar, notices
 from churn_pipeline.core.errors import InputError
@@ -17,17 +16,7 @@ from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.delivery import announce
-from churn_pipeline.delivery.digest_query import digest_from
-from churn_pipeline.delivery.publish import publish_monitoring
-from churn_pipeline.modeling import ledger, lifecycle
-from churn_pipeline.modeling.reference_week import week_of
-from churn_pipeline.modeling.store import ModelStore
-from churn_pipeline.monitoring import store
-from churn_pipeline.monitoring.drift import DriftReport, assess, worst
-from churn_pipeline.monitoring.outcomes import quality_of, trained_without_touched
-from churn_pipeline.monitoring.plots import drift as drift_plot
-from churn_pipeline.monitoring.triggers import HealthAssessment, Training, judge, propose, told_together
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, picture, root_run, table_metadata
 from churn_pipeline.orchestration.keys import (
     BEFORE_PUBLICATION,
@@ -42,8 +31,14 @@ from churn_pipeline.orchestration.keys import (
     PUBLISHED,
     SCORED_MONDAYS,
 )
-from churn_pipeline.scoring import level
-from churn_pipeline.scoring.store import scored_mondays
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from churn_pipeline.modeling.store import ModelStore
+    from churn_pipeline.monitoring.drift import DriftReport
+    from churn_pipeline.monitoring.triggers import HealthAssessment
+
 
 NOT_DRIFTED = "no_model_has_drifted"
 
@@ -56,7 +51,7 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         deps=[SCORED_MONDAYS],
         # Where the level of a Monday is off too, the list says both in one sentence.
         op_tags=BEFORE_PUBLICATION,
-        group_name="monitoring",
+        **about("monitoring"),
         description="For each model: every feature and the prediction against its training weeks and against last week, and a verdict: "
         "none, watch or act. Tables monitoring.drift and monitoring.drift_verdicts.",
         kinds={"duckdb"},
@@ -71,6 +66,14 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         ],
     )
     def drift(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        from churn_pipeline.modeling.store import ModelStore
+        from churn_pipeline.monitoring import store
+        from churn_pipeline.monitoring.drift import worst
+        from churn_pipeline.monitoring.plots import drift as drift_plot
+        from churn_pipeline.monitoring.triggers import told_together
+        from churn_pipeline.scoring import level
+        from churn_pipeline.scoring.store import scored_mondays
+
         settings = home.settings
         rows: list[tuple[Any, ...]] = []
         newest: list[DriftReport] = []
@@ -114,7 +117,7 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         key=JUDGEMENT,
         # Not of the publication, which says nothing when one of many Mondays is refused.
         deps=[DRIFT, MODEL_QUALITY, OUTLOOK],
-        group_name="monitoring",
+        **about("monitoring"),
         description="One judgement a Monday: drift, and models that were under their promise. On this Monday it may ask, in the ledger, "
         "for one extra training on the next. Publishes HOME/data/published/monitoring.duckdb.",
         kinds={"duckdb"},
@@ -122,6 +125,14 @@ def judgement_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN,
     )
     def judgement(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        from churn_pipeline.delivery import announce
+        from churn_pipeline.delivery.publish import publish_monitoring
+        from churn_pipeline.monitoring import store
+        from churn_pipeline.monitoring.outcomes import quality_of, trained_without_touched
+        from churn_pipeline.monitoring.triggers import judge
+        from churn_pipeline.scoring import level
+        from churn_pipeline.scoring.store import scored_mondays
+
         settings = home.settings
         rows = []
         asked_for = None
@@ -170,7 +181,7 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         # Not of the judgement: people get their list whatever becomes of monitoring. LAST lets it speak first.
         deps=[PUBLISHED],
         op_tags=LAST,
-        group_name="delivery",
+        **about("delivery"),
         description="The Monday digest in Slack, once a Monday, from what is published; nothing for a past Monday, a backfill or a run "
         "tagged churn/quiet. What could not be sent waits in HOME/data/outbox; without Slack it lies there for the Block Kit Builder.",
         kinds={"slack"},
@@ -178,6 +189,11 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         backfill_policy=ONE_RUN,
     )
     def slack_digest(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        import duckdb
+
+        from churn_pipeline.delivery import announce
+        from churn_pipeline.delivery.digest_query import digest_from
+
         settings = home.settings
         monday = announce.notifiable_monday(settings, context.run.tags)
         if monday is None:
@@ -204,8 +220,12 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 
 
 def _drift_of(
-    con: duckdb.DuckDBPyConnection, settings: Settings, models: ModelStore, day: date, warn: Any
-) -> list[tuple[str, DriftReport]]:
+    con: "duckdb.DuckDBPyConnection", settings: Settings, models: "ModelStore", day: date, warn: Any
+) -> "list[tuple[str, DriftReport]]":
+    from churn_pipeline.modeling import lifecycle
+    from churn_pipeline.modeling.reference_week import week_of
+    from churn_pipeline.monitoring.drift import assess
+
     reports = []
     for row in lifecycle.models_for(con, settings, day).values():
         model = models.load(row)
@@ -223,8 +243,12 @@ def _drift_of(
     return reports
 
 
-def _propose(con: duckdb.DuckDBPyConnection, home: Home, assessment: HealthAssessment, run_id: str) -> str | None:
+def _propose(con: "duckdb.DuckDBPyConnection", home: Home, assessment: "HealthAssessment", run_id: str) -> str | None:
     """Writes a proposal into the ledger, for every target; says what was done, or None."""
+    from churn_pipeline.modeling import ledger, lifecycle
+    from churn_pipeline.monitoring import store
+    from churn_pipeline.monitoring.triggers import Training, propose
+
     settings = home.settings
     history = [row for target in TARGETS for row in ledger.history(con, target)]
     proposal = propose(
@@ -242,7 +266,7 @@ def _propose(con: duckdb.DuckDBPyConnection, home: Home, assessment: HealthAsses
     return f"an extra training as of {proposal.monday} is asked for: {proposal.reason}"
 
 
-def _notes(con: duckdb.DuckDBPyConnection, monday: date, told: set[str]) -> list[str]:
+def _notes(con: "duckdb.DuckDBPyConnection", monday: date, told: set[str]) -> list[str]:
     """What monitoring has to add to the digest: nothing where all is as usual, and nothing that the notices of the list tell.
 
     Args:
@@ -250,6 +274,9 @@ def _notes(con: duckdb.DuckDBPyConnection, monday: date, told: set[str]) -> list
         monday: the Monday.
         told: sentences of the notices.
     """
+    from churn_pipeline.modeling import ledger
+    from churn_pipeline.monitoring import store
+
     notes = []
     judged = store.judgements(con, monday, 1)
     if not judged:

@@ -4,8 +4,7 @@ import dagster as dg
 
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.monitoring import outlook
-from churn_pipeline.monitoring.forecast import coverage_sentence
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, table_metadata
 from churn_pipeline.orchestration.keys import ONE_RUN, OUTLOOK
 
@@ -16,7 +15,7 @@ def outlook_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition) ->
     @dg.asset(
         key=OUTLOOK,
         deps=[outcomes_key],
-        group_name="monitoring",
+        **about("monitoring"),
         description="Annual revenue that is expected to leave within 30 and 90 days, with an 80 % interval and its coverage on past Mondays; "
         "gross and net retention so far and expected; renewals of the next 90 days by week. Tables forecast, retention and renewals in "
         "schema monitoring. Later Mondays are made again with the one that was written, because they read their level from it.",
@@ -25,6 +24,9 @@ def outlook_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition) ->
         backfill_policy=ONE_RUN,
     )
     def revenue_outlook(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        from churn_pipeline.monitoring import outlook
+        from churn_pipeline.monitoring.forecast import coverage_sentence
+
         with expected_errors(), connect(home.settings) as con:
             mondays = outlook.mondays_to_write(con, partition_mondays(context))
             written = outlook.write(con, mondays, context.run.run_id)

@@ -1,19 +1,20 @@
 """Truth as it arrives: what the predictions that fell due were worth, beside what was promised and expected."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from churn_pipeline.core.formatting import signed_usd, usd
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.monitoring import outcomes
-from churn_pipeline.monitoring.interventions import LIFT_METHOD, NO_LIST_NOTE, SAVES_NOTE
-from churn_pipeline.monitoring.lists import BASIS_NOTE, ListWorth
-from churn_pipeline.monitoring.performance import ASSUMPTION, FIGURES, Quality
-from churn_pipeline.monitoring.performance_plots import chart, write_chart
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, picture, table_metadata
 from churn_pipeline.orchestration.keys import MODEL_QUALITY, ONE_RUN
+
+if TYPE_CHECKING:
+    from churn_pipeline.monitoring import outcomes
+    from churn_pipeline.monitoring.lists import ListWorth
+    from churn_pipeline.monitoring.performance import Quality
 
 
 def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
@@ -22,7 +23,7 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
     @dg.asset(
         key=MODEL_QUALITY,
         deps=[outcomes_key],
-        group_name="monitoring",
+        **about("monitoring"),
         description="Of the predictions made 5 and 13 weeks before: AUC, Brier, ECE, precision at the top 200 and at the flag, by plan "
         "tier, for all and for the untouched, beside what was promised; of this Monday's own, what to expect. What the call list held of "
         "those who left, saves and the hold-out, in customers and in dollars. Tables model_quality, list_quality, money_calibration, "
@@ -32,6 +33,11 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         backfill_policy=ONE_RUN,
     )
     def model_quality(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        from churn_pipeline.monitoring import outcomes
+        from churn_pipeline.monitoring.interventions import LIFT_METHOD, NO_LIST_NOTE, SAVES_NOTE
+        from churn_pipeline.monitoring.performance import ASSUMPTION, FIGURES
+        from churn_pipeline.monitoring.performance_plots import chart, write_chart
+
         with expected_errors(), connect(home.settings) as con:
             findings = []
             for day in outcomes.mondays_to_judge(con, partition_mondays(context)):
@@ -66,8 +72,10 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
     return model_quality
 
 
-def _figures(findings: Sequence[outcomes.Findings], basis: str) -> dg.MarkdownMetadataValue:
+def _figures(findings: "Sequence[outcomes.Findings]", basis: str) -> dg.MarkdownMetadataValue:
     """Figures of whole books; the untouched get a row of their own where somebody was touched."""
+    from churn_pipeline.monitoring.performance import FIGURES
+
     rows: list[tuple[Any, ...]] = []
     for of_monday in findings:
         shown: set[tuple[str, int]] = set()
@@ -83,8 +91,10 @@ def _figures(findings: Sequence[outcomes.Findings], basis: str) -> dg.MarkdownMe
     )
 
 
-def _lists(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
+def _lists(findings: "Sequence[outcomes.Findings]") -> dg.MarkdownMetadataValue:
     """What each list held; the others of the same length by their share of the revenue."""
+    from churn_pipeline.monitoring.lists import BASIS_NOTE
+
     rows: list[tuple[Any, ...]] = []
     for of_monday in findings:
         by_ranking = {each.ranking: each for each in of_monday.lists}
@@ -105,11 +115,11 @@ def _lists(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
     )
 
 
-def _share(worth: ListWorth) -> str:
+def _share(worth: "ListWorth") -> str:
     return f"{worth.revenue_share.value:.0%}" if worth.revenue_share.defined else "unknown"
 
 
-def _money(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
+def _money(findings: "Sequence[outcomes.Findings]") -> dg.MarkdownMetadataValue:
     return table_metadata(
         ["target", "predicted on", "revenue expected to leave", "revenue that left", "left over expected", "95 %"],
         [
@@ -128,7 +138,7 @@ def _money(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
     )
 
 
-def _saves(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
+def _saves(findings: "Sequence[outcomes.Findings]") -> dg.MarkdownMetadataValue:
     return table_metadata(
         [
             "predicted on",
@@ -159,7 +169,7 @@ def _saves(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
     )
 
 
-def _lifts(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
+def _lifts(findings: "Sequence[outcomes.Findings]") -> dg.MarkdownMetadataValue:
     return table_metadata(
         ["up to", "quarters", "held out", "churned", "others", "churned", "lift", "95 %", "dollars a customer", "95 %"],
         [
@@ -182,7 +192,7 @@ def _lifts(findings: Sequence[outcomes.Findings]) -> dg.MarkdownMetadataValue:
     )
 
 
-def _short(quality: Quality, name: str) -> str:
+def _short(quality: "Quality", name: str) -> str:
     figure, promised = quality.figures.get(name), quality.promised.get(name)
     if figure is None or not figure.defined:
         return ""

@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
-from typing import Any
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import duckdb
 
 from churn_pipeline.core import notices, run_ledger
 from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.run_ledger import Refusal
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.delivery.publish import WeekVersion, publish, publish_rescored, unpublished
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import (
     EXIT_CODE,
     Home,
@@ -24,13 +24,29 @@ from churn_pipeline.orchestration.home import (
     table_metadata,
 )
 from churn_pipeline.orchestration.keys import ONE_RUN, PUBLISHED, RESCORED_COPY, RESCORING, monday_by_monday
-from churn_pipeline.policy import tiers
-from churn_pipeline.scoring.store import approved_mondays, refusals
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from churn_pipeline.delivery.publish import WeekVersion
+
 
 VERDICT = "every_monday_is_published"
 
 
-def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def freshness(settings: Settings) -> dg.FreshnessPolicy:
+    """A list by the deadline, every Monday. Dagster asks of an asset and not of a partition: a past Monday that is made again between a
+    Monday's midnight and the deadline counts as well, while the sensor `publication_deadline` looks for the Monday itself."""
+    deadline = settings.deadline
+    return dg.FreshnessPolicy.cron(
+        deadline_cron=f"{deadline.minute} {deadline.hour} * * 1",
+        # Since Monday began; where the deadline is midnight, in the day before.
+        lower_bound_delta=timedelta(hours=deadline.hour, minutes=deadline.minute) or timedelta(days=1),
+        timezone=settings.timezone,
+    )
+
+
+def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition, settings: Settings) -> dg.AssetsDefinition:
     """The asset that publishes, with the last word of a run: it is green only when every Monday asked for is published."""
 
     @dg.multi_asset(
@@ -39,11 +55,12 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
             dg.AssetSpec(
                 PUBLISHED,
                 deps=[predictions],
-                group_name="delivery",
+                **about("delivery"),
                 description="HOME/data/published: a Parquet file per Monday and churn.duckdb, whole weeks only, each replaced in one step. "
                 "A Monday is materialized when it is published; one that was refused stays empty.",
                 kinds={"parquet", "duckdb"},
                 partitions_def=weekly,
+                freshness_policy=freshness(settings),
                 # See monday_by_monday.
                 skippable=True,
             )
@@ -60,6 +77,11 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
         backfill_policy=ONE_RUN,
     )
     def publish_mondays(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
+        import duckdb
+
+        from churn_pipeline.delivery.publish import publish, unpublished
+        from churn_pipeline.scoring.store import approved_mondays
+
         run_id = context.run.run_id
         requested = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
@@ -140,7 +162,7 @@ def published(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.A
     return publish_mondays
 
 
-def _caught_up(week: WeekVersion) -> str:
+def _caught_up(week: "WeekVersion") -> str:
     return f"caught up: run {week.run_id} wrote it, and it was not wholly published"
 
 
@@ -150,7 +172,7 @@ def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -
     @dg.asset(
         key=RESCORED_COPY,
         deps=[rescored],
-        group_name=RESCORING,
+        **about(RESCORING),
         description="HOME/data/published/rescored.duckdb, table predictions_rescored. Nothing else of what is published is touched. Fails the "
         "run, naming the Mondays, when one of those asked for was refused; the others are there.",
         kinds={"duckdb"},
@@ -160,6 +182,9 @@ def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -
     def publish_rescored_mondays(
         context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]
     ) -> dg.MaterializeResult:
+        from churn_pipeline.delivery.publish import publish_rescored
+        from churn_pipeline.scoring.store import approved_mondays, refusals
+
         with expected_errors(), connect(home.settings) as con:
             approved = approved_mondays(con, root_run(context), "predictions_rescored")
             refused = refusals(con, root_run(context))
@@ -186,10 +211,12 @@ def published_rescored(rescored: dg.AssetKey, weekly: dg.PartitionsDefinition) -
 
 
 def tier_counts(
-    con: duckdb.DuckDBPyConnection, mondays: Sequence[date]
+    con: "duckdb.DuckDBPyConnection", mondays: Sequence[date]
 ) -> tuple[list[str], list[tuple[date | str | int, ...]]]:
     """Customers by risk tier and revenue at risk: the columns, and one row a Monday. The gravest tier comes first, and a tier that the policy
     of a Monday does not know has nobody there."""
+    from churn_pipeline.policy import tiers
+
     policies = tiers.of_mondays(con, "policy.predictions", mondays)
     names = [tier.risk_tier for tier in tiers.merged(policy for _, policy in sorted(policies.items(), reverse=True))]
     customers: Counter[tuple[date, str]] = Counter()

@@ -4,8 +4,7 @@ import dagster as dg
 
 from churn_pipeline.core import calendar
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.monitoring.replay import replay_report
-from churn_pipeline.monitoring.replay_page import figures, write_replay_report
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, picture, table_metadata
 from churn_pipeline.orchestration.keys import ONE_RUN, REPLAY, REPLAY_REPORT
 
@@ -16,7 +15,7 @@ def report_asset(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> d
     @dg.asset(
         key=REPLAY_REPORT,
         deps=[predictions],
-        group_name=REPLAY,
+        **about(REPLAY),
         description="For each Monday: churners among the top 200, precision and recall at the flag, revenue captured, calibration, beside "
         "logistic regression, the rule and chance. Materialize the Mondays to look at; the page lies in HOME/data/published/replay.",
         kinds={"html"},
@@ -24,6 +23,9 @@ def report_asset(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> d
         backfill_policy=ONE_RUN,
     )
     def report(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
+        from churn_pipeline.monitoring.replay import replay_report
+        from churn_pipeline.monitoring.replay_page import figures, write_replay_report
+
         settings = home.settings
         requested = partition_mondays(context)
         with expected_errors(), connect(settings) as con:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import duckdb
 from pydantic import Field
 
 from churn_pipeline.core import notices, run_ledger
@@ -14,14 +14,8 @@ from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.ranked_by import ranked_by
 from churn_pipeline.core.targets import ROLES, TARGETS, target_of
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.features import verdicts
-from churn_pipeline.features.catalogue import Catalogue, read_catalogue
-from churn_pipeline.features.frames import scoring_frame
-from churn_pipeline.features.plan import code_version, unbuilt
-from churn_pipeline.modeling import lifecycle
-from churn_pipeline.modeling.ledger import LedgerRow
-from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.modeling.store import ModelStore
+from churn_pipeline.modeling.aliases import CHAMPION
+from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.assets.landing import ACCEPTED_BY_TAG
 from churn_pipeline.orchestration.home import (
     Home,
@@ -32,9 +26,18 @@ from churn_pipeline.orchestration.home import (
     table_metadata,
 )
 from churn_pipeline.orchestration.keys import LEVEL, ONE_RUN, RESCORES, RESCORING, SCORED_MONDAYS, SCORES, model_key
-from churn_pipeline.scoring import level, store
-from churn_pipeline.scoring.level import Acceptance, Verdict
-from churn_pipeline.scoring.score import ScoredMonday, score_monday
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from churn_pipeline.features.catalogue import Catalogue
+    from churn_pipeline.modeling.ledger import LedgerRow
+    from churn_pipeline.modeling.model import ScoringModel
+    from churn_pipeline.modeling.store import ModelStore
+    from churn_pipeline.scoring import store
+    from churn_pipeline.scoring.level import Acceptance, Verdict
+    from churn_pipeline.scoring.score import ScoredMonday
+
 
 # Whoever starts a run, in the shell or in the UI, accepts by this tag of it, with a reason, that the level of a Monday is what it is.
 ACCEPT_LEVEL_TAG = "churn/accept-level"
@@ -49,7 +52,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
             dg.AssetSpec(
                 SCORES,
                 deps=deps,
-                group_name="scoring",
+                **about("scoring"),
                 description="Calibrated probabilities and drivers, one row per active customer and target per Monday.",
                 kinds={"xgboost", "duckdb"},
                 partitions_def=weekly,
@@ -57,7 +60,7 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
             dg.AssetSpec(
                 SCORED_MONDAYS,
                 deps=deps,
-                group_name="scoring",
+                **about("scoring"),
                 description="The Mondays that this run scored, with the versions of their models.",
                 kinds={"duckdb"},
                 partitions_def=weekly,
@@ -68,6 +71,10 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
         backfill_policy=ONE_RUN,
     )
     def score(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
+        from churn_pipeline.modeling import lifecycle
+        from churn_pipeline.modeling.store import ModelStore
+        from churn_pipeline.scoring import level, store
+
         models = ModelStore(home.settings)
         catalogue = _catalogue(home)
         rows, refused = [], []
@@ -155,25 +162,32 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
     return score
 
 
-def level_acceptance(tags: Mapping[str, str]) -> Acceptance | None:
+def level_acceptance(tags: Mapping[str, str]) -> "Acceptance | None":
     """Whose word a run carries that a mean which looks impossible is right; None where it carries none.
 
     Raises:
         InputError: it gives no reason.
     """
+    from churn_pipeline.scoring.level import Acceptance
+
     if ACCEPT_LEVEL_TAG not in tags:
         return None
     return Acceptance(tags[ACCEPT_LEVEL_TAG], tags.get(ACCEPTED_BY_TAG, "somebody in the Dagster UI"))
 
 
 def _level_notices(
-    con: duckdb.DuckDBPyConnection, verdicts: Sequence[Verdict], stamp: store.Stamp, acceptance: Acceptance | None
+    con: "duckdb.DuckDBPyConnection",
+    verdicts: "Sequence[Verdict]",
+    stamp: "store.Stamp",
+    acceptance: "Acceptance | None",
 ) -> list[Notice]:
     """What is to be said of the level of a Monday.
 
     Raises:
         RefusedError: a mean is impossible, and nobody has accepted it.
     """
+    from churn_pipeline.scoring import level
+
     day, versions = stamp.snapshot_date, stamp.model_versions
     impossible = [verdict for verdict in verdicts if verdict.judgement == "impossible"]
     if acceptance is not None:
@@ -205,7 +219,7 @@ class Rescore(dg.Config):
     """Which model scores the Mondays again."""
 
     model: str = Field(
-        lifecycle.CHAMPION,
+        CHAMPION,
         description="champion for today's models, a version for that version of every target, or TARGET=VERSION, separated by commas.",
     )
 
@@ -216,7 +230,7 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
     @dg.asset(
         key=RESCORES,
         deps=marts,
-        group_name=RESCORING,
+        **about(RESCORING),
         description="The Mondays of a re-scoring run with a model other than the one in force: what would this model have said?",
         kinds={"xgboost", "duckdb"},
         partitions_def=weekly,
@@ -225,6 +239,10 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
     def rescore(
         context: dg.AssetExecutionContext, config: Rescore, home: dg.ResourceParam[Home]
     ) -> dg.MaterializeResult:
+        from churn_pipeline.modeling import lifecycle
+        from churn_pipeline.modeling.store import ModelStore
+        from churn_pipeline.scoring import store
+
         models = ModelStore(home.settings)
         catalogue = _catalogue(home)
         rows, refused = [], []
@@ -263,13 +281,18 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
     return rescore
 
 
-def _catalogue(home: Home) -> Catalogue:
+def _catalogue(home: Home) -> "Catalogue":
+    from churn_pipeline.features.catalogue import read_catalogue
+
     mart = target_of("risk").mart
     return read_catalogue(home.settings.dbt_project / "models" / "marts" / f"{mart}.yml")
 
 
-def _unusable(con: duckdb.DuckDBPyConnection, home: Home, mondays: Sequence[date]) -> dict[date, ChurnError]:
+def _unusable(con: "duckdb.DuckDBPyConnection", home: Home, mondays: Sequence[date]) -> dict[date, ChurnError]:
     """Why some Mondays cannot be scored by any model: they failed a check, or their features are not those of the landed data."""
+    from churn_pipeline.features import verdicts
+    from churn_pipeline.features.plan import code_version, unbuilt
+
     without_features: dict[date, ChurnError] = {
         day: RefusedError(f"the features of {day} are missing or out of date; run 'churn backfill' for it first")
         for day in unbuilt(con, mondays, code_version(home.settings.dbt_project))
@@ -278,7 +301,7 @@ def _unusable(con: duckdb.DuckDBPyConnection, home: Home, mondays: Sequence[date
     return without_features | {day: InputError(verdicts.reason(checks)) for day, checks in failed.items()}
 
 
-def _is_money_known(con: duckdb.DuckDBPyConnection, day: date) -> bool:
+def _is_money_known(con: "duckdb.DuckDBPyConnection", day: date) -> bool:
     """Whether anybody is known to pay: without that policy ranks by probability alone."""
     row = con.execute(
         f"select coalesce(max(known_mrr), 0) > 0 from marts.{target_of('risk').mart} where snapshot_date = ?", [day]
@@ -287,15 +310,19 @@ def _is_money_known(con: duckdb.DuckDBPyConnection, day: date) -> bool:
 
 
 def _score(
-    con: duckdb.DuckDBPyConnection,
+    con: "duckdb.DuckDBPyConnection",
     home: Home,
-    models: ModelStore,
-    chosen: Mapping[str, LedgerRow],
+    models: "ModelStore",
+    chosen: "Mapping[str, LedgerRow]",
     day: date,
     run_id: str,
     scoring_mode: str,
-    catalogue: Catalogue,
-) -> tuple[ScoredMonday, store.Stamp]:
+    catalogue: "Catalogue",
+) -> "tuple[ScoredMonday, store.Stamp]":
+    from churn_pipeline.features.frames import scoring_frame
+    from churn_pipeline.scoring import store
+    from churn_pipeline.scoring.score import score_monday
+
     loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
     frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
     before = scoring_frame(con, target_of("risk"), day - WEEK)

@@ -3,22 +3,21 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import duckdb
 
 from churn_pipeline.contract import TABLES
 from churn_pipeline.core import notices
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays, table_metadata
 from churn_pipeline.orchestration.keys import BEFORE_PUBLICATION, landing_key
-from churn_pipeline.quality import site
-from churn_pipeline.quality.candidates import judge_candidates
-from churn_pipeline.quality.feeds import find_changes, read_feeds, unusual
-from churn_pipeline.quality.gx import FailingRows
-from churn_pipeline.quality.landing import judge_landing, unmet
-from churn_pipeline.scoring.store import rescored
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from churn_pipeline.features.verdicts import MondayCheck
+    from churn_pipeline.quality.gx import FailingRows
 
 
 def landing_quality_check() -> dg.AssetChecksDefinition:
@@ -39,6 +38,9 @@ def landing_quality_check() -> dg.AssetChecksDefinition:
     def landing_quality(
         context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
     ) -> Iterator[dg.AssetCheckResult]:
+        from churn_pipeline.quality import site
+        from churn_pipeline.quality.landing import judge_landing, unmet
+
         mondays = run_mondays(context, home.settings)
         with expected_errors(), connect(home.settings) as con:
             judged = judge_landing(con, mondays, timezone=home.settings.timezone, run_id=context.run.run_id)
@@ -78,6 +80,8 @@ def feeds_check() -> dg.AssetChecksDefinition:
         op_tags=BEFORE_PUBLICATION,
     )
     def feeds_are_as_usual(context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]) -> dg.AssetCheckResult:
+        from churn_pipeline.quality.feeds import find_changes, read_feeds, unusual
+
         settings = home.settings
         mondays = run_mondays(context, settings)
         with expected_errors(), connect(settings) as con:
@@ -114,13 +118,17 @@ def feeds_check() -> dg.AssetChecksDefinition:
 
 
 def candidate_results(
-    con: duckdb.DuckDBPyConnection, home: Home, mondays: Sequence[date]
-) -> tuple[list[MondayCheck], dict[str, dg.MarkdownMetadataValue]]:
+    con: "duckdb.DuckDBPyConnection", home: Home, mondays: Sequence[date]
+) -> "tuple[list[MondayCheck], dict[str, dg.MarkdownMetadataValue]]":
     """Judges the candidates for the blocking audit, and keeps the results for the Data Docs.
 
     Returns:
         One result per Monday and expectation, and samples of failing rows as metadata.
     """
+    from churn_pipeline.quality import site
+    from churn_pipeline.quality.candidates import judge_candidates
+    from churn_pipeline.scoring.store import rescored
+
     judged = judge_candidates(con, mondays)
     # What another model than the one in force says of the past is not published, so it does not take the place of what was.
     if not rescored(con):
@@ -131,7 +139,7 @@ def candidate_results(
     return results, _samples([sample for judgement in judged for sample in judgement.failing()])
 
 
-def _samples(failing: Sequence[FailingRows]) -> dict[str, dg.MarkdownMetadataValue]:
+def _samples(failing: "Sequence[FailingRows]") -> dict[str, dg.MarkdownMetadataValue]:
     """A table per broken expectation; those of several Mondays stand in one."""
     tables: dict[str, list[FailingRows]] = {}
     for sample in failing:

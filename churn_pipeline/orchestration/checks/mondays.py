@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,11 +12,12 @@ from churn_pipeline.core.run_ledger import Refusal
 from churn_pipeline.core.run_state import assert_owner
 from churn_pipeline.core.targets import target_of
 from churn_pipeline.core.warehouse import connect
-from churn_pipeline.features import verdicts
 from churn_pipeline.orchestration.checks.edges import candidate_results
 from churn_pipeline.orchestration.home import Home, expected_errors, partition_mondays, root_run, table_metadata
 from churn_pipeline.orchestration.keys import BEFORE_PUBLICATION, SCORES
-from churn_pipeline.scoring.store import approve, monotonicity_results, refuse, rescored, scored_mondays
+
+if TYPE_CHECKING:
+    from churn_pipeline.features import verdicts
 
 
 def features_check(
@@ -35,6 +37,8 @@ def features_check(
     def every_monday_is_usable(
         context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
     ) -> dg.AssetCheckResult:
+        from churn_pipeline.features import verdicts
+
         requested = partition_mondays(context)
         with expected_errors(), connect(home.settings) as con:
             assert_owner(con, "plan", root_run(context))
@@ -76,6 +80,9 @@ def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) 
     def every_monday_is_publishable(
         context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
     ) -> dg.AssetCheckResult:
+        from churn_pipeline.features import verdicts
+        from churn_pipeline.scoring.store import approve, refuse, rescored, scored_mondays
+
         with expected_errors(), connect(home.settings) as con:
             scored = scored_mondays(con, root_run(context))
             judged, samples = candidate_results(con, home, scored)
@@ -98,6 +105,39 @@ def predictions_check(candidates: dg.AssetKey, weekly: dg.PartitionsDefinition) 
     return every_monday_is_publishable
 
 
+def copied_check(predictions: dg.AssetKey, weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    """Whether what passed the audit is what stands in the table, before it is published."""
+
+    @dg.asset_check(
+        asset=predictions,
+        name="what_was_audited_is_what_is_there",
+        blocking=True,
+        description="Each Monday that passed holds the audited candidates, every one and no other. A difference fails the run before anything "
+        "is published.",
+        partitions_def=weekly,
+    )
+    def what_was_audited_is_what_is_there(
+        context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
+    ) -> dg.AssetCheckResult:
+        from churn_pipeline.scoring.store import approved_mondays, differences_of_approved
+
+        with expected_errors(), connect(home.settings) as con:
+            approved = approved_mondays(con, root_run(context))
+            differences = differences_of_approved(con, root_run(context))
+        return dg.AssetCheckResult(
+            passed=not differences,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(f"{day}: {what}" for day, what in differences.items()) or None,
+            metadata={
+                "Mondays": len(approved),
+                "rows": sum(approved.values()),
+                "differences": table_metadata(["Monday", "what"], list(differences.items())),
+            },
+        )
+
+    return what_was_audited_is_what_is_there
+
+
 def monotonicity_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
     """Whether the models of one event agree. Raising keeps the table consistent, so a failure warns and stops nothing."""
 
@@ -111,6 +151,9 @@ def monotonicity_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinit
     def the_longer_window_is_rarely_raised(
         context: dg.AssetCheckExecutionContext, home: dg.ResourceParam[Home]
     ) -> dg.AssetCheckResult:
+        from churn_pipeline.features import verdicts
+        from churn_pipeline.scoring.store import monotonicity_results, scored_mondays
+
         with expected_errors(), connect(home.settings) as con:
             scored = scored_mondays(con, root_run(context))
             results = monotonicity_results(con)
@@ -126,13 +169,15 @@ def monotonicity_check(weekly: dg.PartitionsDefinition) -> dg.AssetChecksDefinit
     return the_longer_window_is_rarely_raised
 
 
-def _refused(home: Home, run_id: str, day: date, checks: Sequence[verdicts.MondayCheck]) -> run_ledger.RunRow:
+def _refused(home: Home, run_id: str, day: date, checks: "Sequence[verdicts.MondayCheck]") -> run_ledger.RunRow:
+    from churn_pipeline.features import verdicts
+
     return run_ledger.RunRow(run_id, day, home.scoring_mode(day), "refused", 0, verdicts.reason(checks), 1, home.now())
 
 
 def _result(
     mondays: Sequence[date],
-    failed: dict[date, list[verdicts.MondayCheck]],
+    failed: "dict[date, list[verdicts.MondayCheck]]",
     results: int,
     samples: Mapping[str, dg.MarkdownMetadataValue] | None = None,
 ) -> dg.AssetCheckResult:
