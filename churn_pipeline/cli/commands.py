@@ -341,18 +341,23 @@ def backfill(
 
 
 @app.command()
-def policy(as_json: JsonOption = False) -> None:
-    """Check the policy: the CSV files in dbt_project/seeds. What a run would refuse is named here in seconds; no home is touched."""
+def policy(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Check the policy: the CSV files in dbt_project/seeds, with those of HOME/policy in their place. What a run would refuse is named here
+    in seconds; no home is touched."""
+    import shutil
     import tempfile
 
     from churn_pipeline.cli import output
     from churn_pipeline.orchestration.dbt import InProcessDbt
 
+    own = _settings(home).policy
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(Path(folder))
         settings.data.mkdir()
+        if own.is_dir():
+            shutil.copytree(own, settings.policy)
         failures = InProcessDbt(settings).policy_failures()
-        folder_of_seeds = settings.dbt_project / "seeds"
+        folder_of_seeds = own if own.is_dir() else settings.dbt_source / "seeds"
     typer.echo(json_text([asdict(failure) for failure in failures], indent=1)) if as_json else output.print_policy(
         folder_of_seeds, failures
     )

@@ -6,18 +6,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
+from dagster._core.code_pointer import CodePointer
+from dagster._core.definitions.reconstruct import (
+    initialize_repository_def_from_pointer,
+    reconstruct_repository_def_from_pointer,
+)
 
 from churn_pipeline.contract import TABLES, value_ledger
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.postgres.channel import POSTGRES
 from churn_pipeline.delivery.report.channel import REPORT
+from churn_pipeline.orchestration.about import KEPT_IN, MADE_BY, OPERATIONS, code_version
+from churn_pipeline.orchestration.assets.publish import freshness
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.definitions import (
     JOB,
@@ -31,10 +38,12 @@ from churn_pipeline.orchestration.home import NoValues
 from churn_pipeline.orchestration.keys import (
     DATA_DOCS,
     DIGEST,
+    DRIFT,
     MONDAYS_TO_TEST,
     PUBLISHED,
     REPLAY,
     RESCORING,
+    SCORES,
     SEEDS,
     SNAPSHOTS_TO_BUILD,
     channel_key,
@@ -194,6 +203,74 @@ def test_whatever_follows_landing_waits_for_the_plan_so_that_a_backfill_of_the_a
     assert SNAPSHOTS_TO_BUILD in planned
     assert len({graph.get(key).assets_def.op.name for key in planned}) == 1
     assert [key for key in after - planned if not planned & ancestors(graph, key)] == []
+
+
+def test_a_run_keeps_the_mondays_that_its_code_server_offered_whatever_is_landed_meanwhile(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run's process loads the definitions again, with what the code server gave it."""
+    monkeypatch.setenv("CHURN_HOME", str(settings.home))
+    pointer = CodePointer.from_module("churn_pipeline.definitions", "defs", None)
+
+    def first_of(repository: dg.RepositoryDefinition) -> str:
+        return repository.get_job(JOB).partitions_def.get_first_partition_key()
+
+    def landed(first: str) -> None:
+        settings.first_monday_note.write_text(f'{{"first_monday": "{first}"}}', encoding="utf-8")
+
+    landed("2024-01-08")
+    of_code_server = initialize_repository_def_from_pointer(pointer)
+    landed("2025-09-08")
+    of_run = reconstruct_repository_def_from_pointer(pointer, of_code_server.repository_load_data)
+    reloaded = initialize_repository_def_from_pointer(pointer)
+    assert [first_of(each) for each in (of_code_server, of_run, reloaded)] == ["2024-01-08", "2024-01-08", "2025-09-08"]
+    assert of_run.get_job(JOB).tags.items() >= run_tags(settings).items()
+
+
+def test_every_asset_says_whose_it_is_where_it_is_kept_who_made_it_and_by_which_code(graph: dg.AssetGraph) -> None:
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.owners, key
+        assert node.tags.keys() >= {MADE_BY, KEPT_IN}, key
+        by = "source" if key.path[0] == "raw" else "dbt" if "dbt" in node.kinds else "python"
+        assert node.tags[MADE_BY] == by, key
+    assert [key for key in graph.materializable_asset_keys if graph.get(key).code_version is None] == []
+    seeds = {key for key in graph.get_all_asset_keys() if graph.get(key).group_name == SEEDS}
+    assert {tuple(graph.get(key).owners) for key in seeds} == {(OPERATIONS,)}
+    # By what makes it: drift is not made by the code of the models.
+    assert graph.get(DRIFT).code_version == code_version(("monitoring",)) != graph.get(SCORES).code_version
+
+
+def test_the_code_version_of_an_asset_is_another_one_when_the_code_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("churn_pipeline.orchestration.about.PACKAGE", tmp_path)
+    versions = []
+    for text in ("1", "2", "2"):
+        (tmp_path / "scoring").mkdir(exist_ok=True)
+        (tmp_path / "scoring" / "score.py").write_text(text, encoding="utf-8")
+        code_version.cache_clear()
+        versions.append(code_version(("scoring",)))
+    code_version.cache_clear()
+    assert versions[0] != versions[1] == versions[2]
+
+
+def test_what_is_published_is_fresh_when_it_was_made_by_the_deadline_of_a_monday(tmp_path: Path) -> None:
+    policy = freshness(Settings(home=tmp_path, deadline=time(9, 30), timezone="Europe/Berlin"))
+    assert (policy.deadline_cron, policy.timezone) == ("30 9 * * 1", "Europe/Berlin")
+    assert policy.lower_bound_delta == timedelta(hours=9, minutes=30)
+    assert freshness(Settings(home=tmp_path, deadline=time(0))).lower_bound_delta == timedelta(days=1)
+
+
+def test_the_published_copy_and_nothing_else_has_a_freshness_policy(graph: dg.AssetGraph) -> None:
+    with_policy = [key for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy_or_from_metadata]
+    assert with_policy == [PUBLISHED]
+
+
+def test_the_predictions_themselves_are_checked_before_they_are_published(graph: dg.AssetGraph) -> None:
+    (check,) = (key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(["policy", "predictions"]))
+    assert check.name == "what_was_audited_is_what_is_there"
+    assert graph.get(check).blocking
 
 
 def test_every_check_but_those_of_dbt_runs_for_the_mondays_of_its_run(defs: dg.Definitions) -> None:

@@ -30,6 +30,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
         else:
             shutil.copy(source, copy)
+    # As dbt leaves them when it is called by hand. They name paths of the machine on which it was.
+    for parsed in ("target/manifest.json", "target/run/churn/predictions.sql", "logs/dbt.csv"):
+        (copy / "dbt_project" / parsed).parent.mkdir(parents=True, exist_ok=True)
+        (copy / "dbt_project" / parsed).write_text(str(copy), encoding="utf-8")
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(out), str(copy))
     (built,) = out.glob("*.whl")
     return built
