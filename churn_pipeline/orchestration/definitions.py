@@ -89,7 +89,7 @@ def build_defs(
     # Before dbt parses: of files that are not current it would say something else.
     dbt_targets.check(settings.dbt_source)
     dbt = InProcessDbt(settings)
-    weekly = partitions.weekly(settings, first or settings.first_monday)
+    weekly = keys.weekly(settings, first or settings.first_monday)
     translator = Translator(without=[keys.RESCORES])
     # The same candidates, made of a re-scoring's scores: an asset of their own, or the Monday job would come after a re-scoring that most
     # homes never had, and the UI would warn of it in red.

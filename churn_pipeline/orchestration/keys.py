@@ -12,13 +12,29 @@ import duckdb
 from churn_pipeline.contract import TABLES
 from churn_pipeline.core import run_ledger
 from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.channel import Channel
+from churn_pipeline.orchestration import partitions
 from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import partition_mondays
 
 # A backfill of many Mondays is one run: landing and the marts are built once for all of them, and DuckDB's one writer never
 # meets another.
 ONE_RUN = dg.BackfillPolicy.single_run()
+
+
+def weekly(settings: Settings, first: date | None = None) -> dg.WeeklyPartitionsDefinition:
+    """The one partition of the pipeline: Mondays. This Monday's exists from its first minute on, before anything of it is over,
+    because a snapshot is the state *before* that Monday.
+
+    Args:
+        settings: the home.
+        first: the oldest of them; :func:`partitions.first_offered` unless given.
+    """
+    first = first or partitions.first_offered(settings)
+    return dg.WeeklyPartitionsDefinition(
+        start_date=first.isoformat(), day_offset=1, end_offset=1, timezone=settings.timezone
+    )
 
 
 def accepted_mondays(context: dg.AssetExecutionContext, con: duckdb.DuckDBPyConnection) -> list[date]:

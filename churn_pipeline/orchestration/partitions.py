@@ -25,20 +25,6 @@ if TYPE_CHECKING:
 _KEY = "first_monday"
 
 
-def weekly(settings: Settings, first: date | None = None) -> dg.WeeklyPartitionsDefinition:
-    """The one partition of the pipeline: Mondays. This Monday's exists from its first minute on, before anything of it is over,
-    because a snapshot is the state *before* that Monday.
-
-    Args:
-        settings: the home.
-        first: the oldest of them; :func:`first_offered` unless given.
-    """
-    first = first or first_offered(settings)
-    return dg.WeeklyPartitionsDefinition(
-        start_date=first.isoformat(), day_offset=1, end_offset=1, timezone=settings.timezone
-    )
-
-
 def first_offered(settings: Settings) -> date:
     """The oldest Monday that the Dagster UI offers.
 

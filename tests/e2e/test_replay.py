@@ -19,7 +19,7 @@ from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.features import verdicts
 from churn_pipeline.features.verdicts import MondayCheck
-from churn_pipeline.orchestration.assets.features import Translator, dbt_stage
+from churn_pipeline.orchestration.assets.features import Translator, dbt_stage, nodes_of
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.definitions import JOB, build_defs
 from churn_pipeline.orchestration.execute import rescore_mondays, run_mondays, train_monday
@@ -221,7 +221,9 @@ def test_the_sql_of_the_predictions_leaves_mondays_alone_that_were_scored_again(
     assert rescore_mondays(settings, TINY_BEFORE, TINY_MONDAY, "churn_30d=2,churn_90d=1").exit_code == 0
     before = tables(settings.warehouse)
     dbt = InProcessDbt(settings)
-    stage = dbt_stage("dbt_predictions", "predictions", dbt.manifest, Translator(), weekly(settings))
+    stage = dbt_stage(
+        "dbt_predictions", nodes_of(dbt.manifest, models=["predictions"]), dbt.manifest, Translator(), weekly(settings)
+    )
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
             [stage], resources={"home": home_resource(settings, dbt)}, partition_key=str(TINY_MONDAY), instance=instance

@@ -20,7 +20,7 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.announce import outbox_of
 from churn_pipeline.orchestration.definitions import JOB, SCHEDULE
 from churn_pipeline.orchestration.failures import problems
-from churn_pipeline.orchestration.keys import PUBLISHED, SCORES, landing_key
+from churn_pipeline.orchestration.keys import DATA_DOCS, PUBLISHED, SCORES, landing_key
 from tests.conftest import TINY_BEFORE, TINY_MONDAY, Company
 from tests.support.dagster import REPOSITORY_OF_JOBS, WebServer, process, web_server
 from tests.support.homes import PER_RUN, copy_of, differences, query
@@ -201,7 +201,9 @@ def test_a_bad_week_of_a_backfill_through_the_api_stays_empty_and_the_others_are
 
 
 @pytest.mark.nightly
-def test_a_backfill_of_the_assets_themselves_lands_first_and_then_makes_all_mondays_in_one_run(stack: Stack) -> None:
+def test_a_backfill_of_the_assets_themselves_lands_first_then_makes_all_mondays_in_one_run_and_then_the_data_docs(
+    stack: Stack,
+) -> None:
     """What the asset graph's Materialize button asks for: the assets of the job, with their partitions."""
     keys = [asset["assetKey"] for asset in stack.assets()]
     before = stack.runs()
@@ -214,7 +216,9 @@ def test_a_backfill_of_the_assets_themselves_lands_first_and_then_makes_all_mond
         events = [entry.dagster_event for run in runs for entry in dagster.all_logs(run.run_id) if entry.dagster_event]
     assert problems(events) == []
     assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
-    landed, made = runs
+    # The site of all Mondays, when they are made.
+    landed, made, documented = runs
+    assert documented.asset_selection == {DATA_DOCS}
     assert landed.asset_selection == {landing_key(name) for name in TABLES}
     assert PUBLISHED in made.asset_selection
     assert made.tags["dagster/asset_partition_range_start"] == str(TINY_BEFORE)

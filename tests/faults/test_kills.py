@@ -101,8 +101,8 @@ def test_killed_in_a_stage_the_next_run_completes_and_gives_what_an_undisturbed_
 KILLED_BEFORE_PUBLISHING = """
 import os
 from churn_pipeline.cli.commands import main
-from churn_pipeline.orchestration.assets import publish
-publish.approved_mondays = lambda *_: os.kill(os.getpid(), 9)
+from churn_pipeline.delivery import publish
+publish.unpublished = lambda *_: os.kill(os.getpid(), 9)
 main()
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,9 +51,9 @@ from churn_pipeline.orchestration.keys import (
     landing_key,
     model_key,
     raw_key,
+    weekly,
 )
 from churn_pipeline.orchestration.own_runs import run_tags
-from churn_pipeline.orchestration.partitions import weekly
 
 PUBLISHED_POSTGRES = channel_key(POSTGRES)
 WEEKLY_REPORT = channel_key(REPORT)
@@ -304,6 +305,32 @@ def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -
     )
     assert completed.returncode == 0, completed.stdout + completed.stderr
     assert "All code locations passed validation" in completed.stdout + completed.stderr
+
+
+def test_dagsters_and_dgs_commands_find_the_code_location_by_the_project_file_alone(
+    tmp_path: Path, settings: Settings
+) -> None:
+    """`dagster` reads the same table as `dg`, which is no dependency; where it is installed, it has to agree."""
+    shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "DAGSTER_"))}
+    commands = [["dagster", "definitions", "validate"]]
+    if shutil.which("dg", path=str(Path(sys.executable).parent)):
+        commands.append(["dg", "check", "defs"])
+    for program, *arguments in commands:
+        completed = subprocess.run(
+            [str(Path(sys.executable).with_name(program)), *arguments],
+            cwd=tmp_path,
+            env=inherited | {"CHURN_HOME": str(settings.home), "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        said = completed.stdout + completed.stderr
+        assert completed.returncode == 0, said
+        assert "churn_pipeline" in said
+        # Nobody named an instance, so this one is thrown away, and says what a home would miss in it.
+        assert "lacks concurrency.runs.max_concurrent_runs: 1" in said
 
 
 @pytest.mark.parametrize("name", [JOB, TRAINING_JOB])

@@ -12,6 +12,7 @@ import pytest
 
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.monitoring import drift
 from churn_pipeline.monitoring.drift import DriftReport
 from churn_pipeline.orchestration import keys
 from churn_pipeline.orchestration.assets import monitoring
@@ -94,7 +95,7 @@ def test_where_drift_says_act_too_the_list_has_one_sentence_about_both(
         )
     )
     in_a_year_left(monkeypatch, means["churn_90d"] / 3)
-    at_ease = monitoring.assess
+    at_ease = drift.assess
 
     def act(*arguments: Any) -> DriftReport:
         return replace(at_ease(*arguments), verdict="act", reasons=("Events in the last 7 days: PSI 0.3, limit 0.1",))
@@ -102,7 +103,7 @@ def test_where_drift_says_act_too_the_list_has_one_sentence_about_both(
     notices = "select source, sentence from control.notices where kind = 'level' order by position"
     assert run(tiny_copy).success
     assert "churn_90d" in {source for source, _ in query(tiny_copy.warehouse, notices)}
-    monkeypatch.setattr(monitoring, "assess", act)
+    monkeypatch.setattr(drift, "assess", act)
     assert run(tiny_copy, monitoring.drift_asset(keys.weekly(tiny_copy))).success
     ((_, sentence),) = query(tiny_copy.warehouse, notices)
     assert (

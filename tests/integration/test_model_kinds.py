@@ -19,10 +19,10 @@ from churn_pipeline.delivery.digest_query import digest_from
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.delivery.slack.blocks import digest_message
 from churn_pipeline.features.catalogue import read_catalogue
+from churn_pipeline.modeling import store
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import Explained, ScoringModel
 from churn_pipeline.modeling.store import ModelStore
-from churn_pipeline.orchestration.assets import scores
 from churn_pipeline.orchestration.execute import Outcome, run_mondays
 from tests.conftest import TINY_BEFORE
 from tests.support.homes import copy_of, query
@@ -71,7 +71,7 @@ def run(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[
             [RUNG, list(LEVEL)],
         )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "ModelStore", Store)
+        patch.setattr(store, "ModelStore", Store)
         return settings, run_mondays(settings, TINY_BEFORE)
 
 

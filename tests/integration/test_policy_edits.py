@@ -10,12 +10,14 @@ import dagster as dg
 import pytest
 
 from churn_pipeline.cli import output
+from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.definitions import JOB, build_defs
 from churn_pipeline.orchestration.execute import rescore_mondays, run_mondays
 from churn_pipeline.orchestration.keys import PUBLISHED, SCORED_MONDAYS, SCORES
+from churn_pipeline.scoring.store import differences_of_approved
 from tests.conftest import TINY_BEFORE
 from tests.support.homes import query
 from tests.support.policy import edit_seed, project_of_its_own, rows_that_their_policy_does_not_give
@@ -114,6 +116,32 @@ def test_a_seed_edited_before_and_between_the_steps_of_a_re_execution_leaves_eve
     assert untrue(tiny_copy, "policy.predictions", tmp_path) == []
     (version,) = kept(tiny_copy) - before
     assert query(tiny_copy.published_database, "select distinct policy_version from predictions") == [(version,)]
+
+
+def test_a_home_with_a_table_of_the_policy_of_its_own_is_scored_by_it_and_the_predictions_are_those_that_were_audited(
+    tiny_copy: Settings, tmp_path: Path
+) -> None:
+    shipped = (tiny_copy.dbt_source / "seeds" / "risk_tiers.csv").read_text(encoding="utf-8")
+    tiny_copy.policy.mkdir()
+    (tiny_copy.policy / "risk_tiers.csv").write_text(_with_cut_off(shipped, 0.1), encoding="utf-8")
+    outcome = run_mondays(tiny_copy, TINY_BEFORE)
+    assert outcome.exit_code == 0, outcome.reason
+    (_, medium, *_) = query(tiny_copy.published_database, CUT_OFFS.format("predictions"))
+    assert medium == ("MEDIUM", 0.1)
+    assert untrue(tiny_copy, "policy.predictions", tmp_path) == []
+    assert (tiny_copy.dbt_source / "seeds" / "risk_tiers.csv").read_text(encoding="utf-8") == shipped
+
+    # The check of the table that is published. Another run's notes it does not judge.
+    with connect(tiny_copy) as con:
+        assert differences_of_approved(con, outcome.run_id) == {}
+        with pytest.raises(InputError, match="not of this one"):
+            differences_of_approved(con, "another run")
+        con.execute("delete from policy.predictions where call_rank = 1")
+        con.execute("update policy.predictions set risk_tier = 'LOW' where call_rank in (2, 3)")
+        con.execute("insert into policy.predictions select * from policy.predictions where call_rank = 4")
+        assert differences_of_approved(con, outcome.run_id) == {
+            TINY_BEFORE: "3 audited rows are not there as they were audited, and 3 are there that were not audited"
+        }
 
 
 def _published() -> dg.AssetSelection:

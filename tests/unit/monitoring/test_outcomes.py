@@ -25,7 +25,7 @@ from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.monitoring import outcomes
 from churn_pipeline.monitoring.performance import ASSUMPTION, Quality
 from churn_pipeline.monitoring.performance_plots import chart
-from churn_pipeline.orchestration.assets.features import Translator, dbt_stage
+from churn_pipeline.orchestration.assets.features import Translator, dbt_stage, nodes_of
 from churn_pipeline.orchestration.assets.outlook import outlook_asset
 from churn_pipeline.orchestration.assets.performance import performance_asset
 from churn_pipeline.orchestration.dbt import InProcessDbt
@@ -143,7 +143,9 @@ def materialize(settings: Settings, days: Sequence[date]) -> dg.ExecuteInProcess
         con.executemany("insert into scoring.approved_mondays values (?)", [(day,) for day in days])
     dbt, partitions, translator = InProcessDbt(settings), weekly(settings), Translator()
     outcomes_key = dg.AssetKey(["monitoring", "prediction_outcomes"])
-    stage = dbt_stage("dbt_outcomes", "prediction_outcomes", dbt.manifest, translator, partitions)
+    stage = dbt_stage(
+        "dbt_outcomes", nodes_of(dbt.manifest, models=["prediction_outcomes"]), dbt.manifest, translator, partitions
+    )
     return dg.materialize(
         [stage, performance_asset(outcomes_key, partitions), outlook_asset(outcomes_key, partitions)],
         resources={"home": home_resource(settings, dbt)},
@@ -583,7 +585,13 @@ def test_candidates_hold_out_a_share_of_who_would_be_called_and_nobody_while_it_
 
 def dbt_candidates(dbt: InProcessDbt, settings: Settings) -> None:
     """Turns the scores that lie in the warehouse into candidates."""
-    stage = dbt_stage("dbt_candidates", "prediction_candidates", dbt.manifest, Translator(), weekly(settings))
+    stage = dbt_stage(
+        "dbt_candidates",
+        nodes_of(dbt.manifest, models=["prediction_candidates"]),
+        dbt.manifest,
+        Translator(),
+        weekly(settings),
+    )
     result = dg.materialize(
         [stage],
         resources={"home": home_resource(settings, dbt)},

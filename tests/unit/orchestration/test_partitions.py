@@ -11,7 +11,7 @@ import pytest
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.features.plan import Beginning
-from churn_pipeline.orchestration import partitions
+from churn_pipeline.orchestration import keys, partitions
 from churn_pipeline.orchestration.instance import DAGSTER_YAML, lacking
 
 MONDAY = date(2026, 11, 16)
@@ -43,8 +43,8 @@ def test_the_ui_offers_mondays_from_the_first_one_that_the_landed_data_tell_of_a
     assert partitions.first_offered(settings) == date(2023, 11, 20)
     landed(settings, "2026-09-02")
     assert partitions.first_offered(settings) == date(2026, 9, 7)
-    keys = partitions.weekly(settings).get_partition_keys(current_time=settings.clock())
-    assert (keys[0], keys[-1], len(keys)) == ("2026-09-07", "2026-11-16", 11)
+    offered = keys.weekly(settings).get_partition_keys(current_time=settings.clock())
+    assert (offered[0], offered[-1], len(offered)) == ("2026-09-07", "2026-11-16", 11)
     landed(settings, "2026-09-02", "2025-03-05")
     assert partitions.first_offered(settings) == date(2025, 3, 10)
     landed(settings, "2001-01-01")
