@@ -66,8 +66,7 @@ def defs() -> dg.Definitions:
     settings = Settings()
     if partitions.is_code_server() and (sentence := lacking(os.environ.get("DAGSTER_HOME"), settings)):
         logging.getLogger("dagster.churn_pipeline").warning(sentence)
-    first = partitions.of_this_load(settings)
-    return partitions.remembered(build_defs(settings, first=first), first)
+    return build_defs(settings, first=partitions.of_this_load(settings))
 
 
 def build_defs(

@@ -11,8 +11,6 @@ import json
 from datetime import date
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from churn_pipeline.core import calendar
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError
@@ -65,17 +63,17 @@ def is_code_server() -> bool:
 
 
 def of_this_load(settings: Settings) -> date:
-    """The oldest Monday for definitions that Dagster loads: a run has the Mondays that it was asked for with, whatever was landed since."""
-    # A run's process loads the definitions again. Where its partitions began later than those of the code server that was asked, the run
-    # would be of partitions that are not there.
+    """The oldest Monday for definitions that Dagster loads: a run has the Mondays that it was asked for with, whatever was landed since.
+
+    A run's process loads the definitions again. Where its partitions began later than those of the code server that was asked, the run would
+    be of partitions that are not there. So the code server gives it its own.
+    """
     from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext, DefinitionsLoadType
 
     context = DefinitionsLoadContext.get()
     if context.load_type == DefinitionsLoadType.RECONSTRUCTION and _KEY in context.reconstruction_metadata:
-        return date.fromisoformat(context.reconstruction_metadata[_KEY])
-    return first_offered(settings)
-
-
-def remembered(definitions: dg.Definitions, first: date) -> dg.Definitions:
-    """Definitions that give their oldest Monday to the processes of their runs; see :func:`of_this_load`."""
-    return definitions.with_reconstruction_metadata({_KEY: first.isoformat()})
+        first = date.fromisoformat(context.reconstruction_metadata[_KEY])
+    else:
+        first = first_offered(settings)
+    context.add_to_pending_reconstruction_metadata(_KEY, first.isoformat())
+    return first

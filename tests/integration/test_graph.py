@@ -217,6 +217,7 @@ def test_a_run_keeps_the_mondays_that_its_code_server_offered_whatever_is_landed
         return repository.get_job(JOB).partitions_def.get_first_partition_key()
 
     def landed(first: str) -> None:
+        settings.data.mkdir(exist_ok=True)
         settings.first_monday_note.write_text(f'{{"first_monday": "{first}"}}', encoding="utf-8")
 
     landed("2024-01-08")
