@@ -21,7 +21,7 @@ from pathlib import Path
 from churn_pipeline.core.atomic import exclusive_lock, temp_path
 from churn_pipeline.core.errors import InputError
 
-PROJECT, TARGET, MANIFEST = "project", "target", "manifest.json"
+PROJECT, TARGET, MANIFEST, PARTIAL = "project", "target", "manifest.json", "partial_parse.msgpack"
 # By their endings, and without what dbt leaves beside them when it is called by hand.
 _SUFFIXES = (".sql", ".yml", ".csv")
 _WRITTEN_BY_DBT = {"target", "logs", "dbt_packages"}
@@ -54,7 +54,7 @@ def copy_of(shipped: Path, policy: Path, copies: Path) -> Path:
         InputError: a table of the policy has no seed of its name; or the copy cannot be written.
     """
     files = dict(_files(shipped, policy))
-    folder = copies / _digest(files, copies)
+    folder = copies / _digest(files)
     if (folder / PROJECT).is_dir():
         # It says that the copy is in use. Who may only read can use it all the same.
         with suppress(OSError):
@@ -96,7 +96,7 @@ def _files(shipped: Path, policy: Path) -> Iterator[tuple[Path, Path]]:
         yield Path(_SEEDS, path.name), path
 
 
-def _digest(files: dict[Path, Path], copies: Path) -> str:
+def _digest(files: dict[Path, Path]) -> str:
     stats = [(within, path, path.stat()) for within, path in files.items()]
     key = tuple((str(path), stat.st_mtime_ns, stat.st_size) for _, path, stat in stats)
     if key not in _DIGESTS:
@@ -107,8 +107,8 @@ def _digest(files: dict[Path, Path], copies: Path) -> str:
             digest.update(content)
         _DIGESTS.clear()
         _DIGESTS[key] = digest.hexdigest()
-    # What dbt parsed names the folder, and is of these versions.
-    parts = "\0".join([_DIGESTS[key], str(copies), *_versions()])
+    # The folder is not among it: what dbt parses names it, and looks there only for files that are not where the project is.
+    parts = "\0".join([_DIGESTS[key], *_versions()])
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
@@ -125,6 +125,11 @@ def _write(files: dict[Path, Path], folder: Path) -> None:
         target = new / PROJECT / within
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
+    former = max(folder.parent.glob(f"*/{TARGET}/{PARTIAL}"), key=lambda path: path.stat().st_mtime, default=None)
+    if former is not None:
+        # dbt then parses what differs.
+        (new / TARGET).mkdir()
+        shutil.copy(former, new / TARGET)
     new.replace(folder)
 
 

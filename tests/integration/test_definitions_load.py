@@ -78,11 +78,3 @@ def test_definitions_load_from_a_checkout_nobody_may_write_in_parse_the_project_
     shares = [float(str(each["beyond"])) / float(str(each["imports"])) for each in again]
     print("beyond the imports:", [f"{each['beyond']:.2f} of {each['imports']:.2f} s" for each in (first, *again)])
     assert min(shares) <= MOST_OF_THE_IMPORTS, again
-    # A table of the home is another project, and the former one is still there when it is taken away.
-    (tmp_path / "policy").mkdir()
-    own = tmp_path / "policy" / "risk_tiers.csv"
-    own.write_bytes((checkout / "dbt_project" / "seeds" / "risk_tiers.csv").read_bytes() + b"\n")
-    assert load(checkout, tmp_path)["dbt"]
-    assert len(list(tmp_path.glob("data/dbt/*/manifest.json"))) == 2
-    own.unlink()
-    assert not load(checkout, tmp_path)["dbt"]

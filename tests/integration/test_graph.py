@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -344,6 +345,14 @@ def test_every_job_resolves_and_has_the_models_in_it(defs: dg.Definitions, name:
 def test_the_schedule_ticks_on_monday_at_eight(defs: dg.Definitions) -> None:
     schedule = defs.resolve_schedule_def(SCHEDULE)
     assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == ("0 8 * * 1", "UTC", JOB)
+
+
+def test_the_schedule_is_on_as_soon_as_a_daemon_runs_and_the_pages_say_so(defs: dg.Definitions) -> None:
+    assert defs.resolve_schedule_def(SCHEDULE).default_status == dg.DefaultScheduleStatus.RUNNING
+    pages = [*(REPOSITORY / "docs").rglob("*.md"), REPOSITORY / "README.md"]
+    told = [" ".join(page.read_text(encoding="utf-8").split()) for page in pages]
+    assert not [text for text in told if re.search(r"(turn|switch) (it|the schedule) on", text)]
+    assert sum("`monday_8am` and the sensors are on as soon as the daemon runs" in text for text in told) == 1
 
 
 def test_cron_and_zone_of_the_schedule_are_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

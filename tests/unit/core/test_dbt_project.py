@@ -88,12 +88,22 @@ def test_a_table_of_the_home_that_no_seed_is_called_is_refused_naming_those_that
         project(shipped, tmp_path)
 
 
-def test_a_home_that_was_moved_has_a_copy_of_its_own_because_what_dbt_parses_names_the_folder(
+def test_a_home_that_was_moved_goes_on_with_its_copy_and_an_edited_one_with_what_dbt_had_parsed(
     shipped: Path, tmp_path: Path
 ) -> None:
-    before = project(shipped, tmp_path / "before")
+    before = project(shipped, tmp_path / "before").parent
+    (before / "target").mkdir()
+    (before / "target" / "partial_parse.msgpack").write_text("parsed", encoding="utf-8")
     (tmp_path / "before").rename(tmp_path / "after")
-    assert project(shipped, tmp_path / "after").parent.name != before.parent.name
+    moved = project(shipped, tmp_path / "after").parent
+    assert moved.name == before.name
+    assert (moved / "target" / "partial_parse.msgpack").is_file()
+    (tmp_path / "after" / "policy").mkdir()
+    (tmp_path / "after" / "policy" / "playbook.csv").write_text("play\nmail\n", encoding="utf-8")
+    edited = project(shipped, tmp_path / "after").parent
+    assert edited != moved
+    assert (edited / "target" / "partial_parse.msgpack").read_text(encoding="utf-8") == "parsed"
+    assert not (edited / "manifest.json").exists()
 
 
 def test_copies_that_nobody_asked_for_in_two_weeks_and_what_dbt_left_there_before_are_removed(
