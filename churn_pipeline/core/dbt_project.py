@@ -63,8 +63,11 @@ def copy_of(shipped: Path, policy: Path, copies: Path) -> Path:
     try:
         copies.mkdir(mode=0o700, parents=True, exist_ok=True)
         with exclusive_lock(copies / "copy.lock"):
+            # Read once, so that the copy is what it is named by, although somebody may be saving a file.
+            contents = {within: path.read_bytes() for within, path in files.items()}
+            folder = copies / _name(_hash(contents))
             if not (folder / PROJECT).is_dir():
-                _write(files, folder)
+                _write(contents, folder)
                 _remove_unused(copies)
     except OSError as error:
         raise InputError(
@@ -97,19 +100,25 @@ def _files(shipped: Path, policy: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _digest(files: dict[Path, Path]) -> str:
-    stats = [(within, path, path.stat()) for within, path in files.items()]
-    key = tuple((str(path), stat.st_mtime_ns, stat.st_size) for _, path, stat in stats)
+    stats = [(path, path.stat()) for path in files.values()]
+    key = tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
     if key not in _DIGESTS:
-        digest = hashlib.sha256()
-        for within, path in files.items():
-            content = path.read_bytes()
-            digest.update(f"{within.as_posix()}\0{len(content)}\0".encode())
-            digest.update(content)
         _DIGESTS.clear()
-        _DIGESTS[key] = digest.hexdigest()
+        _DIGESTS[key] = _hash({within: path.read_bytes() for within, path in files.items()})
+    return _name(_DIGESTS[key])
+
+
+def _hash(contents: dict[Path, bytes]) -> str:
+    digest = hashlib.sha256()
+    for within, content in contents.items():
+        digest.update(f"{within.as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _name(digest: str) -> str:
     # The folder is not among it: what dbt parses names it, and looks there only for files that are not where the project is.
-    parts = "\0".join([_DIGESTS[key], *_versions()])
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join([digest, *_versions()]).encode()).hexdigest()[:16]
 
 
 @functools.cache
@@ -117,14 +126,14 @@ def _versions() -> tuple[str, ...]:
     return version("dbt-core"), version("dbt-duckdb")
 
 
-def _write(files: dict[Path, Path], folder: Path) -> None:
+def _write(contents: dict[Path, bytes], folder: Path) -> None:
     """Writes a copy and gives it its name when it is whole. Permissions are not copied: dbt and its copies may be written here."""
     new = temp_path(folder)
     shutil.rmtree(new, ignore_errors=True)
-    for within, path in files.items():
+    for within, content in contents.items():
         target = new / PROJECT / within
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
+        target.write_bytes(content)
     former = max(folder.parent.glob(f"*/{TARGET}/{PARTIAL}"), key=lambda path: path.stat().st_mtime, default=None)
     if former is not None:
         # dbt then parses what differs.
