@@ -2,13 +2,16 @@
 
 Both are written beside their final place and moved over it with ``os.replace``. A reader that has the former file open keeps
 it; one that opens afterwards gets the new one; nobody ever sees half a week, and neither side waits for the other.
+
+Only what changed is written again: the files of those Mondays, and in a copy of the database their rows. The database is made from nothing
+where it is not the file that the last publication left, or its tables are others.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,42 +24,19 @@ from churn_pipeline.core.atomic import commit_file, temp_path
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.sql import literal
-from churn_pipeline.core.targets import target_of
-from churn_pipeline.core.warehouse import has_table
-from churn_pipeline.policy import tiers
-
-
-def drivers_view() -> str:
-    """The view ``drivers`` of the published database: the lists of drivers, a row each."""
-    risk, expansion = target_of("risk").name, target_of("expansion").name
-    return f"""
-create view drivers as
-select snapshot_date, customer_id, target, rank, driver.*
-from (
-    select snapshot_date, customer_id, target, unnest(drivers) as driver, generate_subscripts(drivers, 1) as rank
-    from (
-        select snapshot_date, customer_id, {literal(risk)} as target, churn_drivers as drivers from predictions
-        union all
-        select snapshot_date, customer_id, {literal(f"{risk}_change")}, change_drivers from predictions
-        union all
-        select snapshot_date, customer_id, {literal(expansion)}, expansion_drivers from predictions
-    )
+from churn_pipeline.core.sql import literal, quoted
+from churn_pipeline.core.warehouse import has_table, transaction
+from churn_pipeline.delivery.layout import (
+    STORAGE_VERSION,
+    PublishedTable,
+    described,
+    monitoring_tables,
+    promotions_table,
+    published_tables,
+    published_views,
+    rescored_tables,
 )
-"""
-
-
-# What the published database holds, as queries on the warehouse.
-_TABLES = {
-    "predictions": "from policy.predictions order by snapshot_date, customer_id",
-    "customers": "select customer_id, company_name, csm_owner from landing.customers order by customer_id",
-    "runs": "select * from ledger.runs order by recorded_at, snapshot_date",
-    "promotions": "select * from ledger.promotions order by seq",
-    "policy_seeds": "select * from ledger.policy_seeds order by policy_version, seed",
-    "risk_tiers": "from policy.risk_tiers order by policy_version, severity",
-    "notices": "select snapshot_date, position, kind, source, sentence from ledger.notices "
-    "semi join policy.predictions using (snapshot_date) order by snapshot_date, position",
-}
+from churn_pipeline.policy import tiers
 
 
 @dataclass(frozen=True)
@@ -104,24 +84,20 @@ def publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequenc
 
 
 def _publish(con: duckdb.DuckDBPyConnection, settings: Settings, written: Sequence[date]) -> Published:
-    touched = sorted({*written, *(day + WEEK for day in written)})
-    present = con.execute(
-        "select distinct snapshot_date from policy.predictions where snapshot_date in (select unnest(?::date[])) order by 1",
-        [touched],
-    ).fetchall()
-    files = tuple(_write_week(con, _parquet(settings, day), day) for (day,) in present)
+    touched = {*written, *(day + WEEK for day in written)}
+    present = _weeks(con, "policy")
+    columns = _columns_of(con, "policy.predictions")
+    stale = sorted(
+        day for day in present if day in touched or _columns_of(con, _scan(_parquet(settings, day))) != columns
+    )
+    files = tuple(_write_week(con, _parquet(settings, day), day) for day in stale)
+    _remove_former_layout(settings)
     tiers.write_table(con)
     notices.create_tables(con)
-    _write_database(con, settings.published_database, _TABLES, [drivers_view()])
+    _refresh_database(con, settings, present, touched)
     with duckdb.connect(str(settings.published_database), read_only=True) as reader:
-        rows = dict(
-            reader.execute(
-                "select snapshot_date, count(*) from predictions where snapshot_date in (select unnest(?::date[])) group by 1",
-                [list(written)],
-            ).fetchall()
-        )
-        (weeks,) = reader.execute("select count(distinct snapshot_date) from predictions").fetchall()[0]
-    return Published(files, rows, weeks)
+        weeks = _weeks(reader, "main")
+    return Published(files, {day: weeks[day].customers for day in written if day in weeks}, len(weeks))
 
 
 def published_among(con: duckdb.DuckDBPyConnection, settings: Settings, mondays: Sequence[date]) -> list[date]:
@@ -146,11 +122,15 @@ def published_among(con: duckdb.DuckDBPyConnection, settings: Settings, mondays:
 def newest_published(settings: Settings) -> date | None:
     """The newest published Monday, or None, by the names of the files: a tool that opened the database to write in it locks others
     out, and nobody can lock a name."""
+    folder = settings.published / "predictions"
+    names = [path.stem for path in folder.glob("*.parquet")] + [
+        path.parent.name.removeprefix(_FORMER) for path in folder.glob(f"{_FORMER}*/*.parquet")
+    ]
     days = []
-    for path in (settings.published / "predictions").glob("snapshot_date=*/*.parquet"):
-        # A folder that somebody copied by hand is no Monday.
+    for name in names:
+        # A file that somebody copied by hand is no Monday.
         with suppress(ValueError):
-            days.append(date.fromisoformat(path.parent.name.removeprefix("snapshot_date=")))
+            days.append(date.fromisoformat(name))
     return max(days, default=None)
 
 
@@ -174,10 +154,13 @@ def _copied(settings: Settings, days: Iterable[date]) -> dict[date, WeekVersion]
     versions = {}
     with duckdb.connect() as reader:
         for day in days:
+            file = _parquet(settings, day)
+            # In a home that nothing was published in since the files have the names that they have now.
+            file = file if file.is_file() else _former_parquet(settings, day)
             # A damaged file is none, and is written again.
             with suppress(duckdb.Error):
                 row = reader.execute(
-                    f"select any_value(run_id), any_value(scoring_mode), count(*) from {literal(_parquet(settings, day))}"
+                    f"select any_value(run_id), any_value(scoring_mode), count(*) from {_scan(file)}"
                 ).fetchone()
                 assert row is not None
                 versions[day] = WeekVersion(*row)
@@ -192,16 +175,50 @@ def _copied(settings: Settings, days: Iterable[date]) -> dict[date, WeekVersion]
 
 
 def _weeks(con: duckdb.DuckDBPyConnection, schema: str) -> dict[date, WeekVersion]:
-    if not has_table(con, schema, "predictions"):
-        return {}
+    return _versions(con, f"{schema}.predictions") if has_table(con, schema, "predictions") else {}
+
+
+def _versions(con: duckdb.DuckDBPyConnection, relation: str) -> dict[date, WeekVersion]:
     rows = con.execute(
-        f"select snapshot_date, any_value(run_id), any_value(scoring_mode), count(*) from {schema}.predictions group by 1"
+        f"select snapshot_date, any_value(run_id), any_value(scoring_mode), count(*) from {relation} group by 1"
     ).fetchall()
     return {day: WeekVersion(*week) for day, *week in rows}
 
 
+# How the folder of a Monday was called until files were named after their Mondays. With that name a reader adds a column of its own to the
+# one in the file, and pandas and pyarrow refuse the two.
+_FORMER = "snapshot_date="
+
+
 def _parquet(settings: Settings, snapshot_date: date) -> Path:
-    return settings.published / "predictions" / f"snapshot_date={snapshot_date}" / "predictions.parquet"
+    return settings.published / "predictions" / f"{snapshot_date}.parquet"
+
+
+def _former_parquet(settings: Settings, snapshot_date: date) -> Path:
+    return settings.published / "predictions" / f"{_FORMER}{snapshot_date}" / "predictions.parquet"
+
+
+def _scan(file: Path) -> str:
+    return f"read_parquet({literal(file)}, hive_partitioning = false)"
+
+
+def _columns_of(con: duckdb.DuckDBPyConnection, relation: str) -> list[tuple[str, str]]:
+    """Names and types of a relation's columns; none where it is no file, or a damaged one."""
+    try:
+        return [(name, sql_type) for name, sql_type, *_ in con.execute(f"describe from {relation}").fetchall()]
+    except duckdb.Error:
+        return []
+
+
+def _remove_former_layout(settings: Settings) -> None:
+    """Removes the folders of Mondays whose file has its new name; of a Monday that the warehouse has lost the file is renamed."""
+    for folder in sorted((settings.published / "predictions").glob(f"{_FORMER}*")):
+        with suppress(ValueError):
+            day = date.fromisoformat(folder.name.removeprefix(_FORMER))
+            former = _former_parquet(settings, day)
+            if former.is_file() and not _parquet(settings, day).exists():
+                former.replace(_parquet(settings, day))
+            shutil.rmtree(folder)
 
 
 def _write_week(con: duckdb.DuckDBPyConnection, final: Path, snapshot_date: date) -> Path:
@@ -223,54 +240,188 @@ def publish_rescored(con: duckdb.DuckDBPyConnection, settings: Settings) -> None
     settings.published.mkdir(parents=True, exist_ok=True)
     _sweep(settings.published)
     tiers.write_table(con)
-    policy = {name: _TABLES[name] for name in ("policy_seeds", "risk_tiers")}
-    _write_database(
-        con,
-        settings.rescored_database,
-        {"predictions_rescored": "from policy.predictions_rescored order by snapshot_date, customer_id", **policy},
-    )
+    with _new(settings.rescored_database) as temporary:
+        _create(con, settings, temporary, rescored_tables())
 
 
 def publish_monitoring(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Publishes what monitoring found, in a database of its own: it is written after the list, and the list does not wait for it."""
     settings.published.mkdir(parents=True, exist_ok=True)
-    names = [
-        name
-        for (name,) in con.execute(
-            "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'monitoring' order by 1"
-        ).fetchall()
-    ]
-    _write_database(con, settings.monitoring_database, {name: f"from monitoring.{name} order by all" for name in names})
+    with _new(settings.monitoring_database) as temporary:
+        _create(con, settings, temporary, monitoring_tables(con))
 
 
 def publish_promotions(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Publishes the ledger of models alone, after a decision that no run goes with; where nothing is published yet, nothing."""
-    if settings.published_database.is_file():
-        _write_database(con, settings.published_database, {"promotions": _TABLES["promotions"]}, keep=True)
+    if not settings.published_database.is_file():
+        return
+    intact = _is_as_published(con, settings)
+    with _new(settings.published_database) as temporary:
+        shutil.copyfile(settings.published_database, temporary)
+        _fill(con, temporary, [promotions_table()])
+    # What somebody else wrote in it does not become ours by this.
+    if intact:
+        _remember(con, settings)
 
 
-def _write_database(
-    con: duckdb.DuckDBPyConnection,
-    final: Path,
-    tables: Mapping[str, str],
-    views: Sequence[str] = (),
-    *,
-    keep: bool = False,
+def _refresh_database(
+    con: duckdb.DuckDBPyConnection, settings: Settings, present: dict[date, WeekVersion], touched: Collection[date]
 ) -> None:
+    """Brings the published database to the Mondays of the warehouse."""
+    tables = published_tables(con)
+    with _new(settings.published_database) as temporary:
+        copied = _copy_of_published(con, settings, tables, temporary)
+        if copied is None:
+            temporary.unlink(missing_ok=True)
+            _create(con, settings, temporary, tables, present)
+        else:
+            changed = {day for day, week in present.items() if day in touched or copied.get(day) != week}
+            _fill(con, temporary, tables, changed, copied.keys() - present.keys())
+        with duckdb.connect(str(temporary)) as published:
+            _write_views(published)
+            _comment(published, settings, tables)
+            published.execute("checkpoint")
+    _remember(con, settings)
+
+
+def _copy_of_published(
+    con: duckdb.DuckDBPyConnection, settings: Settings, tables: Sequence[PublishedTable], temporary: Path
+) -> dict[date, WeekVersion] | None:
+    """Copies the published database, where its copy can be brought up to date; its Mondays, or None."""
+    if not _is_as_published(con, settings):
+        return None
+    shutil.copyfile(settings.published_database, temporary)
+    # A tool may have begun to write in it meanwhile.
+    if not _is_as_published(con, settings):
+        return None
+    with suppress(duckdb.Error), _attached(con, temporary):
+        there = con.execute(
+            "select table_name, column_name, data_type from duckdb_columns() inner join duckdb_tables() "
+            "using (database_name, schema_name, table_name) where database_name = 'published' order by table_name, column_index"
+        ).fetchall()
+        expected = [
+            (table.name, *column)
+            for table in sorted(tables, key=lambda table: table.name)
+            for column in _columns_of(con, f"({table.rows_of([])})")
+        ]
+        if there == expected:
+            return _versions(con, "published.predictions")
+    return None
+
+
+def _is_as_published(con: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
+    """Whether the published database is, to the byte, what the last publication left: nobody wrote in it, and it is no older copy."""
+    if not has_table(con, "control", "published_copy") or not settings.published_database.is_file():
+        return False
+    return con.execute("select size, mtime_ns, storage_version from control.published_copy").fetchall() == [
+        _identity(settings.published_database)
+    ]
+
+
+def _remember(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    with transaction(con):
+        con.execute("create schema if not exists control")
+        con.execute(
+            "create table if not exists control.published_copy (size bigint, mtime_ns bigint, storage_version varchar)"
+        )
+        con.execute("delete from control.published_copy")
+        con.execute("insert into control.published_copy values (?, ?, ?)", _identity(settings.published_database))
+
+
+def _identity(file: Path) -> tuple[int, int, str]:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns, STORAGE_VERSION
+
+
+@contextmanager
+def _new(final: Path) -> Iterator[Path]:
+    """Where to write a database that takes the place of the published one once it is whole."""
     temporary = temp_path(final)
-    if keep:
-        shutil.copyfile(final, temporary)
-    con.execute(f"attach {literal(temporary)} as published")
+    for leftover in (temporary, temporary.with_name(f"{temporary.name}.wal")):
+        leftover.unlink(missing_ok=True)
+    yield temporary
+    # What a tool wrote into the former one and had not yet saved there must not be applied to the new one.
+    final.with_name(f"{final.name}.wal").unlink(missing_ok=True)
+    commit_file(temporary, final)
+
+
+def _create(
+    con: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    temporary: Path,
+    tables: Sequence[PublishedTable],
+    mondays: Collection[date] = (),
+) -> None:
+    """Makes a database with these tables, and the words on them."""
+    with _attached(con, temporary, f"(storage_version '{STORAGE_VERSION}')"):
+        for table in tables:
+            con.execute(f"create table published.{quoted(table.name)} as {table.rows_of(mondays)}")
+    with duckdb.connect(str(temporary)) as published:
+        _comment(published, settings, tables)
+        published.execute("checkpoint")
+
+
+def _fill(
+    con: duckdb.DuckDBPyConnection,
+    temporary: Path,
+    tables: Sequence[PublishedTable],
+    changed: Collection[date] = (),
+    gone: Collection[date] = (),
+) -> None:
+    """Replaces rows in a copy: of tables by the Monday those that changed, of the others all."""
+    with _attached(con, temporary):
+        for table in tables:
+            name = f"published.{quoted(table.name)}"
+            if table.by_monday:
+                days = ", ".join(map(literal, {*changed, *gone})) or "null"
+                con.execute(f"delete from {name} where snapshot_date in ({days})")
+            else:
+                con.execute(f"delete from {name}")
+            if changed or not table.by_monday:
+                con.execute(f"insert into {name} {table.rows_of(changed)}")
+        con.execute("checkpoint published")
+
+
+@contextmanager
+def _attached(con: duckdb.DuckDBPyConnection, file: Path, options: str = "") -> Iterator[None]:
+    con.execute(f"attach {literal(file)} as published {options}")
     try:
-        for name, query in tables.items():
-            con.execute(f"create or replace table published.{name} as {query}")
+        yield
     finally:
         con.execute("detach published")
-    with duckdb.connect(str(temporary)) as published:
-        for view in views:
-            published.execute(view)
-        published.execute("checkpoint")
-    commit_file(temporary, final)
+
+
+def _write_views(published: duckdb.DuckDBPyConnection) -> None:
+    for view in published_views(published):
+        published.execute(f"create or replace view {quoted(view.name)} as {view.query}")
+
+
+def _comment(published: duckdb.DuckDBPyConnection, settings: Settings, tables: Sequence[PublishedTable]) -> None:
+    """Puts the words on tables, views and columns, where they are not there yet. A column of a view has those of the table's column of
+    that name."""
+    words = described(settings, tables)
+    by_column = {column: text for (table, column), text in words.items() if table == tables[0].name and column}
+    by_column |= {column: text for (table, column), text in words.items() if table == "customers" and column}
+    views = published_views(published) if has_table(published, "main", "predictions") else ()
+    kinds = {view.name: "view" for view in views}
+    for view in views:
+        words |= {(view.name, column): text for column, text in (by_column | dict(view.columns)).items()}
+        words[view.name, ""] = view.comment
+    there = published.execute(
+        """
+        select table_name, '', comment from duckdb_tables() where schema_name = 'main'
+        union all
+        select view_name, '', comment from duckdb_views() where not internal
+        union all
+        select table_name, column_name, comment from duckdb_columns() where schema_name = 'main' and not internal
+        """
+    ).fetchall()
+    for table, column, comment in there:
+        text = words.get((table, column))
+        if text and text != comment:
+            kind = "column" if column else kinds.get(table, "table")
+            place = f"{quoted(table)}.{quoted(column)}" if column else quoted(table)
+            published.execute(f"comment on {kind} {place} is {literal(text)}")
 
 
 def _sweep(folder: Path) -> None:

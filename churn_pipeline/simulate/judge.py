@@ -7,7 +7,7 @@ because persuadability is hidden.
 
 As a program it judges published Mondays and prints a table in Markdown::
 
-    python -m churn_pipeline.simulate.judge --oracle data/oracle.parquet data/published/predictions/*/*.parquet
+    python -m churn_pipeline.simulate.judge --oracle data/oracle.parquet data/published/predictions/*.parquet
 """
 
 from __future__ import annotations

@@ -101,6 +101,14 @@ def lost(before: Path, after: Path, relation: str) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+def lost_rows(before: Path, after: Path) -> list[tuple[Any, ...]]:
+    """Rows of a Parquet file that another does not have, in the columns that the first has."""
+    with duckdb.connect() as con:
+        files = [f"read_parquet('{path}', hive_partitioning = false)" for path in (before, after)]
+        columns = ", ".join(f'"{name}"::varchar' for name, *_ in con.execute(f"describe from {files[0]}").fetchall())
+        return con.execute(f"select {columns} from {files[0]} except all select {columns} from {files[1]}").fetchall()
+
+
 def messages(settings: Settings) -> dict[str, dict[str, Any]]:
     """What lies in the outbox, by the name of the file."""
     return {
@@ -164,8 +172,22 @@ def test_published_weeks_keep_their_predictions_to_the_bit(opened: Opened) -> No
         for home in (opened.before, opened.after):
             count = f"select count(*) > 300 from predictions where snapshot_date = date '{day}'"
             assert query(home.published_database, count) == [(True,)]
-        file = f"data/published/predictions/snapshot_date={day}/predictions.parquet"
-        assert (opened.before.home / file).read_bytes() == (opened.after.home / file).read_bytes()
+        former = opened.before.published / "predictions" / f"snapshot_date={day}" / "predictions.parquet"
+        assert former.is_file()
+        assert lost_rows(former, opened.after.published / "predictions" / f"{day}.parquet") == []
+
+
+def test_published_files_have_the_names_of_this_version_and_the_folders_of_the_former_one_are_gone(
+    opened: Opened,
+) -> None:
+    folder = opened.after.published / "predictions"
+    assert sorted(path.name for path in folder.iterdir()) == [f"{day}.parquet" for day in (*PUBLISHED, NEXT)]
+    with duckdb.connect() as con:
+        # Every file has the columns of the newest: whoever reads the folder meets one table.
+        described = [con.execute(f"describe from '{path}'").fetchall() for path in sorted(folder.iterdir())]
+        assert described[0] == described[-1]
+        rows = con.execute(f"select snapshot_date, count(*) from '{folder}/*.parquet' group by 1 order by 1").fetchall()
+    assert rows == query(opened.after.published_database, "select snapshot_date, count(*) from predictions group by 1 order by 1")
 
 
 def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_registered(opened: Opened) -> None:

@@ -85,7 +85,7 @@ def settings(
 
 
 def test_the_published_tables_have_its_columns_after_those_of_before(settings: Settings) -> None:
-    parquet = settings.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
+    parquet = settings.published / "predictions" / f"{MONDAY}.parquet"
     with duckdb.connect(str(settings.published_database), read_only=True) as con:
         # Not from the name of the folder, which would be one more column.
         for relation in ("predictions", f"read_parquet('{parquet}', hive_partitioning = false)"):

@@ -198,7 +198,7 @@ def test_writing_a_monday_refreshes_what_changed_a_week_later(tiny_copy: Setting
         tiny_copy, f"select count(previous_risk_tier) from predictions where snapshot_date = '{TINY_BEFORE}'"
     )[0]
     assert refreshed > 0
-    file = tiny_copy.published / "predictions" / f"snapshot_date={TINY_BEFORE}" / "predictions.parquet"
+    file = tiny_copy.published / "predictions" / f"{TINY_BEFORE}.parquet"
     with duckdb.connect() as con:
         assert con.execute(f"select count(previous_risk_tier) from '{file}'").fetchone() == (refreshed,)
 
@@ -213,7 +213,7 @@ def test_nothing_that_a_home_keeps_of_its_models_is_a_pickle(scored_home: Settin
 
 
 def test_the_parquet_file_of_a_monday_holds_the_rows_of_the_table(scored_home: Settings) -> None:
-    file = scored_home.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
+    file = scored_home.published / "predictions" / f"{MONDAY}.parquet"
     with duckdb.connect() as con:
         con.execute(f"attach '{scored_home.published_database}' as published (read_only)")
         assert con.execute(

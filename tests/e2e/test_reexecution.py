@@ -108,7 +108,7 @@ def test_what_a_run_refused_its_re_execution_refuses_too_and_names_the_same_reas
     raw = with_a_feed_that_stood_still(tiny_company.raw, tmp_path / "raw", bad)
     settings = Settings(**tiny_copy.model_dump(include=tiny_copy.model_fields_set) | {"raw": raw})
     # As if the run that wrote it had been killed before it published.
-    (settings.published / "predictions" / f"snapshot_date={bad}" / "predictions.parquet").unlink()
+    (settings.published / "predictions" / f"{bad}.parquet").unlink()
     folder = settings.published / "predictions"
     folder.rename(tmp_path / "aside")
     folder.write_text("a file where a folder has to be", encoding="utf-8")

@@ -88,7 +88,7 @@ def assert_same(
     assert query(
         settings.warehouse, "select count(*) > 1, count(*) = count(distinct (run_id, snapshot_date)) from ledger.runs"
     ) == [(True, True)]
-    files = f"read_parquet('{settings.published}/predictions/*/predictions.parquet', hive_partitioning = false)"
+    files = f"read_parquet('{settings.published}/predictions/*.parquet')"
     for left_source, right_source in ((files, "predictions"), ("predictions", files)):
         only_left = query(settings.published_database, f"from {left_source} except all from {right_source}")
         assert only_left == [], "the published files are not the published table"

@@ -36,7 +36,7 @@ def test_a_disk_that_is_full_while_publishing_leaves_the_old_copy_whole_and_the_
     assert query(after / "churn.duckdb", "from predictions order by all") == query(
         tiny_copy.home / "before" / "churn.duckdb", "from predictions order by all"
     )
-    kept = after / "predictions" / f"snapshot_date={TINY_BEFORE}" / "predictions.parquet"
+    kept = after / "predictions" / f"{TINY_BEFORE}.parquet"
     assert kept.read_bytes() == (published / kept.relative_to(after)).read_bytes()
 
     # The small file system is gone with its namespace: the next run finds what it held, and now has room.

@@ -123,7 +123,7 @@ def test_a_monday_killed_before_it_was_published_is_caught_up_by_the_run_of_anot
     assert query(tiny_copy.published_database, written.format("")) == [(TINY_MONDAY, killed)]
     with duckdb.connect() as con:
         con.execute(f"attach '{tiny_copy.published_database}' as copy (read_only)")
-        con.execute(f"create view files as from '{tiny_copy.published}/predictions/*/predictions.parquet'")
+        con.execute(f"create view files as from '{tiny_copy.published}/predictions/*.parquet'")
         weeks = con.execute("select distinct snapshot_date from files order by 1").fetchall()
         assert weeks == [(other,), (TINY_BEFORE,), (TINY_MONDAY,)]
         for left_source, right_source in (("files", "copy.predictions"), ("copy.predictions", "files")):

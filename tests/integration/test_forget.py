@@ -194,7 +194,7 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
         "data/warehouse.duckdb: failures.unique_stg_customers_customer_id",
         "data/published/churn.duckdb: main.predictions",
         "data/published/rescored.duckdb: main.predictions_rescored",
-        "data/published/predictions/snapshot_date=2026-06-01/predictions.parquet",
+        "data/published/predictions/2026-06-01.parquet",
         "data/published/call_lists/2025-06-02/ada.csv",
         "data/published/report/2026-06-01.html",
         "data/published/data_docs",
@@ -237,7 +237,7 @@ def test_every_table_keeps_every_row_of_everybody_else_to_the_bit(
 ) -> None:
     fill(tiny_copy, customer)
     before = copy_of(tiny_copy, tmp_path / "before")
-    parquet = "data/published/predictions/snapshot_date=2026-06-01/predictions.parquet"
+    parquet = "data/published/predictions/2026-06-01.parquet"
     erasing.forget(tiny_copy, customer.customer_id, reason="asked", who="tester")
     differing = changed(before.warehouse, tiny_copy.warehouse, customer.customer_id)
     # Digests and fingerprints are sums over everybody; three rows named the customer in words or by key, and their table has no customer_id.

@@ -401,9 +401,9 @@ def test_a_tick_asks_first_for_the_mondays_that_were_missed_and_for_none_that_wa
     tmp_path: Path, dagster: dg.DagsterInstance
 ) -> None:
     settings = Settings(home=tmp_path)
-    week = settings.published / "predictions" / "snapshot_date=2026-02-02"
-    week.mkdir(parents=True)
-    (week / "predictions.parquet").touch()
+    weeks = settings.published / "predictions"
+    weeks.mkdir(parents=True)
+    (weeks / "2026-02-02.parquet").touch()
     job = dg.GraphDefinition(name=JOB).to_job()
 
     def asked() -> list[str | None]:

@@ -91,7 +91,7 @@ def test_the_list_comes_out_and_every_row_says_what_its_models_are(run: tuple[Se
     ((flag, risk, expansion),) = rows(settings, f"distinct {columns}")
     assert (flag, risk) == ("base_rate", "base_rate")
     assert expansion in KINDS
-    file = settings.published / "predictions" / f"snapshot_date={TINY_BEFORE}" / "predictions.parquet"
+    file = settings.published / "predictions" / f"{TINY_BEFORE}.parquet"
     assert duckdb.sql(f"select distinct {columns} from '{file}'").fetchall() == [(flag, risk, expansion)]
 
 

@@ -29,6 +29,7 @@ from churn_pipeline.delivery.postgres.channel import POSTGRES
 from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
 from churn_pipeline.delivery.report.channel import REPORT
 from churn_pipeline.delivery.report.write import page_of
+from churn_pipeline.features.plan import MARTS
 from churn_pipeline.orchestration.definitions import JOB, build_defs
 from churn_pipeline.orchestration.failures import problems
 from churn_pipeline.orchestration.keys import PUBLISHED, channel_key
@@ -46,6 +47,10 @@ COPIED = (
     "ledger.promotions",
     "ledger.policy_seeds",
     "policy.risk_tiers",
+    "landing.gtm_opportunities",
+    "landing.interventions",
+    "landing.expansion_outreach_log",
+    *(f"marts.{mart}" for mart in MARTS),
 )
 
 # The first query opens the file and reads next to nothing of it, so that the second one has to read it after publication.
@@ -71,13 +76,15 @@ def warehouse(scored_home: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         con.execute(f"attach '{scored_home.warehouse}' as scored (read_only)")
         for relation in COPIED:
             con.execute(f"create schema if not exists {relation.split('.')[0]}")
-            con.execute(f"create table {relation} as from scored.{relation}")
+            # Of the marts what publication reads, not the years that models learn from.
+            condition = f"where snapshot_date = '{MONDAY}'" if relation.startswith("marts.") else ""
+            con.execute(f"create table {relation} as from scored.{relation} {condition}")
         con.execute("detach scored")
         yield con
 
 
 def parquet(settings: Settings) -> Path:
-    return settings.published / "predictions" / f"snapshot_date={MONDAY}" / "predictions.parquet"
+    return settings.published / "predictions" / f"{MONDAY}.parquet"
 
 
 def smallest_mrr(settings: Settings) -> tuple[float, float]:
@@ -184,10 +191,10 @@ def test_the_newest_published_monday_is_known_by_the_names_of_the_files_whatever
     settings: Settings,
 ) -> None:
     assert publishing.newest_published(settings) is None
+    folder = settings.published / "predictions"
+    folder.mkdir(parents=True)
     for name in ("2026-03-02", "2026-03-09", "2026-03-16 (copy)"):
-        folder = settings.published / "predictions" / f"snapshot_date={name}"
-        folder.mkdir(parents=True)
-        (folder / "predictions.parquet").touch()
+        (folder / f"{name}.parquet").touch()
     assert publishing.newest_published(settings) == date(2026, 3, 9)
 
 
@@ -228,7 +235,7 @@ def test_killed_before_the_database_is_written_the_old_one_is_whole(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(publishing, "_write_database", die)
+    monkeypatch.setattr(publishing, "_refresh_database", die)
     with pytest.raises(KeyboardInterrupt):
         publishing.publish(warehouse, settings, [MONDAY])
     assert smallest_mrr(settings) == (old, old + 1_000_000)
@@ -249,11 +256,13 @@ def test_the_published_database_holds_what_the_contract_names_and_nothing_else(s
         "select table_schema, table_name, table_type from information_schema.tables order by 2",
     )
     assert tables == [
+        ("main", "customer_weeks", "BASE TABLE"),
         ("main", "customers", "BASE TABLE"),
         ("main", "drivers", "VIEW"),
         ("main", "notices", "BASE TABLE"),
         ("main", "policy_seeds", "BASE TABLE"),
         ("main", "predictions", "BASE TABLE"),
+        ("main", "predictions_flat", "VIEW"),
         ("main", "promotions", "BASE TABLE"),
         ("main", "risk_tiers", "BASE TABLE"),
         ("main", "runs", "BASE TABLE"),
@@ -488,4 +497,4 @@ def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_pu
         _, word = published_by_a_run_that_scored(instance)
         assert instance.get_materialized_partitions(PUBLISHED) == {str(TINY_BEFORE)}
     assert word.status == "published"
-    assert [path.parent.name for path in folder.rglob("*.parquet")] == [f"snapshot_date={TINY_BEFORE}"]
+    assert [path.name for path in folder.rglob("*.parquet")] == [f"{TINY_BEFORE}.parquet"]

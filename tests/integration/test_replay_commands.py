@@ -73,7 +73,7 @@ def test_a_backfill_of_weeks_before_the_first_customer_names_every_one_and_publi
         assert f"{week['snapshot_date']}: {week['reason']}" in last_line
     assert tiny_copy.published_database.read_bytes() == before
     weeks_there = {path.name for path in (tiny_copy.published / "predictions").iterdir()}
-    assert weeks_there == {f"snapshot_date={TINY_BEFORE}"}
+    assert weeks_there == {f"{TINY_BEFORE}.parquet"}
 
 
 def test_a_decision_about_a_model_without_a_reason_or_a_version_that_is_there_is_refused_and_not_noted(
