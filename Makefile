@@ -3,7 +3,7 @@ SHELL := /bin/bash
 HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
-.PHONY: help setup postgres chromium run test test-all test-long test-faults test-daemon test-kills test-nightly stack-test \
+.PHONY: help setup postgres chromium duckdb run test test-all test-long test-faults test-daemon test-kills test-nightly stack-test \
   clear-test-homes env pin-images audit generate lint lint-python lint-types lint-sql format ui bench clean lock
 
 help:  ## Show this list
@@ -14,6 +14,10 @@ setup:  ## Build .venv with the churn command
 
 chromium:  ## Find Chromium for the tests of the weekly report, or install the distribution's
 	@scripts/chromium.sh >/dev/null
+
+duckdb: setup  ## Build the environments in which old versions of DuckDB read what is published, for the tests
+	@scripts/duckdb.sh 1.0 >/dev/null
+	@scripts/duckdb.sh 1.4 >/dev/null
 
 run: setup  ## Run this Monday; simulates a company where data/raw is empty
 	@if [ -z "$$(ls -A $(HOME_DIR)/data/raw 2>/dev/null)" ]; then $(CHURN) simulate --out $(HOME_DIR)/data; fi
@@ -29,10 +33,10 @@ postgres:  ## Find PostgreSQL's server for the tests; install Debian's package w
 WORKERS ?= 3
 PYTEST := OMP_WAIT_POLICY=passive .venv/bin/pytest
 BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: setup postgres chromium  ## Run the tests of every day (six minutes on two cores where homes are prepared, eight where not)
+test: setup postgres chromium duckdb  ## Run the tests of every day (six minutes on two cores where homes are prepared, eight where not)
 	$(PYTEST) $(BESIDE)
 
-test-all: setup postgres chromium  ## Run every test but those of test-nightly: what CI runs
+test-all: setup postgres chromium duckdb  ## Run every test but those of test-nightly: what CI runs
 	$(PYTEST) $(BESIDE) -m 'not nightly'
 
 test-long: setup postgres  ## Whole replays, re-executions, erasures and the truncation test

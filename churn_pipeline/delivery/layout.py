@@ -285,19 +285,24 @@ def published_views(reader: duckdb.DuckDBPyConnection) -> tuple[PublishedView, .
     Args:
         reader: that database, with its tables.
     """
+    # Here: it comes with pandas, which no command needs that only reads.
+    from churn_pipeline.scoring.drivers import TOP
+
     risk, expansion = target_of("risk").name, target_of("expansion").name
+    lists = {risk: "churn_drivers", f"{risk}_change": "change_drivers", expansion: "expansion_drivers"}
+    # By position, from one scan: of a view that unites three queries DuckDB 1.3 and 1.4 lose rows or never end, as 2.0 stores it for them.
+    positions = ", ".join(f"({literal(target)}, {rank}::bigint)" for target in lists for rank in range(1, TOP + 1))
+    driver = " ".join(f"when {literal(target)} then {column}[rank]" for target, column in lists.items())
     drivers = f"""
-        select snapshot_date, customer_id, target, rank, driver.*
+        select
+            snapshot_date, customer_id, target, rank,
+            driver.feature, driver.label, driver.value, driver.contribution, driver.sentence
         from (
-            select snapshot_date, customer_id, target, unnest(drivers) as driver, generate_subscripts(drivers, 1) as rank
-            from (
-                select snapshot_date, customer_id, {literal(risk)} as target, churn_drivers as drivers from predictions
-                union all
-                select snapshot_date, customer_id, {literal(f"{risk}_change")}, change_drivers from predictions
-                union all
-                select snapshot_date, customer_id, {literal(expansion)}, expansion_drivers from predictions
-            )
+            select snapshot_date, customer_id, target, rank, case target {driver} end as driver
+            from predictions
+            cross join (values {positions}) as positions (target, rank)
         )
+        where driver is not null
         """
     flat = [
         f"predictions.{quoted(name)}"

@@ -129,7 +129,13 @@ def rewrite(path: Path, traces: Traces, finish: Catalogs | None = None) -> dict[
         with closing(duckdb.connect()) as con:
             con.execute(f"set temp_directory = {literal(str(spill))}")
             con.execute(f"attach {literal(str(path))} as {OLD} (read_only)")
-            con.execute(f"attach {literal(str(temporary))} as {quoted(new)}")
+            # A published database stays readable to the versions of DuckDB that could read it.
+            version = _one_text(
+                con, f"select tags['storage_version'] from duckdb_databases() where database_name = {literal(OLD)}"
+            )
+            con.execute(
+                f"attach {literal(str(temporary))} as {quoted(new)} (storage_version {literal(version.rstrip('+'))})"
+            )
             con.execute(f"copy from database {OLD} to {quoted(new)} (schema)")
             taken = _copy(con, quoted(new), traces)
             con.execute(f"use {quoted(new)}")
@@ -225,6 +231,10 @@ def _sentences(
         if cleaned != row:
             changed[rowid] = cleaned
     return changed
+
+
+def _one_text(con: duckdb.DuckDBPyConnection, sql: str) -> str:
+    return str(con.execute(sql).fetchall()[0][0])
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -187,7 +187,9 @@ def test_published_files_have_the_names_of_this_version_and_the_folders_of_the_f
         described = [con.execute(f"describe from '{path}'").fetchall() for path in sorted(folder.iterdir())]
         assert described[0] == described[-1]
         rows = con.execute(f"select snapshot_date, count(*) from '{folder}/*.parquet' group by 1 order by 1").fetchall()
-    assert rows == query(opened.after.published_database, "select snapshot_date, count(*) from predictions group by 1 order by 1")
+    assert rows == query(
+        opened.after.published_database, "select snapshot_date, count(*) from predictions group by 1 order by 1"
+    )
 
 
 def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_registered(opened: Opened) -> None:
