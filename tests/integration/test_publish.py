@@ -6,7 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -498,3 +498,202 @@ def test_a_monday_whose_publication_failed_is_said_to_have_failed_until_it_is_pu
         assert instance.get_materialized_partitions(PUBLISHED) == {str(TINY_BEFORE)}
     assert word.status == "published"
     assert [path.name for path in folder.rglob("*.parquet")] == [f"{TINY_BEFORE}.parquet"]
+
+
+def add_a_monday_before(warehouse: duckdb.DuckDBPyConnection) -> date:
+    """The same rows once more, a week earlier; in the predictions and in the marts that the facts of a customer come from."""
+    before = MONDAY - WEEK
+    for relation in ("policy.predictions", *(f"marts.{mart}" for mart in MARTS)):
+        warehouse.execute(
+            f"insert into {relation} by name select * replace (?::date as snapshot_date) from {relation}", [before]
+        )
+    return before
+
+
+def test_only_what_changed_is_written_again(warehouse: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    before = add_a_monday_before(warehouse)
+    publishing.publish(warehouse, settings, [before, MONDAY])
+    untouched = settings.published / "predictions" / f"{before}.parquet"
+    inode = untouched.stat().st_ino
+    # Of both Mondays, and nobody says that the earlier one changed: what is published of it is not read again.
+    warehouse.execute("update policy.predictions set mrr = -1")
+    done = publishing.publish(warehouse, settings, [MONDAY])
+    assert done.files == (parquet(settings),)
+    assert untouched.stat().st_ino == inode
+    smallest = "select snapshot_date, min(mrr) >= 0 from {} group by 1 order by 1"
+    assert query(settings.published_database, smallest.format("predictions")) == [(before, True), (MONDAY, False)]
+    # The Monday after one that was written has other changes since then.
+    done = publishing.publish(warehouse, settings, [before])
+    assert [path.stem for path in done.files] == [str(before), str(MONDAY)]
+    assert query(settings.published_database, smallest.format("predictions")) == [(before, False), (MONDAY, False)]
+    # A Monday that the warehouse no longer has goes.
+    warehouse.execute("delete from policy.predictions where snapshot_date = ?", [before])
+    publishing.publish(warehouse, settings, [MONDAY])
+    for table in ("predictions", "customer_weeks"):
+        assert query(settings.published_database, f"select distinct snapshot_date from {table}") == [(MONDAY,)]
+
+
+def test_the_database_does_not_grow_however_often_a_monday_is_published_again(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    sizes = []
+    for _ in range(5):
+        publishing.publish(warehouse, settings, [MONDAY])
+        sizes.append(settings.published_database.stat().st_size)
+    # The old and the new rows lie side by side until the file is closed; the room of the old ones is used by the next publication.
+    assert max(sizes) < 3 * sizes[0]
+
+
+def test_what_a_tool_wrote_into_the_published_database_is_gone_with_the_next_publication(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    publishing.publish(warehouse, settings, [MONDAY])
+    fingerprint = query(settings.published_database, FINGERPRINT)
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute("create table scratch as select 1 as a")
+        con.execute("update predictions set mrr = 0")
+    # What it had written and not yet saved lies beside the file.
+    log = settings.published_database.with_name("churn.duckdb.wal")
+    log.write_bytes(b"of the former file")
+    publishing.publish(warehouse, settings, [])
+    assert query(settings.published_database, FINGERPRINT) == fingerprint
+    assert query(settings.published_database, "select 1 from duckdb_tables() where table_name = 'scratch'") == []
+    assert not log.exists()
+
+
+def test_a_home_of_the_former_layout_is_read_and_the_next_publication_writes_the_new_and_removes_the_old(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    before = add_a_monday_before(warehouse)
+    publishing.publish(warehouse, settings, [before, MONDAY])
+    folder = settings.published / "predictions"
+    lost = MONDAY - 9 * WEEK
+    for day in (lost, before, MONDAY):
+        former = folder / f"snapshot_date={day}"
+        former.mkdir()
+        if day == lost:
+            # Of a Monday that the warehouse has lost nothing but the file is left.
+            (former / "predictions.parquet").write_bytes(parquet(settings).read_bytes())
+        else:
+            (folder / f"{day}.parquet").rename(former / "predictions.parquet")
+    (folder / "snapshot_date=mine").mkdir()
+    assert publishing.newest_published(settings) == MONDAY
+    assert publishing.unpublished(warehouse, settings) == {}
+    assert publishing.published_among(warehouse, settings, [MONDAY]) == [MONDAY]
+    done = publishing.publish(warehouse, settings, [MONDAY])
+    assert [path.stem for path in done.files] == [str(before), str(MONDAY)]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *(f"{day}.parquet" for day in (lost, before, MONDAY)),
+        "snapshot_date=mine",
+    ]
+
+
+def test_files_of_fewer_columns_are_written_again_so_that_the_folder_is_one_table(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    before = add_a_monday_before(warehouse)
+    publishing.publish(warehouse, settings, [before, MONDAY])
+    warehouse.execute("alter table policy.predictions add column brand_new integer")
+    done = publishing.publish(warehouse, settings, [MONDAY])
+    assert [path.stem for path in done.files] == [str(before), str(MONDAY)]
+    assert query(
+        settings.published_database, "select count(distinct snapshot_date), count(brand_new) from predictions"
+    ) == [(2, 0)]
+
+
+def test_every_column_of_the_published_database_says_what_it_is(scored_home: Settings) -> None:
+    nameless = query(
+        scored_home.published_database,
+        """
+        select table_name, column_name from duckdb_columns() where not internal and coalesce(comment, '') = ''
+        union all select table_name, '' from duckdb_tables() where coalesce(comment, '') = ''
+        union all select view_name, '' from duckdb_views() where not internal and coalesce(comment, '') = ''
+        """,
+    )
+    assert nameless == []
+
+
+def test_the_flat_table_has_the_rows_of_predictions_the_names_and_the_first_reasons_and_nothing_nested(
+    scored_home: Settings,
+) -> None:
+    database = scored_home.published_database
+    nested = "select column_name from duckdb_columns() where table_name = '{}' and regexp_matches(data_type, '\\[|STRUCT|MAP')"
+    assert query(database, nested.format("predictions_flat")) == []
+    left_out = {name for (name,) in query(database, nested.format("predictions"))}
+    columns = [
+        {name for (name,) in query(database, f"select column_name from duckdb_columns() where table_name = '{table}'")}
+        for table in ("predictions", "predictions_flat")
+    ]
+    assert columns[1] - columns[0] == {"company_name", "reason_1", "reason_2", "reason_3"}
+    assert columns[0] - columns[1] == left_out
+    differing = query(
+        database,
+        """
+        select count(*), count(flat.customer_id), count(*) filter (where
+            (flat.company_name, flat.reason_1, flat.reason_3, flat.churn_probability_90d) is distinct from
+            (customers.company_name, churn_themes[1].sentence, churn_themes[3].sentence, predictions.churn_probability_90d))
+        from predictions left join predictions_flat as flat using (snapshot_date, customer_id) left join customers using (customer_id)
+        """,
+    )
+    ((count,),) = query(database, "select count(*) from predictions")
+    assert count > 1000
+    assert differing == [(count, count, 0)]
+
+
+def test_customer_weeks_are_the_features_of_the_marts_and_what_was_known_before_the_monday(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    ids = [
+        customer
+        for (customer,) in warehouse.execute("select customer_id from policy.predictions order by 1 limit 3").fetchall()
+    ]
+    eve, day_of = MONDAY - timedelta(days=1), MONDAY
+    warehouse.execute("delete from landing.gtm_opportunities")
+    warehouse.execute("delete from landing.interventions")
+    warehouse.execute("delete from landing.expansion_outreach_log")
+    for customer, stage, created, closes in (
+        (ids[0], "closed_won", MONDAY - 5 * WEEK, eve),
+        # Known only afterwards that it would be lost.
+        (ids[1], "closed_lost", MONDAY - 5 * WEEK, day_of),
+        (ids[1], "closed_won", MONDAY - 9 * WEEK, MONDAY - 7 * WEEK),
+        # Not there yet.
+        (ids[2], "proposal", day_of, MONDAY + WEEK),
+    ):
+        warehouse.execute(
+            "insert into landing.gtm_opportunities by name select ? as opp_id, ? as customer_id, ? as stage, ? as created_date, "
+            "? as close_date, ? as known_date",
+            [f"{customer} {created}", customer, stage, created, closes, created],
+        )
+    warehouse.execute(
+        "insert into landing.interventions by name select 'i' as intervention_id, ? as customer_id, ? as at_date, 'call' as kind, ? as known_date",
+        [ids[0], eve - timedelta(days=1), eve],
+    )
+    for day in (eve, day_of):
+        warehouse.execute(
+            "insert into landing.expansion_outreach_log by name select ? as outreach_id, ? as customer_id, ? as contacted_date, "
+            "'email' as outreach_channel, ? as known_date",
+            [str(day), ids[1], day, day],
+        )
+    publishing.publish(warehouse, settings, [MONDAY])
+    facts = query(
+        settings.published_database,
+        "select customer_id, latest_opportunity_date, latest_opportunity_stage, last_contact_date, last_contact_kind "
+        f"from customer_weeks where customer_id <= '{ids[2]}' order by 1",
+    )
+    assert facts == [
+        (ids[0], MONDAY - 5 * WEEK, "closed_won", eve - timedelta(days=1), "call"),
+        (ids[1], MONDAY - 5 * WEEK, "open", eve, "email"),
+        (ids[2], None, None, None, None),
+    ]
+    with duckdb.connect(str(settings.published_database), read_only=True) as con:
+        published = {
+            name: con.sql(f"select {name} from customer_weeks order by customer_id").fetchall()
+            for name in ("open_tickets", "known_mrr", "has_open_expansion_opp")
+        }
+        columns = {name for name, *_ in con.execute("describe customer_weeks").fetchall()}
+    rows = "from policy.predictions left join marts.{} as mart using (snapshot_date, customer_id) order by customer_id"
+    for name, values in published.items():
+        mart = MARTS[1] if name == "has_open_expansion_opp" else MARTS[0]
+        assert warehouse.execute(f"select mart.{name} {rows.format(mart)}").fetchall() == values, name
+    for mart in MARTS:
+        assert {name for name, *_ in warehouse.execute(f"describe marts.{mart}").fetchall()} <= columns

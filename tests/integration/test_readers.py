@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import pytest
 
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
+from churn_pipeline.privacy import databases
+from churn_pipeline.privacy.matching import Traces
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.duckdbs import VERSIONS, read_with
 from tests.support.homes import query
@@ -168,3 +171,24 @@ def test_a_spreadsheet_takes_the_flat_table_and_gives_every_cell_back(published:
     assert back["churn_probability_90d"].to_list() == pytest.approx(frame["churn_probability_90d"].to_list(), abs=1e-12)
     assert back["is_on_call_list"].to_list() == frame["is_on_call_list"].to_list()
     assert back["snapshot_date"].unique().tolist() == frame["snapshot_date"].unique().tolist()
+
+
+def test_a_database_that_a_customer_was_erased_from_is_read_by_the_same_versions_and_keeps_its_words(
+    published: Path, probabilities: dict[str, float], tmp_path: Path
+) -> None:
+    database = tmp_path / "churn.duckdb"
+    shutil.copyfile(published / "churn.duckdb", database)
+    customer = min(probabilities)
+    taken = databases.rewrite(database, Traces([customer]))
+    assert {name: count for name, count in taken.items() if count} == {
+        "main.customer_weeks": 2,
+        "main.customers": 1,
+        "main.predictions": 2,
+    }
+    views = ("predictions", "customer_weeks", "predictions_flat", "drivers", "customers")
+    theirs = [f"select count(*), count(*) filter (where customer_id = '{customer}') from {view}" for view in views]
+    words = "select comment from duckdb_columns() where column_name = 'mrr' and table_name = 'predictions'"
+    *counts, comments = read_with("1.0", database, *theirs, words)
+    assert [rows[0][1] for rows in counts] == ["0"] * len(views)
+    assert all(int(rows[0][0]) > 300 for rows in counts)
+    assert comments == [["Monthly recurring revenue at S in USD."]]
