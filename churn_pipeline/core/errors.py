@@ -44,5 +44,9 @@ class PostgresError(ChurnError):
     """PostgreSQL for dashboards cannot be reached, refuses, or failed on the way; what it held before is still there."""
 
 
+class StoreError(ChurnError):
+    """The object store that is published to is away, refuses, or failed on the way; what its manifest names is still there."""
+
+
 class SourceError(ChurnError):
     """A database or an object store that raw tables come from is away or failed on the way; what was fetched before is still there."""

@@ -165,6 +165,10 @@ class Settings(BaseSettings):
         None,
         description="PostgreSQL for dashboards, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; see docs/postgresql.md.",
     )
+    publish_path: str | None = Field(
+        None,
+        description="Place in an object store that Parquet by Monday is published to, s3://BUCKET/PATH; see docs/published.md.",
+    )
     deadline: time = Field(
         time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
     )
@@ -227,6 +231,16 @@ class Settings(BaseSettings):
         if value is not None and not is_postgres_url(value.get_secret_value()):
             raise ValueError(f"the address of PostgreSQL cannot be read; {HOW_TO_WRITE_ONE}")
         return value
+
+    @field_validator("publish_path")
+    @classmethod
+    def _in_a_store(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        # A login in it would be printed with the address; the libraries of the stores take theirs from the environment.
+        if not re.fullmatch(r"(s3|s3a|gs|gcs|az|abfs|abfss)://[^\s/@?#]+(/[^\s@?#]+)*/?", value.strip()):
+            raise ValueError("write a bucket and a path, without a login, such as s3://acme-analytics/churn")
+        return value.strip().rstrip("/")
 
     @field_validator("report_url")
     @classmethod

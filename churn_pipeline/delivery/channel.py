@@ -79,6 +79,7 @@ class Channel:
         missing: a sentence that says why nothing is delivered, for example a setting that is not there; None where all is set.
         keeps_outside_home: whether customers are kept where the erasure of a home does not look: a server, another folder.
         erase: takes customers out of such a place and returns how many rows there were.
+        remains: a sentence about what an erasure cannot reach there, for whoever asked for it.
 
     Raises:
         ValueError: it keeps customers outside the home and cannot erase them.
@@ -93,6 +94,7 @@ class Channel:
     missing: Callable[[Settings], str | None] = field(default=lambda _: None)
     keeps_outside_home: bool = False
     erase: Callable[[Settings, Sequence[str]], int] | None = None
+    remains: Callable[[Settings], str] | None = None
 
     def __post_init__(self) -> None:
         if self.keeps_outside_home and self.erase is None:

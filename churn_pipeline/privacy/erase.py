@@ -558,6 +558,11 @@ def _notes(settings: Settings, traces: Traces) -> list[str]:
         f"{_relative(settings, path)} is of a kind that churn cannot look into: delete it, unless you know that nobody is in it"
         for path in places.unknown_files(settings)
     ]
+    notes += [
+        channel.remains(settings)
+        for channel in _OUTSIDE
+        if channel.remains is not None and channel.missing(settings) is None
+    ]
     if not traces.telling:
         notes.append(
             "the id is too short to be told from other words and numbers in Dagster's own records, which were not searched"
