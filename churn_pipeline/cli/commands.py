@@ -643,11 +643,17 @@ def send(home: HomeOption = None) -> None:
     """Send what waits in HOME/data/outbox."""
     from churn_pipeline.delivery.announce import outbox_of, slack_config
     from churn_pipeline.delivery.slack.notify import send_waiting
+    from churn_pipeline.delivery.webhook import notify as webhook
 
     settings = _settings(home)
     flushed = send_waiting(outbox_of(settings), slack_config(settings))
     typer.echo(str(flushed))
-    if flushed.waiting:
+    handed = webhook.send_waiting(settings)
+    if handed.sent or handed.waiting:
+        typer.echo(
+            f"webhook: {len(handed.sent)} sent, {handed.waiting} waiting{''.join(f'; {p}' for p in handed.problems)}"
+        )
+    if flushed.waiting or handed.waiting:
         raise typer.Exit(1)
 
 

@@ -169,6 +169,13 @@ class Settings(BaseSettings):
         None,
         description="Place in an object store that Parquet by Monday is published to, s3://BUCKET/PATH; see docs/published.md.",
     )
+    published_webhook: SecretStr | None = Field(
+        None,
+        description="Address that gets a signed request when a Monday is out; see docs/published.md.",
+    )
+    published_webhook_secret: SecretStr | None = Field(
+        None, description="What those requests are signed with, 16 characters or more; known to both sides."
+    )
     deadline: time = Field(
         time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
     )
@@ -242,6 +249,22 @@ class Settings(BaseSettings):
             raise ValueError("write a bucket and a path, without a login, such as s3://acme-analytics/churn")
         return value.strip().rstrip("/")
 
+    @field_validator("published_webhook")
+    @classmethod
+    def _http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        if not re.fullmatch(r"https?://[^\s/#]+\S*", value.get_secret_value().strip()):
+            raise ValueError("write an address such as https://host.example.com/path")
+        return value
+
+    @field_validator("published_webhook_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("write 16 characters or more, such as the output of: openssl rand -hex 32")
+        return value
+
     @field_validator("report_url")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
@@ -266,6 +289,14 @@ class Settings(BaseSettings):
         for variable, where in _MOVED.items():
             if os.environ.get(variable):
                 raise ValueError(f"{variable} is not read any more: {where}; take the variable out")
+        return self
+
+    @model_validator(mode="after")
+    def _is_signed(self) -> Self:
+        if self.published_webhook is not None and self.published_webhook_secret is None:
+            raise ValueError(
+                "CHURN_PUBLISHED_WEBHOOK is set and CHURN_PUBLISHED_WEBHOOK_SECRET is not: every request is signed, so set both"
+            )
         return self
 
     @model_validator(mode="after")

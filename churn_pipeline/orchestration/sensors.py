@@ -126,15 +126,17 @@ def outbox(settings: Settings) -> dg.SensorDefinition:
         name="slack_outbox",
         minimum_interval_seconds=120,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sends messages that Slack did not take when they were written.",
+        description="Sends messages that Slack, or the receiver of the webhook, did not take when they were written.",
     )
     def flush(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         from churn_pipeline.delivery import announce
         from churn_pipeline.delivery.slack.notify import send_waiting
+        from churn_pipeline.delivery.webhook import notify as webhook
 
-        return dg.SkipReason(
-            str(send_waiting(announce.outbox_of(settings), announce.slack_config(settings), seconds=30))
-        )
+        delivery = send_waiting(announce.outbox_of(settings), announce.slack_config(settings), seconds=30)
+        handed = webhook.send_waiting(settings, seconds=20)
+        told = f"; webhook: {len(handed.sent)} sent, {handed.waiting} waiting" if handed.sent or handed.waiting else ""
+        return dg.SkipReason(f"{delivery}{told}")
 
     return flush
 

@@ -34,6 +34,7 @@ from churn_pipeline.core.warehouse import connect, has_table
 from churn_pipeline.delivery.announce import outbox_of
 from churn_pipeline.delivery.channel import Channel
 from churn_pipeline.delivery.channels import CHANNELS
+from churn_pipeline.delivery.slack.outbox import SLACK
 from churn_pipeline.features.plan import USAGE_DAYS
 from churn_pipeline.privacy import databases, files, places
 from churn_pipeline.privacy.matching import Traces, shared
@@ -522,7 +523,7 @@ def _notes(settings: Settings, traces: Traces) -> list[str]:
     remembers = False
     for path in sorted(settings.outbox.glob("*.json")) if settings.outbox.is_dir() else ():
         count, message = files.message(path, traces, False)
-        remembers |= message.get("state") == "sent"
+        remembers |= message.get("state") == "sent" and message.get("service", SLACK) == SLACK
         if count and message.get("state") in ("sent", "sending"):
             sent.add(
                 (

@@ -11,13 +11,14 @@ import http.client
 import json
 import logging
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.error import URLError
 
 from pydantic import SecretStr
+
+from churn_pipeline.core.bounded import within
 
 if TYPE_CHECKING:
     from slack_sdk.http_retry import RetryHandler
@@ -219,7 +220,7 @@ def find(
     from slack_sdk.errors import SlackApiError
 
     try:
-        ts = _within(seconds, lambda: _search(config, channel_id, marker, since, thread_ts, seconds))
+        ts = within(seconds, lambda: _search(config, channel_id, marker, since, thread_ts, seconds))
     except SlackApiError as error:
         code = _code(error)
         unheard = code in _RATE_LIMITED | _SERVER or _status(error) >= 429 or not _is_code(code)
@@ -493,7 +494,7 @@ def _answered(config: SlackConfig, seconds: float, call: Callable[[], Answer]) -
     from slack_sdk.errors import SlackApiError, SlackRequestError
 
     try:
-        answer = _within(seconds, call)
+        answer = within(seconds, call)
     except SlackApiError as error:
         answer = _judged(_code(error), _status(error), getattr(error.response, "headers", None) or {})
     except URLError as error:
@@ -556,31 +557,3 @@ def _scrub(config: SlackConfig, text: str) -> str:
             if part:
                 text = text.replace(part, "(secret)")
     return text
-
-
-def _within[T](seconds: float, call: Callable[[], T]) -> T:
-    """Calls, and gives up after so many seconds.
-
-    Socket timeouts start anew with every byte and do not cover name resolution; only a thread that nobody waits for bounds
-    the whole. It is a daemon, so it does not keep the process from ending either.
-
-    Raises:
-        TimeoutError: it took longer; what it did is unknown.
-    """
-    results: list[T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="slack", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failures:
-        raise failures[0]
-    if not results:
-        raise TimeoutError(f"nothing came back within {seconds:.0f} s")
-    return results[0]

@@ -35,6 +35,7 @@ from churn_pipeline.delivery.digest import DIGEST
 from churn_pipeline.delivery.slack.blocks import Message
 from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post, upload
 
+SLACK = "slack"
 State = Literal["pending", "sending", "sent", "recorded", "dropped"]
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Entry:
         channel: where the last attempt was made, as configured; `channel_id` is what Slack calls it.
         first_attempt: UNIX time by the machine's clock, which is what Slack's timestamps can be compared with.
         picture: a PNG in base64 that is uploaded into the thread instead of a message; gone once that is over.
+        service: who takes it: Slack, or another one that `hand_over` gives it to.
     """
 
     key: str
@@ -99,6 +101,7 @@ class Entry:
     ts: str | None = None
     reason: str = ""
     picture: str | None = None
+    service: str = SLACK
 
     @property
     def marker(self) -> str:
@@ -141,6 +144,21 @@ class Flushed:
     dropped: Mapping[str, str] = field(default_factory=dict)
     waiting: int = 0
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a service other than Slack made of a message.
+
+    Attributes:
+        taken: whether it has it.
+        reason: why not, for people.
+        retry_after: seconds for which it asked not to be asked again.
+    """
+
+    taken: bool
+    reason: str = ""
+    retry_after: float = 0
 
 
 class Outbox:
@@ -246,20 +264,20 @@ class Outbox:
         deadline = time.monotonic() + seconds
         with self._lock("sending", wait=min(seconds / 2, 10)) as locked:
             if not locked:
-                waiting = sum(entry.waits for entry in self.entries())
+                waiting = sum(entry.waits for entry in self._for(SLACK))
                 return Flushed(waiting=waiting, problems=("another process is sending what waits",) if waiting else ())
             self._sweep()
             return self._flush(config, deadline, limit)
 
     def _flush(self, config: SlackConfig, deadline: float, limit: int) -> Flushed:
-        before = {entry.key: entry.state for entry in self.entries()}
+        before = {entry.key: entry.state for entry in self._for(SLACK)}
         # One that goes without is told in the log: nobody lacks a message.
-        pictures = {entry.key for entry in self.entries() if entry.picture}
+        pictures = {entry.key for entry in self._for(SLACK) if entry.picture}
         problems: dict[str, None] = {}
         blocked: set[str | None] = set()
         requests = 0
-        self._drop_outdated()
-        for waiting in [entry for entry in self.entries() if entry.waits]:
+        self._drop_outdated(SLACK)
+        for waiting in [entry for entry in self._for(SLACK) if entry.waits]:
             if config.way == "none" and not waiting.picture:
                 self._record(waiting)
                 continue
@@ -286,7 +304,7 @@ class Outbox:
                 break
             if answer.outcome == "misconfigured":
                 blocked.add(channel)
-        after = self.entries()
+        after = self._for(SLACK)
         changed = {entry.key: entry for entry in after if before.get(entry.key) != entry.state}
         done = Flushed(
             sent=tuple(key for key, entry in changed.items() if entry.state == "sent"),
@@ -300,6 +318,54 @@ class Outbox:
         for problem in done.problems:
             log.warning("Slack: %s (%d waiting in %s)", problem, done.waiting, self.folder)
         return done
+
+    def hand_over(self, service: str, give: Callable[[Entry, float], Handed], seconds: float = 30) -> Flushed:
+        """Gives what waits for another service than Slack to it, oldest first. One that is not taken is given again, each time after ten
+        times as long (1, 10, 100 minutes at most), and may be given twice where an answer got lost: whoever takes it knows it by its marker.
+
+        Args:
+            service: as the entries name it.
+            give: gives one message within so many seconds.
+            seconds: hard bound on the time spent.
+        """
+        deadline = time.monotonic() + seconds
+        with self._lock("sending", wait=min(seconds / 2, 10)) as locked:
+            if not locked:
+                waiting = sum(entry.waits for entry in self._for(service))
+                return Flushed(waiting=waiting, problems=("another process is sending what waits",) if waiting else ())
+            self._sweep()
+            before = {entry.key: entry.state for entry in self._for(service)}
+            problems: dict[str, None] = {}
+            self._drop_outdated(service)
+            for entry in [entry for entry in self._for(service) if entry.waits]:
+                if entry.not_before and entry.not_before > self.now():
+                    continue
+                remaining = deadline - time.monotonic()
+                if remaining < 1:
+                    problems.setdefault("more waits than could be sent now; the rest follows next time")
+                    break
+                tried = replace(entry, state="sending", attempts=entry.attempts + 1)
+                self._write(tried)
+                handed = give(tried, remaining)
+                if handed.taken:
+                    self._write(replace(tried, state="sent", not_before=None, reason=""))
+                    continue
+                wait = max(SETTLE * 10 ** min(entry.attempts, 2), timedelta(seconds=handed.retry_after))
+                self._write(replace(tried, state="pending", not_before=self.now() + wait, reason=handed.reason))
+                problems.setdefault(handed.reason)
+                # Where one was not taken the next will not be either.
+                break
+            after = self._for(service)
+        changed = {entry.key: entry for entry in after if before.get(entry.key) != entry.state}
+        return Flushed(
+            sent=tuple(key for key, entry in changed.items() if entry.state == "sent"),
+            dropped={key: entry.reason for key, entry in changed.items() if entry.state == "dropped"},
+            waiting=sum(entry.waits for entry in after),
+            problems=tuple(problems),
+        )
+
+    def _for(self, service: str) -> list[Entry]:
+        return [entry for entry in self.entries() if entry.service == service]
 
     def _send(self, entry: Entry, channel: str | None, config: SlackConfig, seconds: float) -> Answer:
         """One message on its way: is it there already, note that it is tried, send it, note what came of it."""
@@ -451,9 +517,9 @@ class Outbox:
         parent = self._read(entry.thread_of) if entry.thread_of and config.way == "bot" else None
         return parent.ts if parent is not None else None
 
-    def _drop_outdated(self) -> None:
-        entries = [entry for entry in self.entries() if entry.waits]
-        digests = [entry for entry in self.entries() if entry.kind == DIGEST and entry.thread_of is None]
+    def _drop_outdated(self, service: str) -> None:
+        entries = [entry for entry in self._for(service) if entry.waits]
+        digests = [entry for entry in self._for(service) if entry.kind == DIGEST and entry.thread_of is None]
         newest = max((entry.snapshot_date for entry in digests if entry.snapshot_date), default=None)
         for position, entry in enumerate(entries):
             if entry.kind == DIGEST and entry.snapshot_date and newest and entry.snapshot_date < newest:
@@ -471,7 +537,7 @@ class Outbox:
         log.info("Slack is not configured; for the Block Kit Builder (%s): %s", name, message.builder_json())
 
     def _drop(self, entry: Entry, reason: str) -> None:
-        log.warning("Slack: '%s' is dropped: %s (%s)", entry.text, reason, self._path(entry.key))
+        log.warning("%s: '%s' is dropped: %s (%s)", entry.service.title(), entry.text, reason, self._path(entry.key))
         self._write(replace(entry, state="dropped", reason=reason, picture=None))
 
     def _sweep(self) -> None:
