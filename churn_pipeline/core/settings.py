@@ -261,7 +261,9 @@ class Settings(BaseSettings):
     @field_validator("published_webhook_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 16:
+        if value is None or not value.get_secret_value():
+            return None
+        if len(value.get_secret_value()) < 16:
             raise ValueError("write 16 characters or more, such as the output of: openssl rand -hex 32")
         return value
 
