@@ -23,8 +23,7 @@ from dagster._core.definitions.reconstruct import (
 from churn_pipeline.contract import TABLES, value_ledger
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.core.targets import TARGETS
-from churn_pipeline.delivery.postgres.channel import POSTGRES
-from churn_pipeline.delivery.report.channel import REPORT
+from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.orchestration.about import KEPT_IN, MADE_BY, OPERATIONS, code_version
 from churn_pipeline.orchestration.assets.publish import freshness
 from churn_pipeline.orchestration.dbt import InProcessDbt
@@ -55,9 +54,6 @@ from churn_pipeline.orchestration.keys import (
     weekly,
 )
 from churn_pipeline.orchestration.own_runs import run_tags
-
-PUBLISHED_POSTGRES = channel_key(POSTGRES)
-WEEKLY_REPORT = channel_key(REPORT)
 
 SNAPSHOT = Path(__file__).with_name("graph.txt")
 REGENERATE = "CHURN_WRITE_GRAPH=1 .venv/bin/pytest tests/integration/test_graph.py"
@@ -142,11 +138,10 @@ def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> Non
     others = {key for key in graph.get_all_asset_keys() if graph.get(key).group_name in groups}
     assert graph.get_all_asset_keys() - ancestors(graph, PUBLISHED) - others == {
         PUBLISHED,
-        PUBLISHED_POSTGRES,
         MONDAYS_TO_TEST,
         DIGEST,
         DATA_DOCS,
-        WEEKLY_REPORT,
+        *(channel_key(channel) for channel in CHANNELS),
     }
 
 
