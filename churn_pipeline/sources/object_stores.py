@@ -1,6 +1,6 @@
 """Files in an object store, brought as they are: what is there, which of it is new, and a whole copy or none.
 
-By fsspec, whose packages for each store are imported where they are used. Nothing is ever written to a store.
+By fsspec, whose packages for each store are imported where they are used. Nothing is ever written to a store that tables come from.
 """
 
 from __future__ import annotations
