@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.atomic import PRIVATE_FOLDER, replace_bytes
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
@@ -131,7 +131,7 @@ def begin(settings: Settings) -> Register:
     register = load(settings)
     if register is not None:
         return register
-    folder(settings).mkdir(parents=True, exist_ok=True)
+    folder(settings).mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     # Readable by its owner only, from its first byte on.
     _replace(folder(settings) / "key", secrets.token_hex(KEY_BYTES))
     return Register(bytes.fromhex((folder(settings) / "key").read_text(encoding="ascii")), {})

@@ -5,9 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# The folder of a home that others may read, and its mode where a group may: whatever is made in it gets its group. See core/permissions.py.
+PUBLISHED = "published"
+SHARED_FOLDER = 0o2750
+_SHARED_FILE = 0o640
+# Of everything else that a home keeps.
+PRIVATE_FOLDER = 0o700
 
 
 def temp_path(final: Path) -> Path:
@@ -20,7 +28,35 @@ def commit_file(temporary: Path, final: Path) -> None:
     """Puts a written file in the place of another: onto the disk first, or a power cut could leave an empty one under the name."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
+    _share(temporary, final)
     temporary.replace(final)
+
+
+def _share(temporary: Path, final: Path) -> None:
+    """Lets the group of HOME/data/published, where that has one, read what is about to be put there, and get to it."""
+    root = next((folder for folder in final.parents if folder.name == PUBLISHED), None)
+    if root is None or stat.S_IMODE(root.stat().st_mode) != SHARED_FOLDER:
+        return
+    if temporary.is_dir():
+        share_tree(temporary)
+    else:
+        temporary.chmod(_SHARED_FILE)
+    # A folder made on the way has its group from the one above it, and its mode from the mask of this process.
+    for folder in final.parents:
+        if folder == root:
+            break
+        if stat.S_IMODE(folder.stat().st_mode) != SHARED_FOLDER:
+            folder.chmod(SHARED_FOLDER)
+
+
+def share_tree(folder: Path) -> None:
+    """Lets the group of a folder read everything below it; the folder itself comes last."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(parent) / name
+            if not path.is_symlink():
+                path.chmod(_SHARED_FILE)
+        Path(parent).chmod(SHARED_FOLDER)
 
 
 def replace_bytes(final: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -51,6 +87,7 @@ def temp_folders(final: Path) -> tuple[Path, Path]:
 def swap_folders(new: Path, old: Path, final: Path) -> None:
     """Puts a folder in the place of another. A rename refuses to replace a folder that is not empty, so the names are swapped;
     whoever reads in between two of them reads again."""
+    _share(new, final)
     if final.exists():
         final.replace(old)
     new.replace(final)
@@ -59,8 +96,8 @@ def swap_folders(new: Path, old: Path, final: Path) -> None:
 
 @contextmanager
 def exclusive_lock(lock: Path) -> Iterator[None]:
-    """Waits until no other process is in here with the same file; its folder is made. The lock dies with its process."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    """Waits until no other process is in here with the same file; its folder is made, for its owner alone. The lock dies with its process."""
+    lock.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     with lock.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -28,6 +28,10 @@ class RefusedError(ChurnError):
     exit_code = 3
 
 
+class HomeError(ChurnError):
+    """The home cannot be where it is: a program below would take its path for something else, or it is no folder that can be used."""
+
+
 class LockedError(ChurnError):
     """Another process holds the home directory and did not let go within the bounded wait."""
 

@@ -20,6 +20,7 @@ from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.errors import InputError, LockedError
 from churn_pipeline.core.home_migrations import MIGRATIONS, Migration
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.permissions import make_data, make_private, private_files
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.version import installed_version
 from churn_pipeline.core.warehouse import connect, has_table, transaction
@@ -29,23 +30,25 @@ _POLL_SECONDS = 0.2
 
 @contextmanager
 def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Holds the home's lock: one writer at a time, whoever started it, on a home in the current format.
+    """Holds the home's lock: one writer at a time, whoever started it, on a home in the current format that is closed to other users.
 
     ``flock`` belongs to the open file, so it dies with its process, a kill -9 included; nothing has to be cleaned up.
 
     Args:
         settings: which home, and how long to wait.
         purpose: what the holder is doing, shown to whoever waits.
-        waiting: called with a sentence when the lock is not free at once, and for every step that brings the home to the current format.
+        waiting: called with a sentence when the lock is not free at once, for every step that brings the home to the current format, and for
+            what other users could read and no longer can.
 
     Raises:
-        InputError: a newer version of this package wrote the home, or nobody can tell what wrote it. Nothing was touched.
+        InputError: a newer version of this package wrote the home, or nobody can tell what wrote it. Nothing was touched. Or the group of
+            CHURN_PUBLISHED_GROUP cannot be used.
         LockedError: it was not free within ``lock_wait_seconds``; the message names the holder.
     """
     _format_of(settings)
-    settings.lock_file.parent.mkdir(parents=True, exist_ok=True)
+    make_data(settings)
     deadline = time.monotonic() + settings.lock_wait_seconds
-    with settings.lock_file.open("a+", encoding="utf-8") as file:
+    with private_files(), settings.lock_file.open("a+", encoding="utf-8") as file:
         announced = False
         while True:
             try:
@@ -66,6 +69,7 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
         since = datetime.now(UTC).isoformat(timespec="seconds")
         file.write(json_text({"pid": os.getpid(), "purpose": purpose, "since": since}))
         file.flush()
+        make_private(settings, waiting)
         _bring_up_to_date(settings, waiting)
         yield
 

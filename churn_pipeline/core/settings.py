@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churn_pipeline.core import dbt_project
+from churn_pipeline.core.atomic import PUBLISHED
 from churn_pipeline.core.calendar import is_monday, monday_on_or_before
 from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
@@ -39,6 +40,14 @@ _MOVED = {
 
 # What .env.example has in place of every secret, and everybody knows.
 _PLACEHOLDER = re.compile("change[-_ ]?me", re.IGNORECASE)
+# What a home's path may not hold, and who reads it wrongly: no way of writing it helps there. Spaces, quotes and accents are no trouble.
+_MISREAD = re.compile(r"(?P<duckdb>[?\\])|(?P<dbt>#)|(?P<sqlalchemy>%[0-9A-Fa-f]{2})|(?P<people>[\x00-\x1f\x7f])")
+_MISREAD_BY = {
+    "duckdb": "DuckDB takes",
+    "dbt": "dbt takes",
+    "sqlalchemy": "Dagster and MLflow take",
+    "people": "messages would show",
+}
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
@@ -140,6 +149,10 @@ class Settings(BaseSettings):
     seed: int = Field(7, description="Seed of training and resampling.")
 
     lock_wait_seconds: float = Field(600, ge=0, description="How long a writer waits for another one on the same home.")
+    published_group: str | None = Field(
+        None,
+        description="Unix group that may read HOME/data/published, beside the owner; see privacy.md. Only the owner may unless set.",
+    )
     mlflow_tracking_uri: str | None = Field(None, description="MLflow server; SQLite under HOME/mlflow unless set.")
 
     trigger_needed: int = Field(
@@ -226,6 +239,16 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
+
+    @field_validator("home")
+    @classmethod
+    def _can_be_opened(cls, value: Path) -> Path:
+        if wrong := _MISREAD.search(str(value)):
+            raise ValueError(
+                f"'{value}' has {wrong.group()!r} in its path, which {_MISREAD_BY[wrong.lastgroup or '']} for something else: "
+                "rename the folder, or give another --home"
+            )
+        return value
 
     @field_validator("now")
     @classmethod
@@ -337,7 +360,7 @@ class Settings(BaseSettings):
 
     @property
     def published(self) -> Path:
-        return self.data / "published"
+        return self.data / PUBLISHED
 
     @property
     def published_database(self) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn_pipeline import __version__
+from churn_pipeline.core.atomic import PRIVATE_FOLDER
 from churn_pipeline.core.checkout import commit
 from churn_pipeline.core.errors import RegistryError
 from churn_pipeline.core.json_text import json_text
@@ -313,7 +314,7 @@ def _client(tracking_uri: str, *, must_exist: bool = False) -> MlflowClient:
         # MLflow would make a new, empty one.
         if must_exist and not database.exists():
             raise FileNotFoundError(f"{database} is not there")
-        database.parent.mkdir(parents=True, exist_ok=True)
+        database.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     elif tracking_uri.startswith("http"):
         # Any answer will do: a proxy in front of it may not know the page.
         http_request(  # type: ignore[no-untyped-call]
@@ -335,7 +336,7 @@ def _experiment(client: MlflowClient, tracking_uri: str, artifact_root: Path | N
         return experiment.experiment_id
     if artifact_root is None:
         return client.create_experiment(EXPERIMENT)
-    artifact_root.mkdir(parents=True, exist_ok=True)
+    artifact_root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     created = client.create_experiment(EXPERIMENT, artifact_root.resolve().as_uri())
     if tracking_uri.startswith("sqlite:///"):
         # MLflow has just made its own experiment too, in whatever folder the command was started.

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from churn_pipeline.core.atomic import temp_path
+from churn_pipeline.core.atomic import PRIVATE_FOLDER, temp_path
 from churn_pipeline.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ENDING_SECONDS = 2.0
 def alive(settings: Settings, run_id: str) -> Iterator[None]:
     """Shows, for as long as it is entered, that a run has a process."""
     path = lock_of(settings, run_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     unnamed = temp_path(path)
     with unnamed.open("w", encoding="utf-8") as file:
         # Locked before it has its name: whoever looks under that name never finds the lock of a living run free, nor holds it.

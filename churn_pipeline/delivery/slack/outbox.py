@@ -29,7 +29,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.atomic import PRIVATE_FOLDER, replace_bytes
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.delivery.digest import DIGEST
 from churn_pipeline.delivery.slack.blocks import Message
@@ -593,7 +593,7 @@ class Outbox:
     @contextmanager
     def _lock(self, name: str, wait: float = 10) -> Iterator[bool]:
         """An flock, which dies with its holder. Yields whether it was got within ``wait`` seconds."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         with (self.folder / f".{name}.lock").open("a") as file:
             end = time.monotonic() + wait
             while True:
@@ -620,7 +620,7 @@ def _outgoing(entry: Entry) -> tuple[dict[str, Any], ...]:
 
 def _replace_file(path: Path, text: str) -> None:
     """Writes a file whole or not at all, and onto the disk: the folder too, or a power cut could take the name back."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     replace_bytes(path, text.encode())
     folder = os.open(path.parent, os.O_RDONLY)
     try:
