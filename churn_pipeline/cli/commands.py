@@ -4,16 +4,19 @@ because looking up one customer must not pay for Dagster and MLflow."""
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from churn_pipeline.core.errors import ChurnError, InputError
+from churn_pipeline.core.errors import ChurnError, HomeError, InputError
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.operator import user
 from churn_pipeline.core.targets import TARGETS
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from churn_pipeline.contract import Acceptance
     from churn_pipeline.core.settings import Settings
+    from churn_pipeline.orchestration.execute import Outcome
     from churn_pipeline.scoring import level
 
 app = typer.Typer(
@@ -35,6 +39,9 @@ app = typer.Typer(
     "environment variable CHURN_*; docs/settings.md lists them.\n\n"
     "Exit codes: 0 good; 2 bad input or usage; 3 refused (no model for the week, or a gate was not passed); 1 anything else.",
 )
+
+# The home that the command works on, once that is known: where details of its errors go.
+_home: Path | None = None
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Directory that holds all state.", show_default="CHURN_HOME")
@@ -83,6 +90,8 @@ def _whole(
 
 def main() -> None:
     """Entry point: expected errors end as one line on stderr and an exit code."""
+    threading.excepthook = lambda problem: _keep_quietly(problem.exc_value)
+    sys.unraisablehook = lambda problem: _keep_quietly(problem.exc_value)
     try:
         app()
     except ChurnError as error:
@@ -90,6 +99,32 @@ def main() -> None:
         _end(error.exit_code)
     except SystemExit as done:
         _end(done.code)
+    except BaseException as error:
+        from churn_pipeline.core.faults import tell
+
+        # No traceback reaches a person: it says nothing of what to do, and may quote a row.
+        _complain(tell(error, _command(), _home))
+        _end(1)
+
+
+def _keep_quietly(error: BaseException | None) -> None:
+    """Writes down what failed where nobody waits for it: in a thread, or while Python clears up. What it means is said by whoever does."""
+    if error is not None:
+        from churn_pipeline.core.faults import keep
+
+        keep(error, _command(), _home)
+
+
+def _command() -> str:
+    """The command, without what was given to it: that may name a customer."""
+    words, command = ["churn"], typer.main.get_command(app)
+    for word in sys.argv[1:]:
+        below = getattr(command, "commands", {})
+        if word not in below:
+            break
+        words.append(word)
+        command = below[word]
+    return " ".join(words)
 
 
 def _end(code: object) -> NoReturn:
@@ -103,10 +138,13 @@ def _end(code: object) -> NoReturn:
     atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        # Whoever was reading has gone, as `churn show | head` does.
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            os.write(2, f"churn: what was to be printed could not be written: {error.strerror}\n".encode())
+        # Otherwise whoever was reading has gone, as `churn show | head` does.
         os._exit(code or 1)
+    with suppress(OSError):
+        sys.stderr.flush()
     os._exit(code or 0)
 
 
@@ -274,10 +312,11 @@ def run(
         quiet=quiet,
         acceptance=_acceptance(accept_change),
         level_acceptance=_level_acceptance(accept_level),
+        summarize=lambda ended: None if ended.exit_code else output.run_summary(settings, monday, top),
     )
     if outcome.exit_code:
-        _fail(outcome.reason, outcome.exit_code)
-    summary = output.run_summary(settings, monday, top)
+        _fail(_reason(outcome), outcome.exit_code)
+    summary = outcome.summary
     typer.echo(json_text(summary, indent=1)) if as_json else output.print_run(summary)
 
 
@@ -322,8 +361,14 @@ def backfill(
             raise InputError("--accept-change is about what is landed, and --model lands nothing")
         if accept_level is not None:
             raise InputError("--accept-level is about lists that are published, and --model judges no level")
-        outcome = rescore_mondays(settings, start, end, model, progress=_progress())
-        weeks = output.rescored_weeks(settings, outcome.run_id, outcome.mondays)
+        outcome = rescore_mondays(
+            settings,
+            start,
+            end,
+            model,
+            progress=_progress(),
+            summarize=lambda ended: output.rescored_weeks(settings, ended.run_id, ended.mondays),
+        )
     else:
         outcome = run_mondays(
             settings,
@@ -332,12 +377,13 @@ def backfill(
             progress=_progress(),
             acceptance=_acceptance(accept_change),
             level_acceptance=_level_acceptance(accept_level),
+            summarize=lambda ended: output.backfill_weeks(settings, ended.mondays),
         )
-        weeks = output.backfill_weeks(settings, outcome.mondays)
+    weeks = outcome.summary
     if weeks:
         typer.echo(json_text(weeks, indent=1)) if as_json else output.print_weeks(weeks)
     if outcome.exit_code:
-        _fail(outcome.reason, outcome.exit_code)
+        _fail(_reason(outcome), outcome.exit_code)
 
 
 @app.command()
@@ -441,7 +487,7 @@ def train(week: WeekOption = None, home: HomeOption = None, as_json: JsonOption 
     settings = _settings(home)
     outcome, rows = train_monday(settings, _monday(settings, week), user(), progress=_progress())
     if outcome.exit_code:
-        _fail(outcome.reason, outcome.exit_code)
+        _fail(_reason(outcome), outcome.exit_code)
     typer.echo(json_text(rows, indent=1)) if as_json else output.print_models(rows)
     problems = [f"{row['target']}: {row['reason']}" for row in rows if not row["promoted"]]
     if problems:
@@ -647,6 +693,8 @@ def send(home: HomeOption = None) -> None:
 
     settings = _settings(home)
     flushed = send_waiting(outbox_of(settings), slack_config(settings))
+    if flushed.state == "failed":
+        _fail(str(flushed), 1)
     typer.echo(str(flushed))
     handed = webhook.send_waiting(settings)
     if handed.sent or handed.waiting:
@@ -732,15 +780,19 @@ def _settings(home: Path | None, raw: Path | None = None) -> Settings:
 
     from churn_pipeline.core.settings import Settings
 
+    global _home
     given: dict[str, Any] = {name: value for name, value in (("home", home), ("raw", raw)) if value is not None}
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         problems = "; ".join(
-            f"CHURN_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            f"CHURN_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         )
-        raise InputError(problems) from None
+        only_home = all(problem["loc"] == ("home",) for problem in error.errors())
+        raise (HomeError if only_home else InputError)(problems) from None
+    _home = settings.home
+    return settings
 
 
 def _monday(settings: Settings, week: str | None) -> date:
@@ -791,6 +843,15 @@ def _progress() -> Callable[[str], None]:
 
 def _complain(text: str) -> None:
     typer.echo(f"churn: {text}", err=True)
+
+
+def _reason(outcome: Outcome) -> str:
+    """Why a run failed. Details of what nobody expected go to a file, which is named."""
+    if not outcome.details:
+        return outcome.reason
+    from churn_pipeline.core.faults import write_details
+
+    return f"{outcome.reason}. {write_details(outcome.details, _command(), _home)}"
 
 
 def _fail(text: str, exit_code: int) -> NoReturn:

@@ -6,7 +6,7 @@ How it is said and sent is in ``slack``. Nobody is told anything about a past Mo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -36,12 +36,14 @@ class Problem:
     Attributes:
         exit_code: 2 bad input, 3 refused, 1 anything else.
         subject: the step or asset.
-        what: the message.
+        what: the message, for a person.
+        details: of an error that nobody expected where it happened. They may quote a row, so they are for a file.
     """
 
     exit_code: int
     subject: str
     what: str
+    details: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.what if self.exit_code != 1 or self.subject == "run" else f"{self.subject}: {self.what}"

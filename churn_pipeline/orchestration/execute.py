@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core import run_ledger
-from churn_pipeline.core.atomic import exclusive_lock, replace_bytes
+from churn_pipeline.core.atomic import PRIVATE_FOLDER, exclusive_lock, replace_bytes
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.home import open_home
+from churn_pipeline.core.permissions import make_private
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.instance import DAGSTER_YAML, HEAD
@@ -33,12 +35,16 @@ class Outcome:
             something else failed too, it is the code of that: somebody has to mend it.
         reason: one sentence for each thing that went wrong; empty when nothing did.
         mondays: what became of each Monday, as far as the run got; of a re-scoring only those that were refused.
+        details: of errors that nobody expected. They may quote rows, so they are for a file.
+        summary: what ``summarize`` made of the rest of this, before anybody else could write.
     """
 
     run_id: str
     exit_code: int
     reason: str
     mondays: tuple[run_ledger.RunRow, ...] = ()
+    details: str = ""
+    summary: Any = None
 
 
 def prepare_home(settings: Settings, say: Callable[[str], None] | None = None) -> None:
@@ -54,8 +60,9 @@ def prepare_home(settings: Settings, say: Callable[[str], None] | None = None) -
     from churn_pipeline.modeling.registry import follow_home
 
     open_home(settings, "preparing the home", say)
-    for folder in (settings.data, settings.mlflow_home, settings.dagster_home):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_private(settings, say)
+    for folder in (settings.mlflow_home, settings.dagster_home):
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if settings.dagster_config is not None:
         content = HEAD + _read_config(settings.dagster_config)
@@ -99,6 +106,7 @@ def run_mondays(
     quiet: bool = False,
     acceptance: Acceptance | None = None,
     level_acceptance: level.Acceptance | None = None,
+    summarize: Callable[[Outcome], Any] | None = None,
     **overrides: Any,
 ) -> Outcome:
     """Runs the Monday job for one Monday, or for all from ``first`` to ``last`` as one run.
@@ -111,6 +119,7 @@ def run_mondays(
         quiet: tell nobody in Slack.
         acceptance: whoever says that a book that jumps is right; of the files that are landed now.
         level_acceptance: whoever says that a mean probability which looks impossible is right; of these Mondays and their models.
+        summarize: reads what is to be said of the run while the home's lock is still held: whoever waits for it writes over that.
         **overrides: resources for :func:`churn_pipeline.orchestration.definitions.build_defs`.
     """
     from churn_pipeline.delivery.announce import QUIET_TAG
@@ -123,13 +132,14 @@ def run_mondays(
         tags |= {ACCEPT_TAG: acceptance.reason, ACCEPTED_BY_TAG: acceptance.who}
     if level_acceptance is not None:
         tags |= {ACCEPT_LEVEL_TAG: level_acceptance.reason, ACCEPTED_BY_TAG: level_acceptance.who}
-    result = _execute(settings, JOB, first, last, tags, progress, overrides)
-    run_rows: list[run_ledger.RunRow] = []
-    if _got_the_lock(result):
-        with connect(settings) as con:
-            run_rows = run_ledger.of_run(con, result.run_id)
-    refused = [row for row in run_rows if row.status == "refused"]
-    return replace(_outcome(result, ["published"], refused), mondays=tuple(run_rows))
+    with _execute(settings, JOB, first, last, tags, progress, overrides) as result:
+        run_rows: list[run_ledger.RunRow] = []
+        if _got_the_lock(result):
+            with connect(settings) as con:
+                run_rows = run_ledger.of_run(con, result.run_id)
+        refused = [row for row in run_rows if row.status == "refused"]
+        outcome = replace(_outcome(result, ["published"], refused), mondays=tuple(run_rows))
+        return replace(outcome, summary=summarize(outcome)) if summarize is not None else outcome
 
 
 def rescore_mondays(
@@ -138,6 +148,8 @@ def rescore_mondays(
     last: date,
     model: str,
     progress: Callable[[str], None] | None = None,
+    *,
+    summarize: Callable[[Outcome], Any] | None = None,
 ) -> Outcome:
     """Scores the Mondays from ``first`` to ``last`` again with a model of somebody's choice, into predictions_rescored.
 
@@ -149,26 +161,35 @@ def rescore_mondays(
         last: the last Monday.
         model: as :func:`churn_pipeline.modeling.lifecycle.models_named` takes it.
         progress: called with a sentence as the run goes on.
+        summarize: as for :func:`run_mondays`.
     """
     from churn_pipeline.core.run_state import is_own
     from churn_pipeline.orchestration.definitions import RESCORING_JOB
     from churn_pipeline.scoring import store
 
     config = {"ops": {"scoring__rescores": {"config": {"model": model}}}}
-    result = _execute(settings, RESCORING_JOB, first, last, {}, progress, {}, config)
-    refused: list[run_ledger.RunRow] = []
-    if _got_the_lock(result):
-        with connect(settings) as con:
-            # A run that asked for a model that is not there has scored nothing.
-            if is_own(con, "scores", result.run_id):
-                now = settings.clock().astimezone(UTC).replace(tzinfo=None)
-                refused = [
-                    run_ledger.RunRow(
-                        result.run_id, row.snapshot_date, store.RESCORED, "refused", 0, row.reason, row.exit_code, now
-                    )
-                    for row in store.refusals(con, result.run_id)
-                ]
-    return replace(_outcome(result, ["published_rescored"]), mondays=tuple(refused))
+    with _execute(settings, RESCORING_JOB, first, last, {}, progress, {}, config) as result:
+        refused: list[run_ledger.RunRow] = []
+        if _got_the_lock(result):
+            with connect(settings) as con:
+                # A run that asked for a model that is not there has scored nothing.
+                if is_own(con, "scores", result.run_id):
+                    now = settings.clock().astimezone(UTC).replace(tzinfo=None)
+                    refused = [
+                        run_ledger.RunRow(
+                            result.run_id,
+                            row.snapshot_date,
+                            store.RESCORED,
+                            "refused",
+                            0,
+                            row.reason,
+                            row.exit_code,
+                            now,
+                        )
+                        for row in store.refusals(con, result.run_id)
+                    ]
+        outcome = replace(_outcome(result, ["published_rescored"]), mondays=tuple(refused))
+        return replace(outcome, summary=summarize(outcome)) if summarize is not None else outcome
 
 
 def train_monday(
@@ -189,12 +210,15 @@ def train_monday(
     from churn_pipeline.orchestration.assets.models import FORCE_TAG
     from churn_pipeline.orchestration.definitions import TRAINING_JOB
 
-    result = _execute(settings, TRAINING_JOB, monday, None, {FORCE_TAG: who}, progress, {})
-    with connect(settings) as con:
-        rows = [asdict(row) for row in ledger.history(con) if row.run_id == result.run_id]
-    return _outcome(result, []), rows
+    with _execute(settings, TRAINING_JOB, monday, None, {FORCE_TAG: who}, progress, {}) as result:
+        rows: list[dict[str, Any]] = []
+        if _got_the_lock(result):
+            with connect(settings) as con:
+                rows = [asdict(row) for row in ledger.history(con) if row.run_id == result.run_id]
+        return _outcome(result, []), rows
 
 
+@contextmanager
 def _execute(
     settings: Settings,
     job_name: str,
@@ -204,12 +228,16 @@ def _execute(
     progress: Callable[[str], None] | None,
     overrides: dict[str, Any],
     config: Mapping[str, Any] | None = None,
-) -> dg.ExecuteInProcessResult:
+) -> Iterator[dg.ExecuteInProcessResult]:
+    """Runs a job, and holds the home's lock for as long as what it gives is in use: what is said of a run is read before the next one writes.
+    Slack is told when the lock is free again."""
     import dagster as dg
 
     from churn_pipeline.delivery import announce
+    from churn_pipeline.orchestration.dbt import InProcessDbt
     from churn_pipeline.orchestration.definitions import JOB, build_defs
     from churn_pipeline.orchestration.failures import problems
+    from churn_pipeline.orchestration.home import home_resource
     from churn_pipeline.orchestration.liveness import close_dead_runs
 
     prepare_home(settings, progress)
@@ -217,14 +245,19 @@ def _execute(
     if last is not None and last != first:
         span = {"start": first.isoformat(), "end": last.isoformat()}
         where = {"tags": tags | {f"dagster/asset_partition_range_{edge}": day for edge, day in span.items()}}
-    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        close_dead_runs(instance, settings)
-        job = build_defs(settings, loggers={"progress": _progress_logger(progress)}, **overrides).resolve_job_def(
-            job_name
-        )
-        result = job.execute_in_process(
-            instance=instance, raise_on_error=False, run_config={"loggers": {"progress": {}}, **(config or {})}, **where
-        )
+    with ExitStack() as lock:
+        with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+            close_dead_runs(instance, settings)
+            resources = {"home": home_resource(settings, InProcessDbt(settings), lock), **overrides}
+            loggers = {"progress": _progress_logger(progress)}
+            job = build_defs(settings, loggers=loggers, **resources).resolve_job_def(job_name)
+            result = job.execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                run_config={"loggers": {"progress": {}}, **(config or {})},
+                **where,
+            )
+        yield result
     monday = announce.notifiable_monday(settings, result.dagster_run.tags) if job_name == JOB else None
     if monday is not None:
         delivery = (
@@ -234,7 +267,6 @@ def _execute(
         )
         if progress is not None and delivery.state != "nothing":
             progress(str(delivery))
-    return result
 
 
 def _got_the_lock(result: dg.ExecuteInProcessResult) -> bool:
@@ -265,9 +297,14 @@ def _outcome(
     other_problems = [problem for problem in problems(result.all_events) if problem.what != refusals]
     if not other_problems and not refused:
         other_problems = [Problem(1, "run", "the run ended without publishing anything and without saying why")]
-    messages = dict.fromkeys([*([refusals] if refused else []), *(str(problem) for problem in other_problems)])
+    # One fault of the machine makes several steps fail, and is told once.
+    distinct: dict[str, str] = {}
+    for problem in other_problems:
+        distinct.setdefault(str(problem) if problem.details else problem.what, str(problem))
+    messages = [*([refusals] if refused else []), *distinct.values()]
     exit_code = other_problems[0].exit_code if other_problems else max(row.exit_code for row in refused)
-    return Outcome(result.run_id, exit_code, "; ".join(messages))
+    details = "\n".join(problem.details for problem in other_problems if problem.details)
+    return Outcome(result.run_id, exit_code, "; ".join(messages), details=details)
 
 
 def _progress_logger(progress: Callable[[str], None] | None) -> dg.LoggerDefinition:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -65,8 +65,14 @@ class NoValues(dg.IOManager):
         raise TypeError("An asset asks for a value of another one: name it in deps and read its table")
 
 
-def home_resource(settings: Settings, dbt: InProcessDbt) -> dg.ResourceDefinition:
-    """The home, locked from the first step of a run to its last."""
+def home_resource(settings: Settings, dbt: InProcessDbt, lock: ExitStack | None = None) -> dg.ResourceDefinition:
+    """The home, locked from the first step of a run to its last.
+
+    Args:
+        settings: the home.
+        dbt: the dbt project on its warehouse.
+        lock: takes the lock over, for whoever reads what the run made and lets nobody write before that.
+    """
 
     @contextmanager
     def locked(context: dg.InitResourceContext) -> Iterator[Home]:
@@ -77,7 +83,11 @@ def home_resource(settings: Settings, dbt: InProcessDbt) -> dg.ResourceDefinitio
             context.instance.add_run_tags(run_id, run_tags(settings))
         # The warehouse stays open for the run's whole life: a BI tool that opened it between two steps would make the next one fail
         # half-way, while here the run waits before it has done anything, and says for whom.
-        with alive(settings, run_id), home_lock(settings, f"Dagster run {run_id}", log), connect(settings):
+        with ExitStack() as own:
+            stack = own if lock is None else lock
+            stack.enter_context(alive(settings, run_id))
+            stack.enter_context(home_lock(settings, f"Dagster run {run_id}", log))
+            stack.enter_context(connect(settings))
             yield Home(settings, dbt)
 
     return dg.ResourceDefinition(resource_fn=locked, description="Settings and lock of one home directory.")

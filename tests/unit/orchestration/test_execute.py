@@ -109,10 +109,13 @@ def test_a_run_that_was_closed_because_it_died_is_told_by_what_was_said_of_it(tm
     assert problems(events) == [Problem(1, "run", GONE)]
 
 
-def test_an_unexpected_error_names_its_step() -> None:
-    error = SimpleNamespace(message="ValueError: 7\n", cause=None, cls_name="ValueError")
+def test_an_unexpected_error_names_its_step_and_its_kind_and_keeps_what_it_says_for_a_file() -> None:
+    error = SimpleNamespace(
+        message="ValueError: row 7\n", cause=None, cls_name="ValueError", to_string=lambda: "ValueError: row 7\nStack"
+    )
     outcome = _outcome(result(False, failed("score", error=error)), ["published"])
-    assert (outcome.exit_code, outcome.reason) == (1, "score: ValueError: 7")
+    assert (outcome.exit_code, outcome.reason) == (1, "score: stopped by an error that it does not expect (ValueError)")
+    assert outcome.details == "ValueError: row 7\nStack"
 
 
 @pytest.mark.parametrize(("error", "code"), [(InputError("customers is missing"), 2), (RefusedError("no model"), 3)])

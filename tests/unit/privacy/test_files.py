@@ -12,8 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from churn_pipeline.core import faults
+from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.slack.blocks import digest_message, sample_digest
-from churn_pipeline.privacy import files
+from churn_pipeline.privacy import files, places
 from churn_pipeline.privacy.matching import Traces
 from tests.support.policy import SHIPPED
 from tests.support.slack_server import _refused
@@ -116,3 +118,17 @@ def test_bytes_are_found_across_the_edges_of_what_is_read_at_once(tmp_path: Path
     path.write_bytes(b"\0" * ((1 << 22) - 3) + b"C0000001" + b"\0" * 10)
     assert files.holds(path, Traces(["C0000001"]))
     assert not files.holds(path, Traces(["C0000002"]))
+
+
+def test_the_details_of_an_error_are_among_what_an_erasure_looks_through_and_cleans(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    settings.data.mkdir()
+    faults.keep(ValueError("could not convert ('C0000887', 'Ada')"), "churn run", settings.home)
+    (path,) = places.other_files(settings)
+    assert path.parent == settings.data / "errors"
+    assert places.unknown_files(settings) == []
+    look = places.handler(path)
+    assert look is not None
+    assert look(path, Traces(["C0000887"]), True) == 1
+    text = path.read_text(encoding="utf-8")
+    assert "C0000887" not in text and "(erased)" in text

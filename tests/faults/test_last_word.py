@@ -1,0 +1,255 @@
+"""Whatever goes wrong in whichever command or step: a person gets a line that says what to do, and never a traceback.
+
+The commands are taken from the CLI and the steps from the job, so that a new one is tried too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+from typer.testing import CliRunner
+
+from churn_pipeline.cli.commands import app
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.orchestration import execute
+from churn_pipeline.orchestration.definitions import JOB, RESCORING_JOB, build_defs
+from churn_pipeline.orchestration.execute import Outcome, _outcome
+from tests.conftest import TINY_MONDAY
+from tests.support.commands import Ended, every_command, those_with_a_place
+from tests.support.homes import copy_of
+from tests.support.processes import environment, in_namespace
+
+COMMANDS = sorted(every_command())
+PLACED = sorted(those_with_a_place())
+# What writes nothing into the home: neither a full disk nor one that cannot be written keeps it from its answer.
+READERS = {"show", "customer", "models"}
+# What is printed and kept nowhere.
+ELSEWHERE = {"slack test"}
+# What an error may quote, and nobody is to see.
+ROW = "('C0000012', 'Ada Lovelace', 'ada@example.com')"
+PASSWORD = "correct-horse"
+DRIVER = f"{sys.executable} -m tests.support.commands"
+
+
+def ends_of(output: str) -> dict[str, Ended]:
+    return {ended["command"]: Ended(**ended) for ended in json.loads(output)}
+
+
+def assert_no_traceback(ended: Ended) -> None:
+    for text in (ended.out, ended.err):
+        assert "Traceback" not in text and 'File "' not in text, text
+    if ended.exit_code:
+        assert re.match("churn: |Usage: ", ended.err.splitlines()[-1]), ended.err
+    assert ended.exit_code in (0, 1, 2, 3)
+
+
+def last_line(ended: Ended) -> str:
+    """The one line of an error; whatever else there is says how a run went on."""
+    *before, last = ended.err.splitlines()
+    assert not [
+        line for line in before if not re.match(r" *\d+\.\d s  |churn: (Waiting|Bringing|Other users)|Slack: ", line)
+    ]
+    return last
+
+
+@pytest.fixture(scope="module")
+def damaged(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Ended]]:
+    """Runs every command on a home whose file system is ``full`` or ``read_only``; once each."""
+    results: dict[str, dict[str, Ended]] = {}
+
+    def run(fault: str) -> dict[str, Ended]:
+        if fault not in results:
+            settings = copy_of(tiny_home, tmp_path_factory.mktemp(fault) / "home")
+            home, before = settings.home, settings.home.with_name("before")
+            spoil = {
+                "full": f"dd if=/dev/zero of={home}/filler bs=64k 2>/dev/null; dd if=/dev/zero of={home}/rest bs=1 2>/dev/null",
+                "read_only": f"mount -o remount,ro {home}",
+            }[fault]
+            completed = in_namespace(
+                f"""
+                mkdir {home}/exports && mv {home} {before} && mkdir {home} && size=$(du -sk {before} | cut -f1)
+                mount -t tmpfs -o size=$((size + 3000))k tmpfs {home} || exit 77
+                cp -a {before}/. {home}/
+                {spoil}
+                {DRIVER} {home} {home}/exports {TINY_MONDAY}
+                """,
+                settings,
+            )
+            assert completed.stdout, completed.stderr
+            results[fault] = ends_of(completed.stdout)
+        return results[fault]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    return driven("/dev/null/x", tmp_path_factory.mktemp("nowhere"))
+
+
+@pytest.fixture(scope="module")
+def surprised(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    folder = tmp_path_factory.mktemp("surprised")
+    text = f"could not convert {ROW}\nconnection postgresql://churn:{PASSWORD}@db/x failed"
+    return driven(str(folder / "home"), folder, text)
+
+
+def driven(home: str, folder: Path, *injected: str) -> dict[str, Ended]:
+    given = environment(
+        Settings(home=folder),
+        CHURN_HOME=home,
+        CHURN_PUBLISH_URL=f"postgresql://churn:{PASSWORD}@db/x",
+        TMPDIR=str(folder),
+    )
+    completed = subprocess.run(
+        [*DRIVER.split(), home, str(folder), str(TINY_MONDAY), *injected],
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert completed.stdout, completed.stderr
+    return ends_of(completed.stdout)
+
+
+@pytest.mark.parametrize("command", PLACED)
+def test_on_a_full_disk_a_command_answers_or_says_in_one_line_to_make_room(
+    damaged: Callable[[str], dict[str, Ended]], command: str
+) -> None:
+    ended = damaged("full")[command]
+    assert_no_traceback(ended)
+    if command in READERS:
+        assert ended.exit_code == 0, ended.err
+    elif command not in ELSEWHERE and ended.exit_code == 1:
+        assert "No space left on device" in last_line(ended) or "room" in last_line(ended), ended.err
+
+
+@pytest.mark.parametrize("command", PLACED)
+def test_on_a_home_that_cannot_be_written_a_command_answers_or_says_so_in_one_line(
+    damaged: Callable[[str], dict[str, Ended]], command: str
+) -> None:
+    ended = damaged("read_only")[command]
+    assert_no_traceback(ended)
+    if command in READERS:
+        assert ended.exit_code == 0, ended.err
+    elif command not in ELSEWHERE and ended.exit_code == 1:
+        assert "read-only" in last_line(ended), ended.err
+
+
+@pytest.mark.parametrize("fault", ["full", "read_only"])
+def test_what_writes_ends_with_one_there(damaged: Callable[[str], dict[str, Ended]], fault: str) -> None:
+    ends = damaged(fault)
+    writers = ("run", "backfill", "train", "simulate", "ui", "replay-report", "forget")
+    assert {name: ends[name].exit_code for name in writers} == dict.fromkeys(writers, 1)
+
+
+@pytest.mark.parametrize("command", PLACED)
+def test_a_home_that_can_be_no_folder_is_refused_in_one_line(nowhere: dict[str, Ended], command: str) -> None:
+    assert_no_traceback(nowhere[command])
+    if command in {"run", "backfill", "train", "ui", "replay-report", "rollback", "promote"}:
+        assert nowhere[command].exit_code in (1, 2)
+        assert "/dev/null/x" in last_line(nowhere[command])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_that_no_command_expects_is_written_to_a_file_and_only_its_kind_is_said(
+    surprised: dict[str, Ended], command: str
+) -> None:
+    ended = surprised[command]
+    assert ended.exit_code == 1, ended.err
+    assert ended.out == ""
+    (line,) = ended.err.splitlines()
+    assert "stopped by an error that it does not expect (RuntimeError)" in line
+    assert "Ada" not in line and PASSWORD not in line
+    named = re.search(r"Details: (\S+)", line)
+    assert named, line
+    path = Path(named.group(1))
+    text = path.read_text(encoding="utf-8")
+    assert "Traceback" in text and ROW in text and PASSWORD not in text
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+FAULTS: dict[str, tuple[Exception, str]] = {
+    "a full disk": (OSError(28, "No space left on device", "/srv/home/data/x"), "/srv/home/data/x has no room left"),
+    "a full disk, as DuckDB says it": (
+        duckdb.IOException('IO Error: Could not write file "/srv/w.duckdb": No space left on device'),
+        "/srv/w.duckdb has no room left",
+    ),
+    "a full disk, as SQLite says it": (sqlite3.OperationalError("database or disk is full"), "make room"),
+    "an error that nobody expects": (RuntimeError(f"could not convert {ROW}"), "does not expect (RuntimeError)"),
+}
+
+
+@pytest.fixture(scope="module")
+def definitions(tiny_home: Settings) -> dict[str, Any]:
+    """The jobs, with a home that raises what ``raised`` holds as soon as a step looks at it."""
+    raised: list[Exception] = []
+
+    class Broken:
+        def __getattr__(self, name: str) -> object:
+            raise raised[0]
+
+    defs = build_defs(tiny_home, home=dg.ResourceDefinition(lambda _: Broken()))
+    return {"defs": defs, "raised": raised}
+
+
+def steps_of(defs: dg.Definitions, job: str) -> list[str]:
+    return sorted(defs.resolve_job_def(job).graph.node_dict)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("job", [JOB, RESCORING_JOB])
+def test_every_step_of_a_run_that_fails_is_told_in_one_line(
+    definitions: dict[str, Any], tmp_path: Path, fault: str, job: str
+) -> None:
+    error, words = FAULTS[fault]
+    definitions["raised"][:] = [error]
+    job_def = definitions["defs"].resolve_job_def(job)
+    steps = steps_of(definitions["defs"], job)
+    assert len(steps) > 5
+    config = {"scoring__rescores": {"config": {"model": "champion"}}}
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        for step in steps:
+            result = job_def.execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                op_selection=[step],
+                partition_key=str(TINY_MONDAY),
+                run_config={"ops": {step: config[step]}} if step in config else None,
+            )
+            outcome = _outcome(SimpleNamespace(run_id="r", success=result.success, all_events=result.all_events), ["x"])
+            assert outcome.exit_code == 1, step
+            assert words in outcome.reason, (step, outcome.reason)
+            assert "\n" not in outcome.reason and "Ada" not in outcome.reason
+            assert ("Ada" in outcome.details) == isinstance(error, RuntimeError)
+
+
+def test_what_a_failing_step_said_goes_to_a_file_that_the_command_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = Outcome(
+        "r", 1, "score: stopped by an error that it does not expect (ValueError)", details=f"ValueError: {ROW}"
+    )
+    monkeypatch.setattr(execute, "run_mondays", lambda *_, **__: ended)
+    raw = tmp_path / "data" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "customers.csv").touch()
+    outcome = CliRunner().invoke(app, ["run", "--home", str(tmp_path)])
+    assert outcome.exit_code == 1
+    (line,) = outcome.output.splitlines()
+    assert line.startswith("churn: score: stopped by") and "Ada" not in line
+    (path,) = (tmp_path / "data" / "errors").iterdir()
+    assert str(path) in line
+    assert ROW in path.read_text(encoding="utf-8")
