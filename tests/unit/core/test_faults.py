@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sqlite3
 import stat
 import tempfile
 from pathlib import Path
@@ -24,6 +25,15 @@ from churn_pipeline.core.settings import Settings
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/dev/null/x"), "a part of its path is no folder"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "/h"), "too long a path"),
         (OSError(errno.EIO, "Input/output error"), "what was being written to could not be read or written"),
+        (
+            duckdb.IOException('IO Error: Could not write file "/srv/w.duckdb": No space left on device'),
+            "/srv/w.duckdb has no room left",
+        ),
+        (sqlite3.OperationalError("database or disk is full"), "the home has no room left"),
+        (
+            sqlite3.OperationalError("attempt to write a readonly database"),
+            "the home is on a file system that is read-only",
+        ),
         (MemoryError(), "not enough memory"),
         (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), "not enough memory"),
     ],
