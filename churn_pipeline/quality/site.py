@@ -143,7 +143,11 @@ def _render(saved: Sequence[_Saved], folder: Path) -> None:
         site_config={
             "class_name": "SiteBuilder",
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)},
+            # Great Expectations puts variables in the place of $NAME, also in the middle of a path.
+            "store_backend": {
+                "class_name": "TupleFilesystemStoreBackend",
+                "base_directory": str(folder).replace("$", r"\$"),
+            },
             "show_how_to_buttons": False,
         },
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
+from churn_pipeline.core import faults
 from churn_pipeline.delivery.digest import DIGEST, Alert, AlertKind, Digest
 from churn_pipeline.delivery.slack.blocks import (
     Message,
@@ -210,8 +211,9 @@ def _say(
         key = put()
         done = outbox.flush(config, max(1.0, until - time.monotonic()))
     except OSError as error:
-        log.error("Slack: the outbox %s cannot be used: %s", outbox.folder, error)
-        return Delivery("failed", (f"the outbox cannot be used: {error}",))
+        why = faults.sentence(error, outbox.folder) or error
+        log.error("Slack: the outbox %s cannot be used: %s", outbox.folder, why)
+        return Delivery("failed", (f"the outbox cannot be used: {why}",))
     return Delivery(_state(key, done, nothing), _problems(done), done.waiting)
 
 
