@@ -380,7 +380,7 @@ class Settings(BaseSettings):
 
     @property
     def quality(self) -> Path:
-        """What Great Expectations found, as the Data Docs are made of it."""
+        """What was expected of the data and found, as the Data Docs are made of it."""
         return self.data / "quality"
 
     @property

@@ -316,7 +316,7 @@ def _message(settings: Settings, path: Path, traces: Traces, write: bool) -> int
 
 
 def _data_docs(settings: Settings, docs: Path, traces: Traces, write: bool) -> int:
-    """Pages of Great Expectations that name a customer; all of them are made again from the judgements, which no longer do."""
+    """Pages of the Data Docs that name a customer; all of them are made again from the judgements, which no longer do."""
     named = sum(traces.in_text(page.read_text(encoding="utf-8")) for page in docs.rglob("*.html"))
     if named and write:
         from churn_pipeline.quality import site

@@ -38,8 +38,8 @@ _TEXT = {
 _SIDECARS = (".wal", "-wal", "-shm", "-journal")
 # Never looked into: what models are made of (their files are known by checksums and hold no customer), dbt's own files, and the list.
 _CLOSED = ("models", "dbt", "forgotten", "raw")
-# What holds no customer, as patterns below the home, in which * stands for folders too: locks, plots of all customers together, the style and script of the data's pages, and
-# the chart library that reports are made with.
+# What holds no customer, as patterns below the home, in which * stands for folders too: locks, plots of all customers together, the styles and scripts
+# of the data's pages as earlier versions made them, and the chart library that reports are made with.
 _FREE = (
     "data/*.lock",
     "data/published/*.png",
@@ -76,7 +76,7 @@ def outbox_files(settings: Settings) -> list[Path]:
 
 
 def judgement_files(settings: Settings) -> list[Path]:
-    """What Great Expectations found, with samples of failing rows."""
+    """What was found where more was expected, with samples of failing rows."""
     return sorted(settings.quality.glob("*.json"))
 
 

@@ -14,7 +14,8 @@ from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.features.verdicts import MondayCheck
 from churn_pipeline.policy import tiers
 from churn_pipeline.quality import suites
-from churn_pipeline.quality.gx import FailingRows, SuiteResult, judge
+from churn_pipeline.quality.gx import judge
+from churn_pipeline.quality.results import FailingRows, Judgement
 
 _CANDIDATES = "policy.prediction_candidates"
 _KEYS = ["snapshot_date", "customer_id"]
@@ -28,7 +29,7 @@ class CandidatesJudgement:
     """What became of the candidates of one Monday."""
 
     snapshot_date: date
-    judgement: SuiteResult
+    judgement: Judgement
 
     def checks(self) -> list[MondayCheck]:
         """One result per expectation, to be stored and combined with those of the dbt tests."""
@@ -96,8 +97,8 @@ def judge_candidates(con: duckdb.DuckDBPyConnection, mondays: Sequence[date]) ->
             frame.loc[0, suites.PERSONAL_ROWS] = float(_rows_with_personal_values(con, day))
         # An empty list has length 0 and a missing one has none; both leave the customer without a reason.
         frame["churn_drivers"] = frame["churn_drivers"].fillna(0)
-        suite = suites.candidates_suite(policy, active)
-        judged.append(CandidatesJudgement(day, judge(suite, frame, run=str(day), keys=_KEYS)))
+        expected = suites.of_candidates(policy, active)
+        judged.append(CandidatesJudgement(day, judge(suites.CANDIDATES, expected, frame, run=str(day), keys=_KEYS)))
     return judged
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from churn_pipeline.contract import TABLES
 from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.settings import REPOSITORY
 from churn_pipeline.policy import tiers
 from churn_pipeline.quality import suites
-from churn_pipeline.quality.suites import Bounds, Expected
 
 PAGE = REPOSITORY / "docs" / "data-quality.md"
 _BEGIN = (
@@ -21,13 +19,15 @@ _END = "<!-- End of what is generated. -->"
 
 def render() -> str:
     """The tables of expectations as Markdown, between the two marks."""
+    candidates = [
+        (expected.sentence, f"`{expected.type.removeprefix('Expect')}`")
+        for expected in suites.of_candidates(_shipped_tiers(), 0)
+    ]
     parts = [_BEGIN, "", "### Predictions before they are published (a Monday that fails is not published)", ""]
-    parts.append(_table(suites.candidates_suite(_shipped_tiers(), 0).expectations))
+    parts.append(markdown_table(["what is expected", "`Expect...`"], candidates))
     for table in TABLES.values():
-        # Any bounds: the sentences say what they are, and their values come with a landing.
-        bounds = Bounds((0, 0), {column.name: (0, 1) for column in suites.nullable(table)})
         parts += ["", f"### landing.{table.name} (a warning)", ""]
-        parts.append(_table(suites.landing_suite(table, bounds).expectations))
+        parts += [f"- {expected.sentence}" for expected in suites.of_landed(table)]
     return "\n".join([*parts, "", _END])
 
 
@@ -38,13 +38,6 @@ def insert(page: str) -> str:
 
 def _shipped_tiers() -> list[tuple[str, float]]:
     return [(tier.risk_tier, tier.lower_bound) for tier in reversed(tiers.declared(REPOSITORY / "dbt_project"))]
-
-
-def _table(expectations: Iterable[Expected]) -> str:
-    return markdown_table(
-        ["what is expected", "`Expect...`"],
-        [(expectation.sentence, f"`{expectation.type.removeprefix('Expect')}`") for expectation in expectations],
-    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""The landing edge: what was landed, condensed by DuckDB to frames of a few rows and judged by Great Expectations.
+"""The landing edge: what was landed, judged in SQL where it lies.
 
-Thirteen million events never become a DataFrame. The smallest, the largest, the distinct words of a column and the number of rows that
-break a rule say the same of the whole table as its rows would, so a frame holds those, each in a column of its own padded with
-nulls, and one row per Monday for what is judged week by week. Expectations skip nulls.
+Thirteen million events never become a DataFrame. One scan counts the rows that break each rule of the contract, in the contract's own SQL;
+shares of nulls are compared with the former landing, and those of the newest weeks with former weeks.
 """
 
 from __future__ import annotations
@@ -13,21 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 
-from churn_pipeline.contract import TABLES, Kind, Rule, TableContract
+from churn_pipeline.contract import TABLES, Rule, TableContract
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, UNIQUE_KEY
 from churn_pipeline.contract.statements import macros
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.sql import quoted
 from churn_pipeline.quality import suites
-from churn_pipeline.quality.gx import SAMPLE, FailingRows, SuiteResult, in_words, judge
-
-if TYPE_CHECKING:
-    import pandas as pd
+from churn_pipeline.quality.results import SAMPLE, FailingRows, Judgement, Verdict, short, unexpected
+from churn_pipeline.quality.suites import OfLanded
 
 # A landing may lose this share of its rows, and gain it beyond what the days since the former one usually bring: corrections and
 # erasures are far below, an export that was cut off or delivered twice is far above.
@@ -39,6 +36,9 @@ RATE_SLACK = 3.0
 RATE_DAYS = 91
 # Over a whole table a share of nulls moves by less than this between two landings; a column that an export forgot moves by far more.
 NULLS_SLACK = 0.05
+
+# The column of a verdict's rows that says of which week they are.
+MONDAY = "Monday"
 
 # One week against the former ones: at least MIN_WEEKS of the last FORMER_WEEKS weeks with at least MIN_ROWS rows, and a difference
 # over NULLS_WEEK_SLACK that neither the usual spread nor chance explains.
@@ -65,7 +65,7 @@ class LandingJudgement:
     """
 
     table: str
-    judgement: SuiteResult
+    judgement: Judgement
     failing: tuple[FailingRows, ...]
 
     @property
@@ -74,11 +74,31 @@ class LandingJudgement:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """What the former landing allows.
+
+    Attributes:
+        rows: fewest and most rows; None for the most where nothing was landed before.
+        nulls: by raw column, the smallest and largest share of nulls over the whole table.
+    """
+
+    rows: tuple[int, int | None]
+    nulls: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
 class _Profile:
+    """What one scan found.
+
+    Attributes:
+        nulls: by raw column, the share of rows without it.
+        broken: by rule, the rows that break it.
+        recent: rows of the last ``RATE_DAYS`` days.
+    """
+
     rows: int
     nulls: Mapping[str, float]
     broken: Mapping[Rule, int]
-    values: Mapping[str, list[Any]]
     recent: int
 
 
@@ -96,8 +116,6 @@ def judge_landing(
         timezone: IANA name that local dates refer to.
         run_id: stored with the profile.
     """
-    import pandas as pd
-
     con.execute("create schema if not exists control")
     con.execute(
         """
@@ -111,13 +129,11 @@ def judge_landing(
         moment = con.execute("select evaluated_at from landing.state where source = ?", [table.name]).fetchone()
         if moment is None:
             continue
-        run = f"{moment[0]:%Y-%m-%d %H.%M}"
-        present = _present(con, table)
-        suite = suites.columns_suite(table)
-        if not {landed.name for landed in table.landed} <= set(present):
+        of, run = f"{suites.LANDED}{table.name}", f"{moment[0]:%Y-%m-%d %H.%M}"
+        if missing := {landed.name for landed in table.landed} - _present(con, table):
             # Whatever else is asked would read the column that is gone.
-            judgement = judge(suite, pd.DataFrame({suites.COLUMNS: present}), run=run, keys=[])
-            judged.append(LandingJudgement(table.name, judgement, ()))
+            verdict = Verdict(suites.COLUMNS, False, f"Missing: {', '.join(sorted(missing))}.")
+            judged.append(LandingJudgement(table.name, Judgement(of, run, (verdict,)), ()))
             continue
         former = con.execute(
             "select row_count, nulls, evaluated_at from control.landing_profiles where source = ? and evaluated_at < ? "
@@ -128,10 +144,8 @@ def judge_landing(
             profile = _profile(con, table)
             if table.name != suites.NEVER_EMPTY and not profile.rows and not (former and former[0]):
                 continue
-            suite = suites.landing_suite(table, _bounds(profile, former, moment[0]))
-            frame = _frame(con, table, profile, mondays)
-            judgement = judge(suite, frame, run=run, keys=[suites.MONDAY])
-            judged.append(LandingJudgement(table.name, judgement, _failing(con, table, profile)))
+            verdicts = _verdicts(con, table, profile, _bounds(table, profile, former, moment[0]), mondays)
+            judged.append(LandingJudgement(table.name, Judgement(of, run, verdicts), _failing(con, table, profile)))
         con.execute(
             "delete from control.landing_profiles where source = ? and evaluated_at = ?", [table.name, moment[0]]
         )
@@ -152,15 +166,24 @@ def unmet(judged: Sequence[LandingJudgement], mondays: Sequence[date]) -> dict[d
     notices: dict[date, list[Notice]] = {day: [] for day in mondays}
     for table in judged:
         for verdict in table.judgement.failed:
-            of_weeks = {row[suites.MONDAY]: row for row in verdict.rows if row.get(suites.MONDAY)}
+            of_weeks = {row[MONDAY]: row for row in verdict.rows}
             for day, of_day in notices.items():
                 if of_weeks and str(day) not in of_weeks:
                     continue
-                observed = in_words([of_weeks[str(day)]]) if of_weeks else verdict.observed
+                observed = _found([of_weeks[str(day)]]) if of_weeks else verdict.observed
                 expected = _lowered(verdict.expected.sentence)
                 sentence = f"{table.table} is not as expected ({expected}): {_lowered(observed)}"
                 of_day.append(Notice("expectation", table.table, sentence))
     return notices
+
+
+def _found(weeks: Sequence[Mapping[str, Any]]) -> str:
+    """What was found in weeks that are not as expected, as a sentence."""
+    return (
+        "Found "
+        + "; ".join(", ".join(f"{name} {short(value)}" for name, value in week.items()) for week in weeks)
+        + "."
+    )
 
 
 def _lowered(sentence: str) -> str:
@@ -201,34 +224,20 @@ def _row_rules(table: TableContract) -> list[Rule]:
 def _profile(con: duckdb.DuckDBPyConnection, table: TableContract) -> _Profile:
     """One scan for everything but the keys."""
     rules, columns = _row_rules(table), suites.nullable(table)
-    valued = [rule for rule in rules if suites.has_values(table, rule)]
-    measures = ["count(*)"]
-    measures += [f"count({quoted(column.name)})" for column in columns]
-    measures += [f"count(*) filter ({rule.condition})" for rule in rules]
-    for rule in valued:
-        name = quoted(rule.columns[0])
-        of = {column.name: column for column in table.columns}[rule.columns[0]]
-        measures.append(f"list(distinct {name})" if of.kind is Kind.CATEGORY else f"[min({name}), max({name})]")
-    row = con.execute(f"select {', '.join(measures)} from ({restored_sql(table)})").fetchall()[0]
-    rows, row = row[0], row[1:]
-    given, row = row[: len(columns)], row[len(columns) :]
-    counts, values = row[: len(rules)], row[len(rules) :]
-    broken = dict(zip(rules, counts, strict=True))
+    measures = [
+        "count(*)",
+        *(f"count({quoted(column.name)})" for column in columns),
+        *(f"count(*) filter ({rule.condition})" for rule in rules),
+    ]
+    rows, *counts = con.execute(f"select {', '.join(measures)} from ({restored_sql(table)})").fetchall()[0]
+    broken = dict(zip(rules, counts[len(columns) :], strict=True))
     broken[table.unique_key] = con.execute(f"select count(*) from ({_repeated_sql(table, rows)})").fetchall()[0][0]
     recent = con.execute(
         f"select count(*) from landing.{table.name} "
         f"where known_date > (select max(known_date) from landing.{table.name}) - {RATE_DAYS}"
     ).fetchall()[0][0]
-    return _Profile(
-        rows,
-        {c.name: 1 - n / rows if rows else 0.0 for c, n in zip(columns, given, strict=True)},
-        broken,
-        {
-            rule.columns[0]: sorted(value for value in column_values or [] if value is not None)
-            for rule, column_values in zip(valued, values, strict=True)
-        },
-        recent,
-    )
+    given = zip(columns, counts[: len(columns)], strict=True)
+    return _Profile(rows, {column.name: 1 - n / rows if rows else 0.0 for column, n in given}, broken, recent)
 
 
 def _repeated_sql(table: TableContract, rows: int) -> str:
@@ -245,9 +254,9 @@ def _repeated_sql(table: TableContract, rows: int) -> str:
     )
 
 
-def _bounds(profile: _Profile, former: tuple[Any, ...] | None, moment: datetime) -> suites.Bounds:
+def _bounds(table: TableContract, profile: _Profile, former: tuple[Any, ...] | None, moment: datetime) -> Bounds:
     if former is None or not former[0]:
-        return suites.Bounds()
+        return Bounds((int(table.name == suites.NEVER_EMPTY), None), {})
     rows, nulls, at = former
     days = math.ceil((moment - at).total_seconds() / 86_400)
     slack = max(ROWS_SLACK * rows, ROWS_SLACK_AT_LEAST)
@@ -256,46 +265,81 @@ def _bounds(profile: _Profile, former: tuple[Any, ...] | None, moment: datetime)
     for column, share in nulls.items():
         allowed = NULLS_SLACK + SPREADS * math.sqrt(share * (1 - share) / rows)
         shares[column] = (max(0.0, share - allowed), min(1.0, share + allowed))
-    return suites.Bounds((max(0, math.floor(rows - slack)), math.ceil(most)), shares)
+    return Bounds((max(0, math.floor(rows - slack)), math.ceil(most)), shares)
 
 
-def _present(con: duckdb.DuckDBPyConnection, table: TableContract) -> list[str]:
-    return [
+def _present(con: duckdb.DuckDBPyConnection, table: TableContract) -> set[str]:
+    return {
         name
         for (name,) in con.execute(
-            "select column_name from information_schema.columns "
-            "where table_schema = 'landing' and table_name = ? order by 1",
+            "select column_name from information_schema.columns where table_schema = 'landing' and table_name = ?",
             [table.name],
         ).fetchall()
-    ]
-
-
-def _frame(
-    con: duckdb.DuckDBPyConnection, table: TableContract, profile: _Profile, mondays: Sequence[date]
-) -> pd.DataFrame:
-    import pandas as pd
-
-    columns: dict[str, list[Any]] = {
-        suites.COLUMNS: _present(con, table),
-        suites.ROWS: [profile.rows],
-        **{suites.nulls(name): [round(share, 6)] for name, share in profile.nulls.items()},
-        **{suites.broken(rule): [count] for rule, count in profile.broken.items()},
-        **profile.values,
     }
-    # Rows of Mondays begin below the others, or a bad word in a row of theirs would seem to be of that Monday.
-    above = [None] * max(map(len, columns.values()))
-    weeks: dict[str, list[Any]] = {suites.MONDAY: [str(day) for day in mondays], **_weeks(con, table, mondays)}
-    columns |= {name: [*above, *values] for name, values in weeks.items()}
-    texts = {suites.MONDAY, suites.COLUMNS} | {column.name for column in table.columns if column.categories}
-    return pd.DataFrame(
-        {name: pd.Series(values, dtype="object" if name in texts else "float64") for name, values in columns.items()}
+
+
+def _verdicts(
+    con: duckdb.DuckDBPyConnection, table: TableContract, profile: _Profile, bounds: Bounds, mondays: Sequence[date]
+) -> tuple[Verdict, ...]:
+    weeks = _weeks(con, table, mondays)
+
+    def verdict(expected: OfLanded) -> Verdict:
+        match expected.about:
+            case "rows":
+                least, most = bounds.rows
+                met = least <= profile.rows and (most is None or profile.rows <= most)
+                return Verdict(expected, met, "" if met else f"Found {profile.rows:,}.")
+            case "rule":
+                assert expected.rule is not None
+                count = profile.broken[expected.rule]
+                if not count:
+                    return Verdict(expected, True)
+                values = _values(con, table, expected.rule) if suites.has_values(table, expected.rule) else ()
+                return Verdict(expected, False, unexpected(count, profile.rows, values), count=count)
+            case "nulls":
+                smallest, largest = bounds.nulls[expected.column]
+                share = profile.nulls[expected.column]
+                # The bounds are told with four digits, and so they hold.
+                met = round(smallest, 4) <= round(share, 6) <= round(largest, 4)
+                return Verdict(expected, met, "" if met else f"Found {short(round(share, 6))}.")
+            case "weekly nulls":
+                unusual = tuple(week for week in weeks.get(expected.column, ()) if week.share > week.most)
+                rows = tuple(week.row(expected.column) for week in unusual)
+                return Verdict(expected, not rows, _found(rows[:3]) if rows else "", rows, len(rows))
+            case "columns":
+                return Verdict(expected, True)
+
+    is_first = bounds.rows[1] is None
+    return tuple(map(verdict, suites.of_landed(table, is_first=is_first, compared=bounds.nulls)))
+
+
+def _values(con: duckdb.DuckDBPyConnection, table: TableContract, rule: Rule) -> list[Any]:
+    """Some of the values that break a rule about one column."""
+    name = quoted(rule.columns[0])
+    values = con.execute(
+        f"select distinct {name} from ({restored_sql(table)}) where {rule.condition} order by 1 limit {SAMPLE}"
     )
+    return [value for (value,) in values.fetchall()]
 
 
-def _weeks(
-    con: duckdb.DuckDBPyConnection, table: TableContract, mondays: Sequence[date]
-) -> dict[str, list[float | None]]:
-    """By column, one value per Monday: the share of nulls in the week before it, and the largest that former weeks make usual.
+@dataclass(frozen=True)
+class _Week:
+    """The week before a Monday: the share of rows without a column, and the largest that former weeks make usual."""
+
+    monday: date
+    share: float
+    most: float
+
+    def row(self, column: str) -> dict[str, Any]:
+        return {
+            MONDAY: str(self.monday),
+            f"largest usual share without {column}": self.most,
+            f"share without {column} in the week": self.share,
+        }
+
+
+def _weeks(con: duckdb.DuckDBPyConnection, table: TableContract, mondays: Sequence[date]) -> dict[str, list[_Week]]:
+    """By column, the weeks of which something can be said.
 
     A week's rows are those that were known by its end, so a Monday of the past is judged by what was known then.
     """
@@ -315,26 +359,24 @@ def _weeks(
         [min(mondays) - (FORMER_WEEKS + 1) * WEEK, max(mondays)],
     ).fetchall()
     weeks = {row[0]: row[1:] for row in counts}
-    null_shares: dict[str, list[float | None]] = {}
-    for position, column in enumerate(columns, start=1):
-        usual = [_usual(weeks, day, position) for day in mondays]
-        null_shares[suites.week_nulls(column.name)] = [share for share, _ in usual]
-        null_shares[suites.most_nulls(column.name)] = [most for _, most in usual]
-    return null_shares
+    return {
+        column.name: [week for day in mondays if (week := _usual(weeks, day, position)) is not None]
+        for position, column in enumerate(columns, start=1)
+    }
 
 
-def _usual(weeks: Mapping[date, tuple[int, ...]], monday: date, position: int) -> tuple[float | None, float | None]:
-    """The share of the week before a Monday and the largest usual one; nulls where there are too few rows or weeks to tell."""
+def _usual(weeks: Mapping[date, tuple[int, ...]], monday: date, position: int) -> _Week | None:
+    """The week before a Monday; none where there are too few rows or weeks to tell."""
     now = weeks.get(monday)
     before = [weeks[day] for n in range(1, FORMER_WEEKS + 1) if (day := monday - n * WEEK) in weeks]
     shares = [week[position] / week[0] for week in before if week[0] >= MIN_ROWS]
     if now is None or now[0] < MIN_ROWS or len(shares) < MIN_WEEKS:
-        return None, None
+        return None
     middle = median(shares)
     spread = median(abs(share - middle) for share in shares) / MAD_OF_SIGMA
     chance = math.sqrt(max(middle, 1 / now[0]) * (1 - min(middle, 1 - 1 / now[0])) / now[0])
     most = min(1.0, middle + max(NULLS_WEEK_SLACK, SPREADS * spread, SPREADS * chance))
-    return round(now[position] / now[0], 4), round(most, 4)
+    return _Week(monday, round(now[position] / now[0], 4), round(most, 4))
 
 
 def _failing(con: duckdb.DuckDBPyConnection, table: TableContract, profile: _Profile) -> tuple[FailingRows, ...]:

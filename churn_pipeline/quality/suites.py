@@ -1,24 +1,22 @@
 """What is expected at the two edges, as plain data: generated from the contract and from the policy seeds.
 
-The names of Great Expectations' classes stand here and nothing of it is imported, so that the page and the tests cost nothing.
+At the publishing edge the names of Great Expectations' classes stand here and nothing of it is imported, so that the page and the tests
+cost nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from churn_pipeline.contract import TABLES, Column, Kind, Rule, TableContract
 from churn_pipeline.contract.declaration import RANGES, READABLE
 from churn_pipeline.core.targets import TARGETS, shorter_than, target_of
+from churn_pipeline.quality.results import Expectation
 
 # An argument of ours: the column and the value that a row must have to be judged.
 WHERE = "where"
-ROWS = "rows"
-COLUMNS = "columns"
-MONDAY = "Monday"
-BREAKING = "rows that break"
 PERSONAL_COLUMNS = "columns of personal data"
 PERSONAL_ROWS = "rows that show personal data"
 LANDED = "Landed - "
@@ -28,105 +26,62 @@ CANDIDATES = "Predictions before they are published"
 
 
 @dataclass(frozen=True)
-class Expected:
-    """One expectation.
+class OfLanded(Expectation):
+    """An expectation of a landed table, which :mod:`churn_pipeline.quality.landing` judges in SQL.
 
     Attributes:
-        name: identifies it within its suite, in words.
-        sentence: what is expected, for whoever reads the page or the result.
+        about: its columns, its number of rows, a rule of the contract, the share of nulls of a column in all rows, or in the week
+            before each Monday.
+        rule: the rule, where it is about one.
+        column: the raw column, where it is about nulls.
+    """
+
+    about: Literal["columns", "rows", "rule", "nulls", "weekly nulls"]
+    rule: Rule | None = None
+    column: str = ""
+
+
+@dataclass(frozen=True)
+class OfCandidates(Expectation):
+    """An expectation of the candidates, which Great Expectations judges.
+
+    Attributes:
         type: the class in ``great_expectations.expectations``.
         arguments: of that class.
     """
 
-    name: str
-    sentence: str
     type: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Suite:
-    """What is expected of one frame.
-
-    Attributes:
-        condensed: the frame's rows are not rows of the table, so shares of them mean nothing.
-    """
-
-    name: str
-    expectations: tuple[Expected, ...]
-    condensed: bool = False
+COLUMNS = OfLanded("columns", "Every declared column is there.", "columns")
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """What the former landing allows.
-
-    Attributes:
-        rows: fewest and most rows; None where nothing was landed before.
-        nulls: by raw column, the smallest and largest share of nulls over the whole table.
-    """
-
-    rows: tuple[int, int] | None = None
-    nulls: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-
-def columns_suite(table: TableContract) -> Suite:
-    """What is expected before anything else can be asked."""
-    columns = Expected(
-        "columns",
-        "Every declared column is there.",
-        "ExpectColumnDistinctValuesToContainSet",
-        {"column": COLUMNS, "value_set": [landed.name for landed in table.landed]},
-    )
-    return Suite(f"{LANDED}{table.name}", (columns,), condensed=True)
-
-
-def landing_suite(table: TableContract, bounds: Bounds) -> Suite:
-    """What is expected of a landed table, of the frames that ``profile`` makes of it.
+def of_landed(
+    table: TableContract, *, is_first: bool = False, compared: Collection[str] | None = None
+) -> list[OfLanded]:
+    """What is expected of a landed table.
 
     Args:
         table: its contract, from which every expectation comes.
-        bounds: what the former landing allows.
+        is_first: nothing of it was landed before.
+        compared: columns whose nulls the former landing counted; all of them unless given.
     """
-    low, high = bounds.rows or (int(table.name == NEVER_EMPTY), None)
-    expected = [
-        *columns_suite(table).expectations,
-        Expected(
-            "rows",
-            "As many rows as the former landing and the time since then allow."
-            if bounds.rows
-            else "As many rows as a first landing needs.",
-            "ExpectColumnMaxToBeBetween",
-            {"column": ROWS, "min_value": low, "max_value": high},
-        ),
+    rows = "As many rows as the former landing and the time since then allow."
+    expected = [COLUMNS, OfLanded("rows", "As many rows as a first landing needs." if is_first else rows, "rows")]
+    expected += [
+        OfLanded(f"{rule.name}: {', '.join(rule.columns)}", rule.sentence, "rule", rule=rule)
+        for rule in asked_rules(table)
     ]
-    expected += [_of_rule(table, rule) for rule in asked_rules(table)]
     for column in nullable(table):
-        if column.name in bounds.nulls:
-            least, most = bounds.nulls[column.name]
-            expected.append(
-                Expected(
-                    f"nulls in {column.name}",
-                    f"The share of rows without {column.name} is about that of the former landing.",
-                    "ExpectColumnMaxToBeBetween",
-                    {"column": nulls(column.name), "min_value": round(least, 4), "max_value": round(most, 4)},
-                )
-            )
+        if not is_first and (compared is None or column.name in compared):
+            sentence = f"The share of rows without {column.name} is about that of the former landing."
+            expected.append(OfLanded(f"nulls in {column.name}", sentence, "nulls", column=column.name))
     for column in nullable_by_week(table):
-        expected.append(
-            Expected(
-                f"nulls in {column.name} in the week before",
-                f"The week before the Monday has hardly more rows without {column.name} than former weeks.",
-                "ExpectColumnPairValuesAToBeGreaterThanB",
-                {
-                    "column_A": most_nulls(column.name),
-                    "column_B": week_nulls(column.name),
-                    "or_equal": True,
-                    "ignore_row_if": "either_value_is_missing",
-                },
-            )
-        )
-    return Suite(f"{LANDED}{table.name}", tuple(expected), condensed=True)
+        sentence = f"The week before the Monday has hardly more rows without {column.name} than former weeks."
+        name = f"nulls in {column.name} in the week before"
+        expected.append(OfLanded(name, sentence, "weekly nulls", column=column.name))
+    return expected
 
 
 def asked_rules(table: TableContract) -> list[Rule]:
@@ -160,44 +115,10 @@ def nullable_by_week(table: TableContract) -> list[Column]:
 
 
 def has_values(table: TableContract, rule: Rule) -> bool:
-    """Whether the values themselves are judged (their extremes, their words), and not the number of rows that break the rule."""
-    column = _declared(table, rule)
-    return rule.kind == "cell" and len(rule.columns) == 1 and (column.kind in RANGES or column.kind is Kind.CATEGORY)
-
-
-def broken(rule: Rule) -> str:
-    """Name of the frame's column with the number of rows that break a rule."""
-    return f"{BREAKING} '{rule.name}' of {', '.join(rule.columns)}"
-
-
-def nulls(column: str) -> str:
-    return f"share without {column}"
-
-
-def week_nulls(column: str) -> str:
-    return f"share without {column} in the week"
-
-
-def most_nulls(column: str) -> str:
-    return f"largest usual share without {column}"
-
-
-def _declared(table: TableContract, rule: Rule) -> Column:
-    return next(column for column in table.columns if column.name == rule.columns[0])
-
-
-def _of_rule(table: TableContract, rule: Rule) -> Expected:
-    column, name = _declared(table, rule), f"{rule.name}: {', '.join(rule.columns)}"
-    if not has_values(table, rule):
-        arguments: dict[str, Any] = {"column": broken(rule), "min_value": 0, "max_value": 0}
-        return Expected(name, rule.sentence, "ExpectColumnMaxToBeBetween", arguments)
-    if column.kind is Kind.CATEGORY:
-        arguments = {"column": column.name, "value_set": list(column.categories)}
-        return Expected(name, rule.sentence, "ExpectColumnValuesToBeInSet", arguments)
-    low, high = RANGES[column.kind]
-    # Of the values and not of their smallest and largest: those do not exist in a column without any value, which is fine.
-    arguments = {"column": column.name, "min_value": low, "max_value": high}
-    return Expected(name, rule.sentence, "ExpectColumnValuesToBeBetween", arguments)
+    """Whether what breaks the rule is a word or a number, which says more than that it does."""
+    column = next(column for column in table.columns if column.name == rule.columns[0])
+    categorical = column.kind in RANGES or column.kind is Kind.CATEGORY
+    return rule.kind == "cell" and len(rule.columns) == 1 and categorical and not column.pii
 
 
 def personal_columns() -> list[str]:
@@ -205,7 +126,7 @@ def personal_columns() -> list[str]:
     return sorted({column.name for table in TABLES.values() for column in table.columns if column.pii})
 
 
-def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
+def of_candidates(tiers: Sequence[tuple[str, float]], active: int) -> list[OfCandidates]:
     """What is expected of the candidates of one Monday.
 
     Args:
@@ -213,18 +134,18 @@ def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
         active: customers of the mart on that Monday.
     """
 
-    def between(name: str, sentence: str, column: str, low: float, high: float | None, **more: Any) -> Expected:
+    def between(name: str, sentence: str, column: str, low: float, high: float | None, **more: Any) -> OfCandidates:
         arguments = {"column": column, "min_value": low, "max_value": high, **more}
-        return Expected(name, sentence, "ExpectColumnValuesToBeBetween", arguments)
+        return OfCandidates(name, sentence, "ExpectColumnValuesToBeBetween", arguments)
 
     expected = [
-        Expected(
+        OfCandidates(
             "every_active_customer",
             "As many rows as the mart has active customers on that Monday.",
             "ExpectTableRowCountToEqual",
             {"value": active},
         ),
-        Expected(
+        OfCandidates(
             "one_row_per_customer",
             "snapshot_date and customer_id occur together once.",
             "ExpectCompoundColumnsToBeUnique",
@@ -235,7 +156,7 @@ def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
     required = [target.probability_column for target in TARGETS.values() if target.required]
     for column in ("customer_id", *required, "risk_tier", "risk_score"):
         expected.append(
-            Expected(
+            OfCandidates(
                 f"{column}_is_given", f"Every row has a {column}.", "ExpectColumnValuesToNotBeNull", {"column": column}
             )
         )
@@ -244,7 +165,7 @@ def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
     for longer in TARGETS.values():
         for shorter in shorter_than(longer):
             expected.append(
-                Expected(
+                OfCandidates(
                     f"{longer.name}_is_as_probable_as_{shorter.name}",
                     f"{shorter.probability_column} is at most {longer.probability_column}.",
                     "ExpectColumnPairValuesAToBeGreaterThanB",
@@ -262,7 +183,7 @@ def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
         ("risk_score_tier", "risk_score", "risk score"),
     ):
         expected.append(
-            Expected(
+            OfCandidates(
                 f"{tier_column}_is_a_tier",
                 f"{tier_column} is one of the tiers of the policy.",
                 "ExpectColumnValuesToBeInSet",
@@ -286,7 +207,7 @@ def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
             )
     expected += [
         between("churn_drivers_are_there", "Every row has one to five churn_drivers.", "churn_drivers", 1, 5),
-        Expected(
+        OfCandidates(
             "no_personal_column",
             "No column is one that the contract marks as personal data.",
             "ExpectColumnValuesToBeNull",
@@ -300,4 +221,4 @@ def candidates_suite(tiers: Sequence[tuple[str, float]], active: int) -> Suite:
             0,
         ),
     ]
-    return Suite(CANDIDATES, tuple(expected))
+    return expected

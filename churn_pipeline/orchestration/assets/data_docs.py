@@ -1,4 +1,4 @@
-"""The Data Docs: what was expected of the data, and what was found, as pages."""
+"""The Data Docs: what was expected of the data, and what was found, as a page."""
 
 import dagster as dg
 
@@ -16,8 +16,8 @@ def data_docs(candidates: dg.AssetKey) -> dg.AssetsDefinition:
         op_tags=LAST,
         deps=[candidates, *(landing_key(name) for name in TABLES)],
         **about("quality"),
-        description="HOME/data/published/data_docs/index.html: Great Expectations' pages on the landed tables and on the candidates of "
-        "the last 13 Mondays, with samples of failing rows. One site for all Mondays, replaced as a whole, hence without partitions.",
+        description="HOME/data/published/data_docs/index.html: what was expected of the landed tables and of the candidates of the last 13 "
+        "Mondays, and what was found, with samples of failing rows. One page for all Mondays, replaced as a whole, hence without partitions.",
         kinds={"html"},
     )
     def data_docs_site(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:

@@ -1,4 +1,4 @@
-"""The two edges judged by Great Expectations, and the weekly feeds."""
+"""The two edges, landing judged in SQL and the candidates by Great Expectations, and the weekly feeds."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from churn_pipeline.features.verdicts import MondayCheck
-    from churn_pipeline.quality.gx import FailingRows
+    from churn_pipeline.quality.results import FailingRows
 
 
 def landing_quality_check() -> dg.AssetChecksDefinition:

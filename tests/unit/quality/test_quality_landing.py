@@ -1,8 +1,7 @@
-"""The landing edge, on a real DuckDB and with the real Great Expectations."""
+"""The landing edge, on a real DuckDB."""
 
 from __future__ import annotations
 
-import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -101,7 +100,7 @@ def test_nothing_of_a_result_shows_personal_data(landed: duckdb.DuckDBPyConnecti
     landed.execute("update landing.customers set plan_tier = 'gold', churn_date = date '2020-01-01'")
     judgement = judged(landed)["customers"]
     assert not judgement.passed
-    assert "Secretive" not in json.dumps(judgement.judgement.document, default=str) + repr(judgement)
+    assert "Secretive" not in repr(judgement)
 
 
 def test_a_landing_that_lost_a_third_of_its_rows_is_named(con: duckdb.DuckDBPyConnection, raw: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -48,8 +49,9 @@ def candidates(day: date, worst: float = 0.4) -> CandidatesJudgement:
             suites.PERSONAL_ROWS: 0.0,
         }
     )
-    suite = suites.candidates_suite([("LOW", 0.0), ("HIGH", 0.5)], 2)
-    return CandidatesJudgement(day, judge(suite, frame, run=str(day), keys=["snapshot_date", "customer_id"]))
+    expected = suites.of_candidates([("LOW", 0.0), ("HIGH", 0.5)], 2)
+    judgement = judge(suites.CANDIDATES, expected, frame, run=str(day), keys=["snapshot_date", "customer_id"])
+    return CandidatesJudgement(day, judgement)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("docs")
     (home / "raw").mkdir()
     customers = [row("customers", customer_id=f"C{n}", company_name=f"Secretive Holding {n}") for n in range(3)]
-    with duckdb.connect() as con:
+    with duckdb.connect(str(home / "landed.duckdb")) as con:
         put(con, company(home / "raw", customers=customers, usage_events=[row("usage_events")]))
         con.execute("update landing.customers set plan_tier = 'gold' where customer_id = 'C2'")
         tables = judge_landing(con, [MONDAY], timezone="UTC", run_id="run")
@@ -75,21 +77,35 @@ def built(shared: Path, tmp_path: Path) -> Path:
     return tmp_path / "docs" / "published" / "data_docs"
 
 
-def test_the_site_needs_no_network_and_its_links_lead_somewhere(shared: Path) -> None:
-    from urllib.parse import unquote
+def test_the_page_needs_no_network_and_no_other_file_and_its_links_lead_somewhere(shared: Path) -> None:
+    assert [path.name for path in shared.rglob("*")] == ["index.html"]
+    text = (shared / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"\bsrc=|<link|@import|url\(|https?:", text)
+    links = re.findall(r"href=\"([^\"]*)\"", text)
+    assert len(links) == 4
+    assert all(link.startswith("#") and f'id="{link[1:]}"' in text for link in links)
 
-    for page in shared.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        assert not re.search(r"(src|href)=\"(https?:)?//", text), page
-        for target in re.findall(r"(?:src|href)=\"([^\"#]+)\"", text):
-            if not target.startswith(("javascript:", "data:")) and "images/" not in target:
-                assert (page.parent / unquote(target)).exists(), (page, target)
+
+def test_every_expectation_stands_on_the_page_with_what_became_of_it(shared: Path) -> None:
+    text = (shared / "index.html").read_text(encoding="utf-8")
+    of_customers = text.split('id="landed-customers"')[1].split("</details>")[0]
+    expected = suites.of_landed(TABLES["customers"], is_first=True)
+    assert [expectation.sentence for expectation in expected] == re.findall(r"</td><td>(.*?)</td><td>", of_customers)
+    assert of_customers.count(">not met<") == 1
+
+
+def test_judgements_that_an_earlier_version_saved_are_shown(built: Path) -> None:
+    home = built.parents[1]
+    path = home / "quality" / "landing_customers.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"document": {"results": []}}))
+    assert site.build(home / "quality", built) == 4
+    assert site.unmet(home / "quality", MONDAY) == 1
 
 
 def test_the_index_names_what_failed_and_shows_failing_rows_escaped(shared: Path) -> None:
     index = (shared / "index.html").read_text(encoding="utf-8")
     assert "plan_tier is one of free, starter, growth, enterprise, custom." in index
-    assert "Found gold" in index
+    assert "1 of 3 rows do not: gold." in index
     assert "1 of 2 rows do not: 1.4" in index
     assert "<script>" not in index
     assert "&lt;script&gt;" in index
@@ -141,10 +157,23 @@ def test_the_page_names_every_rule_of_the_contract_that_is_asked() -> None:
             assert rule.sentence in page
 
 
-def test_great_expectations_is_not_imported_before_it_judges() -> None:
-    code = "import sys, churn_pipeline.orchestration.checks.edges, churn_pipeline.orchestration.assets.data_docs, churn_pipeline.quality.docs; " \
-        "sys.exit('great_expectations' in sys.modules)"  # fmt: skip
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+def test_great_expectations_is_imported_for_candidates_alone(shared: Path, tmp_path: Path) -> None:
+    """Landing is judged and the page is made without it."""
+    code = """
+import sys, duckdb
+from datetime import date, datetime
+from pathlib import Path
+import churn_pipeline.orchestration.assets.data_docs, churn_pipeline.orchestration.checks.edges, churn_pipeline.quality.docs
+from churn_pipeline.quality import site
+from churn_pipeline.quality.landing import judge_landing
+with duckdb.connect(sys.argv[1]) as con:
+    site.save(Path(sys.argv[2]), judge_landing(con, [date(2026, 6, 8)], timezone="UTC", run_id="run"), now=datetime(2026, 6, 8))
+assert site.build(Path(sys.argv[2]), Path(sys.argv[3])) == 2
+sys.exit('great_expectations' in sys.modules)
+"""
+    warehouse = shared.parents[1] / "landed.duckdb"
+    arguments = [str(path) for path in (warehouse, tmp_path / "quality", tmp_path / "docs")]
+    assert subprocess.run([sys.executable, "-c", code, *arguments], cwd=REPOSITORY, check=False).returncode == 0
 
 
 def test_its_usage_statistics_are_off() -> None:
