@@ -70,7 +70,7 @@ class SlackServer:
         self.members: dict[str, str] = {}
         self.files: list[dict[str, Any]] = []
         self._begun: dict[str, dict[str, Any]] = {}
-        self.scopes = {"chat:write", "channels:history"}
+        self.scopes = {"chat:write"}
         self.after_storing: Callable[[dict[str, Any]], None] = lambda message: None
         self.before_storing: Callable[[dict[str, Any]], None] = lambda message: None
         self._lock = threading.Lock()
@@ -128,10 +128,6 @@ class SlackServer:
         self._closing.set()
         self._http.shutdown()
         self._http.server_close()
-
-    def keys(self) -> list[str]:
-        """The markers of all messages, in the order in which they were posted."""
-        return [message["metadata"]["event_payload"]["key"] for message in self.messages]
 
     def _handle(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         hook = not handler.path.startswith("/api/")
@@ -215,8 +211,6 @@ class SlackServer:
                         {**begun, "title": file.get("title"), "channel": CHANNEL, "thread_ts": body.get("thread_ts")}
                     )
                 return {"ok": True, "files": shared}
-            case "conversations.history" | "conversations.replies":
-                return self._history(method, body)
         return {"ok": False, "error": "unknown_method"}
 
     def _receive(self, handler: BaseHTTPRequestHandler, content: bytes) -> None:
@@ -224,22 +218,6 @@ class SlackServer:
         assert "Authorization" not in handler.headers
         self._begun[handler.path.removeprefix(_UPLOADS)]["content"] = content
         self._reply(handler, 200, f"OK - {len(content)}")
-
-    def _history(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
-        if "channels:history" not in self.scopes:
-            return {"ok": False, "error": "missing_scope", "needed": "channels:history"}
-        if body["channel"] != CHANNEL:
-            return {"ok": False, "error": "channel_not_found"}
-        thread = body["ts"] if method == "conversations.replies" else None
-        newest_first = [
-            message
-            for message in reversed(self.messages)
-            if message.get("thread_ts") == thread and float(message["ts"]) >= float(body.get("oldest", 0))
-        ]
-        start, limit = int(body.get("cursor") or 0), int(body.get("limit", 100))
-        more = str(start + limit) if start + limit < len(newest_first) else ""
-        page = newest_first[start : start + limit]
-        return {"ok": True, "messages": page, "response_metadata": {"next_cursor": more}}
 
     def _store(self, body: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -277,8 +255,6 @@ def _refused(body: Mapping[str, Any]) -> str:
 
 
 def _valid(block: Mapping[str, Any]) -> bool:
-    if len(block.get("block_id") or "") > 255:
-        return False
     match block["type"]:
         case "header":
             return block["text"]["type"] == "plain_text" and 0 < len(block["text"]["text"]) <= 150

@@ -9,14 +9,10 @@ What is guaranteed
     while Slack is down, rate limits us or does not like the configuration, up to a week; then it is dropped, saying so
     in the log and in its file.
 
-    *Nothing is sent twice, with a bot token that may read the channel's history* (scope ``channels:history``, for a private
-    channel ``groups:history``; the channel given by its ID). Slack's chat.postMessage has no idempotency key, so a process that
-    dies between sending and noting leaves a question that only Slack can answer. Every message carries its key (as metadata and
-    as ``block_id``); an attempt that ended without a usable answer is looked up in the channel before it is made again.
-
-    *With a webhook, or without that scope, at least once.* Nobody can be asked, and a doubled message is a smaller harm than a
-    missing alert. The second and third copy say of themselves that they may be repeats, and there is no fourth. It can only
-    happen when a process dies, or Slack falls silent, in the moment of sending.
+    *Hardly anything is sent twice, and a repeat says of itself that it may be one.* Slack's chat.postMessage has no idempotency key, and
+    to look for a message in the channel takes a scope that reads everything said there. So an attempt that ended without a usable
+    answer, because a process died or Slack fell silent in the moment of sending, is made again: a doubled message is a smaller harm
+    than a missing alert. The second and third copy say, in the message and in the log, that they may be repeats; there is no fourth.
 
     *A run never fails because of Slack.* Every function of ``notify`` returns what became of the message and raises nothing for
     Slack's sake, for its network's, or for a disk that will not take the outbox.

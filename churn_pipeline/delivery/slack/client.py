@@ -1,4 +1,4 @@
-"""One conversation with Slack: a message sent, a message looked for, the configuration tried out.
+"""One conversation with Slack: a message sent, the configuration tried out.
 
 Every function returns what Slack said as a value. None raises for Slack's sake, none takes longer than it is told to, and none
 lets the token or the webhook's address out: slack-sdk logs addresses, so its logger is cut off here, and what its exceptions
@@ -25,15 +25,11 @@ if TYPE_CHECKING:
 
 Way = Literal["bot", "webhook", "none"]
 Outcome = Literal["delivered", "wait", "server_error", "unknown", "misconfigured", "rejected"]
-Found = Literal["found", "absent", "forbidden", "failed"]
 
 SLACK_API = "https://slack.com/api/"
-EVENT_TYPE = "churn_pipeline_message"
 # After the first attempt. Slack asks for a second or so when it rate limits; three attempts outlive one hiccup, and the outbox
 # outlives the rest.
 _RETRIES = 2
-# Pages of 100 messages that a search reads: what a channel says in the hours between an attempt and the next one.
-_PAGES = 5
 
 # What Slack answers when the message itself is the problem: waiting would not help.
 _REJECTED = frozenset(
@@ -65,7 +61,7 @@ _ADVICE = {
     "token_revoked": "the bot token was revoked: install the app again and set CHURN_SLACK_TOKEN",
     "token_expired": "the bot token has expired: install the app again and set CHURN_SLACK_TOKEN",
     "account_inactive": "the bot's account is switched off: install the app again and set CHURN_SLACK_TOKEN",
-    "missing_scope": "the app lacks a scope: add chat:write (and channels:history), install it again",
+    "missing_scope": "the app lacks a scope: add chat:write, install it again",
     "channel_not_found": "no such channel, or a private one that the app is not in: give its ID (C...) and invite the app",
     "not_in_channel": "the app is not in the channel: invite it, or add the scope chat:write.public",
     "is_archived": "the channel is archived: choose another one",
@@ -105,9 +101,9 @@ class SlackConfig:
     """How to reach Slack. With neither token nor webhook nothing is sent, and messages are recorded instead.
 
     Attributes:
-        token: of a bot; preferred when both are given, because only a bot can reply in a thread and look up what it sent.
+        token: of a bot; preferred when both are given, because only a bot can reply in a thread.
         webhook: address of an incoming webhook; it posts to the channel that it was made for.
-        channel: where a bot posts; an ID (C...) rather than a name, because only IDs can be searched.
+        channel: where a bot posts; an ID (C...) rather than a name, because names change.
         channels: another channel for some kinds, by the kind of an alert or ``digest``.
         owners: member IDs of owners who are mentioned.
         timeout_seconds: how long one request may stay silent.
@@ -156,22 +152,12 @@ class Answer:
     everywhere: bool = False
 
 
-@dataclass(frozen=True)
-class Search:
-    """Whether a message stands in a channel; ``forbidden`` when the app may not look, ``failed`` when it could not this time."""
-
-    found: Found
-    reason: str = ""
-    ts: str | None = None
-
-
 def post(
     config: SlackConfig,
     *,
     channel: str | None,
     text: str,
     blocks: Sequence[Mapping[str, Any]],
-    marker: str,
     thread_ts: str | None = None,
     seconds: float = 30,
 ) -> Answer:
@@ -185,49 +171,14 @@ def post(
         channel: required for a bot.
         text: fallback, escaped.
         blocks: Block Kit; empty for text alone.
-        marker: found again by `find`.
         thread_ts: reply to this message of the channel.
         seconds: hard bound on everything.
     """
     if config.way == "bot":
         if not channel:
             return Answer("misconfigured", "CHURN_SLACK_TOKEN is set and no channel is: set CHURN_SLACK_CHANNEL")
-        return _answered(
-            config, seconds, lambda: _post_as_bot(config, channel, text, blocks, marker, thread_ts, seconds)
-        )
+        return _answered(config, seconds, lambda: _post_as_bot(config, channel, text, blocks, thread_ts, seconds))
     return _answered(config, seconds, lambda: _post_to_webhook(config, text, blocks, seconds))
-
-
-def find(
-    config: SlackConfig,
-    *,
-    channel_id: str,
-    marker: str,
-    since: float,
-    thread_ts: str | None = None,
-    seconds: float = 30,
-) -> Search:
-    """Looks whether a message that carries ``marker`` stands in a channel, or in a thread of it.
-
-    Args:
-        config: with a token.
-        channel_id: an ID; Slack does not take names here.
-        marker: as given to `post`.
-        since: UNIX time before which it cannot have been sent.
-        thread_ts: look in this thread.
-        seconds: hard bound.
-    """
-    from slack_sdk.errors import SlackApiError
-
-    try:
-        ts = within(seconds, lambda: _search(config, channel_id, marker, since, thread_ts, seconds))
-    except SlackApiError as error:
-        code = _code(error)
-        unheard = code in _RATE_LIMITED | _SERVER or _status(error) >= 429 or not _is_code(code)
-        return Search("failed" if unheard else "forbidden", _scrub(config, code))
-    except Exception as error:
-        return Search("failed", _scrub(config, _named(error)))
-    return Search("found", ts=ts) if ts else Search("absent")
 
 
 def mentions(config: SlackConfig, owners: Iterable[str], seconds: float = 10) -> tuple[dict[str, str], str]:
@@ -329,9 +280,7 @@ def check(config: SlackConfig, seconds: float = 30) -> tuple[bool, tuple[str, ..
                 "neither CHURN_SLACK_TOKEN nor CHURN_SLACK_WEBHOOK is set: messages go to the log and the outbox",
             )
         case "webhook":
-            return True, (
-                "a webhook: lists per owner are left out, and a message whose answer got lost may come twice",
-            )
+            return True, ("a webhook: lists per owner are left out",)
     identity: dict[str, Any] = {}
 
     def ask() -> Answer:
@@ -347,23 +296,10 @@ def check(config: SlackConfig, seconds: float = 30) -> tuple[bool, tuple[str, ..
         return False, (answer.reason,)
     notes = [f"bot {identity['user']} of workspace {identity['team']}"]
     scopes = {scope.strip() for scope in identity["scopes"].split(",")}
-    if not scopes & {"channels:history", "groups:history"}:
-        notes.append(
-            "without the scope channels:history (groups:history), a message whose answer got lost may come twice"
-        )
     notes += [f"without the scope {scope} {what}" for scope, what in _LEFT_OUT.items() if scope not in scopes]
-    named = sorted({name for name in (config.channel, *config.channels.values()) if name and not is_channel_id(name)})
-    if named:
-        notes.append(
-            f"given by name, so not searched before the first message: {', '.join(named)}; an ID (C...) is better"
-        )
     if "chat:write" not in scopes and any(scopes):
         return False, (*notes, _ADVICE["missing_scope"])
     return config.channel is not None, (*notes, *(() if config.channel else ("set CHURN_SLACK_CHANNEL",)))
-
-
-def is_channel_id(channel: str) -> bool:
-    return channel[:1] in "CGD" and len(channel) >= 8 and channel.isascii() and channel.isalnum() and channel.isupper()
 
 
 def _post_as_bot(
@@ -371,7 +307,6 @@ def _post_as_bot(
     channel: str,
     text: str,
     blocks: Sequence[Mapping[str, Any]],
-    marker: str,
     thread_ts: str | None,
     seconds: float,
 ) -> Answer:
@@ -380,7 +315,6 @@ def _post_as_bot(
         text=text,
         blocks=[dict(block) for block in blocks] or None,
         thread_ts=thread_ts,
-        metadata={"event_type": EVENT_TYPE, "event_payload": {"key": marker}},
         # The fallback is plain: `*` and `_` in a name format nothing.
         mrkdwn=False,
         unfurl_links=False,
@@ -407,34 +341,6 @@ def _post_to_webhook(config: SlackConfig, text: str, blocks: Sequence[Mapping[st
             return Answer("delivered")
         return Answer("misconfigured", "what answers at CHURN_SLACK_WEBHOOK is not a webhook of Slack")
     return _judged(reply, response.status_code, response.headers)
-
-
-def _search(
-    config: SlackConfig, channel_id: str, marker: str, since: float, thread_ts: str | None, seconds: float
-) -> str | None:
-    client = _web_client(config, seconds)
-    cursor: str | None = None
-    for _ in range(_PAGES):
-        # Five minutes for a clock that is not Slack's.
-        where: dict[str, Any] = {
-            "channel": channel_id, "oldest": f"{since - 300:.6f}", "limit": 100, "include_all_metadata": True, "cursor": cursor,
-        }  # fmt: skip
-        page = (
-            client.conversations_replies(ts=thread_ts, **where) if thread_ts else client.conversations_history(**where)
-        )
-        for message in page.get("messages") or ():
-            if _carries(message, marker):
-                return str(message["ts"])
-        cursor = (page.get("response_metadata") or {}).get("next_cursor")
-        if not cursor:
-            break
-    return None
-
-
-def _carries(message: Mapping[str, Any], marker: str) -> bool:
-    payload = (message.get("metadata") or {}).get("event_payload") or {}
-    # block_id as well: Slack gives metadata only to apps that it allows to read it, blocks to everybody who may read history.
-    return payload.get("key") == marker or any(block.get("block_id") == marker for block in message.get("blocks") or ())
 
 
 def _web_client(config: SlackConfig, seconds: float) -> Any:

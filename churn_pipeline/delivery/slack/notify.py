@@ -188,7 +188,6 @@ def send_sample(config: SlackConfig, sample: Digest, *, seconds: float = 30) -> 
         channel=config.channel_for(DIGEST),
         text=message.text,
         blocks=message.blocks,
-        marker="churn-sample",
         seconds=seconds,
     )
     if answer.outcome == "delivered":

@@ -8,8 +8,8 @@ States of a message::
        └──────────────────> dropped       too old, superseded, given up; the file says why
 
 ``sending`` is on disk before the request goes out, so a process that finds it there knows that an attempt was made whose end
-nobody noted. With a bot token it looks into the channel; else it sends again, says that this may be a repeat, and gives up after
-three attempts without an answer. Two locks keep processes apart: one for the files, held for milliseconds, and one for sending.
+nobody noted. Slack has no key by which it would take a message once, so it is sent again, in the message and in the log said to be a
+possible repeat, and given up after three attempts without an answer. Two locks keep processes apart: one for the files, held for milliseconds, and one for sending.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from churn_pipeline.core.atomic import PRIVATE_FOLDER, replace_bytes
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.delivery.digest import DIGEST
 from churn_pipeline.delivery.slack.blocks import Message
-from churn_pipeline.delivery.slack.client import Answer, SlackConfig, find, is_channel_id, post, upload
+from churn_pipeline.delivery.slack.client import Answer, SlackConfig, post, upload
 
 SLACK = "slack"
 State = Literal["pending", "sending", "sent", "recorded", "dropped"]
@@ -45,7 +45,7 @@ MAX_AGE = timedelta(days=7)
 MAX_WAITING = 200
 # Attempts without an answer, where nobody can be asked: at most this many copies of one message.
 MAX_UNANSWERED = 3
-# How long after an attempt without an answer the message may still appear; grows tenfold with each such attempt (1, 10, 100 min).
+# How long an attempt without an answer is given before the next one; grows tenfold with each (1, 10, 100 min).
 SETTLE = timedelta(minutes=1)
 # Messages of one occasion; a digest with its thread and its picture is at most 22.
 MAX_SENT = 30
@@ -54,7 +54,7 @@ MAX_SENT = 30
 _UPLOAD = 15
 # The fields of an entry that are instants.
 _INSTANTS = ("created_at", "not_before")
-_REPEAT = "This may be a repeat: an earlier attempt to send it got no answer."
+_REPEAT = "This may be a repeat: nobody knows whether an earlier attempt to send it arrived."
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Entry:
         thread_of: key of the message whose thread it belongs into.
         alone: what to do where there is no thread: ``send`` it by itself or ``drop`` it.
         unanswered: attempts whose end nobody knows.
-        channel: where the last attempt was made, as configured; `channel_id` is what Slack calls it.
-        first_attempt: UNIX time by the machine's clock, which is what Slack's timestamps can be compared with.
+        is_doubtful: whether an attempt that Slack called a failure of its own may have arrived all the same.
+        channel_id: what Slack calls the channel where it stands.
         picture: a PNG in base64 that is uploaded into the thread instead of a message; gone once that is over.
         service: who takes it: Slack, or another one that `hand_over` gives it to.
     """
@@ -94,19 +94,13 @@ class Entry:
     state: State = "pending"
     attempts: int = 0
     unanswered: int = 0
-    first_attempt: float | None = None
+    is_doubtful: bool = False
     not_before: datetime | None = None
-    channel: str | None = None
     channel_id: str | None = None
     ts: str | None = None
     reason: str = ""
     picture: str | None = None
     service: str = SLACK
-
-    @property
-    def marker(self) -> str:
-        """What names the message in Slack: no more than a digest of the key, since anybody in the channel may read it."""
-        return f"churn-{hashlib.sha256(self.key.encode()).hexdigest()[:32]}"
 
     @property
     def waits(self) -> bool:
@@ -124,7 +118,9 @@ class Entry:
         for name in _INSTANTS:
             raw[name] = datetime.fromisoformat(raw[name]) if raw[name] else None
         raw["snapshot_date"] = date.fromisoformat(raw["snapshot_date"]) if raw["snapshot_date"] else None
-        return cls(**{**raw, "blocks": tuple(raw["blocks"])})
+        # Messages of earlier versions say more than is asked now.
+        known = {name: value for name, value in raw.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "blocks": tuple(raw["blocks"])})
 
 
 @dataclass(frozen=True)
@@ -368,37 +364,29 @@ class Outbox:
         return [entry for entry in self.entries() if entry.service == service]
 
     def _send(self, entry: Entry, channel: str | None, config: SlackConfig, seconds: float) -> Answer:
-        """One message on its way: is it there already, note that it is tried, send it, note what came of it."""
-        started = time.monotonic()
-        if entry.state == "sending":
-            there = self._looked_up(entry, channel, config, seconds)
-            if there is not None:
-                return there
+        """One message on its way: note that it is tried, send it, note what came of it."""
         with self._files():
-            # Read again: newer figures may have taken its place, or the channel was just found not to hold it.
+            # Read again: newer figures may have taken its place.
             entry = self._read(entry.key) or entry
             if entry.unanswered >= MAX_UNANSWERED:
                 self._drop(entry, f"{entry.unanswered} attempts got no answer, and nobody can be asked if it arrived")
                 return Answer("wait")
-            blocks = _outgoing(entry)
+            text, blocks = _outgoing(entry)
             entry = replace(
                 entry,
                 state="sending",
-                channel=channel,
                 attempts=entry.attempts + 1,
                 unanswered=entry.unanswered + 1,
-                first_attempt=entry.first_attempt or time.time(),
                 not_before=self.now() + SETTLE * 10**entry.unanswered,
             )
             self._write(entry)
         answer = post(
             config,
             channel=channel,
-            text=entry.text,
+            text=text,
             blocks=blocks,
-            marker=entry.marker,
             thread_ts=self._parent_ts(entry, config),
-            seconds=max(1.0, seconds - (time.monotonic() - started)),
+            seconds=seconds,
         )
         answered = replace(entry, unanswered=entry.unanswered - 1, not_before=None, reason=answer.reason)
         match answer.outcome:
@@ -406,9 +394,9 @@ class Outbox:
                 self._write(replace(answered, state="sent", channel_id=answer.channel_id, ts=answer.ts, reason=""))
             case "unknown":
                 self._write(replace(entry, reason=answer.reason))
-            case "server_error" if config.way == "bot":
-                # Stays `sending`, so that the channel is looked at first: Slack may have failed after it had posted.
-                self._write(replace(answered, not_before=self.now() + SETTLE))
+            case "server_error":
+                # Slack may have failed after it had posted. Such attempts are not counted: a day of them must not lose the message.
+                self._write(replace(answered, state="pending", is_doubtful=True, not_before=self.now() + SETTLE))
             case "rejected" if entry.blocks:
                 # The words without their form are better than nothing.
                 log.error("Slack: %s (%s); sent again as text", answer.reason, entry.key)
@@ -451,50 +439,6 @@ class Outbox:
             case _:
                 self._drop(entry, answer.reason)
         return ""
-
-    def _looked_up(self, entry: Entry, channel: str | None, config: SlackConfig, seconds: float) -> Answer | None:
-        """Asks Slack what became of an attempt. None when the message is not there, or nobody can be asked."""
-        channel_id = self._channel_id(entry.channel or channel) if config.way == "bot" else None
-        if channel_id is None:
-            return None
-        search = find(
-            config,
-            channel_id=channel_id,
-            marker=entry.marker,
-            since=entry.first_attempt or 0.0,
-            thread_ts=self._parent_ts(entry, config),
-            seconds=seconds,
-        )
-        match search.found:
-            case "found":
-                self._write(
-                    replace(
-                        entry,
-                        state="sent",
-                        channel_id=channel_id,
-                        ts=search.ts,
-                        not_before=None,
-                        unanswered=0,
-                        reason="",
-                    )
-                )
-                return Answer("delivered", channel_id=channel_id, ts=search.ts)
-            case "failed":
-                return Answer(
-                    "wait", f"could not look whether a message had arrived ({search.reason})", everywhere=True
-                )
-            case "absent":
-                self._write(replace(entry, state="pending", unanswered=0))
-            case "forbidden":
-                log.warning("Slack: may not look whether %s had arrived (%s)", entry.key, search.reason)
-        return None
-
-    def _channel_id(self, channel: str | None) -> str | None:
-        """The ID that a search needs: given, or told by Slack with an earlier message to the same name."""
-        if channel is None or is_channel_id(channel):
-            return channel
-        known = (entry.channel_id for entry in reversed(self.entries()) if entry.channel == channel)
-        return next((channel_id for channel_id in known if channel_id), None)
 
     def _threaded(self, entry: Entry, config: SlackConfig) -> Entry | None:
         """The entry when what it hangs on allows it to go; None when it has to wait, or will never go."""
@@ -609,13 +553,15 @@ class Outbox:
                 return
 
 
-def _outgoing(entry: Entry) -> tuple[dict[str, Any], ...]:
-    """The blocks with what is only known when they are sent: a name to find them by, and whether they may be a repeat."""
+def _outgoing(entry: Entry) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """Text and blocks, with what is only known when they are sent: whether they may be a repeat."""
+    if not (entry.unanswered or entry.is_doubtful):
+        return entry.text, entry.blocks
+    log.warning("Slack: '%s' is sent again and may stand there twice (%s)", entry.text, entry.key)
     if not entry.blocks:
-        return ()
-    first, *rest = entry.blocks
+        return f"{entry.text}\n{_REPEAT}", ()
     repeat = {"type": "context", "elements": [{"type": "plain_text", "text": _REPEAT, "emoji": False}]}
-    return ({**first, "block_id": entry.marker}, *rest, *([repeat] if entry.unanswered else []))
+    return entry.text, (*entry.blocks, repeat)
 
 
 def _replace_file(path: Path, text: str) -> None:
