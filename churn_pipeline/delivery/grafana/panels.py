@@ -62,6 +62,7 @@ def board(uid: str, title: str, description: str, tag: str, variables: Sequence[
                 "keepTime": True,
                 "targetBlank": False,
                 "icon": "external link",
+                "tooltip": "",
             }
         ],
         "templating": {"list": list(variables)},
@@ -74,15 +75,14 @@ def board(uid: str, title: str, description: str, tag: str, variables: Sequence[
 
 def choices(name: str, label: str, description: str, sql: str, *, chosen: str | None = None) -> Json:
     """A variable whose values a query gives: several of them, all at first; or one, where ``chosen`` says which at first."""
-    several, sql = chosen is None, cleandoc(sql)
+    several = chosen is None
     return {
         "name": name,
         "label": label,
         "description": description,
         "type": "query",
         "datasource": SOURCE,
-        "query": sql,
-        "definition": sql,
+        "query": cleandoc(sql),
         "refresh": 1,
         "sort": 0,
         "multi": several,
@@ -217,7 +217,7 @@ def series(
         unit=unit, min=smallest, color={"mode": "palette-classic"}, thresholds=_thresholds(GREEN), custom=drawn
     )
     options = {
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "none"},
     }
     queries = [query(sql, "time_series"), *(config for config, _ in configured)]
