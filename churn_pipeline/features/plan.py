@@ -32,7 +32,8 @@ VERDICTS = "monday_checks"
 
 # What the features depend on besides the facts. Policy seeds that only decide about tiers and plays are not among them, so that
 # operations can edit the playbook without rebuilding years of features.
-_FEATURE_CODE = ("models/staging", "models/intermediate", "models/marts", "macros/features")
+_MARTS = "models/marts"
+_FEATURE_CODE = ("models/staging", "models/intermediate", _MARTS, "macros/features")
 _FEATURE_SEEDS = ("seeds/event_types.csv", "seeds/plan_ladder.csv")
 
 
@@ -54,13 +55,13 @@ class BuildPlan:
 
 
 def code_version(dbt_project: Path) -> str:
-    """Hash of the SQL and seeds that define the features."""
+    """Hash of the SQL and seeds that define the features, and of the YAML that says what columns and types the marts have."""
     digest = hashlib.sha256()
     files = [
         path
         for folder in _FEATURE_CODE
         for path in (dbt_project / folder).rglob("*")
-        if path.suffix in (".sql", ".yml")
+        if path.suffix == ".sql" or (path.suffix == ".yml" and folder == _MARTS)
     ]
     files += [dbt_project / seed for seed in _FEATURE_SEEDS]
     for path in sorted(files):

@@ -210,6 +210,7 @@ class InProcessDbt:
         flags = ["--no-use-colors", "--log-level", "none", "--log-path", str(settings.dbt_target / "logs")]
         project = str(self._copy / PROJECT)
         places = ["--project-dir", project, "--profiles-dir", project, "--target-path", str(self._copy / TARGET)]
+        places += ["--target", "home"]
         with _environment(CHURN_WAREHOUSE=str(settings.warehouse), CHURN_THREADS=str(settings.threads)):
             try:
                 outcome = dbtRunner(manifest=manifest).invoke([*flags, *arguments, *places])

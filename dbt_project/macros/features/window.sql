@@ -11,10 +11,14 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# Notes what was built from which input, in the same transaction, so that the next plan can tell what is stale. #}
+{# Notes what was built from which input, in the same transaction, so that the next plan can tell what is stale. What is built for
+   development is in nobody's plan. #}
 {% macro record_window(key, window) -%}
-    delete from control.built
-    where model = '{{ this.identifier }}' and key_date in (select {{ key }} from {{ window }});
-    insert into control.built (model, key_date, fingerprint)
-    select '{{ this.identifier }}', {{ key }}, fingerprint from {{ window }}
+    {%- set built = source('control', 'built') -%}
+    {%- if target.name != 'dev' -%}
+        delete from {{ built }}
+        where model = '{{ this.identifier }}' and key_date in (select {{ key }} from {{ window }});
+        insert into {{ built }} (model, key_date, fingerprint)
+        select '{{ this.identifier }}', {{ key }}, fingerprint from {{ window }}
+    {%- endif -%}
 {%- endmacro %}

@@ -9,7 +9,7 @@
             published.snapshot_date as predicted_on,
             horizons.horizon_days,
             published.snapshot_date + (((horizons.horizon_days + settling.days + 6) // 7) * 7)::integer as assessed_on
-        from (select distinct snapshot_date from policy.predictions) as published
+        from (select distinct snapshot_date from {{ ref('predictions') }}) as published
         asof join {{ source('landing', 'settling') }} as settling on published.snapshot_date >= settling.known_from
         cross join (
             select distinct horizon_days from (
@@ -29,11 +29,11 @@
     (
         select distinct mondays.assessed_on
         from (
-            select snapshot_date as assessed_on from scoring.approved_mondays
+            select snapshot_date as assessed_on from {{ source('scoring', 'approved_mondays') }}
             union all
             select due.assessed_on from {{ due_mondays() }} as due
-            where due.predicted_on in (select approved.snapshot_date from scoring.approved_mondays as approved)
+            where due.predicted_on in (select approved.snapshot_date from {{ source('scoring', 'approved_mondays') }} as approved)
         ) as mondays
-        where mondays.assessed_on in (select published.snapshot_date from policy.predictions as published)
+        where mondays.assessed_on in (select published.snapshot_date from {{ ref('predictions') }} as published)
     )
 {%- endmacro %}

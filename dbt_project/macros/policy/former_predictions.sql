@@ -3,7 +3,7 @@
     first Monday was written.
 #}
 {% macro former_predictions() -%}
-    {%- set relation = adapter.get_relation(target.database, 'policy', 'predictions') if execute else none -%}
+    {%- set relation = adapter.get_relation(this.database, this.schema, 'predictions') if execute else none -%}
     {%- if relation -%}
         (
             select

@@ -1,3 +1,11 @@
+{# A home whose plan was written before there was a hold-out has no table of it. #}
+{% macro ensure_holdout() -%}
+    {%- set holdout = source('control', 'holdout') -%}
+    {%- if target.name != 'dev' -%}
+        create table if not exists {{ holdout }} (effective_from date, share double, seed bigint)
+    {%- endif -%}
+{%- endmacro %}
+
 {#
     A number in [0, 1) for a customer and a quarter, the same on every Monday of it. Who draws less than the share is held out: so a
     larger share keeps those of a smaller one. Made of MD5, which is the same in every database and every version of it; the first

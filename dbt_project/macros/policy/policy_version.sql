@@ -5,11 +5,13 @@
 
 {# Before the candidates are made, in their transaction: what the policy is, and, where it is new, its place in the ledger. #}
 {% macro keep_policy() -%}
-    create schema if not exists ledger;
-    create table if not exists ledger.policy_seeds (
+    {%- set ledger, in_force = policy_ledger(), policy_in_force() -%}
+    create schema if not exists {{ ledger.without_identifier() }};
+    create schema if not exists {{ in_force.without_identifier() }};
+    create table if not exists {{ ledger }} (
         policy_version varchar, seed varchar, content varchar, first_used timestamp
     );
-    create or replace table control.policy_in_force as
+    create or replace table {{ in_force }} as
     with contents as ({% for seed in policy_seeds() %}
         {% if not loop.first %}union all {% endif %}select '{{ seed.identifier }}' as seed, {{ csv_of(seed) }} as content
     {%- endfor %}
@@ -21,15 +23,24 @@
         seed,
         content
     from contents;
-    insert into ledger.policy_seeds by name
-    select *, (select max(scored_at) from scoring.scored_mondays) as first_used
-    from control.policy_in_force
-    where policy_version not in (select policy_version from ledger.policy_seeds)
+    insert into {{ ledger }} by name
+    select *, (select max(scored_at) from {{ source('scoring', 'scored_mondays') }}) as first_used
+    from {{ in_force }}
+    where policy_version not in (select policy_version from {{ ledger }})
+{%- endmacro %}
+
+{# The two tables that `keep_policy` writes. They are no models, because one of them is a ledger that nothing may make anew. #}
+{% macro policy_ledger() -%}
+    {%- do return(api.Relation.create(database=target.database, schema='ledger', identifier='policy_seeds')) -%}
+{%- endmacro %}
+
+{% macro policy_in_force() -%}
+    {%- do return(api.Relation.create(database=target.database, schema='control', identifier='policy_in_force')) -%}
 {%- endmacro %}
 
 {# The version of the policy that `keep_policy` found. #}
 {% macro policy_version() -%}
-    (select any_value(policy_version) from control.policy_in_force)
+    (select any_value(policy_version) from {{ policy_in_force() }})
 {%- endmacro %}
 
 {# The tables of the policy. dbt knows its seeds only when it executes. #}
@@ -43,6 +54,16 @@
         {%- endfor -%}
     {%- endif -%}
     {%- do return(tables) -%}
+{%- endmacro %}
+
+{# A seed as it lies in the warehouse, without depending on it. #}
+{% macro loaded_seed(name) -%}
+    {%- if execute -%}
+        {%- for node in graph.nodes.values() if node.resource_type == 'seed' and node.name == name -%}
+            {%- do return(api.Relation.create(node.database, node.schema, node.alias)) -%}
+        {%- endfor -%}
+        {%- do exceptions.raise_compiler_error("there is no seed " ~ name) -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {# A table as CSV, the same for the same rows: ordered by all columns, values as DuckDB writes them, quoted only where they have to be, nothing

@@ -10,7 +10,7 @@
 {% macro refresh_changes(scores) -%}
     update {{ this }}
     set previous_risk_tier = null, probability_change = null, model_changed = null, change_parts = null
-    where snapshot_date in (select snapshot_date + 7 from scoring.approved_mondays);
+    where snapshot_date in (select snapshot_date + 7 from {{ source('scoring', 'approved_mondays') }});
     update {{ this }} as current_week
     set
         previous_risk_tier = last_week.risk_tier,
@@ -52,8 +52,8 @@
         last_week.customer_id = current_week.customer_id
         and last_week.snapshot_date = current_week.snapshot_date - 7
         and (
-            current_week.snapshot_date in (select snapshot_date from scoring.approved_mondays)
-            or last_week.snapshot_date in (select snapshot_date from scoring.approved_mondays)
+            current_week.snapshot_date in (select snapshot_date from {{ source('scoring', 'approved_mondays') }})
+            or last_week.snapshot_date in (select snapshot_date from {{ source('scoring', 'approved_mondays') }})
         )
 {%- endmacro %}
 

@@ -22,7 +22,7 @@
 {# Of these, what passed the audit. A Monday that was scored again is none of `predictions`, and the reverse. #}
 {% macro approved_mondays(rescored=false) -%}
     (
-        select approved.snapshot_date from scoring.approved_mondays as approved
+        select approved.snapshot_date from {{ source('scoring', 'approved_mondays') }} as approved
         where approved.snapshot_date in {{ mondays_of_run(rescored) }}
     )
 {%- endmacro %}

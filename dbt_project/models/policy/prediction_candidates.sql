@@ -2,7 +2,7 @@
     config(
         materialized='table',
         pre_hook=[
-            "create table if not exists control.holdout (effective_from date, share double, seed bigint)",
+            "{{ ensure_holdout() }}",
             "{{ keep_policy() }}"
         ]
     )

@@ -12,6 +12,7 @@ renamed as (
         customer_id,
         compliance_gap_micros,
         vendor_risk_flags,
+        recorded_at,
         recorded_date,
         is_dated,
         known_date

@@ -45,13 +45,13 @@ where
 group by snapshot_date
 {% endtest %}
 
-{# `values` is the table that lists what the column may say, in a column of the same name. It is no reference, or the test would be run with it too. #}
-{% test accepted_within_snapshot(model, column, values) %}
+{# `seed` lists what the column may say, in a column of the same name. It is no reference, or the test would be run with the seed too. #}
+{% test accepted_within_snapshot(model, column, seed) %}
 select
     snapshot_date,
     count(*) as failures
 from {{ model }}
-where {{ column }} not in (select {{ column }} from {{ values }})
+where {{ column }} not in (select {{ column }} from {{ loaded_seed(seed) }})
 group by snapshot_date
 {% endtest %}
 
