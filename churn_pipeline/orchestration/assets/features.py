@@ -45,7 +45,10 @@ class Translator(DagsterDbtTranslator):
         keys: Mapping[str, dg.AssetKey] | None = None,
         without: Collection[dg.AssetKey] = (),
     ) -> None:
-        super().__init__(settings=DagsterDbtTranslatorSettings(enable_asset_checks=True))
+        # One asset of ours may write several of dbt's sources.
+        super().__init__(
+            settings=DagsterDbtTranslatorSettings(enable_asset_checks=True, enable_duplicate_source_asset_keys=True)
+        )
         self._groups, self._keys, self._without = groups or {}, keys or {}, frozenset(without)
         self._specs: dict[str, dg.AssetSpec] = {}
 
