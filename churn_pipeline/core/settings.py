@@ -209,7 +209,16 @@ class Settings(BaseSettings):
         None, description="A dagster.yaml to use in place of churn's own, such as docker/dagster.yaml with PostgreSQL."
     )
 
-    @field_validator("slack_token", "slack_webhook", "publish_url", "ui_password", "mlflow_tracking_uri", mode="after")
+    @field_validator(
+        "slack_token",
+        "slack_webhook",
+        "publish_url",
+        "published_webhook",
+        "published_webhook_secret",
+        "ui_password",
+        "mlflow_tracking_uri",
+        mode="after",
+    )
     @classmethod
     def _own_secret(cls, value: SecretStr | str | None) -> SecretStr | str | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""

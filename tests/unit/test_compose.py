@@ -16,7 +16,8 @@ import yaml
 
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.settings import REPOSITORY, Settings
-from churn_pipeline.orchestration.execute import _DAGSTER_YAML, prepare_home
+from churn_pipeline.orchestration.execute import prepare_home
+from churn_pipeline.orchestration.instance import DAGSTER_YAML
 from tests.support import compose
 
 FILE = compose.compose_file()
@@ -266,7 +267,7 @@ def test_state_lies_in_named_volumes_and_what_is_mounted_from_the_repository_is_
 def test_the_stack_differs_from_a_home_in_dagsters_storage_alone() -> None:
     stack = yaml.safe_load((REPOSITORY / "docker/dagster.yaml").read_text(encoding="utf-8"))
     postgres = stack.pop("storage")["postgres"]["postgres_db"]
-    assert stack == yaml.safe_load(_DAGSTER_YAML)
+    assert stack == yaml.safe_load(DAGSTER_YAML)
     assert postgres.pop("scheme") == "postgresql+psycopg2"
     assert {setting["env"] for setting in postgres.values()} <= set(SERVICES["daemon"]["environment"])
 
@@ -280,7 +281,7 @@ def test_a_home_takes_over_the_dagster_configuration_that_it_is_given(tmp_path: 
     assert config.read_text(encoding="utf-8").endswith(given.read_text(encoding="utf-8"))
     # Without it the home is its own again.
     prepare_home(Settings(home=tmp_path / "home"))
-    assert config.read_text(encoding="utf-8") == _DAGSTER_YAML
+    assert config.read_text(encoding="utf-8") == DAGSTER_YAML
     given.unlink()
     with pytest.raises(InputError, match="CHURN_DAGSTER_CONFIG"):
         prepare_home(settings)
