@@ -154,6 +154,8 @@ def _published(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, 
             if file.is_file():
                 reader.execute(f"attach {literal(file)} as {name} (read_only)")
         reader.execute(f"set threads = {settings.threads}")
+        # A step that Dagster has spawned looks interactive to DuckDB, which would draw a bar into its log.
+        reader.execute("set enable_progress_bar = false")
         present = set(reader.execute("select database_name, table_name from duckdb_tables()").fetchall())
         yield reader, [table for table in TABLES if (table.database, table.name) in present]
 

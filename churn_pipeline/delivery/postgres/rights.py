@@ -213,13 +213,14 @@ def take_lock(con: psycopg.Connection[Any], url: str, waiting: Callable[[str], N
     from psycopg.errors import LockNotAvailable
 
     statement = f"select from {SCHEMA}.{LOCK} for update"
-    con.execute("savepoint before_the_lock")
+    # Begins the transaction where none has begun: the blocks below are then savepoints in it, and the lock outlives them.
+    con.execute("select")
     for wait in (False, True):
         try:
-            rows = con.execute(statement if wait else f"{statement} nowait").fetchall()
+            with con.transaction():
+                rows = con.execute(statement if wait else f"{statement} nowait").fetchall()
             break
         except LockNotAvailable:
-            con.execute("rollback to savepoint before_the_lock")
             holder = _holder(con)
             if wait:
                 raise PostgresError(
@@ -229,7 +230,6 @@ def take_lock(con: psycopg.Connection[Any], url: str, waiting: Callable[[str], N
                 waiting(f"waiting for another publication, by {holder}, for {LOCK_TIMEOUT} at most")
     if not rows:
         raise PostgresError(f"PostgreSQL at {where(url)}: {SCHEMA}.{LOCK} has lost its row; {how_to_prepare(url)}")
-    con.execute("release savepoint before_the_lock")
 
 
 def _holder(con: psycopg.Connection[Any]) -> str:
