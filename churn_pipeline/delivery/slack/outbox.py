@@ -317,7 +317,7 @@ class Outbox:
 
     def hand_over(self, service: str, give: Callable[[Entry, float], Handed], seconds: float = 30) -> Flushed:
         """Gives what waits for another service than Slack to it, oldest first. One that is not taken is given again, each time after ten
-        times as long (1, 10, 100 minutes at most), and may be given twice where an answer got lost: whoever takes it knows it by its marker.
+        times as long (1, 10, 100 minutes at most), and may be given twice where an answer got lost: whoever takes it is to know it by its key.
 
         Args:
             service: as the entries name it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, date
 
@@ -38,9 +39,14 @@ def send_waiting(settings: Settings, seconds: float = 30) -> Flushed:
     secret = settings.published_webhook_secret.get_secret_value()
 
     def give(entry: Entry, remaining: float) -> Handed:
-        return post(address, secret, entry.text.encode(), entry.marker, remaining)
+        return post(address, secret, entry.text.encode(), delivery_of(entry.key), remaining)
 
     return outbox_of(settings).hand_over(SERVICE, give, seconds)
+
+
+def delivery_of(key: str) -> str:
+    """What names a message to its receiver, the same at every attempt: a digest of its key in the outbox."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _entries(settings: Settings, outbox: Outbox, mondays: Sequence[date]) -> list[Entry]:

@@ -22,7 +22,7 @@ from churn_pipeline.delivery.channel import Order, Receipt
 from churn_pipeline.delivery.slack.notify import send_waiting as send_waiting_to_slack
 from churn_pipeline.delivery.webhook import request
 from churn_pipeline.delivery.webhook.channel import WEBHOOK
-from churn_pipeline.delivery.webhook.notify import send_waiting
+from churn_pipeline.delivery.webhook.notify import delivery_of, send_waiting
 from tests.conftest import TINY_BEFORE
 from tests.support.webhook_server import WebhookServer
 
@@ -194,7 +194,7 @@ def test_killed_while_it_was_sending_the_next_occasion_sends_the_same_delivery_a
     (entry,) = outbox_of(settings).entries()
     assert entry.state == "sending"
     assert send_waiting(settings).sent == (entry.key,)
-    assert receiver.received[0].headers["churn-delivery"] == entry.marker
+    assert receiver.received[0].headers["churn-delivery"] == delivery_of(entry.key)
 
 
 def test_without_a_webhook_the_channel_says_so_and_the_outbox_is_left_alone(tiny_home: Settings) -> None:
