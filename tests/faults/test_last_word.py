@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,8 +39,8 @@ PASSWORD = "correct-horse"
 DRIVER = f"{sys.executable} -m tests.support.commands"
 
 
-def ends_of(output: str) -> dict[str, Ended]:
-    return {ended["command"]: Ended(**ended) for ended in json.loads(output)}
+def ends_of(output: str) -> dict[str, dict[str, Ended]]:
+    return {home: {ended["command"]: Ended(**ended) for ended in ends} for home, ends in json.loads(output).items()}
 
 
 def assert_no_traceback(ended: Ended) -> None:
@@ -62,56 +61,42 @@ def last_line(ended: Ended) -> str:
 
 
 @pytest.fixture(scope="module")
-def damaged(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Ended]]:
-    """Runs every command on a home whose file system is ``full`` or ``read_only``; once each."""
-    results: dict[str, dict[str, Ended]] = {}
-
-    def run(fault: str) -> dict[str, Ended]:
-        if fault not in results:
-            settings = copy_of(tiny_home, tmp_path_factory.mktemp(fault) / "home")
-            home, before = settings.home, settings.home.with_name("before")
-            spoil = {
-                "full": f"dd if=/dev/zero of={home}/filler bs=64k 2>/dev/null; dd if=/dev/zero of={home}/rest bs=1 2>/dev/null",
-                "read_only": f"mount -o remount,ro {home}",
-            }[fault]
-            completed = in_namespace(
-                f"""
-                mkdir {home}/exports && mv {home} {before} && mkdir {home} && size=$(du -sk {before} | cut -f1)
-                mount -t tmpfs -o size=$((size + 3000))k tmpfs {home} || exit 77
-                cp -a {before}/. {home}/
-                {spoil}
-                {DRIVER} {home} {home}/exports {TINY_MONDAY}
-                """,
-                settings,
-            )
-            assert completed.stdout, completed.stderr
-            results[fault] = ends_of(completed.stdout)
-        return results[fault]
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def nowhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    return driven("/dev/null/x", tmp_path_factory.mktemp("nowhere"))
+def damaged(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Ended]]:
+    """How every command ended on a home that is ``full``, one that is ``read-only`` and one that is ``nowhere``: all in one process that
+    mounts them, because what they import takes longer than what they do."""
+    folder = tmp_path_factory.mktemp("damaged")
+    settings = copy_of(tiny_home, folder / "before")
+    homes = {"full": f"{folder}/full", "read-only": f"{folder}/read-only", "nowhere": "/dev/null/x"}
+    mount = f"""
+        mkdir -p {{home}} && mount -t tmpfs -o size=$(($(du -sk {folder}/before | cut -f1) + 3000))k tmpfs {{home}} || exit 77
+        cp -a {folder}/before/. {{home}}/ && mkdir {{home}}/exports
+    """
+    completed = in_namespace(
+        f"""
+        {mount.format(home=homes["full"])}
+        {mount.format(home=homes["read-only"])}
+        dd if=/dev/zero of={homes["full"]}/filler bs=64k 2>/dev/null
+        dd if=/dev/zero of={homes["full"]}/rest bs=1 2>/dev/null
+        mount -o remount,ro {homes["read-only"]}
+        {DRIVER} {TINY_MONDAY} {" ".join(homes.values())}
+        """,
+        settings,
+    )
+    assert completed.stdout, completed.stderr
+    ends = ends_of(completed.stdout)
+    return {fault: ends[home] for fault, home in homes.items()}
 
 
 @pytest.fixture(scope="module")
 def surprised(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """How every command ended in which an error was raised that quotes a row and a password."""
     folder = tmp_path_factory.mktemp("surprised")
     text = f"could not convert {ROW}\nconnection postgresql://churn:{PASSWORD}@db/x failed"
-    return driven(str(folder / "home"), folder, text)
-
-
-def driven(home: str, folder: Path, *injected: str) -> dict[str, Ended]:
     given = environment(
-        Settings(home=folder),
-        CHURN_HOME=home,
-        CHURN_PUBLISH_URL=f"postgresql://churn:{PASSWORD}@db/x",
-        TMPDIR=str(folder),
+        Settings(home=folder), CHURN_PUBLISH_URL=f"postgresql://churn:{PASSWORD}@db/x", TMPDIR=str(folder)
     )
     completed = subprocess.run(
-        [*DRIVER.split(), home, str(folder), str(TINY_MONDAY), *injected],
+        [*DRIVER.split(), str(TINY_MONDAY), str(folder), "--raise", text],
         env=given,
         capture_output=True,
         text=True,
@@ -119,14 +104,15 @@ def driven(home: str, folder: Path, *injected: str) -> dict[str, Ended]:
         check=False,
     )
     assert completed.stdout, completed.stderr
-    return ends_of(completed.stdout)
+    (ends,) = ends_of(completed.stdout).values()
+    return ends
 
 
 @pytest.mark.parametrize("command", PLACED)
 def test_on_a_full_disk_a_command_answers_or_says_in_one_line_to_make_room(
-    damaged: Callable[[str], dict[str, Ended]], command: str
+    damaged: dict[str, dict[str, Ended]], command: str
 ) -> None:
-    ended = damaged("full")[command]
+    ended = damaged["full"][command]
     assert_no_traceback(ended)
     if command in READERS:
         assert ended.exit_code == 0, ended.err
@@ -136,9 +122,9 @@ def test_on_a_full_disk_a_command_answers_or_says_in_one_line_to_make_room(
 
 @pytest.mark.parametrize("command", PLACED)
 def test_on_a_home_that_cannot_be_written_a_command_answers_or_says_so_in_one_line(
-    damaged: Callable[[str], dict[str, Ended]], command: str
+    damaged: dict[str, dict[str, Ended]], command: str
 ) -> None:
-    ended = damaged("read_only")[command]
+    ended = damaged["read-only"][command]
     assert_no_traceback(ended)
     if command in READERS:
         assert ended.exit_code == 0, ended.err
@@ -146,19 +132,22 @@ def test_on_a_home_that_cannot_be_written_a_command_answers_or_says_so_in_one_li
         assert "read-only" in last_line(ended), ended.err
 
 
-@pytest.mark.parametrize("fault", ["full", "read_only"])
-def test_what_writes_ends_with_one_there(damaged: Callable[[str], dict[str, Ended]], fault: str) -> None:
-    ends = damaged(fault)
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_what_writes_ends_with_one_there(damaged: dict[str, dict[str, Ended]], fault: str) -> None:
+    ends = damaged[fault]
     writers = ("run", "backfill", "train", "simulate", "ui", "replay-report", "forget")
     assert {name: ends[name].exit_code for name in writers} == dict.fromkeys(writers, 1)
 
 
 @pytest.mark.parametrize("command", PLACED)
-def test_a_home_that_can_be_no_folder_is_refused_in_one_line(nowhere: dict[str, Ended], command: str) -> None:
-    assert_no_traceback(nowhere[command])
+def test_a_home_that_can_be_no_folder_is_refused_in_one_line(
+    damaged: dict[str, dict[str, Ended]], command: str
+) -> None:
+    ended = damaged["nowhere"][command]
+    assert_no_traceback(ended)
     if command in {"run", "backfill", "train", "ui", "replay-report", "rollback", "promote"}:
-        assert nowhere[command].exit_code in (1, 2)
-        assert "/dev/null/x" in last_line(nowhere[command])
+        assert ended.exit_code in (1, 2)
+        assert "/dev/null/x" in last_line(ended)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -126,16 +126,22 @@ def _inject(text: str) -> None:
 
 
 def main() -> None:
-    """Runs commands, and prints how each ended as JSON. Arguments: home, a folder of raw tables, a Monday, and the text of an error that is to
-    be raised in each, if any; without one it runs those that are given a place."""
-    import churn_pipeline.orchestration.definitions
-    import churn_pipeline.orchestration.execute  # noqa: F401
-
-    home, folder, monday, *injected = sys.argv[1:]
-    text = injected[0] if injected else None
-    names = every_command() if injected else those_with_a_place()
-    ends = [run(name, arguments(name, home, folder, monday), text) for name in names]
-    sys.stdout.write(json.dumps([asdict(ended) for ended in ends]))
+    """Runs commands, and prints as JSON how each ended, by home. Arguments: a Monday and one home or more, to run those commands on that are
+    given a place; or a Monday, a home and the text of an error after ``--raise``, to raise it in every command there is."""
+    monday, *homes = sys.argv[1:]
+    text = None
+    if "--raise" in homes:
+        *homes, _, text = homes
+        import churn_pipeline.core.settings
+    else:
+        import churn_pipeline.orchestration.definitions
+        import churn_pipeline.orchestration.execute  # noqa: F401
+    names = those_with_a_place() if text is None else every_command()
+    ends = {
+        home: [asdict(run(name, arguments(name, home, f"{home}/exports", monday), text)) for name in names]
+        for home in homes
+    }
+    sys.stdout.write(json.dumps(ends))
 
 
 if __name__ == "__main__":
