@@ -15,8 +15,6 @@ from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, root_run, run_mondays
 from churn_pipeline.orchestration.keys import landing_key, raw_key
 from churn_pipeline.orchestration.partitions import note_first_monday
-from churn_pipeline.sources import sources_of
-from churn_pipeline.sources.fetch import fetch, landed_from
 
 # Whoever starts a run, in the shell or in the UI, accepts by these tags of it that the book jumps: why, and who.
 ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
@@ -46,6 +44,9 @@ ACCEPT_TAG, ACCEPTED_BY_TAG = "churn/accept-change", "churn/accepted-by"
 )
 def landing(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
     """Brings what is new in databases and object stores, then lands what is new in all raw tables, in one transaction."""
+    from churn_pipeline.sources import sources_of
+    from churn_pipeline.sources.fetch import fetch, landed_from
+
     settings = home.settings
     with expected_errors(), connect(settings) as con:
         sources, register = sources_of(settings), suppression.load(settings)
