@@ -27,7 +27,7 @@ _SUFFIXES = (".sql", ".yml", ".csv")
 _WRITTEN_BY_DBT = {"target", "logs", "dbt_packages"}
 _SEEDS = "seeds"
 # What dbt left in HOME/data/dbt before there were copies.
-_FORMER = (
+_FORMER: tuple[str, ...] = (
     "compiled",
     "run",
     "manifest.json",
