@@ -76,3 +76,9 @@ def test_a_fact_of_some_weeks_is_told_with_them() -> None:
             assert windows[fact] in text, (seed, row)
             told += 1
     assert told == 4
+
+
+def test_nobody_who_pays_nothing_is_asked_what_they_bought() -> None:
+    for seed, row, text in texts():
+        if re.search(r"\byou (buy|bought|pay)\b|\bdid you buy\b", text):
+            assert "paid_plan" in facts(text), (seed, row)
