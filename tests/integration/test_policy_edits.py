@@ -200,10 +200,10 @@ def test_all_mistakes_of_a_policy_are_told_at_once_by_a_command_that_needs_no_ho
         "playbook",
         lambda text: (
             # Before all others, for everybody on the list: neither a call, nor at once, nor for small accounts, nor onboarding.
-            re.sub("21,true,.*", "0,true,,,,,,Check-in,no_call,Wait for the sponsor of {nobody}.", text)
+            re.sub("22,true,.*", "0,true,,,,,,Check-in,no_call,Wait for the sponsor of {nobody}.", text)
             .replace("offer,ae_call", "offer,csm_call")
-            .replace("30,false,,,", "30,false,steady,,")
-            + "31,true,,,,,,Check-in,csm_call,Wait for the sponsor.\n"
+            .replace("31,false,,,", "31,false,steady,,")
+            + "32,true,,,,,,Check-in,csm_call,Wait for the sponsor.\n"
             + "-1,true,,,,,,Check-in,no_call,Wait for the sponsor.\n"
         ),
     )
