@@ -72,7 +72,7 @@ pin-images: setup  ## Write the digests of the images beside their tags, where t
 audit: setup  ## SBOMs of the images in build/sbom, and the known vulnerabilities of their packages
 	@.venv/bin/python scripts/audit.py
 
-bench: setup  ## Measure what a replay costs beside its parts (three minutes; BENCH=--full as in docs/quality.md, ten)
+bench: setup  ## Measure what a replay costs beside its parts, and say what it is at; BENCH=--full for the sizes of docs/quality.md
 	.venv/bin/python -W ignore -m benchmarks.replay $(BENCH)
 
 generate: setup  ## Write what follows from declarations: what dbt has to know of the targets, Grafana's boards, pages of docs
