@@ -235,7 +235,7 @@ def _customer_weeks(con: duckdb.DuckDBPyConnection) -> PublishedTable:
                     created_date := created_date,
                     opp_id := opp_id,
                     stage := case
-                        when stage in ('closed_won', 'closed_lost') and greatest(close_date, known_date) < snapshot_date then stage
+                        when stage in ('closed_won', 'closed_lost') and close_date is not null and greatest(close_date, known_date) < snapshot_date then stage
                         else 'open'
                     end
                 )) as latest
