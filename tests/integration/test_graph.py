@@ -266,8 +266,8 @@ def test_the_published_copy_and_nothing_else_has_a_freshness_policy(graph: dg.As
 
 
 def test_the_predictions_themselves_are_checked_before_they_are_published(graph: dg.AssetGraph) -> None:
-    (check,) = (key for key in graph.asset_check_keys if key.asset_key == dg.AssetKey(["policy", "predictions"]))
-    assert check.name == "what_was_audited_is_what_is_there"
+    check = dg.AssetCheckKey(dg.AssetKey(["policy", "predictions"]), "what_was_audited_is_what_is_there")
+    assert check in graph.asset_check_keys
     assert graph.get(check).blocking
 
 

@@ -73,7 +73,7 @@ def test_another_user_reads_the_raw_tables_and_nothing_else_of_a_home(original: 
         dict.fromkeys({*folders} - {"raw"}, 0o700)
     )
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in original.data.iterdir() if path.is_file()} == (
-        dict.fromkeys((".lock", "home.json", "warehouse.duckdb"), 0o600)
+        dict.fromkeys((".lock", "first_monday.json", "home.json", "warehouse.duckdb"), 0o600)
     )
 
 
