@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from churn_pipeline.cli import output
-from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.dbt import InProcessDbt
@@ -134,7 +134,7 @@ def test_a_home_with_a_table_of_the_policy_of_its_own_is_scored_by_it_and_the_pr
     # The check of the table that is published. Another run's notes it does not judge.
     with connect(tiny_copy) as con:
         assert differences_of_approved(con, outcome.run_id) == {}
-        with pytest.raises(InputError, match="not of this one"):
+        with pytest.raises(RefusedError, match="not of this one"):
             differences_of_approved(con, "another run")
         con.execute("delete from policy.predictions where call_rank = 1")
         con.execute("update policy.predictions set risk_tier = 'LOW' where call_rank in (2, 3)")
