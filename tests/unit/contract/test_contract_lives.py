@@ -200,7 +200,7 @@ def test_a_new_rate_lands_the_subscriptions_again_and_nothing_else(
 ) -> None:
     of(con, raw, sub("2024-01-10", currency="EUR"))
     rates = currencies.read_rates() | {"EUR": currencies.read_rates()["EUR"] * 2}
-    monkeypatch.setattr("churn_pipeline.contract.statements.read_rates", lambda: rates)
+    monkeypatch.setattr("churn_pipeline.contract.statements.read_rates", lambda _: rates)
     report = put(con, raw, now=LATER)
     assert [name for name, table in report.tables.items() if not table.unchanged] == ["subscriptions"]
     assert landed(con, "subscriptions", "mrr_cents") == [(21600,)]

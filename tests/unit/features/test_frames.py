@@ -267,6 +267,7 @@ def macros() -> Any:
     )
     environment = Environment(undefined=StrictUndefined)
     environment.globals["source"] = lambda schema, table: f"{schema}.{table}"
+    environment.globals["ref"] = lambda model: f"policy.{model}"
     return environment.from_string(source).module
 
 
