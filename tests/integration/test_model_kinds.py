@@ -125,7 +125,11 @@ def test_what_is_said_of_a_customer_is_about_how_long_they_have_been_one_and_not
     assert len(told) > 100
     assert {tuple(themes) for themes, *_ in told} == {(), ("lifecycle",)}
     assert all(points == themes for themes, points, *_ in told)
-    assert all(re.search(r"signed up|since signup|Customer for", sentence) for *_, sentences, _, _ in told for sentence in sentences)
+    assert all(
+        re.search(r"signed up|since signup|Customer for", sentence)
+        for *_, sentences, _, _ in told
+        for sentence in sentences
+    )
     steady = {bool(themes): set() for themes, *_ in told}
     for themes, _, _, lifecycle, action in told:
         if lifecycle == "steady":
