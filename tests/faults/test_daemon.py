@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
-from churn_pipeline.contract import TABLES
+from churn_pipeline.contract import TABLES, value_ledger
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.announce import outbox_of
 from churn_pipeline.orchestration.definitions import JOB, SCHEDULE
@@ -219,7 +219,7 @@ def test_a_backfill_of_the_assets_themselves_lands_first_then_makes_all_mondays_
     # The site of all Mondays, when they are made.
     landed, made, documented = runs
     assert documented.asset_selection == {DATA_DOCS}
-    assert landed.asset_selection == {landing_key(name) for name in TABLES}
+    assert landed.asset_selection == {landing_key(name) for name in (*TABLES, value_ledger.SOURCE)}
     assert PUBLISHED in made.asset_selection
     assert made.tags["dagster/asset_partition_range_start"] == str(TINY_BEFORE)
     assert made.tags["dagster/asset_partition_range_end"] == str(TINY_MONDAY)
