@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import date
 from functools import cache
 from typing import Any
@@ -99,12 +100,7 @@ def training_frame(
         All columns of the mart and ``label`` (0 or 1), ordered by snapshot_date and customer_id. Mondays that failed a check are not
         in it.
     """
-    customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
-    offsets = stagger_offsets(customers, target.stagger_weeks)
-    stagger = pd.DataFrame({"customer_id": list(offsets), "stagger": list(offsets.values())})
-    stagger["in_block"] = list(stagger_offsets(customers, BLOCK_WEEKS).values())
-    con.register("stagger", stagger)
-    try:
+    with _stagger(con, target):
         kept, thinned = (
             " or ".join(f"snapshot_date between {literal(span.first)} and {literal(span.last)}" for span in spans)
             or "false"
@@ -126,8 +122,6 @@ def training_frame(
             """,
             {"horizon": target.horizon_days, "training_monday": training_monday, "first": first},
         ).df()
-    finally:
-        con.unregister("stagger")
 
 
 def recent_frame(con: duckdb.DuckDBPyConnection, target: Target, as_of: date, *, first: date) -> pd.DataFrame:
@@ -146,9 +140,6 @@ def recent_frame(con: duckdb.DuckDBPyConnection, target: Target, as_of: date, *,
         All columns of the mart, ``seen_days`` (1 to the horizon) and ``label``: 1 where it happened in the first ``seen_days`` days from
         the snapshot on, else 0. Ordered by snapshot_date and customer_id, without Mondays that failed a check.
     """
-    customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
-    offsets = stagger_offsets(customers, target.stagger_weeks)
-    con.register("stagger", pd.DataFrame({"customer_id": list(offsets), "stagger": list(offsets.values())}))
     opened = f"""(
         select
             mart.*,
@@ -161,11 +152,24 @@ def recent_frame(con: duckdb.DuckDBPyConnection, target: Target, as_of: date, *,
           and snapshot_date not in (select snapshot_date from control.failed_mondays)
           and ((snapshot_date - {literal(GRID_EPOCH)}) // 7) % {target.stagger_weeks} = stagger
     )"""
-    try:
+    with _stagger(con, target):
         return con.execute(
             f"{_labelled(target, opened, 'snapshots.seen_days')} order by snapshots.snapshot_date, snapshots.customer_id",
             {"horizon": target.horizon_days, "training_monday": as_of, "first": first},
         ).df()
+
+
+@contextmanager
+def _stagger(con: duckdb.DuckDBPyConnection, target: Target) -> Iterator[None]:
+    """The relation ``stagger``: by customer the remainders of the week at which training, and a block, keep a snapshot."""
+    customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
+    kept, in_block = (stagger_offsets(customers, weeks) for weeks in (target.stagger_weeks, BLOCK_WEEKS))
+    con.register(
+        "stagger",
+        pd.DataFrame({"customer_id": list(kept), "stagger": list(kept.values()), "in_block": list(in_block.values())}),
+    )
+    try:
+        yield
     finally:
         con.unregister("stagger")
 
