@@ -106,4 +106,4 @@ ui: setup  ## Open the Dagster UI on this home, by the address that it prints
 lock: setup  ## Resolve the dependencies again into requirements.lock, and those of the two images into docker/ and mlflow/
 	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.12 --generate-hashes --no-header --upgrade --quiet -o requirements.lock
 	.venv/bin/uv pip compile mlflow/requirements.in --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --quiet -o mlflow/requirements.lock
-	.venv/bin/uv pip compile pyproject.toml --extra s3 --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --quiet -o docker/requirements.lock
+	.venv/bin/uv pip compile pyproject.toml --extra api --extra briefs --extra s3 --constraint requirements.lock --universal --python-version 3.12 --generate-hashes --no-header --quiet -o docker/requirements.lock

@@ -27,8 +27,9 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "quality",
         "monitoring",
         "delivery",
+        "customers",
         "privacy",
-        "orchestration",
+        "api orchestration",
         "cli definitions",
     )
 )
