@@ -163,11 +163,14 @@ _PREDICTIONS = PublishedTable(
     by_monday=True,
     models=("predictions",),
 )
-_OTHER_FACTS = {
+# Columns of `customer_weeks` that no model saw.
+OTHER_FACTS = {
     "latest_opportunity_date": "When the newest sales opportunity known at S was created; null without one.",
     "latest_opportunity_stage": "Its stage as far as it was a fact before S: closed_won, closed_lost, or open.",
     "last_contact_date": "Day of the last intervention or outreach known at S; null without one.",
     "last_contact_kind": "What kind of intervention it was, or the channel of the outreach.",
+    "open_tickets_of_any_age": "Support tickets of whatever age that were open at S; null where no tickets are known of anybody. open_tickets, a feature, "
+    "counts those of the 90 days before S.",
 }
 
 
@@ -254,6 +257,20 @@ def _customer_weeks(con: duckdb.DuckDBPyConnection) -> PublishedTable:
             inner join weeks using (customer_id)
             where known_date < snapshot_date
             group by all
+        ),
+        tickets as (
+            select
+                snapshot_date,
+                customer_id,
+                count(*) filter (where not coalesce(resolved_date < snapshot_date, false)) as open_tickets
+            from landing.support_tickets
+            inner join weeks using (customer_id)
+            where known_date < snapshot_date and created_date < snapshot_date
+            group by all
+        ),
+        -- Without any ticket nobody has none: nothing is known.
+        first_ticket as (
+            select min(greatest(known_date, created_date)) as known_on from landing.support_tickets
         )
         select
             {quoted(first)}.*,
@@ -261,10 +278,12 @@ def _customer_weeks(con: duckdb.DuckDBPyConnection) -> PublishedTable:
             opportunities.latest.created_date as latest_opportunity_date,
             opportunities.latest.stage as latest_opportunity_stage,
             contacts.latest.contacted_on as last_contact_date,
-            contacts.latest.kind as last_contact_kind
+            contacts.latest.kind as last_contact_kind,
+            coalesce(tickets.open_tickets, if(snapshot_date > (select known_on from first_ticket), 0, null)) as open_tickets_of_any_age
         from marts.{quoted(first)}
         semi join weeks using (snapshot_date, customer_id)
         {" ".join(joins)}
+        left join tickets using (snapshot_date, customer_id)
         left join opportunities using (snapshot_date, customer_id)
         left join contacts using (snapshot_date, customer_id)
         order by snapshot_date, customer_id
@@ -274,7 +293,7 @@ def _customer_weeks(con: duckdb.DuckDBPyConnection) -> PublishedTable:
         query,
         by_monday=True,
         comment="One row per customer per snapshot_date: the features that the models saw, and what else was known of the customer.",
-        columns=_OTHER_FACTS,
+        columns=OTHER_FACTS,
         models=(first, *others),
     )
 

@@ -118,9 +118,11 @@ def rewrite(path: Path, traces: Traces, finish: Catalogs | None = None) -> dict[
         raise ChurnError(
             f"{path} is written anew to take customers out, which needs {size / 2**20:,.0f} MB; {free / 2**20:,.0f} MB are free"
         )
-    # What a killed writer left in the log beside the file would be applied to the new one.
-    with closing(duckdb.connect(str(path))) as con:
-        con.execute("checkpoint")
+    # What a killed writer left in the log beside the file would be applied to the new one. Without a log the file is only read, so that whoever
+    # reads what is published, as `churn serve` does for weeks, keeps nobody from being forgotten.
+    if path.with_name(f"{path.name}.wal").exists():
+        with closing(duckdb.connect(str(path))) as con:
+            con.execute("checkpoint")
     temporary = temp_path(path)
     temporary.unlink(missing_ok=True)
     spill = temporary.with_name(f"{temporary.name}.d")

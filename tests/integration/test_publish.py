@@ -28,6 +28,7 @@ from churn_pipeline.delivery import publish as publishing
 from churn_pipeline.delivery.postgres.channel import POSTGRES
 from churn_pipeline.delivery.postgres.publish import publish as publish_to_postgres
 from churn_pipeline.delivery.report.channel import REPORT
+from churn_pipeline.delivery.report.data import open_tickets
 from churn_pipeline.delivery.report.write import page_of
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.orchestration.definitions import JOB, build_defs
@@ -48,6 +49,7 @@ COPIED = (
     "ledger.policy_seeds",
     "policy.risk_tiers",
     "landing.gtm_opportunities",
+    "landing.support_tickets",
     "landing.interventions",
     "landing.expansion_outreach_log",
     *(f"marts.{mart}" for mart in MARTS),
@@ -638,6 +640,54 @@ def test_the_flat_table_has_the_rows_of_predictions_the_names_and_the_first_reas
     ((count,),) = query(database, "select count(*) from predictions")
     assert count > 1000
     assert differing == [(count, count, 0)]
+
+
+def test_open_tickets_of_any_age_are_those_that_the_report_shows_and_null_where_no_ticket_is_known(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    ((customer,),) = warehouse.execute("select min(customer_id) from policy.predictions").fetchall()
+    warehouse.execute("delete from landing.support_tickets where customer_id = ?", [customer])
+    day = timedelta(days=1)
+    for created, known, resolved in (
+        (MONDAY - 400 * day, MONDAY - 400 * day, None),
+        (MONDAY - 20 * day, MONDAY - 20 * day, MONDAY),
+        (MONDAY - 20 * day, MONDAY - 20 * day, MONDAY - day),
+        # Neither there nor known yet.
+        (MONDAY, MONDAY, None),
+        (MONDAY - day, MONDAY, None),
+    ):
+        warehouse.execute(
+            "insert into landing.support_tickets by name select ? as ticket_id, ? as customer_id, ? as created_date, ? as known_date, "
+            "? as resolved_date",
+            [str((created, known, resolved)), customer, created, known, resolved],
+        )
+    sql = "select customer_id, open_tickets_of_any_age from customer_weeks"
+    publishing.publish(warehouse, settings, [MONDAY])
+    published = dict(query(settings.published_database, sql))
+    shown, nobodys = open_tickets(warehouse, MONDAY)
+    counts = {who: tickets for who, tickets, _ in shown}
+    assert published == {who: counts.get(who, nobodys) for who in published}
+    assert published[customer] == 2
+    assert 0 in published.values()
+    warehouse.execute("delete from landing.support_tickets where known_date < ? and created_date < ?", [MONDAY, MONDAY])
+    assert open_tickets(warehouse, MONDAY) == ([], None)
+    publishing.publish(warehouse, settings, [MONDAY])
+    assert {tickets for _, tickets in query(settings.published_database, sql)} == {None}
+
+
+def test_a_publication_of_an_older_layout_is_made_anew_with_the_new_column_for_past_mondays_too(
+    warehouse: duckdb.DuckDBPyConnection, settings: Settings
+) -> None:
+    publishing.publish(warehouse, settings, [MONDAY])
+    whole = query(settings.published_database, "from customer_weeks order by customer_id")
+    with duckdb.connect(str(settings.published_database)) as con:
+        con.execute("alter table customer_weeks drop column open_tickets_of_any_age")
+        con.execute("checkpoint")
+    stat = settings.published_database.stat()
+    # As if the version before had left it so.
+    warehouse.execute("update control.published_copy set size = ?, mtime_ns = ?", [stat.st_size, stat.st_mtime_ns])
+    publishing.publish(warehouse, settings, [])
+    assert query(settings.published_database, "from customer_weeks order by customer_id") == whole
 
 
 def test_customer_weeks_are_the_features_of_the_marts_and_what_was_known_before_the_monday(

@@ -371,7 +371,7 @@ def _customers(published: duckdb.DuckDBPyConnection, warehouse: duckdb.DuckDBPyC
         log_odds = []
     everybody = _with(everybody, log_odds, {"bias": pa.float64(), "log_odds": pa.float64()})
     tickets = {"open_tickets": pa.int64(), "open_critical_tickets": pa.int64()}
-    rows, absent = _open_tickets(warehouse, monday)
+    rows, absent = open_tickets(warehouse, monday)
     everybody = _with(everybody, rows, tickets, absent)
     contact = {"contact_on": pa.string(), "contact_kind": pa.string(), "contact_outcome": pa.string()}
     contacts = [(customer, str(day), *rest) for customer, (day, *rest) in last_contacts(warehouse, monday).items()]
@@ -390,8 +390,12 @@ def _with(customers: pa.Table, rows: Sequence[Sequence[Any]], names: Mapping[str
     return customers
 
 
-def _open_tickets(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[list[tuple[str, int, int]], int | None]:
-    """Open tickets of whatever age, and critical ones of them; and what whoever is not among these has: none, or nobody knows."""
+def open_tickets(warehouse: duckdb.DuckDBPyConnection, monday: date) -> tuple[list[tuple[str, int, int]], int | None]:
+    """Open tickets of whatever age, as known before a Monday.
+
+    Returns:
+        By customer how many, and how many critical ones of them; and what whoever is not among these has: none, or nobody knows.
+    """
     rows = warehouse.execute(
         """
         select customer_id, count(*) filter (where is_open), count(*) filter (where is_open and priority = 'critical')
