@@ -4,7 +4,8 @@ They lie beside each other in a folder of this user's under the system's tempora
 what it was made from: the source of the package and of the dbt project, the lock file, the recipes, the environment. Whatever of this
 changes, another generation of folders begins, and the old ones are removed when nobody uses them.
 
-Nobody writes in a prepared folder. Whoever wants to takes a copy; where somebody did not, the folder is thrown away and made again.
+Nobody writes in a prepared folder. Whoever wants to takes a copy; where somebody did not, a warning says in which files, and the folder
+is made again in another place.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from churn_pipeline.core.settings import REPOSITORY
@@ -44,17 +47,30 @@ def prepared(name: str, build: Callable[[Path], None]) -> Path:
         build: makes the content of the empty folder it is given. It may ask for other prepared folders.
     """
     generation = _generation()
-    folder = generation / name
     with _lock(generation / f"{name}.lock", fcntl.LOCK_EX):
         written = generation / f"{name}.json"
-        if not written.exists() or json.loads(written.read_text(encoding="utf-8")) != _listing(folder):
-            written.unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
+        folder, changed = _whole(generation, written)
+        if changed:
+            warnings.warn(f"a test wrote in the prepared {folder.name}: {', '.join(changed[:5])}", stacklevel=2)
+        if folder is None or changed:
+            # Never where a former one was: MLflow keeps the database of a path open as long as a process lives, and would go on with
+            # the one that was removed.
+            folder = next(path for n in count() if not (path := generation / f"{name}-{n}").exists())
             folder.mkdir()
             # In its own place: a home knows where it is.
             build(folder)
-            written.write_text(json.dumps(_listing(folder)), encoding="utf-8")
+            written.write_text(json.dumps({"folder": folder.name, "files": _listing(folder)}), encoding="utf-8")
     return folder
+
+
+def _whole(generation: Path, written: Path) -> tuple[Path | None, list[str]]:
+    """The folder that was made last, or None; and which of its files are not as they were then."""
+    if not written.exists():
+        return None, []
+    made = json.loads(written.read_text(encoding="utf-8"))
+    folder, files = generation / made["folder"], made["files"]
+    now = _listing(folder)
+    return folder, sorted(name for name in {*files, *now} if files.get(name) != now.get(name))
 
 
 def source_digest() -> str:
