@@ -602,6 +602,47 @@ def customer(
 
 
 @app.command()
+def predict(
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="CUSTOMER",
+            help="customer_id as in the raw data; or the company's name, or how it begins, without regard to accents and case.",
+        ),
+    ],
+    week: WeekOption = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="TARGET", help=f"{', '.join(TARGETS)}.", show_default="all of churn"),
+    ] = None,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--what-if",
+            metavar="FEATURE=VALUE",
+            help="Ask the models again with another value, as --what-if events_last_30d=40; null is not known. Repeatable.",
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what is predicted of one customer, why, and by which models; or what the models would say with other values.
+
+    With --what-if the models of that Monday are asked twice, with the published features and with yours. The first answer has to be the
+    published probability, to the bit. The second is what the model says, and no promise: nobody leaves or stays because a number in a table changes.
+    """
+    from churn_pipeline.cli import prediction
+
+    settings, monday = _settings(home), _published_monday(week)
+    if what_if:
+        answer = prediction.what_if(settings, wanted, monday, target, what_if)
+        typer.echo(json_text(answer, indent=1)) if as_json else prediction.print_what_if(answer)
+        return
+    predicted = prediction.predicted(settings, wanted, monday, target)
+    typer.echo(json_text(predicted, indent=1)) if as_json else prediction.print_predicted(predicted)
+
+
+@app.command()
 def forget(
     customer_id: Annotated[
         str | None, typer.Argument(metavar="ID", help="customer_id as in the raw data.", show_default=False)

@@ -16,11 +16,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from churn_pipeline.core import notices
-from churn_pipeline.core.errors import InputError, RefusedError
-from churn_pipeline.core.formatting import counted, folded, in_points, in_tenths, signed_usd, usd
+from churn_pipeline.core.errors import RefusedError
+from churn_pipeline.core.formatting import counted, in_points, in_tenths, signed_usd, usd
 from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, predicted_in, target_of
+from churn_pipeline.customers.lists import chosen
+from churn_pipeline.customers.stores.published import Publication
 from churn_pipeline.delivery.call_list import CHOICE, CUSTOMERS, PREDICTIONS, customers_of, main_reason, reason_in_words
 from churn_pipeline.policy import playbook, tiers
 
@@ -34,12 +36,6 @@ NO_REASON = "Nothing in the data raises the risk"
 _LIFECYCLES = {"onboarding": "New customer", "renewal": "Renewal ahead", "steady": "Steady"}
 # Lines about the data and the models beside a list; 'churn show --notices' prints all.
 NOTICES_SHOWN = 8
-
-
-# Columns of the experiment that says what calls are worth. Whoever knows that somebody is held out calls differently.
-_NOT_FOR_CALLERS = ("is_holdout", "is_in_holdout_draw")
-# Ids that an error names: more are no help, and a list of names is nothing to print by accident.
-CANDIDATES = 5
 
 
 def _call_list() -> str:
@@ -84,7 +80,7 @@ def call_list(
             owner = _owner(con, monday, owner)
         names = [known.risk_tier for known in tiers.of_mondays(con, "predictions", [monday])[monday]]
         if tier is not None:
-            tier = _chosen(tier, names, f"no risk tier of {monday} is called '{tier}'", "tiers")
+            tier = chosen(tier, names, f"no risk tier of {monday} is called '{tier}'", "tiers")
         parameters = customers_of(con, monday, reasons=CHOICE) | {
             "owner": owner,
             "tier": tier,
@@ -140,26 +136,7 @@ def _owner(con: duckdb.DuckDBPyConnection, monday: date, owner: str) -> str:
             [monday],
         ).fetchall()
     ]
-    return _chosen(owner, owners, f"no customer of {monday} belongs to '{owner}'", "owners")
-
-
-def _chosen(wanted: str, names: Sequence[str], nobody: str, kind: str) -> str:
-    """The name that is meant: the same letters, else the same without regard to accents and case, else the only one that begins so.
-
-    Raises:
-        InputError: none is, or several are.
-    """
-    if wanted in names:
-        return wanted
-    start = folded(wanted)
-    alike = [name for name in names if folded(name) == start] or [
-        name for name in names if folded(name).startswith(start)
-    ]
-    if not start or not alike:
-        raise InputError(f"{nobody}; {kind} are {', '.join(names) or 'not given'}")
-    if len(alike) > 1:
-        raise InputError(f"'{wanted}' may be any of these {kind}: {', '.join(alike)}")
-    return alike[0]
+    return chosen(owner, owners, f"no customer of {monday} belongs to '{owner}'", "owners")
 
 
 def week_notices(settings: Settings, monday: date | None) -> dict[str, Any]:
@@ -188,73 +165,9 @@ def customer(settings: Settings, customer: str, monday: date | None) -> dict[str
         InputError: the customer is not in that Monday's table, and the message says in which weeks there is a row; or several have such a
             name, and it says which.
     """
-    with _published(settings) as con:
-        week = _published_week(con, monday)
-        customer_id = _customer_id(con, week, customer)
-        rows = _rows(
-            con,
-            f"""
-            select predictions.*, customers.company_name
-            from {PREDICTIONS} as predictions left join customers using (customer_id)
-            where snapshot_date = ? and customer_id = ?
-            """,
-            [week, customer_id],
-        )
-        if not rows:
-            span = con.execute(
-                "select min(snapshot_date), max(snapshot_date) from predictions where customer_id = ?", [customer_id]
-            ).fetchone()
-            if span is None or span[0] is None:
-                raise InputError(f"no published week holds a customer '{customer_id}'")
-            raise InputError(f"'{customer_id}' was not active on {week}; published from {span[0]} to {span[1]}")
-        risk = target_of("risk").probability_column
-        history = con.execute(
-            f"""
-            select snapshot_date, {risk}, risk_tier from predictions
-            where customer_id = ? and snapshot_date <= ? order by snapshot_date desc limit 12
-            """,
-            [customer_id, week],
-        ).fetchall()
-        labels = playbook.call_reasons(con, week)
-    profile = {name: value for name, value in rows[0].items() if name not in _NOT_FOR_CALLERS}
-    return {
-        **profile,
-        "call_reason_label": reason_in_words(rows[0]["call_reason"], labels),
-        "history": [dict(zip(("snapshot_date", risk, "risk_tier"), h, strict=True)) for h in history],
-    }
-
-
-def _customer_id(con: duckdb.DuckDBPyConnection, week: date, customer: str) -> str:
-    """The id that is meant: an id as it stands, else the only customer of that name."""
-    if con.execute("select 1 from predictions where customer_id = ? limit 1", [customer]).fetchone():
-        return customer
-    start = folded(customer)
-    named = con.execute(
-        """
-        select customer_id, company_name from customers semi join predictions using (customer_id)
-        where company_name is not null order by customer_id
-        """
-    ).fetchall()
-    same = [(customer_id, name) for customer_id, name in named if start and folded(name) == start]
-    alike = same or [(customer_id, name) for customer_id, name in named if start and folded(name).startswith(start)]
-    if len(alike) > 1:
-        # Whoever left shares no name with whoever is there.
-        there = {
-            customer_id
-            for (customer_id,) in con.execute(
-                "select customer_id from predictions where snapshot_date = ?", [week]
-            ).fetchall()
-        }
-        alike = [row for row in alike if row[0] in there] or alike
-    if len(alike) == 1:
-        return str(alike[0][0])
-    if not alike:
-        raise InputError(f"no published week holds a customer '{customer}', by id or by how a company's name begins")
-    shown = ", ".join(f"{customer_id} ({name})" for customer_id, name in alike[:CANDIDATES])
-    more = f" and {len(alike) - CANDIDATES:,} more" if len(alike) > CANDIDATES else ""
-    raise InputError(
-        f"'{customer}' may be any of {len(alike):,} customers: {shown}{more}; give more of the name, or the id"
-    )
+    with Publication.open(settings, hold=False) as publication:
+        published = publication.at(monday)
+        return published.page(published.customer_id(customer))
 
 
 def model_rows(settings: Settings) -> list[dict[str, Any]]:
@@ -302,7 +215,7 @@ def holdout_power(settings: Settings, monday: date) -> str | None:
 
 def print_notices(week: dict[str, Any]) -> None:
     """All notices of a Monday, a line each."""
-    console = _console()
+    console = terminal()
     console.print(f"\n[bold]Monday {week['snapshot_date']}: what to know about its data and models[/bold]")
     for notice in week["notices"]:
         console.print(f"{notice['kind']:<12} {notice['sentence']}", markup=False, highlight=False, soft_wrap=True)
@@ -323,7 +236,7 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
         listing: of :func:`call_list`.
         notices_above: whether the first notices of the Monday stand above it. What the list is ranked by always does, where that has to be said.
     """
-    console = _console()
+    console = terminal()
     title = f"Monday {listing['snapshot_date']}: " + (
         "whom to write to" if listing["written"] else "whom to call first"
     )
@@ -513,7 +426,7 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
             f"{_model(week, flag)} / {_model(week, risk)}" if there else "",
             escape(week["reason"]),
         )
-    console = _console()
+    console = terminal()
     console.print(table)
     empty = sum("customers" not in week for week in weeks)
     console.print(
@@ -523,7 +436,7 @@ def print_weeks(weeks: list[dict[str, Any]]) -> None:
 
 def print_replay(replay: ReplayReport, page: Path) -> None:
     """What past lists were worth, Monday by Monday, with the verdict above and the way to the page below."""
-    console = _console()
+    console = terminal()
     for sentence in (replay.headline(), *replay.findings()):
         console.print(escape(sentence), soft_wrap=True)
     table = Table(
@@ -578,7 +491,7 @@ def print_run(summary: dict[str, Any]) -> None:
     """The call list, how good the models are, and where to look next."""
     # What is read last is at the bottom, where the terminal stands.
     print_call_list(summary, notices_above=False)
-    console = _console()
+    console = terminal()
     table = Table(
         box=SIMPLE,
         pad_edge=False,
@@ -630,12 +543,12 @@ def print_models(rows: list[dict[str, Any]]) -> None:
             escape(row["reason"] or ""),
             escape(row["who"]),
         )
-    _console().print(table)
+    terminal().print(table)
 
 
 def print_policy(seeds: Path, failures: Sequence[PolicyFailure]) -> None:
     """What speaks against the policy, each test as a sentence with the first rows that break it."""
-    console = _console()
+    console = terminal()
     if not failures:
         console.print(f"The policy in {seeds} can be applied.")
         return
@@ -653,7 +566,7 @@ def print_policy(seeds: Path, failures: Sequence[PolicyFailure]) -> None:
 
 def print_customer(profile: dict[str, Any]) -> None:
     """One customer on one page: what whoever calls has to know first, then why, what to say and what changed."""
-    console = _console()
+    console = terminal()
     name = escape(profile["company_name"] or profile["customer_id"])
     console.print(f"\n[bold]{name}[/bold]  {escape(profile['customer_id'])}   Monday {profile['snapshot_date']}")
     money = f"{usd(profile['mrr'])} a month" if profile["mrr"] is not None else "revenue unknown"
@@ -664,6 +577,7 @@ def print_customer(profile: dict[str, Any]) -> None:
     if profile["lifecycle"]:
         segment = f"; segment {escape(profile['segment'])}" if profile["segment"] else ""
         console.print(f"{_LIFECYCLES.get(profile['lifecycle'], profile['lifecycle'])}; {_renewal(profile)}{segment}")
+    console.print(escape(_known(profile)))
     change = (
         f" ({in_tenths([profile['probability_change']])[0]} points since last Monday)"
         if profile["probability_change"] is not None
@@ -699,6 +613,35 @@ def print_customer(profile: dict[str, Any]) -> None:
         console.print("\nBefore")
         for row in profile["history"][1:]:
             console.print(f"  {row['snapshot_date']}  {row[first.probability_column]:.1%}  {row['risk_tier']}")
+    models = ", ".join(
+        f"{target.name} version {version_in_words(profile[target.version_column], profile.get(target.kind_column))}"
+        for target in in_reports()
+        if profile.get(target.probability_column) is not None
+    )
+    console.print(f"\nPredicted {profile['scored_at']:%-d %b %Y, %H:%M} UTC by {escape(models)}")
+
+
+def version_in_words(version: str | None, kind: str | None) -> str:
+    """The version of a model with its kind in brackets, as far as they are known."""
+    return (version or "unknown") + (f" ({label_of(kind)})" if kind else "")
+
+
+def _known(profile: dict[str, Any]) -> str:
+    """What the customer did, asked and was told lately. Of what nobody knows it is said that it is not known."""
+    events, tickets = profile["events_last_30d"], profile["open_tickets"]
+    opened, contacted = profile["latest_opportunity_date"], profile["last_contact_date"]
+    kind = f" ({profile['last_contact_kind']})" if profile["last_contact_kind"] else ""
+    known = "; ".join(
+        (
+            "events in 30 days not known" if events is None else f"{counted(events, 'event')} in 30 days",
+            "open tickets not known" if tickets is None else counted(tickets, "open ticket"),
+            "no sales opportunity known"
+            if opened is None
+            else f"latest opportunity {profile['latest_opportunity_stage'].replace('_', ' ')}, from {opened:%-d %b %Y}",
+            "no contact known" if contacted is None else f"last contact {contacted:%-d %b %Y}{kind}",
+        )
+    )
+    return known[0].upper() + known[1:]
 
 
 def _renewal(profile: dict[str, Any]) -> str:
@@ -826,7 +769,8 @@ def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | dict
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _console() -> Console:
+def terminal() -> Console:
+    """Where text for people goes."""
     # Without a terminal the width is unknown; 80 columns would break every sentence.
     # Names come from people: `:star:` in one is no picture.
     console = Console(emoji=False)

@@ -252,6 +252,24 @@ def read_catalogue(path: Path, mart: str | None = None) -> Catalogue:
     return catalogue
 
 
+def read_ranges(path: Path) -> dict[str, tuple[float | None, float | None]]:
+    """Between which numbers the tests of a mart hold its columns (`within_range`), by column; None is no bound.
+
+    Args:
+        path: the mart's YAML file.
+    """
+    import yaml
+
+    document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    ranges = {}
+    for model in document["models"]:
+        for test in model.get("data_tests") or ():
+            arguments = test["within_range"]["arguments"] if "within_range" in test else None
+            if arguments is not None:
+                ranges[arguments["column"]] = arguments.get("minimum"), arguments.get("maximum")
+    return ranges
+
+
 def _fact(where: str, name: str, meta: dict[str, Any]) -> Fact:
     if unknown := sorted(set(meta) - {*_OF_FACTS}):
         raise InputError(

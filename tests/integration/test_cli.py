@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from churn_pipeline.cli.commands import app
-from churn_pipeline.core.formatting import folded
+from churn_pipeline.core.formatting import counted, folded
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery.digest_query import digest_from
 from tests.conftest import MONDAY
@@ -227,6 +227,49 @@ def test_a_customer_is_shown_with_probability_reasons_and_what_to_do(scored_home
     profile = json.loads(churn("customer", row[0], "--home", scored_home.home, "--json").stdout)
     assert (profile["customer_id"], profile["call_rank"], profile["snapshot_date"]) == (row[0], 1, str(MONDAY))
     assert not {"is_holdout", "is_in_holdout_draw"} & set(profile)
+
+
+def test_a_customers_page_says_what_they_did_lately_and_when_and_by_which_models_they_were_scored(
+    scored_home: Settings,
+) -> None:
+    names = (
+        "events_last_30d", "open_tickets", "latest_opportunity_date", "latest_opportunity_stage", "last_contact_date", "last_contact_kind",
+        "renewal_date", "scored_at",
+    )  # fmt: skip
+    ((customer_id, *facts),) = customers(
+        scored_home,
+        """
+        select customer_id, events_last_30d, open_tickets_of_any_age, latest_opportunity_date, latest_opportunity_stage, last_contact_date,
+               last_contact_kind, renewal_date, scored_at
+        from customer_weeks inner join predictions using (snapshot_date, customer_id)
+        where latest_opportunity_date is not null and last_contact_date is not null and renewal_date is not null
+        order by open_tickets_of_any_age desc, customer_id limit 1
+        """,
+    )
+    profile = json.loads(churn("customer", customer_id, "--home", scored_home.home, "--json").stdout)
+    assert [profile[name] for name in names] == [fact if isinstance(fact, int) else str(fact) for fact in facts]
+    said = dict(zip(names, facts, strict=True))
+    page = " ".join(churn("customer", customer_id, "--home", scored_home.home).stdout.split())
+    for text in (
+        f"{said['events_last_30d']} events in 30 days; {counted(said['open_tickets'], 'open ticket')}",
+        f"latest opportunity {said['latest_opportunity_stage'].replace('_', ' ')}, from {said['latest_opportunity_date']:%-d %b %Y}",
+        f"last contact {said['last_contact_date']:%-d %b %Y} ({said['last_contact_kind']})",
+        f"Predicted {said['scored_at']:%-d %b %Y, %H:%M} UTC by churn_90d version 1 (",
+    ):
+        assert text in page
+
+
+def test_a_page_of_what_an_older_version_published_says_what_is_not_known(
+    scored_home: Settings, tmp_path: Path
+) -> None:
+    published = tmp_path / "data" / "published"
+    published.mkdir(parents=True)
+    shutil.copy(scored_home.published_database, published)
+    with duckdb.connect(str(published / "churn.duckdb")) as con:
+        con.execute("drop table customer_weeks")
+        (customer_id,) = con.execute("select customer_id from predictions where call_rank = 1").fetchone()
+    page = " ".join(churn("customer", customer_id, "--home", tmp_path).stdout.split())
+    assert "Events in 30 days not known; open tickets not known; no sales opportunity known; no contact known" in page
 
 
 def test_a_customer_is_found_by_the_name_of_the_company(scored_home: Settings) -> None:
