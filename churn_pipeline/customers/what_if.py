@@ -409,7 +409,9 @@ def _column(value: Value) -> Any:
 
 def _plain(value: Any) -> Value:
     """A cell of a frame as a value of Python."""
-    if value is None or value != value:
+    import pandas as pd
+
+    if pd.isna(value):
         return None
     plain: Value = value.item() if hasattr(value, "item") else value
     return plain

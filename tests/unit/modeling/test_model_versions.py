@@ -22,9 +22,11 @@ from mlflow.entities import Run
 
 import mlflow
 from churn_pipeline.core.checkout import commit
+from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.model_kinds import KINDS, Kind
 from churn_pipeline.core.settings import REPOSITORY, Settings
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.targets import TARGETS, Target
+from churn_pipeline.customers.what_if import WhatIf, what_if
 from churn_pipeline.modeling import registry
 from churn_pipeline.modeling.calibrate import logit
 from churn_pipeline.modeling.fit import TrainingResult, fit
@@ -32,6 +34,8 @@ from churn_pipeline.modeling.ladder import Belief, fit_base_rate, fit_of_shorter
 from churn_pipeline.modeling.linear import Linear
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.promote import decide
+from churn_pipeline.policy.tiers import RiskTier
+from churn_pipeline.scoring.score import monotone
 from tests.unit.modeling.frames import CATALOGUE, MONDAY, company
 
 SHORT, LONG = TARGETS["churn_30d"], TARGETS["churn_90d"]
@@ -40,6 +44,7 @@ BOTH = frozenset(("tier_history", "mrr_history"))
 BELIEF = Belief(0.05, 20)
 DATA = {"data": "0123456789abcdef0123456789abcdef"}
 SECONDS = 30
+TIERS = (RiskTier("grave", 2, 0.1, True), RiskTier("calm", 1, 0.0, False))
 
 
 @dataclass(frozen=True)
@@ -431,3 +436,84 @@ def test_a_package_that_is_installed_in_somebody_elses_repository_has_no_commit(
     commit.cache_clear()
     monkeypatch.setenv("PATH", str(checkout))
     assert commit() is None, "without git there is none either"
+
+
+def asked_of(models: dict[Target, ScoringModel], row: pd.DataFrame, **changes: float | str | None) -> WhatIf:
+    """What some models say of one row with other values, where what they say of it as it is was published."""
+    own = {target.name: pd.Series(model.probability(row)) for target, model in models.items()}
+    published = {t.probability_column: float(monotone(own)[0][t.name].iloc[0]) for t in models}
+    known = {t.version_column: "1" for t in models} | {t.kind_column: model.kind for t, model in models.items()}
+    of_customer = {"snapshot_date": MONDAY, "customer_id": row["customer_id"].iloc[0], "risk_tier": TIERS[-1].risk_tier}
+    return what_if(of_customer | published | known, row, models, changes, asked=[*models], policy=TIERS, today={})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_what_if_of_every_kind_is_what_scoring_gives_to_the_bit_and_its_parts_add_up(
+    results: dict[Kind, TrainingResult], frame: pd.DataFrame, kind: Kind
+) -> None:
+    model = results[kind].model
+    wanted = {"health": -2.0, "mrr": None, "plan_tier": "starter"}
+    changes = {name: value for name, value in wanted.items() if name in model.catalogue}
+    # In a batch with everybody else, and by itself.
+    expected = model.probability(frame.assign(**changes))
+    for position in (0, 77, len(frame) - 1):
+        answer = asked_of({model.target: model}, frame.iloc[[position]].reset_index(drop=True), **changes)
+        (score,) = answer.scores
+        assert score.before == model.probability(frame)[position]
+        assert (score.after, score.model_kind) == (expected[position], kind)
+        assert score.change == score.after - score.before
+        assert sum(part.points for part in score.parts) == pytest.approx(score.change, abs=1e-4)
+        assert [change.feature for change in answer.changes] == [*changes]
+        assert answer.note == "What the model says, not what would happen: no cause."
+
+
+def test_a_what_if_of_a_longer_horizon_is_raised_to_the_shorter_one_and_moves_the_tier(
+    results: dict[Kind, TrainingResult], frame: pd.DataFrame
+) -> None:
+    base, trees = results["base_rate"].model, results["trees"].model
+    level = replace(base.platt, intercept=base.platt.intercept + 1.5)
+    models = {LONG: replace(base, target=LONG, platt=level), SHORT: trees}
+    calm = frame.iloc[[trees.probability(frame).argmin()]].reset_index(drop=True)
+    answer = asked_of(models, calm, health=-3.0)
+    long, short = answer.scores
+    assert short.after > models[LONG].probability(calm)[0] == long.before
+    assert long.after == short.after
+    (raised,) = (part for part in long.parts if part.part == "raise")
+    assert (raised.points, raised.log_odds) == (pytest.approx(long.change), None)
+    assert (answer.risk_tier, answer.new_risk_tier) == ("calm", "grave")
+
+
+def test_a_what_if_of_what_is_not_the_published_prediction_is_refused(
+    results: dict[Kind, TrainingResult], frame: pd.DataFrame
+) -> None:
+    model, row = results["trees"].model, frame.iloc[[0]]
+    published = np.nextafter(model.probability(row)[0], 1.0)
+    said = {
+        SHORT.probability_column: published,
+        SHORT.version_column: "3",
+        "customer_id": "c1",
+        "snapshot_date": MONDAY,
+    }
+    with pytest.raises(
+        RefusedError, match=r"churn_30d version 3 gives .* and the table says .*'churn run --week 2026-03-16'"
+    ):
+        what_if(said, row, {SHORT: model}, {"health": 1.0}, asked=[SHORT], policy=TIERS, today={})
+
+
+def test_a_word_that_training_never_saw_and_what_moves_along_are_said(
+    results: dict[Kind, TrainingResult], frame: pd.DataFrame
+) -> None:
+    model = results["trees"].model
+    answer = asked_of({SHORT: model}, frame.iloc[[5]].reset_index(drop=True), industry="mining")
+    assert (
+        answer.changes[0].note
+        == "the training of churn_30d never saw 'mining', so it is taken as unknown; known are retail, saas"
+    )
+    unknown = asked_of({SHORT: model}, frame.iloc[[5]].reset_index(drop=True), industry=None)
+    assert answer.scores == unknown.scores
+    assert unknown.changes[0].note is None
+    kin = replace(CATALOGUE["days_since_last_event"], fact="health")
+    features = tuple(kin if feature.name == kin.name else feature for feature in model.catalogue)
+    related = replace(model, encoder=replace(model.encoder, catalogue=replace(model.catalogue, features=features)))
+    answer = asked_of({SHORT: related}, frame.iloc[[5]].reset_index(drop=True), health=0.5)
+    assert answer.notices == ("Of what moves together only health was changed; days_since_last_event stays as it is.",)
