@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def print_intake(intake: Intake) -> None:
     """What would come in, table by table; what would be refused is told as an error and not here."""
-    from churn_pipeline.cli.output import _console
+    from churn_pipeline.cli.output import terminal
     from churn_pipeline.quality.intake import percent
 
-    console = _console()
+    console = terminal()
     for notice in intake.notices:
         console.print(f"Note: {escape(notice)}")
     present = [table for table in intake.tables if table.present]

@@ -16,7 +16,7 @@ class ListRow:
     Attributes:
         probability: of the target that tiers, ranking and reasons go by.
         reason: the sentence that stands beside the instruction; None where nothing raises the risk.
-        expansion_propensity: None where no model predicts it, or on the highest plan.
+        propensity: None where no model predicts it, or on the highest plan.
     """
 
     priority_rank: int
@@ -37,7 +37,7 @@ class ListRow:
     is_on_call_list: bool
     call_rank: int | None
     call_reason: str | None
-    expansion_propensity: float | None
+    propensity: float | None
     expansion_readiness: str | None
     is_expansion_candidate: bool
     expansion_rank: int | None

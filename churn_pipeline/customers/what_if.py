@@ -42,7 +42,7 @@ _ENDLESS = RANGES[Kind.HOURS][1]
 _NUMBER = re.compile(
     rf"(?P<sign>[+{MINUS}-]?)(?P<usd>\$?)(?P<number>\d[\d,]*(?:\.\d*)?|\.\d+)\s*(?P<unit>%|points?|days?|hours?)?"
 )
-_UNITS: Mapping[str, Collection[Format]] = {
+_UNITS: Mapping[str, tuple[Format, ...]] = {
     "%": ("percent", "points"),
     "point": ("points",),
     "day": ("days",),

@@ -97,15 +97,15 @@ def test_expansion_and_a_feature_that_only_its_model_knows_are_asked_by_the_targ
     monday: PublishedMonday, models: Models
 ) -> None:
     growth = target_of("expansion")
-    row = next(row for row in monday.rows() if row.expansion_propensity is not None)
+    row = next(row for row in monday.rows() if row.propensity is not None)
     answer = models.what_if(monday, row.customer_id, {"premium_feature_trials_30d": 9}, growth)
     (score,) = answer.scores
-    assert (score.target, score.before) == (growth.name, row.expansion_propensity)
+    assert (score.target, score.before) == (growth.name, row.propensity)
     assert score.after != score.before
     assert (answer.risk_tier, answer.new_risk_tier) == (None, None)
     with pytest.raises(InputError, match="no model of this customer looks at 'premium_feature_trials_30d'"):
         models.what_if(monday, row.customer_id, {"premium_feature_trials_30d": 9})
-    top = next(row for row in monday.rows() if row.expansion_propensity is None)
+    top = next(row for row in monday.rows() if row.propensity is None)
     with pytest.raises(RefusedError, match=f"no model predicts {growth.name} for '{top.customer_id}'"):
         models.what_if(monday, top.customer_id, {"premium_feature_trials_30d": 9}, growth)
 

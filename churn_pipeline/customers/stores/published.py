@@ -449,7 +449,7 @@ def _list_query() -> str:
     return f"""
     select priority_rank, customer_id, company_name, csm_owner, plan_tier, industry, mrr, annual_revenue, revenue_at_risk,
            {target_of("risk").probability_column} as probability, probability_change, risk_tier, previous_risk_tier, lifecycle, days_to_renewal,
-           is_called as is_on_call_list, call_rank, call_reason, {target_of("expansion").probability_column} as expansion_propensity,
+           is_called as is_on_call_list, call_rank, call_reason, {target_of("expansion").probability_column} as propensity,
            expansion_readiness, coalesce(is_expansion_candidate, false) as is_expansion_candidate, expansion_rank, play, recommended_action, reasons
     from ({CUSTOMERS}) order by priority_rank
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -221,7 +221,7 @@ def test_a_page_of_a_customer_tells_nobody_that_they_are_held_out(
 FACTS = {
     "industry": "retail", "lifecycle": "steady", "segment": "Flight Risk", "churn_probability_30d": 0.4, "expansion_propensity": None,
     "expansion_drivers": None, "expansion_readiness": None, "expected_arr_uplift": None, "target_tier": None, "mrr": 10.0,
-    "churn_drivers": [], "change_drivers": [],
+    "churn_drivers": [], "change_drivers": [], "scored_at": datetime(2026, 3, 16, 6, 0),
 }  # fmt: skip
 
 
@@ -244,6 +244,8 @@ def test_a_page_says_the_renewal_the_place_on_the_list_the_themes_with_what_to_s
     text = capsys.readouterr().out
     for words in (
         "Steady; renews in 44 days (29 Apr 2026); segment Flight Risk",
+        "Events in 30 days not known; open tickets not known; no sales opportunity known; no contact known",
+        "Predicted 16 Mar 2026, 06:00 UTC by churn_90d version",
         "On the call list: number 1 (Renewal, 44 days)",
         "Rescue: Call today.",
         "Usage (60% of what raises it): 43 events a week, 18 now",
