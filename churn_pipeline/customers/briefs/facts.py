@@ -247,7 +247,11 @@ def _relationship(profile: Customer360) -> list[Fact]:
     if profile.renewal_date is not None and profile.days_to_renewal is not None:
         ahead = slot_text("days", "ahead", "days_to_renewal", profile.days_to_renewal)
         told.append(
-            Fact("renewal", f"The contract ends on {day_text(profile.renewal_date)}, {ahead}.", is_for_customer=True)
+            Fact(
+                "renewal",
+                f"Renewal is due on {day_text(profile.renewal_date)}, {ahead}, when the contract ends.",
+                is_for_customer=True,
+            )
         )
     if profile.open_tickets is not None:
         tickets = counted(profile.open_tickets, "support ticket") if profile.open_tickets else "No support tickets"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import zip_longest
 
-from churn_pipeline.customers.briefs.words import MEETING_LENGTH, each
+from churn_pipeline.customers.briefs.words import MEETING_LENGTH, OWN_ITEMS, each
 
 # A percentage, and any difference in points, may be this far from the fact.
 POINTS = 2.0
@@ -255,8 +255,11 @@ def _plain(unit: Unit, factor: float = 1.0) -> Callable[[re.Match[str]], Figure 
     return read
 
 
-def _span(match: re.Match[str]) -> Figure:
+def _span(match: re.Match[str]) -> Figure | None:
     grain = _SPANS[match["span"].lower()]
+    # "One day next week" is no span.
+    if match[0].lower() == "one day":
+        return None
     values = tuple(grain * value for value in _number(match["number"]))
     return Figure(Unit.DAYS, values, match[0], match.start(), match.end(), grain=grain)
 
@@ -295,7 +298,7 @@ def _ratio(match: re.Match[str]) -> Figure | None:
 
 
 def _nothing(match: re.Match[str]) -> Figure:
-    """A number that claims nothing; see `words.MEETING_LENGTH`."""
+    """A number that claims nothing; see `words.MEETING_LENGTH` and `words.OWN_ITEMS`."""
     return Figure(Unit.TIMES, (), match[0], match.start(), match.end())
 
 
@@ -314,21 +317,22 @@ _SHARES = {
     "a tenth": 10.0,
     "one tenth": 10.0,
 }
+# As percentages of what was before.
 _MULTIPLES = {
-    "doubled": 2.0,
-    "doubling": 2.0,
-    "double": 2.0,
-    "twofold": 2.0,
-    "tripled": 3.0,
-    "tripling": 3.0,
-    "triple": 3.0,
-    "threefold": 3.0,
-    "quadrupled": 4.0,
-    "quadruple": 4.0,
-    "fourfold": 4.0,
-    "tenfold": 10.0,
-    "halved": 0.5,
-    "halving": 0.5,
+    "doubled": 200.0,
+    "doubling": 200.0,
+    "double": 200.0,
+    "twofold": 200.0,
+    "tripled": 300.0,
+    "tripling": 300.0,
+    "triple": 300.0,
+    "threefold": 300.0,
+    "quadrupled": 400.0,
+    "quadruple": 400.0,
+    "fourfold": 400.0,
+    "tenfold": 1000.0,
+    "halved": 50.0,
+    "halving": 50.0,
 }
 _TIMES_WORDS = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
 _DOZENS = {
@@ -352,6 +356,8 @@ _READINGS = tuple(
     (re.compile(pattern, re.IGNORECASE), read)
     for pattern, read in (
         (MEETING_LENGTH, _nothing),
+        (OWN_ITEMS, _nothing),
+        (r"(?:(?<=last )|(?<=past ))(?P<number>\d{1,3})(?!\d|[.,]\d|\s?[%\w])", _plain(Unit.DAYS)),
         (rf"{_SIGN}(?:{_CURRENCY})\s?(?P<number>{_DIGITS}{_SCALED})", _money),
         (rf"(?<![\w.,])(?P<number>{_AMOUNT}{_SCALED})[ -]{_CURRENCY_WORD}\b", _money),
         (rf"(?<![\w.,]){_SIGN}(?P<number>{_AMOUNT}){_UNIT_PERCENT}", _plain(Unit.PERCENT)),
@@ -359,15 +365,15 @@ _READINGS = tuple(
         (r"(?<![\w./])(?P<part>\d+)/(?P<whole>\d+)(?![\w/.])", _ratio),
         (rf"\b(?P<number>{_any_of(_DOZENS)})\b(?!\s+of\s+(?:ways|things))", _fixed(Unit.COUNT, _DOZENS)),
         (rf"\b(?P<number>{_any_of(_SHARES)})\b(?![ -](?:an?\s)?(?:hours?|days?|year))", _fixed(Unit.PERCENT, _SHARES)),
-        (rf"\b(?P<number>{_any_of(_MULTIPLES)})\b", _fixed(Unit.TIMES, _MULTIPLES)),
+        (rf"\b(?P<number>{_any_of(_MULTIPLES)})\b", _fixed(Unit.PERCENT, _MULTIPLES)),
         (rf"\b(?P<number>{_any_of(_TIMES_WORDS)})\b(?!\s+(?:usage|activity|they|you|the|that|your|their|it|we|a|both|all|there|every|each))", _fixed(Unit.COUNT, _TIMES_WORDS)),
         (r"(?<![\w.,])(?P<number>\d+(?:\.\d+)?)\s?[xX×](?!\w)", _plain(Unit.TIMES)),
-        (rf"(?<![\w.,])(?P<number>{_AMOUNT})[ -]times\s+(?:as|more|the|higher|larger|what)\b", _plain(Unit.TIMES)),
+        (rf"(?<![\w.,])(?P<number>{_AMOUNT})[ -]times\s+(?:as|more|the|higher|larger|what)\b", _plain(Unit.PERCENT, 100.0)),
         (rf"(?<![\w.,])(?P<number>{_AMOUNT})[ -](?:more\s|full\s|straight\s|consecutive\s)?{_UNIT_SPAN}", _span),
         (rf"(?<![\w.,])(?P<number>{_AMOUNT})[ -]hours?\b", _plain(Unit.HOURS)),
         (rf"(?<![\w.,])(?:{_DIGITS}{_SCALED})(?![\w%])", _bare),
         # "one" is a pronoun more often than a number: it counts before what is counted.
-        (rf"\b(?!one\b(?!\s+(?:ticket|trial|limit|event|flag|day|kind|system|time|request|account|seat|user)))(?:{_SPELLED})\b", _bare),
+        (rf"\b(?!one\b(?!\s+(?:ticket|trial|limit|event|flag|kind|system|time|request|account|seat|user)))(?:{_SPELLED})\b", _bare),
     )
 )  # fmt: skip
 
@@ -386,6 +392,7 @@ _DATES = tuple(
         r"\b(?P<named>first|second|third|fourth)\s+quarter(?:\s+of\s+(?P<year>(?:19|20)\d\d))?\b",
         # "May" and "March" are verbs too.
         rf"\b{_MONTH}(?!\s+(?:I|we|you|it|be|not|ahead|in|on)\b)\b",
+        r"(?<![\w.,])(?P<day>\d{1,2})(?:st|nd|rd|th)\b",
         rf"(?<![\w.,$€£-]){_YEAR}(?![\w%,]\d|\w|\s?%)",
     )
 )

@@ -204,7 +204,7 @@ def _markup(texts: Texts, limits: Limits) -> Iterator[Finding]:
 
 _EMOJI_PARTS = "\ufe0f\u20e3"
 _REJECTED_MARKUP = re.compile(
-    r"<\s*[/!?]?\s*[a-z][^>]*>?|&(?:#\w+|[a-z]{2,8});|```|`[^`]+`|!?\[[^\]]*\]\s*\([^)]*\)|\|.*\||^\s*\|?\s*:?-{3,}|\{\{|\{%|</|\$\(|\\[a-z]+\{|^\s*[{\[]\s*\"",
+    r"<\s*[/!?]?\s*[a-z][^>]*>?|&(?:#\w+|[a-z]{2,8});|<!--|-->|```|`[^`]+`|!?\[[^\]]*\]\s*\([^)]*\)|\|.*\||^\s*\|?\s*:?-{3,}|\{\{|\{%|</|\$\(|\\[a-z]+\{|^\s*[{\[]\s*\"",
     re.IGNORECASE | re.MULTILINE,
 )
 _MENDED_MARKUP = (
@@ -257,6 +257,10 @@ def _sentence_count(texts: Texts, limits: Limits) -> Iterator[Finding]:
         yield Finding("sentences", Part.EMAIL, f"E-mail: {count} sentences, and it has {EMAIL_SENTENCES}")
 
 
+# So many words in a row, three times over, are no turn of phrase any more.
+_RUN = 5
+
+
 def _repetition(texts: Texts, limits: Limits) -> Iterator[Finding]:
     sentences = [
         (part, sentence) for part, text in texts.items() for sentence in _sentences(text) if len(_words(sentence)) > 3
@@ -267,8 +271,8 @@ def _repetition(texts: Texts, limits: Limits) -> Iterator[Finding]:
             yield _found("repetition", part, sentence, "is said twice")
             return
     for part, text in texts.items():
-        tokens = _words(text)
-        runs = Counter(tuple(tokens[n : n + 4]) for n in range(len(tokens) - 3))
+        tokens = re.findall(r"\w+", text.lower())
+        runs = Counter(tuple(tokens[n : n + _RUN]) for n in range(len(tokens) - _RUN + 1))
         if any(a == b == c for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False)) or any(
             n > 2 for n in runs.values()
         ):
@@ -280,10 +284,10 @@ def _language(texts: Texts, limits: Limits) -> Iterator[Finding]:
         if strange := next((c for c in text if c.isalpha() and not unicodedata.name(c, "").startswith("LATIN")), None):
             yield _found("language", part, strange, "is no letter of English")
             continue
-        tokens = _words(text)
-        if long := next((token for token in tokens if len(token) > 28), None):
+        if long := next((token for token in re.split(r"[\s/–—-]+", text) if len(token) > 28), None):
             yield _found("language", part, long, "is no word")
             continue
+        tokens = _words(text)
         if len(tokens) < 5:
             continue
         english = sum(token in words.ENGLISH for token in tokens)
@@ -353,7 +357,7 @@ def _calmed(sentence: str) -> tuple[str, list[str]]:
     if adverbs:
         sentence = words.URGENT_ADVERBS.pattern.sub("", sentence)
         sentence = re.sub(r"\s+([.,;!?])", r"\1", re.sub(r"\s{2,}", " ", sentence)).lstrip(" ,;").strip()
-        sentence = re.sub(r",(?=[.!?])", "", sentence)
+        sentence = re.sub(r",(?=[.!?,])", "", sentence)
     if (hits or adverbs) and sentence:
         sentence = sentence[0].upper() + sentence[1:]
         if not re.search(r"[.!?]$", sentence):
@@ -445,12 +449,11 @@ def _features(texts: Texts, limits: Limits) -> Iterator[Finding]:
     seen: set[str] = set()
     for part, text in texts.items():
         bare = _without_placeholders(text)
-        for hit, is_name in _feature_like(bare):
+        for hit, is_known in _feature_like(bare):
             key = hit.lower()
             if key in seen:
                 continue
-            is_founded = key in limits.facts.features if is_name else _is_founded(hit, limits)
-            if not is_founded:
+            if not is_known(hit, limits):
                 seen.add(key)
                 yield _found(
                     "features",
@@ -463,14 +466,22 @@ def _features(texts: Texts, limits: Limits) -> Iterator[Finding]:
                 )
 
 
-def _feature_like(text: str) -> Iterator[tuple[str, bool]]:
+def _feature_like(text: str) -> Iterator[tuple[str, Callable[[str, Limits], bool]]]:
     for match in re.finditer(r"(?<![\w/])[A-Za-z][a-z0-9]*(?:_[a-z0-9]+)+|(?<!\w)[a-z]+[A-Z]\w*", text):
-        yield match[0], True
+        yield match[0], _is_feature
     endings = "|".join(words.METRIC_ENDINGS)
     for match in re.finditer(rf"(?<!\w)(?:([a-z]+)[ -])?([a-z]+)[ -]({endings})(?!\w)", text, re.IGNORECASE):
-        yield match[0], False
+        yield match[0], _is_founded
     for match in words.METRICS.pattern.finditer(text):
-        yield match[0], False
+        yield match[0], _is_told
+
+
+def _is_feature(hit: str, limits: Limits) -> bool:
+    return hit.lower() in limits.facts.features
+
+
+def _is_told(hit: str, limits: Limits) -> bool:
+    return _is_said_by(limits, hit)
 
 
 def _is_founded(hit: str, limits: Limits) -> bool:
@@ -488,10 +499,8 @@ def _figures(texts: Texts, limits: Limits) -> Iterator[Finding]:
                     yield _found("figures", part, figure.text, "is no figure of a fact", cost=COST)
                 elif problem := _misplaced(sentence, figure, found, matching, facts):
                     yield _found("figures", part, figure.text, problem, cost=COST)
-                elif not any(_stems(sentence) & _stems(fact.text) for fact in matching):
-                    yield _found(
-                        "figures", part, figure.text, "stands far from the fact that has it", rejects=False, cost=COST
-                    )
+                elif all(_stems(fact.text) and not _stems(sentence) & _stems(fact.text) for fact in matching):
+                    yield _found("figures", part, figure.text, "stands far from the fact that has it", cost=COST)
 
 
 def _misplaced(
@@ -507,19 +516,51 @@ def _misplaced(
         for other in found
         if other is not figure and other.unit is Unit.DAYS and _LAST.search(sentence[: other.start])
     ]
-    if figure.unit is Unit.COUNT and windows:
-        agreed = any(agrees(window, fact.figures) for window in windows for fact in matching)
-        if not agreed:
-            return "is the figure of other days"
+    windows += [spelled for match in _LAST_ONE.finditer(sentence) for spelled in figures(f"one {match[1]}")]
+    spans = [*windows, *(other for other in found if other is not figure and other.unit is Unit.DAYS)]
+    in_days = [fact for fact in matching if any(agrees(span, fact.figures) for span in spans)]
+    if figure.unit in (Unit.COUNT, Unit.PERCENT) and windows and not in_days:
+        return "is the figure of other days"
+    rate = _RATE.match(sentence[figure.end :])
+    if rate and all(rate[0].strip() not in fact.text for fact in matching) and figure.unit is Unit.COUNT:
+        return "is the figure of other days"
+    of_peers = _is_of_peers(sentence, figure)
+    if not any(agrees(figure, _side(fact, of_peers)) for fact in matching):
+        return "is not the figure of similar companies" if of_peers else "is the figure of similar companies"
     return None
+
+
+_RATE = re.compile(r"\s*(?:times |events |trials )?(?:a|per|each|every) (?:day|week|month|hour)\b", re.IGNORECASE)
+_BEFORE_PEERS = re.compile(rf"\s*(?:of|at|in|for|among|with|that)?\s*(?:{words.PEERS})", re.IGNORECASE)
+_AFTER_PEERS = re.compile(
+    rf"(?:{words.PEERS})\W+(?:(?:have|has|had|are|is|at|stand|show|reach|with|about|of|only|just|a|gap|the)\W+){{0,4}}$",
+    re.IGNORECASE,
+)
+
+
+def _is_of_peers(sentence: str, figure: Figure) -> bool:
+    """Whether a figure is said of others than the customer."""
+    return bool(_BEFORE_PEERS.match(sentence[figure.end :]) or _AFTER_PEERS.search(sentence[: figure.start]))
+
+
+def _side(fact: Fact, of_peers: bool) -> list[Figure]:
+    """The figures of a fact that are of similar companies, or the customer's own."""
+    theirs = [figure for figure in figures(fact.text) if _is_of_peers(fact.text, figure)]
+    return theirs if of_peers else [*(figure for figure in figures(fact.text) if figure not in theirs), *fact.more]
 
 
 _LAST = re.compile(r"\b(?:last|past|previous|recent)\s+$", re.IGNORECASE)
 
 
+_LAST_ONE = re.compile(r"\b(?:last|past|previous)\s+(week|month|quarter|year)\b", re.IGNORECASE)
+
+
+_JOINT = re.compile(r"[,;–—]|\band\b|\bbut\b|\bwhile\b")
+
+
 def _clause(sentence: str, figure: Figure) -> str:
-    before = re.split(r"[,;:–—]|\band\b|\bbut\b|\bwhile\b", sentence[: figure.start])[-1]
-    after = re.split(r"[,;:–—]|\band\b|\bbut\b|\bwhile\b", sentence[figure.end :])[0]
+    before = _JOINT.split(sentence[: figure.start])[-1]
+    after = _JOINT.split(sentence[figure.end :])[0]
     return f"{before} {after}"
 
 
@@ -529,6 +570,96 @@ def _dates(texts: Texts, limits: Limits) -> Iterator[Finding]:
         for figure in figures(text):
             if figure.unit is Unit.DATE and not agrees(figure, known):
                 yield _found("dates", part, figure.text, "is no date of a fact", cost=COST)
+
+    yield from _soon(texts, limits)
+
+
+def _soon(texts: Texts, limits: Limits) -> Iterator[Finding]:
+    """That the contract ends soon, where it does not."""
+    renewal = limits.facts.get("renewal")
+    spans = [figure.values[0] for figure in renewal.figures if figure.unit is Unit.DAYS] if renewal else []
+    for part, text in texts.items():
+        for sentence in _sentences(text):
+            if not (words.CONTRACT.pattern.search(sentence) and _ENDS.search(sentence)):
+                continue
+            for match in _SOON.finditer(sentence):
+                if not spans or min(spans) > words.SOON[match[0].lower()]:
+                    yield _found("dates", part, match[0], "is not when the contract ends", cost=COST)
+
+
+_SOON = re.compile(rf"\b(?:{'|'.join(words.SOON)})\b", re.IGNORECASE)
+_ENDS = re.compile(r"\b(?:end|ends|ending|expir\w+|renew\w*|due|up|over|runs? out|is|comes?)\b", re.IGNORECASE)
+
+
+def _states(texts: Texts, limits: Limits) -> Iterator[Finding]:
+    """What is said to be so without a number, and is not: tickets, an opportunity, the tier of the risk."""
+    tickets, opportunity, churn = (limits.facts.get(name) for name in ("tickets", "opportunity", "churn"))
+    tier = next((name for name in limits.tiers if churn and f"({name})" in churn.text), None)
+    for part, text in texts.items():
+        bare = _without_placeholders(text)
+        claims = (
+            (_NO_TICKETS, tickets is not None and not tickets.text.startswith("No "), "and tickets are open"),
+            (_TICKETS, tickets is None or tickets.text.startswith("No "), "and no fact has an open ticket"),
+            (_WON, opportunity is None or "was won" not in opportunity.text, "and no fact has it"),
+            (_LOST, opportunity is None or "was lost" not in opportunity.text, "and no fact has it"),
+            (_NO_OPPORTUNITY, opportunity is not None and "is open" in opportunity.text, "and one is open"),
+            (_OPPORTUNITY, not _has_open_opportunity(limits.facts), "and none is open"),
+        )
+        for pattern, is_false, why in claims:
+            hit = pattern.search(bare) if is_false else None
+            if hit and not _CONDITION.search(bare[: hit.start()].rpartition(".")[2]):
+                yield _found("states", part, hit[0], why, cost=COST)
+        for claim in _tier_claims(bare, limits.tiers):
+            if tier is not None and claim[1].casefold() != tier.casefold():
+                yield _found("states", part, claim[0], "and the facts name another tier", cost=COST)
+
+
+def _has_open_opportunity(facts: Facts) -> bool:
+    return any(
+        (fact.name != "opportunity" and "opportunity is open" in fact.text)
+        or (fact.name == "opportunity" and "is open" in fact.text)
+        for fact in facts.facts
+    )
+
+
+def _tier_claims(text: str, tiers: Sequence[str]) -> Iterator[re.Match[str]]:
+    if not tiers:
+        return
+    names = "|".join(map(re.escape, tiers))
+    yield from re.finditer(
+        rf"(?i:\brisk\b[^.;]{{0,50}}?\b(?:is|as|at|stays|remains|in)\b(?: the| a| rated| very| only)*) ?((?i:{names}))\b",
+        text,
+    )
+    yield from re.finditer(rf"\b((?i:{names}))[ -](?i:risk|churn risk)\b", text)
+    yield from re.finditer(rf"(?<![\w-])({names})(?![\w-])", text)
+
+
+_CONDITION = re.compile(
+    r"\b(?:once|when|if|after|until|as soon as|unless|before|whether|so that|make sure)\b[^.;]*$",
+    re.IGNORECASE,
+)
+_NO_TICKETS = re.compile(
+    r"\b(?:no|zero|without|not any|free of) (?:open |support |outstanding )*tickets?\b"
+    r"|\b(?:all|every|both|the|their|your) (?:\w+ )?tickets? (?:is|are|were|was|have been|has been|got) (?:now |all )?(?:closed|resolved|solved|settled|answered)",
+    re.IGNORECASE,
+)
+_TICKETS = re.compile(
+    r"\b(?:open|unresolved|outstanding|unsolved) (?:support )?tickets?\b|\btickets? (?:is|are) (?:still )?(?:open|unresolved)",
+    re.IGNORECASE,
+)
+_WON = re.compile(
+    r"\b(?:opportunity|deal)\b[^.;]{0,30}\b(?:was|is|been) (?:already )?won\b|\bwon (?:the |a )?(?:deal|opportunity)",
+    re.IGNORECASE,
+)
+_LOST = re.compile(
+    r"\b(?:opportunity|deal)\b[^.;]{0,30}\b(?:was|is|been) lost\b|\blost (?:the |a )?(?:deal|opportunity)",
+    re.IGNORECASE,
+)
+_NO_OPPORTUNITY = re.compile(r"\bno (?:open |sales |current )*opportunit(?:y|ies)\b", re.IGNORECASE)
+_OPPORTUNITY = re.compile(
+    r"\b(?:open|running|current) (?:sales |expansion )?(?:opportunity|deal)\b|\bopportunity\b[^.;]{0,30}\bis (?:still )?open\b",
+    re.IGNORECASE,
+)
 
 
 def _plans(texts: Texts, limits: Limits) -> Iterator[Finding]:
@@ -572,7 +703,9 @@ def _direction(texts: Texts, limits: Limits) -> Iterator[Finding]:
             if (topic, not rises) in known:
                 yield _found("direction", part, hit, "is the opposite of what the facts say", cost=COST)
             else:
-                yield _found("direction", part, hit, "is a change that no fact has", rejects=False, cost=COST)
+                yield _found(
+                    "direction", part, hit, "is a change that no fact has", rejects=part is Part.EMAIL, cost=COST
+                )
 
 
 def _trends(text: str) -> Iterator[tuple[str, bool]]:
@@ -646,6 +779,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("dates", _dates),
     Guard("plans", _plans),
     Guard("direction", _direction),
+    Guard("states", _states),
     _listed("offers", words.OFFERS, may_warn=True),
     _listed("promises", words.PROMISES, may_warn=True),
     _listed("legal", words.LEGAL),

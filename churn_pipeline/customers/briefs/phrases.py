@@ -87,7 +87,7 @@ PHRASES: dict[str, Phrase] = {
     "usage_change_30d": Phrase(USAGE, _ratio("usage of the last 30 days", "the 30 days before"), is_for_customer=False),
     "usage_vs_own_history": Phrase(USAGE, _ratio("usage", "{their} own long-run level"), is_for_customer=False),
     "avg_adoption_score": Phrase(ADOPTION, _text("adoption of the product in the last 30 days was ", "percent"), is_for_customer=False),
-    "adoption_change": Phrase(ADOPTION, _moved("adoption of the product", "against the two months before"), is_for_customer=False),
+    "adoption_change": Phrase(ADOPTION, _moved("adoption of the product in the last 30 days", "against the two months before"), is_for_customer=False),
     "integration_connects_first_30d": Phrase(SETUP, _number("connected", "system"), None),
     "feature_request_tickets_90d": Phrase(REQUESTS, _number("sent", "feature request"), 90),
     "has_open_expansion_opp": Phrase(

@@ -155,19 +155,17 @@ def _email(facts: Facts) -> str:
 def _deeds(facts: Sequence[Fact], subject: str = "they") -> list[str]:
     """What somebody did, in one sentence a span of days, and then what else is true."""
     whose = "your" if subject == "you" else "their"
-    deeds = [fact for fact in facts if is_deed(fact)]
-    windows = {fact.window for fact in deeds}
-    sentences = []
-    if deeds and len(windows) == 1 and (window := deeds[0].window) is not None:
-        sentences.append(f"In the last {window} days {subject} {_listed([_deed(fact, whose) for fact in deeds])}.")
-    elif deeds:
-        dated = [_deed(fact, whose) + (f" in the last {fact.window} days" if fact.window else "") for fact in deeds]
-        sentences.append(f"{sentence_case(subject)} {_listed(dated)}.")
-    return [*sentences, *(fact.text for fact in facts if not is_deed(fact))]
-
-
-def _deed(fact: Fact, whose: str) -> str:
-    return (fact.deed or "").replace("{their}", whose)
+    windows: dict[int | None, list[str]] = {}
+    for fact in facts:
+        if is_deed(fact) and fact.deed is not None:
+            windows.setdefault(fact.window, []).append(fact.deed.replace("{their}", whose))
+    undated = windows.pop(None, [])
+    clauses = [f"in the last {window} days {subject} {_listed(deeds)}" for window, deeds in windows.items()]
+    clauses += [f"{subject} {_listed(undated)}"] if undated else []
+    return [
+        *([f"{sentence_case(_listed(clauses, ', and '))}."] if clauses else []),
+        *(fact.text for fact in facts if not is_deed(fact)),
+    ]
 
 
 def _lead(fact: Fact) -> Lead:
@@ -183,8 +181,8 @@ def _is_open(facts: Facts) -> bool:
     return tickets is not None and not tickets.text.startswith("No ")
 
 
-def _listed(texts: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(texts[:-1]), *texts[-1:])))
+def _listed(texts: Sequence[str], last: str = " and ") -> str:
+    return last.join(filter(None, (", ".join(texts[:-1]), *texts[-1:])))
 
 
 def _joined(sentences: Sequence[str]) -> str:

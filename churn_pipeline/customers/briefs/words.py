@@ -40,10 +40,15 @@ class Words:
         )
 
 
-# How long a talk is proposed to take claims nothing about the customer; the only number that needs no fact.
+# How long a talk is proposed to take, and how many things a text goes on to say, claim nothing about the customer: they need no fact.
 MEETING_LENGTH = (
     r"\b(?:\d{1,2}|ten|fifteen|twenty|thirty|forty-five|half(?:[ -]an?)?|one|an)[ -](?:minutes?|mins?|hours?)\b"
     r"(?=[ -](?:\w+\s){0,2}(?:calls?|meetings?|talks?|conversations?|chats?|sessions?|demos?|walk-?throughs?|reviews?|slots?|together|next|this|of your time|with|on the phone|to))"
+)
+
+OWN_ITEMS = (
+    r"\b(?:[1-5]|one|two|three|four|five)(?: (?:or|to) (?:[1-5]|two|three|four|five))?"
+    r" (?:\w+ )?(?:things|examples|dates|options|questions|ideas|steps|topics|slots|reasons|areas|angles|messages)\b"
 )
 
 # Taken out of a sentence without a trace: the sentence says the same and does not press.
@@ -122,6 +127,8 @@ JARGON = Words(
         r"upsell\w*|cross-?sell\w*|expansion",
         r"playbook",
         r"data ?set|training data",
+        r"(?:you|your \w+) (?:were|was|are|is|have been|has been) (?:flagged|picked|selected|chosen|identified|marked|qualified)",
+        r"(?:ai|system|software) (?:picked|chose|selected|found|thinks)",
         r"our (?:data|analytics|analysis|system|records?) (?:show|say|suggest|indicate|tell|flag)\w*",
     ),
 )
@@ -156,6 +163,7 @@ METRICS = Words(
     (
         r"nps|csat|ces|dau|wau|mau|arpu|arpa|ltv|clv|cac|nrr|grr|ndr|ttv|roi|kpis?|okrs?|sla|slas|mttr|fcr|cltv|aov|ctr|wallet share|share of wallet",
         r"seats?|licen[cs]es?|active users?|log-?ins?|page ?views?|sessions? per|headcount|storage|api calls?|dashboards?|webhooks?|integrations? marketplace|sso|single sign[ -]on",
+        r"most of (?:their|your|the)|(?:the )?majority|every day|daily|(?:all|none) of (?:their|your)|employees|staff|workforce|colleagues",
         r"net promoter|health check score|customer effort|time to value|product qualified",
     ),
 )
@@ -179,10 +187,11 @@ OFFERS = Words(
         r"half[ -]price|price cut",
         r"lock(?:ed)? in (?:your|the|a|this)",
         r"(?:multi|two|three|one)[ -]?year (?:contract|term|deal|agreement|commitment)",
-        r"(?:cancel|refund|terminate)\w* (?:at )?any ?time",
+        r"(?:cancel|refund|terminate)\w*(?: \w+){0,4} (?:at )?any ?time",
         r"money[ -]back|refund\w*",
         r"net[ -]?(?:30|60|90)|payment terms",
         r"auto(?:matic(?:ally)?)?[ -]?renew\w*",
+        r"sav(?:e|es|ing|ings) (?:money|you|them|up to|on)|and save|savings?",
         r"notice period|penalt(?:y|ies)|early termination",
         r"pilot (?:for )?free",
         r"trial extension|extended trial",
@@ -281,6 +290,10 @@ RUDE = Words(
         r"you(?:'ll|’ll| will| may| might)? regret|or else|you have been warned|consequences|fall(?:ing)? behind|be left behind|left behind|punish\w*|we will (?:cut|suspend|terminate|shut|switch off|restrict|escalate)|shut you (?:off|down)|cut (?:you )?off|suspend your",
         r"(?:after|despite) (?:all|everything) (?:that )?we(?:'ve|’ve| have)? (?:did|done|do)|you owe|least you (?:can|could) do|let(?:ting)? us down|disappoint(?:ed|ing) (?:us|that you|in you)|ungrateful|shame(?:ful)?|ashamed|how could you|we expected (?:more|better)|(?:un)?fair to us|you should (?:feel|be ashamed|have known)",
         r"trick(?:ed|ing)? them|pressure (?:them|the customer)|push them|exploit|manipulat\w+|scare|squeeze|milk (?:them|this)|prey|gullible|desperate|fear of missing",
+        r"lie(?: to| about)?|lying|mislead\w*|deceiv\w*|pretend\w*|bluff\w*|cheat\w*",
+        r"hackers?|hacked|fail(?:s|ed|ing)? (?:(?:their|your|the|an) )?(?:\w+ )?audits?|los(?:e|ing) (?:access|(?:your|their) data)",
+        r"marri\w+|divorc\w+|husbands?|wi(?:fe|ves)|children|pregnan\w*|religio\w*|politic\w*|salar(?:y|ies)",
+        r"(?:don(?:'|’)t|do not) you (?:want|care|think)",
     ),
 )
 # A remark about what people of an industry, a country, an age are like.
@@ -302,6 +315,7 @@ ATTACHMENTS = Words(
     (
         r"attach(?:ed|ment|ments|ing)|enclosed|enclosure|see (?:the )?(?:pdf|deck|slides?|document|file|link)|pdf|slide deck|one-pager|brochure|white ?paper",
         r"(?:click|tap|follow|use|visit|open) (?:here|(?:the|this|our|my) (?:link|button|page|website|url))",
+        r"(?:visit|see) (?:us|our (?:web)?site)",
         r"link (?:below|above|here)|calendar link|calendly|book(?:ing)? (?:link|page)|website|webinar|unsubscribe",
         r"call (?:me|us) (?:at|on)(?= [+\d(])|phone number|whats ?app|text me|linkedin|twitter",
     ),
@@ -315,6 +329,7 @@ CONTACT = Words(
         r"(?:\+|00)\s?\d{1,3}[\s().-]*(?:\d[\s().-]*){6,}",
         r"(?<![\d$€£.,])\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}(?!\d)",
         r"(?<!\w)@[a-z]\w{2,}",
+        r"\w+ (?:dot|\(dot\)) (?:com|org|net|io|co)(?!\w)",
     ),
     is_bounded=False,
 )
@@ -340,6 +355,29 @@ MAIL = Words(
         r"\[(?:your|my) \w+\]",
     ),
 )
+
+# Within how many days it is that something comes, at most, where a text says it without a number.
+SOON = {
+    "today": 0,
+    "tomorrow": 1,
+    "this week": 6,
+    "next week": 13,
+    "this month": 30,
+    "next month": 61,
+    "this quarter": 91,
+    "next quarter": 183,
+    "this summer": 150,
+    "soon": 61,
+    "shortly": 31,
+    "imminent": 14,
+    "imminently": 14,
+    "around the corner": 31,
+    "any day": 7,
+}
+# What a date is said of.
+CONTRACT = Words("speaks of the contract", (r"contract\w*", r"renew\w*", r"expir\w*", r"terms?"))
+# How the own figures of a customer are told from those of others.
+PEERS = r"(?:similar|other|comparable) (?:companies|customers|firms)|peers|(?:the )?industry(?:'s|’s)? average|on average elsewhere"
 
 # What a customer does more or less of. "Growth plan" is a plan, and "a higher plan" is no trend: only verbs count, and what they are said of.
 RISING = Words(
