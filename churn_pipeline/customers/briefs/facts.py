@@ -23,6 +23,11 @@ from churn_pipeline.features.sentences import sentence_case, slot_text, value_te
 
 # What can be settled with a customer before anybody speaks of growing. Time as a customer, price and season are as they are.
 SETTLED: frozenset[Theme] = frozenset({"support", "compliance", "adoption", "usage"})
+# How an opportunity is told that nobody has closed.
+OPEN = "is open"
+# What there is to settle with whoever is new: the first results come before a larger plan.
+ONBOARDING = "onboarding"
+LIFECYCLE: Theme = "lifecycle"
 # As a theme's sentence ends that speaks of a value which is no worse than that of others: nothing to settle.
 _NO_WORSE = "and yet such customers"
 # What a value of a feature that is no free text looks like.
@@ -126,8 +131,8 @@ def facts_of(profile: Customer360) -> Facts:
 
 
 def says_a_plain_value(value: str | None) -> bool:
-    """Whether a driver's value is a number, a yes or no, or a plan, and no text of a customer."""
-    return value is not None and (value in TIERS or _VALUE.fullmatch(value) is not None)
+    """Whether a driver's value is a number, or a yes or no, and no text of a customer."""
+    return value is not None and _VALUE.fullmatch(value) is not None
 
 
 def neutral(text: str) -> str:
@@ -135,7 +140,7 @@ def neutral(text: str) -> str:
 
     It is this project's own text with numbers in it. Whoever edits a seed may still write a bracket, which a writer would take for a placeholder.
     """
-    return re.sub(r"[\[\]{}<>`*_|#\\]+", " ", clean(text, _LONGEST, "")).replace("  ", " ").strip()
+    return " ".join(re.sub(r"[\[\]{}<>`*_|#\\]+", " ", clean(text, _LONGEST, "")).split())
 
 
 def lower_case(text: str) -> str:
@@ -223,7 +228,12 @@ def _driver(driver: Driver, features: Mapping[str, object]) -> Fact | None:
             deed=deed,
             raises=raises,
         )
-    return None
+    # What they did not do says nothing for growth, and against it is told by its label.
+    return (
+        None
+        if raises
+        else Fact(driver.feature, f"{neutral(driver.label)}: {neutral(driver.value or '')}.", topic=topic, raises=False)
+    )
 
 
 # Verbs with which what somebody did begins; what begins otherwise is a clause of its own.
@@ -260,7 +270,7 @@ def _relationship(profile: Customer360) -> list[Fact]:
     if profile.events_last_30d is not None:
         told.append(Fact("events", f"{counted(profile.events_last_30d, 'event')} of usage in the last 30 days."))
     if (latest := profile.latest_opportunity) is not None:
-        state = {"closed_won": "was won", "closed_lost": "was lost"}.get(latest.stage, "is open")
+        state = {"closed_won": "was won", "closed_lost": "was lost"}.get(latest.stage, OPEN)
         told.append(Fact("opportunity", f"The newest sales opportunity, of {day_text(latest.created_date)}, {state}."))
     if profile.last_contact is not None:
         # Without its kind, which is whatever somebody typed.
@@ -289,8 +299,11 @@ def _risks(profile: Customer360) -> list[Fact]:
 
 def _playbook(profile: Customer360) -> list[Fact]:
     told: list[Fact] = []
+    is_new = profile.lifecycle == ONBOARDING
+    if is_new:
+        told.append(Fact("new", "They are new, and their setup is not finished."))
     for point in profile.churn.talking_points:
-        if point.theme in SETTLED and point.avoid:
+        if (point.theme in SETTLED or (is_new and point.theme == LIFECYCLE)) and point.avoid:
             told.append(Fact(f"avoid:{point.theme}", f"Avoid: {lower_case(neutral(point.avoid))}"))
     if profile.churn.is_on_call_list:
         told.append(Fact("called", "The success manager calls them this week."))

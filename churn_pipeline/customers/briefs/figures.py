@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import zip_longest
+from itertools import pairwise
 
 from churn_pipeline.customers.briefs.words import MEETING_LENGTH, OWN_ITEMS, each
 
@@ -80,7 +80,7 @@ class Figure:
 
     Attributes:
         unit: what it counts.
-        values: what it may mean: ``1.234`` is two numbers.
+        values: what it may mean, as this project writes numbers first: ``1.234`` is two numbers. Of a fact the first counts.
         text: as written.
         start: where it begins in the text.
         end: where it ends.
@@ -132,7 +132,7 @@ def _is_near(figure: Figure, fact: Figure) -> bool:
             all(wanted is None or wanted == known for wanted, known in zip(day, fact.day, strict=True))
             for day in _readings_of(figure)
         )
-    return any(_is_close(value, figure, known, fact) for value in figure.values for known in fact.values)
+    return any(_is_close(value, figure, known, fact) for value in figure.values for known in fact.values[:1])
 
 
 def _readings_of(figure: Figure) -> list[tuple[int | None, int | None, int | None]]:
@@ -167,22 +167,27 @@ def _is_close(value: float, figure: Figure, known: float, fact: Figure) -> bool:
 
 
 def _ranges_shared(text: str, ordered: list[Figure]) -> Iterator[Figure]:
-    """Of "30 to 40 %" the first number is a percentage too."""
-    for figure, following in zip_longest(ordered, ordered[1:]):
-        joint = text[figure.end : following.start] if following else ""
-        if following and figure.unit is Unit.COUNT and _RANGE.fullmatch(joint) and following.unit is not Unit.DATE:
-            scale = 1.0
-            if following.unit is Unit.MONEY and (letter := re.search(r"[kmb]n?$", following.text, re.IGNORECASE)):
-                scale = _LETTERS[letter[0].lower()]
-            factor = following.grain * scale
-            yield replace(
-                figure,
-                unit=following.unit,
-                values=tuple(value * factor for value in figure.values),
-                grain=following.grain,
-            )
-        else:
-            yield figure
+    """Of "30 to 40 %" the first number is a percentage too, and of "$80 to 90K" both are thousands of dollars."""
+    shared = list(ordered)
+    for place, (figure, following) in enumerate(pairwise(ordered)):
+        if not _RANGE.fullmatch(text[figure.end : following.start]):
+            continue
+        scale = _scale_of(following.text) if not _scale_of(figure.text) > 1 else 1.0
+        if figure.unit is Unit.COUNT and following.unit not in (Unit.COUNT, Unit.DATE):
+            shared[place] = _as(figure, following.unit, following.grain * scale, following.grain)
+        elif figure.unit is Unit.MONEY and following.unit is Unit.COUNT:
+            shared[place] = _as(figure, Unit.MONEY, scale, 1.0)
+            shared[place + 1] = _as(following, Unit.MONEY, 1.0, 1.0)
+    return iter(shared)
+
+
+def _as(figure: Figure, unit: Unit, factor: float, grain: float) -> Figure:
+    return replace(figure, unit=unit, values=tuple(factor * value for value in figure.values), grain=grain)
+
+
+def _scale_of(text: str) -> float:
+    letter = re.search(r"(?<=\d)\s?(mn|bn|k|m|b)$", text.lower())
+    return _LETTERS[letter[1]] if letter else 1.0
 
 
 # Words.
@@ -216,19 +221,13 @@ def _number(text: str) -> tuple[float, ...]:
     if not text[0].isdigit():
         return (_spelled(text),)
     plain = re.sub(r"['\u2009\u00a0\u202f ]", "", text)
-    readings = {
-        float(number)
-        for number in (
-            plain.replace(",", ""),
-            plain.replace(".", "").replace(",", "."),
-        )
-        if re.fullmatch(r"\d+(?:\.\d+)?", number)
-    }
-    if "," in plain and not re.search(r",\d{3}(?!\d)", plain) and "." not in plain:
-        readings = {float(plain.replace(",", "."))}
-    if re.fullmatch(r"\d+\.\d{1,2}|\d+\.\d{4,}|0\.\d+", plain):
-        readings = {float(plain)}
-    return tuple(sorted(scale * number for number in readings))
+    ours, european = plain.replace(",", ""), plain.replace(".", "").replace(",", ".")
+    ends_thousands = re.search(r"[.,]\d{3}(?!\d)", plain) and not plain.startswith("0")
+    if re.search(r",\d{3}(?!\d)", plain) or "," not in plain:
+        texts = [ours, european] if ends_thousands else [ours]
+    else:
+        texts = [european]
+    return tuple(dict.fromkeys(scale * float(number) for number in texts if re.fullmatch(r"\d+(?:\.\d+)?", number)))
 
 
 def _spelled(text: str) -> float:
@@ -373,7 +372,7 @@ _READINGS = tuple(
         (rf"(?<![\w.,])(?P<number>{_AMOUNT})[ -]hours?\b", _plain(Unit.HOURS)),
         (rf"(?<![\w.,])(?:{_DIGITS}{_SCALED})(?![\w%])", _bare),
         # "one" is a pronoun more often than a number: it counts before what is counted.
-        (rf"\b(?!one\b(?!\s+(?:ticket|trial|limit|event|flag|kind|system|time|request|account|seat|user)))(?:{_SPELLED})\b", _bare),
+        (rf"\b(?!one\b(?!\s+(?:hundred|thousand|million|ticket|trial|limit|event|flag|kind|system|time|request|account|seat|user)))(?:{_SPELLED})\b", _bare),
     )
 )  # fmt: skip
 

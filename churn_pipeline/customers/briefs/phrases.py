@@ -134,12 +134,14 @@ class Lead:
         success: what the success manager helps with.
         email: the second sentence of an e-mail.
         lowers: what would have to come about where the topic speaks against growth.
+        then: what the account executive goes on with where this is the second topic; None where nothing is worth it.
     """
 
     sales: str
     success: str
     email: str
     lowers: str
+    then: str | None = None
 
 
 LEADS: dict[str, Lead] = {
@@ -148,12 +150,14 @@ LEADS: dict[str, Lead] = {
         "Ask what they wanted to find out when they tried premium features, and help them to an answer with their own data.",
         "I would like to show you, with your own data, what the {target} plan does with the features that you tried.",
         "more trials of premium features",
+        "They have tried premium features already: ask which one they came back to, and show that one with their own data.",
     ),
     LIMITS: Lead(
         "Ask which limit of the {plan} plan stops them most often and what waits because of it. Offer the {target} plan as the way to do that work.",
         "Ask which limit they reach and what they wanted to do. Where a better setup helps, set it up with them; where only the {target} plan would, say so.",
         "I would like to hear what those limits keep you from, and to show you how the {target} plan deals with them.",
         "reaching the limits of their plan more often",
+        "Ask as well which limit of the {plan} plan stops them most often, and what waits because of it.",
     ),
     BREADTH: Lead(
         "Begin with the work that they already do in the product, and ask which task still lies outside it.",
@@ -178,6 +182,7 @@ LEADS: dict[str, Lead] = {
         "Answer each feature request: say what is there today, what is not, and what would do instead.",
         "I would like to go through your requests, and to show you which of them the {target} plan answers.",
         "requests for more than their plan has",
+        "Say as well which of their feature requests the {target} plan answers.",
     ),
     OPPORTUNITY: Lead(
         "Take up the open talk where it stands: ask who decides and what is still missing.",

@@ -5,6 +5,7 @@ Pure but for the writer, the clock and the ids, all of which are handed in. Ever
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -110,8 +111,9 @@ def refuse(profile: Customer360, policy: BriefPolicy, standing: Standing) -> Non
             f"there is no expansion brief of {who}: no model predicts whether they move to a higher plan, or there is none above theirs"
         )
     if expansion.expansion_readiness == NONE:
+        has, least = _below(expansion.propensity, policy.not_ready)
         raise NotCandidateError(
-            f"there is no expansion brief of {who}: a propensity of {_percent(expansion.propensity)} lies under the {_percent(policy.not_ready)} "
+            f"there is no expansion brief of {who}: a propensity of {has} lies under the {least} "
             "from which on somebody is a candidate"
         )
     if standing.snoozed_until is not None:
@@ -208,7 +210,7 @@ def write_brief(
 
     if kind is BriefKind.NOT_READY:
         assert profile.expansion is not None
-        has, least = _percent(profile.expansion.propensity), _percent(policy.ready)
+        has, least = _below(profile.expansion.propensity, policy.ready)
         draft = Draft(template.not_ready(facts, least, has), template.PROVIDER, None)
         known = replace(facts, facts=(*facts.facts, Fact("ready", f"Ready begins at a propensity of {least}.")))
         verdict = check(
@@ -258,7 +260,7 @@ def _request(
 ) -> WriterRequest:
     is_risky = profile.churn.risk_tier != policy.tiers[-1]
     parts = template.parts_of(kind, email=email)
-    written: Mapping[Part, str] = template.texts(facts, kind, is_risky=is_risky)
+    written: Mapping[Part, str] = template.texts(facts, kind, parts, is_risky=is_risky)
     return WriterRequest(
         kind=kind,
         parts=parts,
@@ -273,6 +275,12 @@ def _must_pass(verdict: Verdict) -> None:
     """What this project wrote itself is held to the same rules; that it breaks one is a defect, and nothing to hand out."""
     if verdict.result is Result.REJECTED:
         raise ChurnError(f"the template wrote a brief that its own guardrails reject: {'; '.join(verdict.flags)}")
+
+
+def _below(share: float, least: float) -> tuple[str, str]:
+    """A share and the cut-off that it lies under, so that the one does not read like the other."""
+    has = _percent(share)
+    return has if has != _percent(least) else f"{math.floor(1_000 * share) / 10:.1f} %", _percent(least)
 
 
 def _percent(share: float) -> str:

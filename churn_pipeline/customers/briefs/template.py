@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from churn_pipeline.customers.briefs.facts import SETTLED, Fact, Facts, is_deed, lower_case
+from churn_pipeline.customers.briefs.facts import LIFECYCLE, OPEN, SETTLED, Fact, Facts, is_deed, lower_case
 from churn_pipeline.customers.briefs.model import BriefKind, Draft, Part, WriterRequest
 from churn_pipeline.customers.briefs.phrases import LEADS, OTHERWISE, Lead
 from churn_pipeline.customers.briefs.placeholders import COMPANY, CSM
@@ -41,21 +41,22 @@ def parts_of(kind: BriefKind, *, email: bool) -> tuple[Part, ...]:
     return (*parts, Part.EMAIL) if email and kind is BriefKind.TACTICAL else parts
 
 
-def texts(facts: Facts, kind: BriefKind, *, is_risky: bool) -> dict[Part, str]:
+def texts(facts: Facts, kind: BriefKind, parts: Sequence[Part], *, is_risky: bool) -> dict[Part, str]:
     """What the template says of a customer, in every part, with placeholders.
 
     Args:
         facts: what may be said.
         kind: tactical or nurture.
+        parts: that are written.
         is_risky: whether the customer is in any but the least grave risk tier.
     """
     write = {
         Part.WHY_NOW: _why_now(facts, kind),
         Part.LEAD_WITH: _lead_with(facts, kind),
         Part.SETTLE_FIRST: _settle_first(facts, is_risky),
-        Part.NEXT_STEP: _next_step(facts, kind, is_risky),
+        Part.NEXT_STEP: _next_step(facts, kind, is_risky, has_email=Part.EMAIL in parts),
     }
-    if kind is BriefKind.TACTICAL:
+    if Part.EMAIL in parts:
         write[Part.EMAIL] = _email(facts)
     return write
 
@@ -69,13 +70,17 @@ def not_ready(facts: Facts, least: str, has: str) -> dict[Part, str]:
         has: the customer's.
     """
     lacking = [_lead(fact).lowers for fact in facts.facts if fact.topic is not None and fact.raises is False]
-    known = [topic.lowers for name, topic in LEADS.items() if all(fact.topic != name for fact in facts.drivers)]
-    would = _listed(list(dict.fromkeys(lacking))[:_TOLD]) or _listed(known[:2])
+    more = [_lead(fact).lowers for fact in facts.drivers] or [OTHERWISE.lowers]
+    would = (
+        f"What would make them ready: {_listed(list(dict.fromkeys(lacking))[:_TOLD])}."
+        if lacking
+        else f"Nothing that they do speaks against it, so it takes more of the same: {_listed(list(dict.fromkeys(more))[:_RISKS])}."
+    )
     begun = _deeds(facts.drivers[:_TOLD])
     signs = f" What there is so far: {lower_case(begun[0])}" if begun else ""
     return {
         Part.WHY_NOW: f"Not yet: the propensity of {COMPANY} to move to the {facts.target} plan is {has}, and ready begins at {least}.{signs}",
-        Part.NEXT_STEP: f"What would make them ready: {would}. Leave the talk about the {facts.target} plan until then.",
+        Part.NEXT_STEP: f"{would} Leave the talk about the {facts.target} plan until then.",
     }
 
 
@@ -94,8 +99,11 @@ def _why_now(facts: Facts, kind: BriefKind) -> str:
 
 
 def _lead_with(facts: Facts, kind: BriefKind) -> str:
-    first = _lead(facts.drivers[0]) if facts.drivers else OTHERWISE
-    return _with_plans(first.sales if kind is BriefKind.TACTICAL else first.success, facts)
+    leads = [_lead(fact) for fact in facts.drivers] or [OTHERWISE]
+    if kind is BriefKind.NURTURE:
+        return _with_plans(leads[0].success, facts)
+    then = next((lead.then for lead in leads[1:] if lead.then and lead is not leads[0]), None)
+    return _joined([_with_plans(text, facts) for text in (leads[0].sales, then) if text])
 
 
 def _settle_first(facts: Facts, is_risky: bool) -> str:
@@ -106,7 +114,10 @@ def _settle_first(facts: Facts, is_risky: bool) -> str:
     tickets = facts.get("tickets")
     if has_tickets and tickets is not None and all("ticket" not in fact.text for fact in risks):
         sentences.insert(0, tickets.text)
-    told = {_theme(fact) for fact in risks} | ({"support"} if has_tickets else set())
+    new = facts.get("new")
+    if new is not None:
+        sentences.insert(0, new.text)
+    told = {_theme(fact) for fact in risks} | ({"support"} if has_tickets else set()) | ({LIFECYCLE} if new else set())
     sentences += [fact.text for fact in facts.named("avoid:") if _theme(fact) in told][:1]
     churn = facts.get("churn")
     if churn is not None:
@@ -118,27 +129,38 @@ def _theme(fact: Fact) -> str:
     return fact.name.partition(":")[2]
 
 
-def _next_step(facts: Facts, kind: BriefKind, is_risky: bool) -> str:
+def _next_step(facts: Facts, kind: BriefKind, is_risky: bool, *, has_email: bool) -> str:
     if kind is BriefKind.NURTURE:
         begin = (
             "Get a date for every open ticket, then book a review of what they use."
             if _is_open(facts)
+            else "Finish the setup with them, then book a review of what they use."
+            if facts.get("new")
             else "Settle what troubles them, then book a review of what they use."
             if is_risky
             else f"Book a review with {COMPANY} of what they use and what they miss."
         )
-        return f"{begin} When they ask for more than the {facts.plan} plan has, bring in the account executive."
+        return f"{begin} When they ask for more than the {facts.plan or 'present'} plan has, bring in the account executive."
     first = (
-        f"Let {CSM} call first, who has them on the list of this week; ask what came of it."
+        f"{CSM} has them on the call list of this week: ask what came of that call before you make yours."
         if facts.get("called")
         else f"Ask {CSM} for a date for every open ticket."
         if _is_open(facts)
+        else f"Ask {CSM} how the setup goes, and wait until it is finished."
+        if facts.get("new")
         else f"Agree with {CSM} what has to be settled and who speaks of it."
         if is_risky
         else ""
     )
-    talk = f"Call {COMPANY}, agree who decides on the {facts.target} plan, and fix the day of the next talk."
-    return _joined([first, f"Then {talk[0].lower()}{talk[1:]}" if first else talk])
+    opportunity = facts.get("opportunity")
+    topic = (
+        "take up the open opportunity where it stands"
+        if opportunity is not None and OPEN in opportunity.text
+        else f"find out who decides on the {facts.target} plan"
+    )
+    talk = f"all {COMPANY}, {topic}, and fix the day of the next talk."
+    last = "Send the e-mail after that and not before." if first and has_email else ""
+    return _joined([first, f"Then c{talk}" if first else f"C{talk}", last])
 
 
 def _email(facts: Facts) -> str:
