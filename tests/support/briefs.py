@@ -12,7 +12,7 @@ from pathlib import Path
 
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind
-from churn_pipeline.customers.briefs.service import BriefPolicy, Standing, write_brief
+from churn_pipeline.customers.briefs.service import NONE, BriefPolicy, Standing, write_brief
 from churn_pipeline.customers.errors import NotCandidateError
 from churn_pipeline.customers.profile import Customer360
 from churn_pipeline.customers.stores.briefs import policy_of, standing_of
@@ -20,51 +20,53 @@ from churn_pipeline.customers.stores.published import Publication
 
 
 def candidates(settings: Settings) -> Iterator[tuple[Customer360, BriefPolicy, Standing]]:
-    """Everybody whom a model predicts to grow, on the newest published Monday, in the order of the list of candidates."""
+    """Everybody who is ready to grow, or nearly, on the newest published Monday, in the order of the list of candidates."""
     with Publication.open(settings) as publication, publication.cursor() as con:
         monday = publication.at()
         policy = policy_of(con, monday.snapshot_date)
         ids = con.execute(
-            "select customer_id from predictions where snapshot_date = ? and target_tier is not null "
+            "select customer_id from predictions where snapshot_date = ? and target_tier is not null and expansion_readiness <> ? "
             "order by expansion_rank nulls last, customer_id",
-            [monday.snapshot_date],
+            [monday.snapshot_date, NONE],
         ).fetchall()
         for (customer_id,) in ids:
             yield monday.profile(customer_id), policy, standing_of(con, monday.snapshot_date, customer_id)
 
 
-def briefs(settings: Settings, audience: Audience, *, email: bool = True) -> Iterator[Brief]:
-    """The template writer's brief of every candidate."""
-    for profile, policy, standing in candidates(settings):
-        try:
-            yield write_brief(
-                profile,
-                audience,
-                email=email,
-                policy=policy,
-                standing=standing,
-                clock=lambda: datetime(2026, 1, 1),
-                new_id=lambda: "reading",
-            )
-        except NotCandidateError:
-            continue
+def brief_of(
+    profile: Customer360, policy: BriefPolicy, standing: Standing, audience: Audience, *, email: bool = True
+) -> Brief | None:
+    """The template writer's brief; None for who is no candidate."""
+    try:
+        return write_brief(
+            profile,
+            audience,
+            email=email,
+            policy=policy,
+            standing=standing,
+            clock=lambda: datetime(2026, 1, 1),
+            new_id=lambda: "reading",
+        )
+    except NotCandidateError:
+        return None
 
 
 def main(home: str, count: str = "10") -> None:
     settings = Settings(home=Path(home))
-    ready = [
-        pair
-        for pair in zip(briefs(settings, Audience.SALES), briefs(settings, Audience.SUCCESS), strict=True)
-        if pair[0].kind is not BriefKind.NOT_READY
-    ]
-    for pair in ready[: int(count)]:
-        for brief in pair:
+    left = int(count)
+    for candidate in candidates(settings):
+        for audience in Audience if left else ():
+            brief = brief_of(*candidate, audience)
+            if brief is None or brief.kind is BriefKind.NOT_READY:
+                break
             print(
                 f"\n{brief.company_name or brief.customer_id}, {brief.kind}: {brief.result}, {brief.fact_confidence:.2f}"
             )
             for part, text in brief.parts.items():
                 print(f"  {part}: {text}")
             print(f"  {brief.watermark}")
+        else:
+            left -= left > 0
 
 
 if __name__ == "__main__":

@@ -301,7 +301,7 @@ def _playbook(profile: Customer360) -> list[Fact]:
     told: list[Fact] = []
     is_new = profile.lifecycle == ONBOARDING
     if is_new:
-        told.append(Fact("new", "They are new, and their setup is not finished."))
+        told.append(Fact("new", "They are new: the onboarding is still under way."))
     for point in profile.churn.talking_points:
         if (point.theme in SETTLED or (is_new and point.theme == LIFECYCLE)) and point.avoid:
             told.append(Fact(f"avoid:{point.theme}", f"Avoid: {lower_case(neutral(point.avoid))}"))

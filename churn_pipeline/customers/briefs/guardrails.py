@@ -26,6 +26,8 @@ from churn_pipeline.customers.briefs.words import Words
 # What an unfounded word or figure costs of fact_confidence, and how many unfounded words a text may have.
 COST = 0.25
 UNFOUNDED_WORDS = 2
+# Characters of a part over which it is not even looked at.
+ENDLESS = 2_000
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,10 @@ def check(parts: Mapping[Part, str], limits: Limits, guards: Sequence[Guard] | N
     """
     texts = dict(parts)
     found: list[Finding] = []
+    # Nobody reads so much, and the guards would take seconds over it.
+    if endless := next((part for part, text in texts.items() if len(text) > ENDLESS), None):
+        found.append(Finding("length", endless, f"{_LABELS[endless]}: {len(texts[endless]):,} characters"))
+        return Verdict({}, Result.REJECTED, 1.0, tuple(found))
     for guard in GUARDS if guards is None else guards:
         found += guard.look(texts, limits)
     is_rejected = any(finding.rejects for finding in found) or sum(f.unfounded for f in found) >= UNFOUNDED_WORDS

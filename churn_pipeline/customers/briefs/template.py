@@ -134,7 +134,7 @@ def _next_step(facts: Facts, kind: BriefKind, is_risky: bool, *, has_email: bool
         begin = (
             "Get a date for every open ticket, then book a review of what they use."
             if _is_open(facts)
-            else "Finish the setup with them, then book a review of what they use."
+            else "See them through the onboarding, then book a review of what they use."
             if facts.get("new")
             else "Settle what troubles them, then book a review of what they use."
             if is_risky
@@ -146,7 +146,7 @@ def _next_step(facts: Facts, kind: BriefKind, is_risky: bool, *, has_email: bool
         if facts.get("called")
         else f"Ask {CSM} for a date for every open ticket."
         if _is_open(facts)
-        else f"Ask {CSM} how the setup goes, and wait until it is finished."
+        else f"Ask {CSM} how the onboarding goes, and wait for the first results."
         if facts.get("new")
         else f"Agree with {CSM} what has to be settled and who speaks of it."
         if is_risky

@@ -148,4 +148,4 @@ def test_of_a_real_monday_no_name_id_or_owner_is_in_what_a_writer_is_handed(tiny
         names = filter(None, (customer.customer_id, customer.company_name, customer.csm_owner))
         assert not [name for name in names if name in f"{handed.instructions}\n{handed.facts}\n{handed.template}"]
         count += 1
-    assert count > 100
+    assert count > 20

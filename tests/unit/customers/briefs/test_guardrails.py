@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from churn_pipeline.customers.briefs.facts import facts_of
 from churn_pipeline.customers.briefs.guardrails import GUARDS, Verdict, check, limits_of
-from churn_pipeline.customers.briefs.model import BriefKind, Result
+from churn_pipeline.customers.briefs.model import BriefKind, Part, Result
+from churn_pipeline.customers.predictions import Theme
 from tests.unit.customers.briefs.catalogue import BAD, GOOD, REJECTED, Bad, Good
 from tests.unit.customers.briefs.profiles import POLICY, profile, request
 
@@ -57,3 +63,25 @@ def test_the_catalogue_is_as_large_as_it_claims() -> None:
     assert len({text.text for text in BAD}) == len(BAD)
     assert {text.guard for text in BAD} == {guard.name for guard in GUARDS}
     assert len({text.text for text in GOOD}) >= 30
+
+
+@given(text=st.text(max_size=300))
+@example(text="1 " * 1_000)
+@example(text="one " * 500)
+@example(text="$1" * 1_000)
+@example(text="[" * 50_000)
+@settings(max_examples=40)
+def test_whatever_a_writer_gives_is_judged_and_in_a_moment(text: str) -> None:
+    began = time.process_time()
+    judged(Bad("anything", "", Part.WHY_NOW, text))
+    assert time.process_time() - began < 5
+
+
+def test_the_words_of_facts_that_the_template_uses_are_not_taken_for_pressing() -> None:
+    themes = (Theme("support", "Support", 0.5, 1.0, "5 urgent tickets in 90 days", ("high_priority_tickets",)),)
+    pressed = profile()
+    facts = facts_of(replace(pressed, churn=replace(pressed.churn, churn_themes=themes)))
+    asked = REQUESTS[BriefKind.TACTICAL]
+    limits = limits_of(facts, BriefKind.TACTICAL, asked.parts, "", may_press=False, tiers=POLICY.tiers)
+    parts = {**asked.template, Part.SETTLE_FIRST: "5 urgent tickets in 90 days speak for a talk with support first."}
+    assert check(parts, limits).parts[Part.SETTLE_FIRST] == parts[Part.SETTLE_FIRST]
