@@ -646,6 +646,7 @@ _CONDITION = re.compile(
 )
 _NO_TICKETS = re.compile(
     r"\b(?:no|zero|without|not any|free of) (?:open |support |outstanding )*tickets?\b"
+    r"|\b(?:nobody|no one) (?:has )?opened a ticket"
     r"|\b(?:all|every|both|the|their|your) (?:\w+ )?tickets? (?:is|are|were|was|have been|has been|got) (?:now |all )?(?:closed|resolved|solved|settled|answered)",
     re.IGNORECASE,
 )
@@ -791,7 +792,7 @@ GUARDS: tuple[Guard, ...] = (
     _listed("legal", words.LEGAL),
     _listed("competitors", words.COMPETITORS),
     Guard("names", _names),
-    _listed("hearsay", words.HEARSAY),
+    _listed("hearsay", words.HEARSAY, words.COMPARED),
     Guard("quotes", _quotes),
     _listed("tone", words.RUDE),
     _listed("prejudice", words.PREJUDICE),

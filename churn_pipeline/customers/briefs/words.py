@@ -125,7 +125,8 @@ JARGON = Words(
         r"candidates?",
         r"readiness|ready[ -]to[ -]grow",
         r"upsell\w*|cross-?sell\w*|expansion",
-        r"playbook",
+        r"playbook|prospects?|commissions?|sales (?:opportunit(?:y|ies)|targets?|quotas?)",
+        r"likely to (?:buy|upgrade|grow|purchase|move)",
         r"data ?set|training data",
         r"(?:you|your \w+) (?:were|was|are|is|have been|has been) (?:flagged|picked|selected|chosen|identified|marked|qualified)",
         r"(?:ai|system|software) (?:picked|chose|selected|found|thinks)",
@@ -194,7 +195,8 @@ OFFERS = Words(
         r"sav(?:e|es|ing|ings) (?:money|you|them|up to|on)|and save|savings?",
         r"notice period|penalt(?:y|ies)|early termination",
         r"pilot (?:for )?free",
-        r"trial extension|extended trial",
+        r"trial extension|extended trial|(?:offer|give|grant)\w* (?:(?:them|you) )?an? trial",
+        r"cheap(?:er|est)?|(?:better|good|best|great) (?:price|deal|rate)s?|for free|(?:offer|deal|price) (?:ends|expires)",
     ),
 )
 PROMISES = Words(
@@ -209,6 +211,7 @@ PROMISES = Words(
         r"will (?:double|triple|halve|pay for itself)",
         r"pays? for itself|return on investment",
         r"without (?:any )?(?:doubt|fail)",
+        r"risk[^.;]{0,40} is (?:negligible|nil|zero|minimal|extreme|huge)",
         r"on (?:the|our) roadmap|roadmap|coming soon|next release|upcoming (?:release|feature)",
         r"24/7|round the clock|dedicated (?:engineer|support|team|manager)",
         r"unlimited",
@@ -263,13 +266,24 @@ HEARSAY = Words(
     ),
 )
 
+# Somebody is the largest, or does more than others: it flatters, and nobody compared.
+COMPARED = Words(
+    "compares them with others, and no fact does",
+    (
+        r"(?:all[ -]time|record) (?:high|low)s?",
+        r"(?:biggest|largest|best|most valuable|top|favou?rite) (?:\w+ )?(?:customers?|accounts?|clients?|users?)",
+        r"(?:more|less|better|faster) than (?:any(?:body|one)?|every(?:body|one)?|all|most)(?: (?:other|else))?",
+        r"(?:everybody|everyone|anybody|nobody|no one) else",
+    ),
+)
+
 # What a language model says of itself, or repeats of what it was told.
 LEAKS = Words(
     "repeats instructions or speaks of being a language model",
     (
         r"as an ai|as a (?:large )?language model|i(?:'|’)?m an ai|i am an ai|ai assistant|language model",
         r"i (?:cannot|can(?:'|’)t|am unable to|am not able to|won(?:'|’)t) (?:help|assist|comply|fulfil|fulfill|provide|write|generate|do that)",
-        r"system prompt|(?:my|your|the|these|previous|prior|above|following) (?:instructions?|prompt|guidelines|system message)",
+        r"(?:hidden|secret) (?:rules|instructions|prompts?)|system prompt|(?:my|your|the|these|previous|prior|above|following) (?:instructions?|prompt|guidelines|system message)",
         r"ignore (?:all|any|the|previous|prior|above|my|your)\b.*",
         r"disregard (?:all|any|the|previous|prior|above)\b.*",
         r"(?:here(?:'|’)?s|here is|here are|below is|sure,? here|certainly[!,]|of course[!,]|absolutely[!,])(?: (?:the|a|an|your|my))?(?: \w+)? ?(?:brief|draft|e-?mail|answer|response|json|text|output|version|part|summary|rewrite|is|are)?(?=[ :.,!])",
@@ -289,7 +303,7 @@ RUDE = Words(
         r"stupid|idiots?|idiotic|dumb|moron\w*|fools?|foolish|lazy|incompetent|ignorant|clueless|pathetic|useless|worthless|hopeless|ridiculous|cheapskates?|stingy|losers?|suckers?|naive|whin(?:e|y|ing)|annoying|difficult customer|crap\w*|damn\w*|hell|shit\w*|fuck\w*|bloody|bastards?|wtf",
         r"you(?:'ll|’ll| will| may| might)? regret|or else|you have been warned|consequences|fall(?:ing)? behind|be left behind|left behind|punish\w*|we will (?:cut|suspend|terminate|shut|switch off|restrict|escalate)|shut you (?:off|down)|cut (?:you )?off|suspend your",
         r"(?:after|despite) (?:all|everything) (?:that )?we(?:'ve|’ve| have)? (?:did|done|do)|you owe|least you (?:can|could) do|let(?:ting)? us down|disappoint(?:ed|ing) (?:us|that you|in you)|ungrateful|shame(?:ful)?|ashamed|how could you|we expected (?:more|better)|(?:un)?fair to us|you should (?:feel|be ashamed|have known)",
-        r"trick(?:ed|ing)? them|pressure (?:them|the customer)|push them|exploit|manipulat\w+|scare|squeeze|milk (?:them|this)|prey|gullible|desperate|fear of missing",
+        r"trick(?:ed|ing)? them|pressure (?:them|the customer)|push them|exploit|manipulat\w+|scare|squeeze|milk (?:them|this)|prey|gullible|desperate|(?:fear of )?missing out",
         r"lie(?: to| about)?|lying|mislead\w*|deceiv\w*|pretend\w*|bluff\w*|cheat\w*",
         r"hackers?|hacked|fail(?:s|ed|ing)? (?:(?:their|your|the|an) )?(?:\w+ )?audits?|los(?:e|ing) (?:access|(?:your|their) data)",
         r"marri\w+|divorc\w+|husbands?|wi(?:fe|ves)|children|pregnan\w*|religio\w*|politic\w*|salar(?:y|ies)",
@@ -369,6 +383,8 @@ SOON = {
     "this summer": 150,
     "soon": 61,
     "shortly": 31,
+    # No fact names a season.
+    **{f"in {article}{season}": -1 for article in ("", "the ") for season in ("spring", "summer", "autumn", "winter")},
     "imminent": 14,
     "imminently": 14,
     "around the corner": 31,
