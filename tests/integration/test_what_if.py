@@ -111,6 +111,23 @@ def test_expansion_and_a_feature_that_only_its_model_knows_are_asked_by_the_targ
 
 
 @pytest.mark.parametrize(
+    ("feature", "value", "rule"),
+    [
+        ("tenure_days", 0, "tenure_days is a whole number of 1 or more, or null, not 0"),
+        ("compliance_gap_score", "2", "compliance_gap_score is a number from 0 to 1, or null, not '2'"),
+        ("events_last_7d", "1.5", "events_last_7d is a whole number of 0 or more, or null, not '1.5'"),
+    ],
+    ids=["the mart's tests", "the contract", "the column's type"],
+)
+def test_a_value_is_held_to_what_the_mart_and_the_contract_say_of_its_column(
+    monday: PublishedMonday, models: Models, feature: str, value: object, rule: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        models.what_if(monday, monday.rows(size=1)[0].customer_id, {feature: value})
+    assert str(refused.value) == rule
+
+
+@pytest.mark.parametrize(
     ("statement", "problem"),
     [
         ("update customer_weeks set avg_adoption_score = 1 - avg_adoption_score", "are no longer those of that day"),
