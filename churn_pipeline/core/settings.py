@@ -6,6 +6,7 @@ What decides about a *customer* (cut-offs, weights, plan ladder, playbook) is po
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from datetime import UTC, date, datetime, time
@@ -65,6 +66,16 @@ def is_built() -> bool:
 
 def _default_home() -> Path:
     return Path.cwd() if is_built() else REPOSITORY
+
+
+def _is_near(host: str) -> bool:
+    """Whether an address leads no further than the private network, as far as it shows."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        # Containers and machines of one network call each other by names without a dot.
+        return "." not in host or host.lower().endswith((".local", ".internal", ".lan", ".home.arpa"))
+    return address.is_private or address.is_loopback
 
 
 class Settings(BaseSettings):
@@ -205,6 +216,27 @@ class Settings(BaseSettings):
         None,
         description="Address under which HOME/data/published/report can be opened, for links in Slack: https://HOST/PATH.",
     )
+    brief_url: str | None = Field(
+        None,
+        description="Base address of an OpenAI-compatible endpoint that writes expansion briefs, such as http://localhost:11434/v1; without "
+        "one, a template does. See docs/briefs.md.",
+    )
+    brief_model: str | None = Field(None, description="The model it is asked for; needed with the address.")
+    brief_key: SecretStr | None = Field(None, description="Key that the endpoint wants, where it wants one.")
+    brief_timeout_seconds: float = Field(
+        20, gt=0, le=600, description="Most that one request to the endpoint may take, all in all."
+    )
+    brief_attempts: int = Field(
+        2,
+        ge=0,
+        le=5,
+        description="How often a request is repeated when the endpoint is busy, fails or cannot be reached.",
+    )
+    brief_budget: int = Field(
+        100,
+        ge=0,
+        description="Most requests to the endpoint in one run, repeated ones counted; what is over is written by the template.",
+    )
     dagster_config: Path | None = Field(
         None, description="A dagster.yaml to use in place of churn's own, such as docker/dagster.yaml with PostgreSQL."
     )
@@ -216,6 +248,7 @@ class Settings(BaseSettings):
         "published_webhook",
         "published_webhook_secret",
         "ui_password",
+        "brief_key",
         "mlflow_tracking_uri",
         mode="after",
     )
@@ -308,6 +341,42 @@ class Settings(BaseSettings):
             raise ValueError("write an address without ? and #, such as https://churn.example.com/report")
         return value.strip().rstrip("/")
 
+    @field_validator("brief_url")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        text = value.strip().rstrip("/")
+        # The address is printed and kept with every brief, so a login has no place in it.
+        match = re.fullmatch(r"(https?)://(\[[0-9a-fA-F:]+\]|[^\s/@?#:\[\]]+)(:\d{1,5})?(/[^\s@?#]*)?", text)
+        if match is None:
+            raise ValueError("write an address without a login, ? and #, such as http://localhost:11434/v1")
+        if match[1] == "http" and not _is_near(match[2]):
+            raise ValueError(
+                "http is for this machine and the private network, whose names have no dot or end in .local, .internal or .lan; "
+                "elsewhere write https"
+            )
+        return text
+
+    @field_validator("brief_model")
+    @classmethod
+    def _named(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        if len(value.strip()) > 200 or not value.strip().isprintable():
+            raise ValueError("write the name of a model, such as llama3.1:8b")
+        return value.strip()
+
+    @field_validator("brief_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        text = value.get_secret_value().strip()
+        if not re.fullmatch(r"[\x21-\x7e]+", text):
+            raise ValueError("a key has letters, digits and signs, and neither blanks nor line breaks within")
+        return SecretStr(text)
+
     @field_validator("slack_owners")
     @classmethod
     def _members(cls, value: dict[str, str]) -> dict[str, str]:
@@ -330,6 +399,15 @@ class Settings(BaseSettings):
         if self.published_webhook is not None and self.published_webhook_secret is None:
             raise ValueError(
                 "CHURN_PUBLISHED_WEBHOOK is set and CHURN_PUBLISHED_WEBHOOK_SECRET is not: every request is signed, so set both"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _knows_whom_to_ask(self) -> Self:
+        if (self.brief_url is None) != (self.brief_model is None):
+            given, missing = ("URL", "MODEL") if self.brief_url else ("MODEL", "URL")
+            raise ValueError(
+                f"CHURN_BRIEF_{given} is set and CHURN_BRIEF_{missing} is not: an endpoint is both, so set both or none"
             )
         return self
 
@@ -386,6 +464,11 @@ class Settings(BaseSettings):
     @property
     def outbox(self) -> Path:
         return self.data / "outbox"
+
+    @property
+    def briefs(self) -> Path:
+        """The audit of expansion briefs. Those that a run prepared lie with what is published."""
+        return self.data / "briefs"
 
     @property
     def quality(self) -> Path:

@@ -94,6 +94,8 @@ def test_no_room_imports_one_beside_or_above_it() -> None:
         ("psycopg", "delivery/postgres"),
         ("fsspec", "sources"),
         ("mlflow", "modeling"),
+        ("openai", "customers/briefs"),
+        ("httpx2", "customers/briefs"),
     ],
 )
 def test_a_library_with_a_room_of_its_own_is_imported_nowhere_else(library: str, home: str) -> None:
