@@ -878,6 +878,7 @@ EXPANSION_OUTREACH_LOG = TableContract(
         Column("outreach_channel", Kind.TEXT, "free text"),
         Column("outcome", Kind.TEXT, "free text"),
         Column("propensity_at_outreach", Kind.SHARE, "expansion propensity shown at the time", required=False),
+        Column("correlation_id", Kind.TEXT, "the expansion brief that led to it (docs/briefs.md)", required=False),
     ),
     landed=(
         _same("outreach_id"),
@@ -886,8 +887,10 @@ EXPANSION_OUTREACH_LOG = TableContract(
         _same("outreach_channel"),
         _same("outcome"),
         _same("propensity_at_outreach", "DOUBLE"),
+        _same("correlation_id"),
         _known("contacted_date"),
     ),
+    # Without correlation_id: nothing that is computed reads it, so no Monday is built again because of it.
     facts=(
         Fact(
             "contacted",

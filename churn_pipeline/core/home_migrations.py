@@ -140,6 +140,11 @@ def _give_scored_mondays_kinds(con: duckdb.DuckDBPyConnection) -> None:
         con.execute("alter table scoring.scored_mondays add column if not exists model_kinds map(varchar, varchar)")
 
 
+def _give_outreach_the_brief_that_led_to_it(con: duckdb.DuckDBPyConnection) -> None:
+    # The next landing makes the table anew, with the column in its place; before that it compares with what was landed, column by column.
+    con.execute("alter table if exists landing.expansion_outreach_log add column if not exists correlation_id varchar")
+
+
 MIGRATIONS = (
     # Format 1
     Migration(
@@ -151,4 +156,6 @@ MIGRATIONS = (
     Migration("predictions have a segment, and scores have themes", _give_predictions_a_segment),
     # Format 4
     Migration("scored Mondays have the kinds of their models", _give_scored_mondays_kinds),
+    # Format 5
+    Migration("outreach names the brief that led to it", _give_outreach_the_brief_that_led_to_it),
 )

@@ -91,6 +91,7 @@ ROWS: Mapping[str, dict[str, Any]] = {
         "outreach_channel": "email",
         "outcome": "none",
         "propensity_at_outreach": "0.4",
+        "correlation_id": "3f9c2ad81b07",
     },
     "interventions": {
         "intervention_id": "I1",

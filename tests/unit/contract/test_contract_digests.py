@@ -14,6 +14,7 @@ from churn_pipeline.contract import TABLES, Kind, fingerprint, fingerprints
 from churn_pipeline.contract.book_ledger import Acceptance
 from churn_pipeline.contract.docs import render
 from churn_pipeline.core.calendar import mondays
+from churn_pipeline.core.home_migrations import MIGRATIONS
 from tests.unit.contract.landing_helpers import CUSTOMER, NOW, ROWS, company, landed, put, row, write
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -58,6 +59,7 @@ def _changed_from(con: duckdb.DuckDBPyConnection, raw: Path, table: str, *values
         ("contracts", {}, {"end_date": "2026-01-01"}, date(2024, 1, 10)),
         ("interventions", {}, {"owner": "Bob"}, None),
         ("expansion_outreach_log", {}, {"outcome": "won"}, date(2024, 5, 1)),
+        ("expansion_outreach_log", {}, {"correlation_id": "b07"}, None),
     ],
 )
 def test_a_change_is_dated_by_the_day_on_which_it_would_have_been_known(
@@ -66,6 +68,28 @@ def test_a_change_is_dated_by_the_day_on_which_it_would_have_been_known(
     company(raw, **{table: [row(table, **first)]})
     put(con, raw)
     assert _changed_from(con, raw, table, then) == day
+
+
+def test_a_column_that_an_older_version_did_not_land_comes_with_the_next_landing_and_changes_no_monday(
+    con: duckdb.DuckDBPyConnection, raw: Path
+) -> None:
+    unaware = {name: value for name, value in row("expansion_outreach_log").items() if name != "correlation_id"}
+    company(raw, expansion_outreach_log=[unaware])
+    put(con, raw)
+    con.execute("alter table landing.expansion_outreach_log drop column correlation_id")
+    con.execute("update landing.state set definition = 'of an older version' where source = 'expansion_outreach_log'")
+    # Format 5. Applied again, as after a kill, it does nothing.
+    for _ in range(2):
+        MIGRATIONS[4].warehouse(con)
+    days = [date(2024, 4, 29), date(2024, 5, 6), date(2024, 6, 10)]
+    before = fingerprints(con, days)
+    for correlation_id in (None, "3f9c2ad81b07"):
+        write(raw, "expansion_outreach_log", [unaware if correlation_id is None else row("expansion_outreach_log")])
+        assert put(con, raw).changed_from is None
+        assert con.execute("select correlation_id from landing.expansion_outreach_log").fetchall() == [
+            (correlation_id,)
+        ]
+        assert fingerprints(con, days) == before
 
 
 def test_a_day_that_lost_its_facts_is_a_change(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
