@@ -643,6 +643,48 @@ def predict(
 
 
 @app.command()
+def brief(
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="CUSTOMER",
+            help="customer_id as in the raw data; or the company's name, or how it begins, without regard to accents and case.",
+        ),
+    ],
+    audience: Annotated[
+        Literal["ae", "csm"],
+        typer.Option("--for", help="Who reads it: the account executive who sells, or the customer success manager."),
+    ] = "ae",
+    email: Annotated[
+        bool,
+        typer.Option("--email", help="With a three-sentence e-mail to the customer; only for the account executive."),
+    ] = False,
+    template: Annotated[
+        bool, typer.Option("--template", help="Ask no language model, although CHURN_BRIEF_URL names one.")
+    ] = False,
+    week: WeekOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a brief about a customer who may move to a higher plan: why now, what to lead with, what to settle first, the next step.
+
+    It says what is published and nothing else. A language model (CHURN_BRIEF_URL, docs/briefs.md) puts it into sentences, and sees
+    neither names nor ids; without one, or when it fails, a template does, which the brief says. Every text goes through the guardrails,
+    and every call into HOME/data/briefs/audit.jsonl. Read the brief before you use it.
+
+    For whom the propensity is too low, or nobody may sell now, there is none: exit code 3.
+    """
+    from churn_pipeline.cli import brief as briefs
+
+    if email and audience == "csm":
+        raise InputError(
+            "--email is for the account executive: a success manager's brief has no e-mail. Take one of the two out"
+        )
+    written = briefs.write(_settings(home), wanted, audience, _published_monday(week), email=email, template=template)
+    typer.echo(json_text(briefs.as_dict(written), indent=1)) if as_json else briefs.print_brief(written)
+
+
+@app.command()
 def forget(
     customer_id: Annotated[
         str | None, typer.Argument(metavar="ID", help="customer_id as in the raw data.", show_default=False)

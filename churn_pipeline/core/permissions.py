@@ -28,7 +28,7 @@ _PRIVATE_FILE = 0o600
 _PASSAGE = 0o711
 
 # What a run, Dagster and dbt make in HOME/data. Folders that are not named here are somebody else's.
-_FOLDERS = ("dagster", "dbt", "errors", "forgotten", "models", "outbox", "quality", "report", "sources")
+_FOLDERS = ("briefs", "dagster", "dbt", "errors", "forgotten", "models", "outbox", "quality", "report", "sources")
 _FILES = ("warehouse.duckdb*", ".warehouse.duckdb*", ".lock", "home.json", "first_monday.json")
 
 

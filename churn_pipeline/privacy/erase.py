@@ -31,6 +31,7 @@ from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.warehouse import connect, has_table
+from churn_pipeline.customers.briefs import audit
 from churn_pipeline.delivery.announce import outbox_of
 from churn_pipeline.delivery.channel import Channel
 from churn_pipeline.delivery.channels import CHANNELS
@@ -47,6 +48,8 @@ create table if not exists ledger.erasures (
     digest varchar, erased_at timestamp, who varchar, reason varchar, customers_at_once bigint, touched json
 )
 """
+# What is found by a customer's id itself, and not by how it stands in a text.
+_EXACT = ("rows", "lines")
 _OUTSIDE = tuple(channel for channel in CHANNELS if channel.keeps_outside_home)
 
 type Say = Callable[[str], None]
@@ -211,7 +214,7 @@ def _known(settings: Settings, traces: Traces) -> list[Touched]:
         InputError: nothing is, and they are not on the list of the forgotten.
     """
     touched = _look(settings, traces)
-    if not traces.telling and all(finding.what != "rows" for finding in touched):
+    if not traces.telling and all(finding.what not in _EXACT for finding in touched):
         # A word in a sentence is no customer.
         touched = []
     known = suppression.load(settings)
@@ -292,6 +295,8 @@ def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple
         yield channel.place, "rows", lambda channel=channel: _outside(settings, traces, channel)  # type: ignore[misc]
     for path in places.outbox_files(settings):
         yield _relative(settings, path), "messages", lambda path=path: _message(settings, path, traces, write)  # type: ignore[misc]
+    for path in places.brief_audit(settings):
+        yield _relative(settings, path), "lines", lambda path=path: _audit(settings, path, traces, write)  # type: ignore[misc]
     for path in places.judgement_files(settings):
         yield _relative(settings, path), "files", lambda path=path: files.json_file(path, traces, write)  # type: ignore[misc]
     docs = places.data_docs(settings)
@@ -313,6 +318,13 @@ def _message(settings: Settings, path: Path, traces: Traces, write: bool) -> int
     with outbox_of(settings).held():
         # Sent and swept meanwhile.
         return files.message(path, traces, write)[0] if path.exists() else 0
+
+
+def _audit(settings: Settings, path: Path, traces: Traces, write: bool) -> int:
+    if not write:
+        return files.json_lines(path, traces, write)
+    with audit.held(settings):
+        return files.json_lines(path, traces, write)
 
 
 def _data_docs(settings: Settings, docs: Path, traces: Traces, write: bool) -> int:
@@ -500,6 +512,8 @@ def _listed_ids(settings: Settings, known: Register) -> list[str]:
             with copy.engine() as con:
                 ids = f"(select {copy.note.customer} as customer_id from {scan(copy.parts)})"
                 customer_ids |= _on_list(con, ids, hashed, digests)
+    noted = {entry.get("customer_id") for entry in audit.entries(settings)}
+    customer_ids |= {name for name in noted if isinstance(name, str) and known.digest(name) in known.entries}
     with duckdb.connect() as con:
         for path in sorted(settings.published.rglob("*.parquet")):
             source = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
@@ -584,7 +598,7 @@ def _how_back(path: Path) -> str:
 
 def _sweep(settings: Settings) -> None:
     """Removes what killed processes left half-written. The home's lock is held, so no living one owns any of it."""
-    for folder in (settings.data, settings.published, settings.quality, suppression.folder(settings)):
+    for folder in (settings.data, settings.published, settings.quality, settings.briefs, suppression.folder(settings)):
         pattern = ".*.tmp*"
         leftovers = folder.rglob(pattern) if folder == settings.published else folder.glob(pattern)
         for leftover in list(leftovers):

@@ -156,6 +156,33 @@ def json_file(path: Path, traces: Traces, write: bool) -> int:
     return 1
 
 
+def json_lines(path: Path, traces: Traces, write: bool) -> int:
+    """Lines of a file of JSON lines that are a customer's, by their ``customer_id``; in the others a mention goes. How many lines it was."""
+    count = 0
+    kept = []
+    for line in path.read_bytes().decode("utf-8", "surrogateescape").split("\n"):
+        try:
+            before = json.loads(line)
+        except ValueError:
+            # Half a line, which a kill left, is of use to nobody.
+            if line and (traces.in_page(line) or any(customer_id in line for customer_id in traces.customer_ids)):
+                count += 1
+            else:
+                kept.append(line)
+            continue
+        if isinstance(before, dict) and before.get("customer_id") in traces.customer_ids:
+            count += 1
+            continue
+        after = traces.erase_json(before) if traces.telling else before
+        if after != before:
+            count += 1
+            line = json_text(after, compact=True)
+        kept.append(line)
+    if count and write:
+        replace_bytes(path, "\n".join(kept).encode("utf-8", "surrogateescape"), mode=0o600)
+    return count
+
+
 def page(path: Path, traces: Traces, write: bool) -> int:
     """A page made from data: one that names a customer is removed, because figures and plots in it know the customer too."""
     text = path.read_bytes().decode("utf-8", "replace")

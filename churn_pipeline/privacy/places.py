@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.customers.briefs import audit
 from churn_pipeline.privacy import databases, files
 from churn_pipeline.privacy.matching import Traces
 from churn_pipeline.sources.copies import Copy, copies
@@ -90,6 +91,11 @@ def data_docs(settings: Settings) -> Path:
     return settings.published / "data_docs"
 
 
+def brief_audit(settings: Settings) -> list[Path]:
+    """The audit of expansion briefs, where any was written."""
+    return [path for path in (audit.file_of(settings),) if path.is_file()]
+
+
 def database_files(settings: Settings) -> list[Path]:
     """Every DuckDB file of the home but the warehouse."""
     return [path for path in sorted(settings.published.rglob("*.duckdb")) if not path.name.startswith(".")]
@@ -105,6 +111,7 @@ def other_files(settings: Settings) -> list[Path]:
     own = (
         settings.outbox,
         settings.quality,
+        settings.briefs,
         data_docs(settings),
         settings.raw_dir,
         *(copy.folder for copy in fetched_copies(settings)),
@@ -121,6 +128,7 @@ def unknown_files(settings: Settings) -> list[Path]:
         *outbox_files(settings),
         *judgement_files(settings),
         *docs_pages(settings),
+        *brief_audit(settings),
         *(path for path in other_files(settings) if handler(path) is not None),
     }
     return [

@@ -1,0 +1,109 @@
+"""Where briefs of a published Monday are written: what the policy of that Monday says, whom settings name as writer, and the audit."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from churn_pipeline.core.errors import ChurnError
+from churn_pipeline.customers.briefs import audit
+from churn_pipeline.customers.briefs.endpoint import Exchange, writer_of
+from churn_pipeline.customers.briefs.model import Audience, Brief, Writer
+from churn_pipeline.customers.briefs.service import Attempt, BriefPolicy, Standing, write_brief
+from churn_pipeline.customers.profile import Customer360
+from churn_pipeline.delivery.call_list import PREDICTIONS, may_be_approached
+from churn_pipeline.policy import parameters
+
+if TYPE_CHECKING:
+    from churn_pipeline.core.settings import Settings
+    from churn_pipeline.customers.stores.published import PublishedMonday
+
+
+class Desk:
+    """Writes the briefs of one published Monday, one after the other, each with its lines in the audit.
+
+    Args:
+        settings: the home, and the endpoint if there is one. The budget of requests is that of this desk.
+        monday: what is published of the Monday.
+        template: ask no endpoint, although there is one.
+        around: given the endpoint, gives the writer to ask in its place, such as one with a bound on all briefs together.
+
+    Raises:
+        InputError: there is an endpoint, and the client for it is not installed.
+        ChurnError: the policy that made the Monday is not kept.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        monday: PublishedMonday,
+        *,
+        template: bool = False,
+        around: Callable[[Writer], Writer] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._monday = monday
+        self._exchanges: dict[str, Exchange] = {}
+        endpoint = None if template else writer_of(settings, self._keep)
+        self._writer: Writer | None = around(endpoint) if endpoint is not None and around is not None else endpoint
+        self._policy = _policy_of(monday)
+
+    def write(self, profile: Customer360, audience: Audience, email: bool = False) -> Brief:
+        """The brief of a candidate.
+
+        Args:
+            profile: of a customer of the Monday.
+            audience: who reads it.
+            email: whether an e-mail is to be drafted; a success manager gets none all the same.
+
+        Raises:
+            NotCandidateError: there is no brief to write.
+            UnknownCustomerError: the customer is forgotten.
+            OSError: the audit cannot be written, so nothing was sent.
+        """
+        customer_id = profile.customer.customer_id
+        audit.check(self._settings, customer_id)
+        return write_brief(
+            profile,
+            audience,
+            email=email,
+            writer=self._writer,
+            policy=self._policy,
+            standing=self._standing(customer_id),
+            clock=self._now,
+            # Short enough to be typed into a CRM.
+            new_id=lambda: secrets.token_hex(6),
+            note=self._note,
+        )
+
+    def _keep(self, exchange: Exchange) -> None:
+        self._exchanges[exchange.correlation_id] = exchange
+
+    def _note(self, attempt: Attempt) -> None:
+        # The endpoint's own attempt comes first, the template's after it has none.
+        audit.append(self._settings, attempt, self._exchanges.pop(attempt.correlation_id, None))
+
+    def _now(self) -> datetime:
+        return self._settings.clock().astimezone(UTC).replace(tzinfo=None)
+
+    def _standing(self, customer_id: str) -> Standing:
+        with self._monday.publication.cursor() as cursor:
+            ((snoozed_until, approachable),) = cursor.execute(
+                f"select snoozed_until, {may_be_approached()} from {PREDICTIONS} as predictions where snapshot_date = ? and customer_id = ?",
+                [self._monday.snapshot_date, customer_id],
+            ).fetchall()
+        return Standing(snoozed_until, approachable)
+
+
+def _policy_of(monday: PublishedMonday) -> BriefPolicy:
+    with monday.publication.cursor() as cursor:
+        numbers = parameters.of_monday(cursor, "predictions", monday.snapshot_date)
+    names = ("readiness_not_ready", "readiness_ready", "play_expansion_threshold")
+    if missing := [name for name in names if name not in numbers]:
+        raise ChurnError(
+            f"the policy that made {monday.snapshot_date} is not kept, or says nothing of {', '.join(missing)}: run the Monday again"
+        )
+    not_ready, ready, urgency = (numbers[name] for name in names)
+    return BriefPolicy(not_ready=not_ready, ready=ready, urgency=urgency, tiers=monday.tiers)
