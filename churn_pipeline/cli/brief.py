@@ -61,10 +61,8 @@ def print_brief(brief: Brief) -> None:
             console.print(f"\n[bold]{_HEADINGS[part]}[/bold]")
             for paragraph in brief.parts[part].splitlines():
                 console.print(textwrap.fill(paragraph, _WIDTH), markup=False)
-    writer = brief.provider if brief.model is None else f"{brief.provider} ({brief.model})"
-    console.print(
-        f"\n{brief.result}, {brief.fact_confidence:.0%} of what it says is founded. Written by {writer}.", markup=False
-    )
+    writer = "" if brief.model is None else f" Written by {brief.provider} ({brief.model})."
+    console.print(f"\n{brief.result}, {brief.fact_confidence:.0%} of what it says is founded.{writer}", markup=False)
     for flag in brief.flags:
         console.print(f"- {flag}", markup=False)
     if brief.note is not None:

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -21,6 +22,10 @@ from churn_pipeline.core.errors import InputError, LockedError, PostgresError
 from churn_pipeline.core.home import home_lock
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.warehouse import connect
+from churn_pipeline.customers.briefs import audit
+from churn_pipeline.customers.briefs.guardrails import Verdict
+from churn_pipeline.customers.briefs.model import Audience, BriefKind, Draft, Part, Result
+from churn_pipeline.customers.briefs.service import Attempt
 from churn_pipeline.delivery.postgres.publish import publish
 from churn_pipeline.orchestration.execute import run_mondays
 from churn_pipeline.privacy import erase as erasing
@@ -105,6 +110,12 @@ def fill(settings: Settings, customer: Customer) -> None:
             message.write_text(
                 json.dumps(json.loads(message.read_text()) | {"state": "sent", "channel": "C0CHANNEL", "ts": "17.5"})
             )
+    for writer, text in (
+        (customer_id, "Call [COMPANY]."),
+        ("C0", "Call [COMPANY]."),
+        ("C0", f"As {customer_id} has it."),
+    ):
+        audit.append(settings, a_brief(writer, text))
     (settings.outbox / "odd.unreadable").write_text(f"{{half a message on {customer_id}")
     (settings.dagster_home / "compute.err").write_text(f"KeyError: '{customer_id}'\n")
     index = next((settings.dagster_home / "history").rglob("index.db"))
@@ -114,6 +125,28 @@ def fill(settings: Settings, customer: Customer) -> None:
         )
         con.execute("update event_logs set event = ? where id = (select min(id) from event_logs)", [event])
     con.close()
+
+
+def a_brief(customer_id: str, text: str) -> Attempt:
+    """As the audit notes a brief that an endpoint wrote."""
+    draft = Draft({Part.NEXT_STEP: text}, "localhost", "m")
+    verdict = Verdict(draft.parts, Result.PASSED, 1.0, ())
+    when = datetime(2026, 6, 1, 8)
+    return Attempt(
+        "b07",
+        when.date(),
+        customer_id,
+        Audience.SALES,
+        BriefKind.TACTICAL,
+        "localhost",
+        "m",
+        when,
+        None,
+        draft,
+        verdict,
+        None,
+        True,
+    )
 
 
 def packed(page: Path) -> str:
@@ -200,6 +233,7 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
         "data/published/data_docs",
         "data/quality/candidates_2026-06-01.json",
         "data/outbox/odd.unreadable",
+        "data/briefs/audit.jsonl",
         "data/dagster/history/runs/index.db",
         "data/dagster/compute.err",
     ):
@@ -222,10 +256,17 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
     ).read_text() == "rank,customer_id,company\n1,C0,Other\n"
     judged = json.loads((tiny_copy.data / "quality" / "candidates_2026-06-01.json").read_text())
     assert judged["failing"][-1]["rows"] == [["2026-06-01", "C0"]]
+    assert [(entry["customer_id"], entry["text"]["next_step"]) for entry in audit.entries(tiny_copy)] == [
+        ("C0", "Call [COMPANY]."),
+        ("C0", "As (erased) has it."),
+    ]
     with sqlite3.connect(tiny_copy.dagster_home / "history" / "runs" / "index.db") as con:
         (event,) = con.execute("select event from event_logs order by id").fetchone()
     con.close()
     assert json.loads(event)["count"] == 7
+    # Nobody writes about them any more, and nothing of the attempt is kept.
+    assert churn(tiny_copy, "brief", customer.customer_id).returncode == 2
+    assert named(tiny_copy.home, customer.customer_id) == []
     again = churn(tiny_copy, "forget", customer.customer_id, "--yes")
     assert again.returncode == 0
     assert "Nothing is left of them" in again.stdout

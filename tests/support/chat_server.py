@@ -112,10 +112,25 @@ class ChatServer:
 
 
 def every_part(document: Mapping[str, Any]) -> str:
-    """What a model that does as it is told answers to a request of the writer: a text for every key that it names, from the facts alone."""
-    keys = re.findall(r'^- "(\w+)":', document["messages"][0]["content"], re.MULTILINE)
-    facts = [line.lstrip("- ") for line in document["messages"][1]["content"].splitlines() if line.strip()]
-    return json.dumps({key: facts[number % len(facts)] for number, key in enumerate(keys)})
+    """What a model that does as it is told answers to a request of the writer: a text for every part that is asked for, from the facts alone."""
+    system, user = (message["content"] for message in document["messages"])
+    facts = [line.removeprefix("- ") for line in user.splitlines() if line.startswith("- ")]
+    ours = [fact for fact in facts if not fact.endswith("[internal]")]
+    known = [fact.removesuffix(" [internal]") for fact in facts]
+    plan = next(
+        (match[1] for match in (re.search(r"next plan up is the (.+) plan", fact) for fact in ours) if match), "next"
+    )
+    risks = [fact for fact in known if "leave within" in fact or fact.startswith("Avoid: ")]
+    deeds = [fact for fact in ours if fact.startswith("They ") and "days" in fact] or ours[:1]
+    texts = {
+        "why_now": " ".join(deeds),
+        "lead_with": f"Begin with what [COMPANY] does today, and ask what the {plan} plan would make easier.",
+        "settle_first": " ".join(risks[:2]) or "Ask [CSM] what is open.",
+        "next_step": "Ask [CSM] what is open, then call [COMPANY] and agree who decides.",
+        "email": f"I would like to hear how [COMPANY] works with us today. The {plan} plan may make some of it easier. "
+        "Which day suits you for a call?",
+    }
+    return json.dumps({key: texts[key] for key in re.findall(r'^- "(\w+)":', system, re.MULTILINE)})
 
 
 def completion(text: str | None, finish_reason: str | None = "stop", **message: Any) -> dict[str, Any]:

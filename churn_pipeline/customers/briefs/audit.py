@@ -118,8 +118,12 @@ def _refuse_forgotten(settings: Settings, customer_id: str) -> None:
 
 
 def _record(attempt: Attempt, exchange: Exchange | None) -> dict[str, Any]:
-    text = None if attempt.draft is None else {str(part): words for part, words in attempt.draft.parts.items()}
     verdict = attempt.verdict
+    parts = None if attempt.draft is None else attempt.draft.parts
+    if attempt.is_shown and verdict is not None:
+        # As the guardrails mended it; what an endpoint gave stands in ``received``.
+        parts = verdict.parts
+    text = None if parts is None else {str(part): words for part, words in parts.items()}
     asked = {} if exchange is None else asdict(exchange)
     return {
         "correlation_id": attempt.correlation_id,

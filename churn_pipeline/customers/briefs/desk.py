@@ -7,14 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.customers.briefs import audit
 from churn_pipeline.customers.briefs.endpoint import Exchange, writer_of
 from churn_pipeline.customers.briefs.model import Audience, Brief, Writer
-from churn_pipeline.customers.briefs.service import Attempt, BriefPolicy, Standing, write_brief
+from churn_pipeline.customers.briefs.service import Attempt, write_brief
 from churn_pipeline.customers.profile import Customer360
-from churn_pipeline.delivery.call_list import PREDICTIONS, may_be_approached
-from churn_pipeline.policy import parameters
+from churn_pipeline.customers.stores.briefs import policy_of, standing_of
 
 if TYPE_CHECKING:
     from churn_pipeline.core.settings import Settings
@@ -32,7 +30,7 @@ class Desk:
 
     Raises:
         InputError: there is an endpoint, and the client for it is not installed.
-        ChurnError: the policy that made the Monday is not kept.
+        RefusedError: the policy that made the Monday is not kept.
     """
 
     def __init__(
@@ -48,7 +46,8 @@ class Desk:
         self._exchanges: dict[str, Exchange] = {}
         endpoint = None if template else writer_of(settings, self._keep)
         self._writer: Writer | None = around(endpoint) if endpoint is not None and around is not None else endpoint
-        self._policy = _policy_of(monday)
+        with monday.publication.cursor() as cursor:
+            self._policy = policy_of(cursor, monday.snapshot_date)
 
     def write(self, profile: Customer360, audience: Audience, email: bool = False) -> Brief:
         """The brief of a candidate.
@@ -65,13 +64,15 @@ class Desk:
         """
         customer_id = profile.customer.customer_id
         audit.check(self._settings, customer_id)
+        with self._monday.publication.cursor() as cursor:
+            standing = standing_of(cursor, self._monday.snapshot_date, customer_id)
         return write_brief(
             profile,
             audience,
             email=email,
             writer=self._writer,
             policy=self._policy,
-            standing=self._standing(customer_id),
+            standing=standing,
             clock=self._now,
             # Short enough to be typed into a CRM.
             new_id=lambda: secrets.token_hex(6),
@@ -87,23 +88,3 @@ class Desk:
 
     def _now(self) -> datetime:
         return self._settings.clock().astimezone(UTC).replace(tzinfo=None)
-
-    def _standing(self, customer_id: str) -> Standing:
-        with self._monday.publication.cursor() as cursor:
-            ((snoozed_until, approachable),) = cursor.execute(
-                f"select snoozed_until, {may_be_approached()} from {PREDICTIONS} as predictions where snapshot_date = ? and customer_id = ?",
-                [self._monday.snapshot_date, customer_id],
-            ).fetchall()
-        return Standing(snoozed_until, approachable)
-
-
-def _policy_of(monday: PublishedMonday) -> BriefPolicy:
-    with monday.publication.cursor() as cursor:
-        numbers = parameters.of_monday(cursor, "predictions", monday.snapshot_date)
-    names = ("readiness_not_ready", "readiness_ready", "play_expansion_threshold")
-    if missing := [name for name in names if name not in numbers]:
-        raise ChurnError(
-            f"the policy that made {monday.snapshot_date} is not kept, or says nothing of {', '.join(missing)}: run the Monday again"
-        )
-    not_ready, ready, urgency = (numbers[name] for name in names)
-    return BriefPolicy(not_ready=not_ready, ready=ready, urgency=urgency, tiers=monday.tiers)

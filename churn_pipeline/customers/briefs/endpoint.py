@@ -274,7 +274,7 @@ class EndpointWriter:
             for opened in client:
                 with suppress(Exception):
                     opened.close()
-            raise _AttemptError(f"{self._host} did not answer within {self._timeout:g} s", away=True) from None
+            raise _AttemptError(f"it did not answer within {self._timeout:g} s", away=True) from None
 
     def _send(self, client: OpenAI, messages: list[dict[str, str]]) -> _Answer:
         import httpx2
@@ -305,14 +305,14 @@ class EndpointWriter:
             if isinstance(cause, _AttemptError | TimeoutError):
                 raise cause from None
             # What it says may quote the address or a header: its kind is enough.
-            reason = f"{self._host} cannot be reached or broke off ({type(cause).__name__})"
+            reason = f"it cannot be reached or broke off ({type(cause).__name__})"
             raise _AttemptError(reason, again=True, away=True) from None
 
     def _refused(self, answer: _Answer) -> _AttemptError:
         status = answer.status
         lasting = status in _LASTING
         again = status in _PASSING or status >= 500
-        reason = f"{self._host} answers {status}"
+        reason = f"it answers {status}"
         # Whoever does not know the key may quote it.
         if status not in (401, 403, 407) and (said := self._said(answer.body)):
             reason += f" ({said})"
@@ -400,7 +400,7 @@ def _bound(response: httpx2.Response, end: float) -> None:
     from httpx2 import SyncByteStream
 
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise _AttemptError("the endpoint answers in a packed form that nobody asked for")
+        raise _AttemptError("it answers in a packed form that nobody asked for")
     stream = cast("SyncByteStream", response.stream)
 
     class Bounded(SyncByteStream):
@@ -409,7 +409,7 @@ def _bound(response: httpx2.Response, end: float) -> None:
             for chunk in stream:
                 size += len(chunk)
                 if size > MAX_BYTES:
-                    raise _AttemptError(f"the endpoint answers with more than {MAX_BYTES:,} bytes", away=True)
+                    raise _AttemptError(f"it answers with more than {MAX_BYTES:,} bytes", away=True)
                 if time.monotonic() > end:
                     raise TimeoutError
                 yield chunk
@@ -448,21 +448,19 @@ def _text_of(answer: _Answer) -> tuple[str, int | None]:
         return _streamed(answer.body)
     if answer.content_type != "application/json":
         shown = clean(answer.content_type, 60, "a form that it does not name")
-        raise _AttemptError(
-            f"the endpoint answers with {shown}, not with JSON: is CHURN_BRIEF_URL its base address (…/v1)?"
-        )
+        raise _AttemptError(f"it answers with {shown}, not with JSON: is CHURN_BRIEF_URL its base address (…/v1)?")
     document = _json(answer.body)
     choices = document.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise _AttemptError("the endpoint answers without a choice")
+        raise _AttemptError("it answers without a choice")
     message = choices[0].get("message")
     if not isinstance(message, dict):
-        raise _AttemptError("the endpoint answers without a message")
+        raise _AttemptError("it answers without a message")
     tokens = _tokens(document)
     content = message.get("content")
     _check_end(choices[0].get("finish_reason"), message.get("refusal"), content, tokens)
     if not isinstance(content, str) or not content.strip():
-        raise _AttemptError("the endpoint answers with an empty message", tokens=tokens)
+        raise _AttemptError("it answers with an empty message", tokens=tokens)
     return content, tokens
 
 
@@ -493,7 +491,7 @@ def _streamed(body: bytes) -> tuple[str, int | None]:
     text = "".join(pieces)
     _check_end(reason, refusal, text, tokens)
     if not text.strip():
-        raise _AttemptError("the endpoint answers with an empty message", tokens=tokens)
+        raise _AttemptError("it answers with an empty message", tokens=tokens)
     return text, tokens
 
 
@@ -501,22 +499,20 @@ def _check_end(reason: object, refusal: object, content: object, tokens: int | N
     """Refuses an answer that does not say that it is whole."""
     received = content if isinstance(content, str) else None
     if refusal or reason == "content_filter":
-        raise _AttemptError("the endpoint refuses to write it", received=received, tokens=tokens)
+        raise _AttemptError("it refuses to write it", received=received, tokens=tokens)
     if reason == "length":
-        raise _AttemptError(
-            f"the endpoint's answer was cut off at {MAX_TOKENS:,} tokens", received=received, tokens=tokens
-        )
+        raise _AttemptError(f"its answer was cut off at {MAX_TOKENS:,} tokens", received=received, tokens=tokens)
     if reason != "stop":
-        raise _AttemptError("the endpoint's answer does not say that it is whole", received=received, tokens=tokens)
+        raise _AttemptError("its answer does not say that it is whole", received=received, tokens=tokens)
 
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise _AttemptError("the endpoint answers with broken JSON", again=True, away=True) from None
+        raise _AttemptError("it answers with broken JSON", again=True, away=True) from None
     if not isinstance(document, dict):
-        raise _AttemptError("the endpoint answers with JSON of another form")
+        raise _AttemptError("it answers with JSON of another form")
     return document
 
 
@@ -543,14 +539,14 @@ def _parts(text: str, parts: Sequence[Part]) -> dict[Part, str]:
     try:
         document = json.loads(fenced[1] if fenced else stripped, object_pairs_hook=once)
     except (ValueError, RecursionError):
-        raise _AttemptError("the model's text is no JSON object", received=text) from None
+        raise _AttemptError("its text is no JSON object", received=text) from None
     if not isinstance(document, dict):
-        raise _AttemptError("the model's text is no JSON object", received=text)
+        raise _AttemptError("its text is no JSON object", received=text)
     wanted = [part.value for part in parts]
     if missing := [name for name in wanted if name not in document]:
-        raise _AttemptError(f"the model left out {', '.join(missing)}", received=text)
+        raise _AttemptError(f"it left out {', '.join(missing)}", received=text)
     if len(document) > len(wanted):
-        raise _AttemptError("the model wrote parts that nobody asked for", received=text)
+        raise _AttemptError("it wrote parts that nobody asked for", received=text)
     if unfit := [name for name in wanted if not isinstance(document[name], str) or not document[name].strip()]:
-        raise _AttemptError(f"the model wrote no text for {', '.join(unfit)}", received=text)
+        raise _AttemptError(f"it wrote no text for {', '.join(unfit)}", received=text)
     return {part: document[part.value].strip() for part in parts}
