@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
+from churn_pipeline.cli.output import terminal
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.customers.briefs.desk import Desk
 from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind, Part
@@ -52,7 +52,7 @@ def as_dict(brief: Brief) -> dict[str, Any]:
 
 def print_brief(brief: Brief) -> None:
     """The brief on a page: the watermark first, then what it says, then what is to be known of the text itself."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal()
     name = escape(brief.company_name or brief.customer_id)
     console.print(f"\n[bold]{name}[/bold]  {escape(brief.customer_id)}   Monday {brief.snapshot_date}")
     console.print(f"{_KINDS[brief.kind]}. [bold]{escape(brief.watermark)}[/bold]")
