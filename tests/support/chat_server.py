@@ -1,4 +1,8 @@
-"""An OpenAI-compatible endpoint on loopback: a real HTTP server that speaks the protocol, and breaks it in whatever way it is told to."""
+"""An OpenAI-compatible endpoint on loopback: a real HTTP server that speaks the protocol, and breaks it in whatever way it is told to.
+
+``python -m tests.support.chat_server HOME [N]`` prints briefs of the first N candidates of a home, as an endpoint wrote them that does as it is told.
+They are noted in the audit of that home.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 import re
 import socket
 import ssl
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -241,3 +246,28 @@ def streamed(text: str, finish_reason: str | None = "stop", pieces: int = 7) -> 
         events.append(event({"choices": [{"index": 0, "delta": {}, "finish_reason": finish_reason}]}))
         events.append(event({"choices": [], "usage": {"total_tokens": 420}}) + b"data: [DONE]\n\n")
     return raw(b": begun\n\n" + b"".join(events), content_type="text/event-stream; charset=utf-8")
+
+
+def main(home: str, count: str = "10") -> None:
+    from churn_pipeline.cli.brief import print_brief
+    from churn_pipeline.core.settings import Settings
+    from churn_pipeline.customers.briefs.desk import Desk
+    from churn_pipeline.customers.briefs.model import Audience
+    from churn_pipeline.customers.errors import NotCandidateError
+    from churn_pipeline.customers.lists import Filters
+    from churn_pipeline.customers.stores.published import Publication
+
+    with ChatServer() as server:
+        settings = Settings(home=Path(home), brief_url=server.url, brief_model=MODEL)
+        with Publication.open(settings, hold=False) as publication:
+            monday = publication.at()
+            desk = Desk(settings, monday)
+            candidates = sorted(monday.rows(Filters(candidates=True)), key=lambda row: row.expansion_rank or 0)
+            for row in candidates[: int(count)]:
+                for audience in Audience:
+                    with suppress(NotCandidateError):
+                        print_brief(desk.write(monday.profile(row.customer_id), audience, audience is Audience.SALES))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -259,11 +259,10 @@ class EndpointWriter:
         # Before the time begins: the client takes a second to load.
         import openai  # noqa: F401
 
-        end = time.monotonic() + self._timeout
         client: list[OpenAI] = []
 
         def send() -> _Answer:
-            with self._client(end) as opened:
+            with self._client() as opened:
                 client.append(opened)
                 return self._send(opened, messages)
 
@@ -300,10 +299,7 @@ class EndpointWriter:
         except openai.APITimeoutError:
             raise TimeoutError from None
         except (openai.OpenAIError, httpx2.HTTPError, OSError) as error:
-            # The client wraps what our own bounds raise while it reads.
             cause = error.__cause__ or error
-            if isinstance(cause, _AttemptError | TimeoutError):
-                raise cause from None
             # What it says may quote the address or a header: its kind is enough.
             reason = f"it cannot be reached or broke off ({type(cause).__name__})"
             raise _AttemptError(reason, again=True, away=True) from None
@@ -329,7 +325,7 @@ class EndpointWriter:
                 return clean(message.replace(key, "***") if key else message, 160)
         return ""
 
-    def _client(self, end: float) -> OpenAI:
+    def _client(self) -> OpenAI:
         """A client that goes nowhere but to the address, with no header but ours, and reads no more than it may."""
         import openai
 
@@ -343,7 +339,7 @@ class EndpointWriter:
             # The system's certificates, with those that a company added.
             verify=ssl.create_default_context(),
             timeout=self._timeout,
-            event_hooks={"request": [self._dress], "response": [lambda response: _bound(response, end)]},
+            event_hooks={"request": [self._dress], "response": [_bound]},
         )
         # The key is not this one: it goes into the request by itself.
         return openai.OpenAI(api_key="none", base_url=self._url, max_retries=0, timeout=self._timeout, http_client=http)
@@ -395,8 +391,8 @@ def _answer(response: httpx2.Response, body: bytes) -> _Answer:
     return _Answer(response.status_code, content_type, _retry_after(response.headers), body)
 
 
-def _bound(response: httpx2.Response, end: float) -> None:
-    """Has a response end in time and at its largest size, and not be unpacked."""
+def _bound(response: httpx2.Response) -> None:
+    """Has a response end at its largest size, and not be unpacked."""
     from httpx2 import SyncByteStream
 
     if response.headers.get("content-encoding", "identity").lower() != "identity":
@@ -410,8 +406,6 @@ def _bound(response: httpx2.Response, end: float) -> None:
                 size += len(chunk)
                 if size > MAX_BYTES:
                     raise _AttemptError(f"it answers with more than {MAX_BYTES:,} bytes", away=True)
-                if time.monotonic() > end:
-                    raise TimeoutError
                 yield chunk
 
         def close(self) -> None:
