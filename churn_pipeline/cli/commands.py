@@ -817,6 +817,36 @@ def ui(
             file.unlink(missing_ok=True)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Where to listen. Anywhere but on this machine only with CHURN_API_TOKENS.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8787,
+    home: HomeOption = None,
+) -> None:
+    """Answer what is published over HTTP, read only: predictions, Customer 360, lists. Ends with Ctrl-C.
+
+    It needs the extra api. The routes stand under /docs, and in docs/api.md how to ask. It changes nothing in the home, and answers a new
+    publication from the request on that follows it.
+    """
+    settings = _settings(home)
+    try:
+        from churn_pipeline.api.server import serve as serve_api
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] not in ("fastapi", "starlette", "prometheus_client", "uvicorn"):
+            raise
+        raise InputError(
+            f"the API needs {missing.name}, which is not installed: pip install 'churn-pipeline[api]'"
+        ) from None
+
+    def tell(address: str) -> None:
+        typer.echo(f"The API answers at  {address}  (its page: {address}/docs)")
+        sys.stdout.flush()
+
+    serve_api(settings, host, port, tell)
+
+
 def _tell_address(address: str, folder: Path) -> Path | None:
     """Prints the address. Where output goes to a file or a journal others may read it, and it opens the page: there it stands in a file of
     this port, which is returned."""

@@ -50,6 +50,10 @@ _MISREAD_BY = {
     "people": "messages would show",
 }
 
+# A request's log line and its limit go by the name; the characters are those that a bearer token may have (RFC 6750).
+_NAMED_TOKEN = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<token>[A-Za-z0-9._~+/-]+=*)")
+_TOKEN_CHARACTERS = 16
+
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
 
@@ -212,6 +216,14 @@ class Settings(BaseSettings):
         None,
         description="Other addresses of the Dagster UI, divided by commas (https://HOST): it answers under no name that it was not told.",
     )
+    api_tokens: SecretStr | None = Field(
+        None,
+        description="Who may ask `churn serve`: NAME:TOKEN, divided by commas, each token of 16 characters or more; see docs/api.md. Without "
+        "any it answers this machine only.",
+    )
+    api_rate: int = Field(
+        600, ge=0, description="Requests a minute that each token may send to `churn serve`; 0 is no limit."
+    )
     report_url: str | None = Field(
         None,
         description="Address under which HOME/data/published/report can be opened, for links in Slack: https://HOST/PATH.",
@@ -249,6 +261,7 @@ class Settings(BaseSettings):
         "published_webhook_secret",
         "ui_password",
         "brief_key",
+        "api_tokens",
         "mlflow_tracking_uri",
         mode="after",
     )
@@ -330,6 +343,14 @@ class Settings(BaseSettings):
             return None
         if len(value.get_secret_value()) < 16:
             raise ValueError("write 16 characters or more, such as the output of: openssl rand -hex 32")
+        return value
+
+    @field_validator("api_tokens")
+    @classmethod
+    def _named_tokens(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        _tokens_of(value.get_secret_value())
         return value
 
     @field_validator("report_url")
@@ -418,6 +439,11 @@ class Settings(BaseSettings):
                 f"CHURN_TRIGGER_NEEDED is {self.trigger_needed}, and CHURN_TRIGGER_LOOK_BACK only {self.trigger_look_back}"
             )
         return self
+
+    @cached_property
+    def tokens_of_api(self) -> dict[str, str]:
+        """Who may ask `churn serve`: the token by its name."""
+        return _tokens_of(self.api_tokens.get_secret_value()) if self.api_tokens is not None else {}
 
     def clock(self) -> datetime:
         """The current instant, aware."""
@@ -537,6 +563,30 @@ class Settings(BaseSettings):
     @cached_property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.mlflow_database}"
+
+
+def _tokens_of(text: str) -> dict[str, str]:
+    """Tokens by name. What is wrong is told without a token.
+
+    Raises:
+        ValueError: one cannot be read or is too short, or a name or a token is given twice.
+    """
+    tokens: dict[str, str] = {}
+    for position, part in enumerate(text.split(","), start=1):
+        match = _NAMED_TOKEN.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(
+                f"number {position} is no NAME:TOKEN; a name has letters, digits, _ . and -, a token those and ~ + / ="
+            )
+        name, token = match["name"], match["token"]
+        if len(token) < _TOKEN_CHARACTERS:
+            raise ValueError(
+                f"the token of '{name}' is shorter than {_TOKEN_CHARACTERS} characters; write the output of: openssl rand -hex 32"
+            )
+        if name in tokens or token in tokens.values():
+            raise ValueError(f"the name or the token of number {position}, '{name}', is given twice")
+        tokens[name] = token
+    return tokens
 
 
 def render_docs() -> str:

@@ -6,7 +6,7 @@ import asyncio
 import http.client
 from urllib.parse import quote, urlsplit
 
-from churn_pipeline.orchestration.web.guard import App, Message, Receive, Scope, Send
+from churn_pipeline.core.serving import App, Message, Receive, Scope, Send
 
 # Of one connection, and not of what it carries (RFC 9110, 7.6.1); and what only the guard has to know.
 _CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}

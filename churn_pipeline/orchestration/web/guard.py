@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
 from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.serving import App, Message, Receive, Scope, Send
 from churn_pipeline.core.templating import templates
 from churn_pipeline.orchestration.web.sessions import SESSION_SECONDS, Attempts, Login, OneTimeToken, Sessions
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOGIN, LOGOUT, HEALTH = "/login", "/logout", "/health"
 _GRAPHQL = "/graphql"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn_pipeline.core.errors import ChurnError, InputError
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.serving import end_on_signals, listening
 from churn_pipeline.core.settings import Settings, shipped
 from churn_pipeline.orchestration.web.beside import Beside
 from churn_pipeline.orchestration.web.guard import LOGIN, Address, Entrance, Guard, loopback_addresses
@@ -47,8 +47,8 @@ def serve_home(settings: Settings, port: int, tell: Callable[[str], None]) -> No
     import dagster as dg
 
     os.environ.update(CHURN_HOME=str(settings.home), DAGSTER_HOME=str(settings.dagster_home))
-    _end_on_signals()
-    with _listening(port) as listener, contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+    end_on_signals()
+    with listening(port) as listener, contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         own_port = listener.getsockname()[1]
         addresses = [*loopback_addresses(own_port), *_configured(settings)]
         token = OneTimeToken()
@@ -83,8 +83,8 @@ def serve_stack(settings: Settings, host: str, port: int, workspace: Path) -> No
     import dagster as dg
 
     login = _login(settings)
-    _end_on_signals()
-    with _listening(port, host) as listener, contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+    end_on_signals()
+    with listening(port, host) as listener, contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         addresses = [*loopback_addresses(port), *_configured(settings)]
         instance = stack.enter_context(dg.DagsterInstance.get())
         app = stack.enter_context(_dagster_app(instance, workspace))
@@ -105,23 +105,6 @@ def _login(settings: Settings) -> Login:
 def _configured(settings: Settings) -> list[Address]:
     given = [settings.dagster_url or "", *(settings.ui_addresses or "").split(",")]
     return [Address.parse(text) for text in given if text.strip()]
-
-
-@contextlib.contextmanager
-def _listening(port: int, host: str = "127.0.0.1") -> Iterator[socket.socket]:
-    listener = socket.socket()
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(128)
-        except OSError as error:
-            raise ChurnError(
-                f"Port {port} of {host} cannot be had ({error.strerror}); name another with --port"
-            ) from None
-        yield listener
-    finally:
-        listener.close()
 
 
 @contextlib.contextmanager
@@ -192,9 +175,3 @@ def _run(app: Guard, listener: socket.socket, is_over: Callable[[], bool] = lamb
     )
     server = uvicorn.Server(config)
     server.run(sockets=[listener])
-
-
-def _end_on_signals() -> None:
-    """SIGTERM ends what Ctrl-C ends, and in the same way. A background job of a shell ignores both until somebody handles them."""
-    for which in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(which, signal.default_int_handler)

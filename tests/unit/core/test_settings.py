@@ -37,6 +37,7 @@ def test_a_variable_that_is_not_read_any_more_is_refused_and_says_where_it_went(
         ("slack_webhook", "https://hooks.slack.com/services/Change_Me"),
         ("ui_password", "changeme and more"),
         ("mlflow_tracking_uri", "https://churn:change-me@mlflow.example.com"),
+        ("api_tokens", "dashboard:change-me-change-me-change-me"),
     ],
 )
 def test_a_secret_of_the_example_is_refused_by_its_name_and_without_its_value(
@@ -60,3 +61,31 @@ def test_every_setting_that_is_a_secret_is_held_against_the_example(tmp_path: Pa
 
 def test_a_folder_may_be_called_what_it_likes(tmp_path: Path) -> None:
     assert Settings(home=tmp_path / "change-me").home.name == "change-me"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("sixteen-characters", "number 1 is no NAME:TOKEN"),
+        ("ada:sixteen-characters,", "number 2 is no NAME:TOKEN"),
+        ("ada:sixteen characters", "number 1 is no NAME:TOKEN"),
+        ("ada lovelace:sixteen-characters", "number 1 is no NAME:TOKEN"),
+        ("ada:fifteen-charact", "the token of 'ada' is shorter than 16 characters"),
+        ("ada:sixteen-characters, ada:other-sixteen-characters", "number 2, 'ada', is given twice"),
+        ("ada:sixteen-characters,bo:sixteen-characters", "number 2, 'bo', is given twice"),
+    ],
+)
+def test_tokens_of_the_api_are_named_long_and_each_of_one_holder_and_no_message_shows_one(
+    value: str, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(home=tmp_path, api_tokens=value)
+    assert why in str(refused.value)
+    assert "characters" not in str(refused.value).replace("16 characters", "") and "charact-" not in str(refused.value)
+
+
+def test_tokens_of_the_api_are_read_by_name(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, api_tokens=" ada:sixteen.~+/-chars== ,bo:other-sixteen_chars ")
+    assert settings.tokens_of_api == {"ada": "sixteen.~+/-chars==", "bo": "other-sixteen_chars"}
+    assert "sixteen" not in repr(settings)
+    assert Settings(home=tmp_path, api_tokens=" ").tokens_of_api == {}
