@@ -372,7 +372,7 @@ def test_a_request_has_an_id_and_one_line_in_the_log_that_names_no_customer_and_
     home: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "churn.api")
-    kept, customer = "Trace_17.a-b", rows_of(home)[0]["customer_id"]
+    kept, customer = "Trace_17.a-b", rows_of(home, TINY_BEFORE)[0]["customer_id"]
     with api(Settings(home=home.home, api_tokens=f"ada:{TOKENS['ada']}", api_rate=0)) as page:
         assert (
             page.get(f"/v1/customers/{customer}?snapshot_date={TINY_BEFORE}", X_Request_ID=kept, **ADA).headers[
