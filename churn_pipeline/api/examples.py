@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from churn_pipeline.api import schemas
+from churn_pipeline.customers.briefs.model import WATERMARK
 
 _MONDAY = date(2026, 11, 2)
 _ID, _NAME, _OWNER = "C000123", "Nordwind Logistik", "Elena García"
@@ -139,6 +140,30 @@ PROFILE = schemas.Customer360.model_validate(
         "latest_opportunity": {"created_date": date(2026, 9, 14), "stage": "open"},
         "last_contact": {"contacted_on": date(2026, 8, 20), "kind": "csm_call"},
         "features": {"events_last_30d": 41, "avg_adoption_score": 0.52, "plan_tier": "growth"},
+    }
+)
+BRIEF = schemas.Brief.model_validate(
+    {
+        "snapshot_date": _MONDAY,
+        "customer_id": _ID,
+        "company_name": _NAME,
+        "audience": "ae",
+        "kind": "tactical",
+        "parts": {
+            "why_now": "The propensity to move to the enterprise plan is 41 % within 90 days.",
+            "lead_with": "41 events in 30 days speak for growth.",
+            "settle_first": "They used the product less than half as much as a month ago.",
+            "next_step": "Propose a conversation of 20 minutes about the enterprise plan.",
+        },
+        "watermark": WATERMARK,
+        "result": "PASSED",
+        "fact_confidence": 1.0,
+        "flags": [],
+        "provider": "template",
+        "model": None,
+        "note": "Written by the template; no language model was asked.",
+        "correlation_id": "4f0c2a9e6b7d4d1f8f0f3a5b6c7d8e9f",
+        "written_at": datetime(2026, 11, 3, 9, 15),
     }
 )
 PAGE = schemas.CustomerPage.model_validate(

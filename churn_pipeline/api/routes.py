@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from datetime import date
-from typing import Annotated, Any
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
@@ -16,8 +16,11 @@ from churn_pipeline.api.cursors import LONGEST, Cursor, CursorError, digest_of
 from churn_pipeline.api.problems import ParameterProblem, Refused
 from churn_pipeline.api.publications import NotReadyError, Publications
 from churn_pipeline.core.errors import InputError, RefusedError
-from churn_pipeline.customers.errors import ChurnedError, UnknownCustomerError
+from churn_pipeline.customers.briefs.model import Audience
+from churn_pipeline.customers.briefs.service import write_brief
+from churn_pipeline.customers.errors import ChurnedError, NotCandidateError, UnknownCustomerError
 from churn_pipeline.customers.lists import Filters
+from churn_pipeline.customers.stores.briefs import policy_of, standing_of
 from churn_pipeline.customers.stores.mondays import facts_of
 from churn_pipeline.customers.stores.published import Publication, PublishedMonday
 
@@ -224,6 +227,50 @@ def expansion_prediction(
     if not prediction.is_expansion_candidate:
         raise Refused(problems.NOT_CANDIDATE, f"This customer is not a candidate for expansion on {day}.")
     return schemas.ExpansionPrediction.model_validate(prediction)
+
+
+@v1.get(
+    "/customers/{customer_id}/brief",
+    summary="Expansion brief",
+    tags=["One customer"],
+    responses=_reads(examples.BRIEF, *_OF_A_CUSTOMER, problems.NOT_CANDIDATE),
+)
+def expansion_brief(
+    request: Request,
+    publication: Reading,
+    customer_id: CustomerId,
+    audience: Annotated[
+        Literal["ae", "csm"], Query(description="ae: the account executive; csm: the customer success manager.")
+    ] = "ae",
+    email: Annotated[
+        bool,
+        Query(description="Whether an e-mail is drafted; only for the account executive of somebody who is ready."),
+    ] = False,
+    snapshot_date: SnapshotDate = None,
+) -> schemas.Brief:
+    """The brief of a candidate, as the template writes it: no language model is ever asked by a request.
+
+    Briefs that one has written are made by `churn brief` and by the Monday run. Whoever is no candidate is answered 422.
+    """
+    profile = _of(publication, snapshot_date, customer_id, PublishedMonday.profile)
+    try:
+        with publication.cursor() as cursor:
+            policy = policy_of(cursor, profile.snapshot_date)
+            standing = standing_of(cursor, profile.snapshot_date, profile.customer.customer_id)
+        brief = write_brief(
+            profile,
+            Audience(audience),
+            email=email,
+            policy=policy,
+            standing=standing,
+            clock=lambda: datetime.now(UTC).replace(tzinfo=None),
+            new_id=lambda: str(request.scope["request_id"]),
+        )
+    except NotCandidateError as error:
+        raise Refused(problems.NOT_CANDIDATE, _sentence(error)) from None
+    except RefusedError as error:
+        raise Refused(problems.UNKNOWN_MONDAY, _sentence(error)) from None
+    return schemas.Brief.model_validate(brief)
 
 
 @v1.get("/mondays", summary="Published Mondays", tags=["Lists"], responses=_reads(examples.MONDAYS))

@@ -172,6 +172,26 @@ class Customer360(_Answer):
     )
 
 
+class Brief(_Answer):
+    """What whoever sells to a candidate, or looks after them, should know before they talk."""
+
+    snapshot_date: date = Field(description="The Monday: everything was known before 00:00 of it.")
+    customer_id: str = Field(description="As in the raw data.")
+    company_name: str | None = Field(description="Personal data; null where the source has none.")
+    audience: str = Field(description="ae: the account executive; csm: the customer success manager.")
+    kind: str = Field(description="tactical, nurture, or not_ready: why not yet.")
+    parts: dict[str, str] = Field(description="Text by part: why_now, lead_with, settle_first, next_step, email.")
+    watermark: str = Field(description="Stands under every brief.")
+    result: str = Field(description="Of the guardrails: PASSED or FLAGGED.")
+    fact_confidence: float = Field(ge=0, le=1, description="1 less what unfounded words and figures cost.")
+    flags: tuple[str, ...] = Field(description="What the guardrails mended, in words.")
+    provider: str = Field(description="Who wrote it; here the template.")
+    model: str | None = Field(description="Which language model; null of a template.")
+    note: str | None = Field(description="Why it was written by whom it was.")
+    correlation_id: str = Field(description="The request's id: a template's brief stands in no audit.")
+    written_at: Moment = Field(description="UTC.")
+
+
 class ListedCustomer(_Answer):
     """A line of a list."""
 

@@ -218,6 +218,31 @@ def test_a_name_and_an_id_of_any_characters_come_back_as_they_are(own: Settings)
         assert everybody(page, limit=200)[0]["company_name"] == name
 
 
+def test_a_brief_is_the_templates_for_whom_it_is_asked_and_never_an_e_mail_for_the_success_manager(
+    page: Page, home: Settings
+) -> None:
+    ready = next(
+        r
+        for r in rows_of(home)
+        if r["is_expansion_candidate"] and r["expansion_readiness"] == "ready" and not r["is_holdout"]
+    )
+    path = f"/v1/customers/{ready['customer_id']}/brief"
+    kinds, parts = [], []
+    for asked in ("", "?audience=ae&email=true", "?audience=csm", "?audience=csm&email=true"):
+        answer = page.get(path + asked, X_Request_ID="for-a-brief")
+        brief = told(answer)
+        assert (brief["provider"], brief["model"], brief["result"]) == ("template", None, "PASSED")
+        assert brief["watermark"] == "AI-generated. Requires human review."
+        assert brief["correlation_id"] == "for-a-brief"
+        kinds.append(brief["kind"])
+        parts.append("email" in brief["parts"])
+    assert kinds == ["tactical", "tactical", "nurture", "nurture"]
+    assert parts == [False, True, False, False]
+    problem(page.get(f"{path}?audience=ceo"), 422, "bad-parameters")
+    low = next(row for row in rows_of(home) if row["expansion_readiness"] == "none")
+    assert "candidate" in problem(page.get(f"/v1/customers/{low['customer_id']}/brief"), 422, "not-candidate")["detail"]
+
+
 # What it refuses, and how
 
 

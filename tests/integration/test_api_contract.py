@@ -88,5 +88,6 @@ def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(document
 
     # What it was meant to reach it reached: 410 and 429 need another publication and a limit, and have tests of their own.
     assert statuses["/v1/customers"] >= {200, 400, 401, 405, 422}
-    assert statuses["/v1/customers/{customer_id}/expansion"] >= {200, 401, 404, 405, 409, 422}
+    for of_candidates in ("expansion", "brief"):
+        assert statuses[f"/v1/customers/{{customer_id}}/{of_candidates}"] >= {200, 401, 404, 405, 409, 422}
     assert statuses["/v1/customers/{customer_id}"] >= {200, 401, 404, 405, 409, 422}
