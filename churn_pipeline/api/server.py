@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from collections.abc import Callable
 import uvicorn
 
 from churn_pipeline.api.app import build_app
+from churn_pipeline.api.publications import Publications
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.serving import end_on_signals, is_loopback, listening
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.customers.stores.published import Publication
 
 HOST, PORT = "127.0.0.1", 8787
 # Requests take milliseconds; what takes longer to send has no reader.
@@ -38,7 +41,7 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
             "only"
         )
     _log_to_stderr()
-    app = build_app(settings)
+    app = build_app(settings, Publications(settings, _opened))
     end_on_signals()
     with listening(port, host) as listener, contextlib.suppress(KeyboardInterrupt):
         name, own_port = listener.getsockname()[:2]
@@ -55,6 +58,16 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _opened(settings: Settings) -> Publication:
+    """Opens what is published. What stays for a week is taken out of the garbage collector's rounds, which would stop requests to look through
+    it; before the next one it is put back, so that the former one goes."""
+    gc.unfreeze()
+    gc.collect()
+    publication = Publication.open(settings)
+    gc.freeze()
+    return publication
 
 
 def _log_to_stderr() -> None:

@@ -226,6 +226,10 @@ class PublishedMonday:
             f"'{wanted}' may be any of {len(alike):,} customers: {shown}{more}; give more of the name, or the id"
         )
 
+    def has_at_hand(self, customer_id: str) -> bool:
+        """Whether this Monday is held in memory with the customer: what is asked about them then reads no file."""
+        return isinstance(self._source, _Memory) and customer_id in self._source.ids()
+
     def row(self, customer_id: str) -> Row:
         """The row of `predictions`, all columns by name with ``company_name``, but for who is held out: whoever calls is not to know.
 
