@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-import duckdb
-
+from churn_pipeline.core import faults
 from churn_pipeline.core.errors import ChurnError, RefusedError
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.customers.stores.published import Publication
 
@@ -64,6 +65,7 @@ class Publications:
         self._lease: Lease | None = None
         self._renewing = asyncio.Lock()
         self._failure: tuple[float, NotReadyError] | None = None
+        self._noted: int | None = None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Publication]:
@@ -115,7 +117,11 @@ class Publications:
         self._let_go()
 
     def _still_current(self) -> Lease | None:
-        return self._lease if self._lease is not None and self._lease.publication.is_current() else None
+        try:
+            return self._lease if self._lease is not None and self._lease.publication.is_current() else None
+        except OSError:
+            # Its folder cannot be looked into any more; what opening it says is told.
+            return None
 
     def _let_go(self) -> None:
         if (former := self._lease) is not None:
@@ -123,13 +129,26 @@ class Publications:
             former.close_when_unread()
 
     def _opened(self) -> Lease:
+        path = self._settings.published_database
+        stat = None
         try:
-            published_at = self._settings.published_database.stat().st_mtime
+            stat = path.stat()
             publication = self._open(self._settings)
         except (RefusedError, FileNotFoundError):
             raise NotReadyError(NOTHING_PUBLISHED) from None
-        except (OSError, duckdb.Error, ChurnError) as error:
-            # Its text may quote what is in the file, or where it lies.
-            _log.warning("what is published cannot be read (%s)", type(error).__name__)
+        except Exception as error:
+            # Whatever is wrong with the file, requests are told that it cannot be read, and the next file is tried.
+            self._note(error, stat.st_mtime_ns if stat is not None else 0)
             raise NotReadyError(UNREADABLE) from error
-        return Lease(publication, published_at)
+        if not publication.snapshot_dates:
+            publication.close()
+            raise NotReadyError(NOTHING_PUBLISHED)
+        return Lease(publication, stat.st_mtime)
+
+    def _note(self, error: Exception, written_at: int) -> None:
+        """Writes down why a file cannot be read, once for each. The text of the error may quote what is in it, so that the log has none."""
+        if written_at != self._noted:
+            self._noted = written_at
+            details = "".join(traceback.format_exception(error))
+            where = faults.write_details(details, "churn serve, opening what is published", self._settings.home)
+            _log.warning(json_text({"problem": f"what is published cannot be read ({type(error).__name__}). {where}"}))

@@ -558,10 +558,15 @@ def test_it_starts_before_anything_is_published_says_why_it_is_not_ready_and_is_
             )
             assert answer.headers["retry-after"] == "1"
         assert "churn_api_ready 0.0" in page.get("/metrics").body
-        own.published_database.write_bytes(b"no database" * 1000)
+        own.published_database.write_bytes(b"no database of Secret Ltd" * 1000)
         wait_for(lambda: "cannot be read at the moment" in page.get("/ready").body, 10, "the file that is none")
         problem(page.get("/ready"), 503, "not-ready")
-        assert str(own.home) not in page.get("/v1/mondays").body + caplog.text
+        assert str(own.home) not in page.get("/v1/mondays").body
+        # Said once for each file, without its text; the details are for the owner alone.
+        (said,) = [record.message for record in caplog.records if "problem" in record.message]
+        (report,) = (own.data / "errors").iterdir()
+        assert str(report) in said and "Secret" not in said
+        assert "opening what is published" in report.read_text()
         published.replace(own.published_database)
         wait_for(lambda: page.get("/ready").status == 200, 10, "the publication")
         assert told(page.get("/ready"))["snapshot_date"] == str(TINY_MONDAY)

@@ -68,6 +68,7 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
         "replay-report",
         "rollback",
         "run",
+        "serve",
         "show",
         "simulate",
         "train",
