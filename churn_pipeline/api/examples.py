@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from churn_pipeline.api import schemas
+from churn_pipeline.core.targets import target_of
 from churn_pipeline.customers.briefs.model import WATERMARK
 
 _MONDAY = date(2026, 11, 2)
@@ -13,6 +14,20 @@ _ID, _NAME, _OWNER = "C000123", "Nordwind Logistik", "Elena García"
 _SCORED = datetime(2026, 11, 2, 8, 1, 34)
 _PUBLICATION = "9f2b61c07a41d35e"
 _POLICY = "5d0c1f7a9be2"
+# Tiers, plays and segments are those of a policy; these are of none.
+_TIER, _FORMER_TIER = "ELEVATED", "CALM"
+
+
+def _score(role: str, probability: float, version: str, kind: str) -> dict[str, Any]:
+    target = target_of(role)
+    return {
+        "target": target.name,
+        "horizon_days": target.horizon_days,
+        "probability": probability,
+        "model_version": version,
+        "model_kind": kind,
+    }
+
 
 _DRIVER = {
     "feature": "events_last_30d",
@@ -25,15 +40,15 @@ _CHURN: dict[str, Any] = {
     "snapshot_date": _MONDAY,
     "customer_id": _ID,
     "scores": [
-        {"target": "churn_90d", "horizon_days": 90, "probability": 0.37, "model_version": "12", "model_kind": "trees"},
-        {"target": "churn_30d", "horizon_days": 30, "probability": 0.14, "model_version": "12", "model_kind": "trees"},
+        _score("risk", 0.37, "12", "trees"),
+        _score("flag", 0.14, "12", "trees"),
     ],
-    "risk_tier": "MEDIUM",
-    "previous_risk_tier": "LOW",
+    "risk_tier": _TIER,
+    "previous_risk_tier": _FORMER_TIER,
     "probability_change": 0.15,
     "is_flagged": False,
     "risk_score": 0.42,
-    "risk_score_tier": "MEDIUM",
+    "risk_score_tier": _TIER,
     "risk_score_basis": "usage, compliance, vendors",
     "annual_revenue": 38400.0,
     "revenue_at_risk": 14208.0,
@@ -52,7 +67,7 @@ _CHURN: dict[str, Any] = {
     "is_on_call_list": True,
     "call_rank": 9,
     "call_reason": "at_risk",
-    "play": "Save call",
+    "play": "Call about usage",
     "action_kind": "csm_call",
     "recommended_action": "Call this week and ask what has changed in their team.",
     "talking_points": [
@@ -66,20 +81,14 @@ _CHURN: dict[str, Any] = {
 _EXPANSION: dict[str, Any] = {
     "snapshot_date": _MONDAY,
     "customer_id": _ID,
-    "score": {
-        "target": "expansion_90d",
-        "horizon_days": 90,
-        "probability": 0.41,
-        "model_version": "9",
-        "model_kind": "logistic",
-    },
+    "score": _score("expansion", 0.41, "9", "logistic"),
     "expansion_readiness": "ready",
     "target_tier": "enterprise",
     "expected_arr_uplift": 62976.0,
     "is_expansion_candidate": True,
     "expansion_rank": 3,
     "is_high_value_target": False,
-    "segment": "Stable Base",
+    "segment": "Growing",
     "expansion_drivers": [_DRIVER | {"contribution": 0.31, "sentence": "41 events in 30 days speak for growth."}],
 }
 _LINE: dict[str, Any] = {
@@ -94,18 +103,18 @@ _LINE: dict[str, Any] = {
     "priority_rank": 17,
     "probability": 0.37,
     "probability_change": 0.15,
-    "risk_tier": "MEDIUM",
-    "previous_risk_tier": "LOW",
+    "risk_tier": _TIER,
+    "previous_risk_tier": _FORMER_TIER,
     "lifecycle": "steady",
     "days_to_renewal": 143,
     "is_on_call_list": True,
     "call_rank": 9,
     "call_reason": "at_risk",
-    "expansion_propensity": 0.41,
+    "propensity": 0.41,
     "expansion_readiness": "ready",
     "is_expansion_candidate": True,
     "expansion_rank": 3,
-    "play": "Save call",
+    "play": "Call about usage",
     "recommended_action": "Call this week and ask what has changed in their team.",
     "reason": "They used the product less than half as much as a month ago.",
 }
@@ -130,8 +139,8 @@ PROFILE = schemas.Customer360.model_validate(
         "churn": _CHURN,
         "expansion": _EXPANSION,
         "history": [
-            {"snapshot_date": _MONDAY, "probability": 0.37, "risk_tier": "MEDIUM"},
-            {"snapshot_date": date(2026, 10, 26), "probability": 0.22, "risk_tier": "LOW"},
+            {"snapshot_date": _MONDAY, "probability": 0.37, "risk_tier": _TIER},
+            {"snapshot_date": date(2026, 10, 26), "probability": 0.22, "risk_tier": _FORMER_TIER},
         ],
         "events_last_30d": 41,
         "open_tickets": 1,
@@ -175,7 +184,7 @@ MONDAYS = schemas.Mondays.model_validate(
         "snapshot_dates": [date(2026, 10, 26), _MONDAY],
         "newest": _MONDAY,
         "customers": 9_812,
-        "models": [{"target": "churn_90d", "model_version": "12", "model_kind": "trees"}],
+        "models": [_score("risk", 0.37, "12", "trees")],
         "policy_version": _POLICY,
         "scored_at": _SCORED,
     }

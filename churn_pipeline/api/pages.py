@@ -150,13 +150,13 @@ def _type_of(schema: Mapping[str, Any]) -> str:
 
 
 def _curl(operation: Mapping[str, Any]) -> str:
-    """How to ask, with a parameter or two."""
+    """How to ask."""
     path, asked = operation["path"], []
     for parameter in operation.get("parameters", ()):
         example = next(iter(parameter["schema"].get("examples") or [None]))
         if parameter["in"] == "path":
             path = path.replace(f"{{{parameter['name']}}}", str(example))
-        elif parameter["name"] in ("tier", "limit") and example is not None:
+        elif parameter["name"] == "limit" and example is not None:
             asked.append(f"{parameter['name']}={example}")
     address = f"http://127.0.0.1:8787{path}" + (f"?{'&'.join(asked)}" if asked else "")
     token = ' -H "Authorization: Bearer $TOKEN"' if "security" in operation else ""

@@ -126,9 +126,7 @@ def list_customers(
     ] = None,
     tier: Annotated[
         str | None,
-        Query(
-            min_length=1, max_length=200, description="Only this risk tier, without regard to case.", examples=["HIGH"]
-        ),
+        Query(min_length=1, max_length=200, description="Only this risk tier, without regard to case."),
     ] = None,
     on_list: Annotated[
         bool | None, Query(description="Only those who are on the call list, or with false only those who are not.")

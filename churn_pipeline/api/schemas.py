@@ -18,7 +18,7 @@ class _Answer(BaseModel):
 class Score(_Answer):
     """The answer of one model."""
 
-    target: str = Field(description="What it predicts, such as churn_90d.")
+    target: str = Field(description="What it predicts.")
     horizon_days: int = Field(description="Within how many days.")
     probability: float = Field(ge=0, le=1, description="Calibrated.")
     model_version: str | None = Field(description="In MLflow.")
@@ -213,7 +213,7 @@ class ListedCustomer(_Answer):
     is_on_call_list: bool = Field(description="Whether the team calls them this week.")
     call_rank: int | None = Field(description="Place on the call list; null off it.")
     call_reason: str | None = Field(description="Why they are on it.")
-    expansion_propensity: float | None = Field(description="Null where no model predicts it, or on the highest plan.")
+    propensity: float | None = Field(description="Null where no model predicts it, or on the highest plan.")
     expansion_readiness: str | None = Field(description="none, not_ready or ready.")
     is_expansion_candidate: bool = Field(description="Whether they are safe to sell to.")
     expansion_rank: int | None = Field(description="Among candidates, by uplift.")
