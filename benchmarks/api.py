@@ -10,9 +10,7 @@ request after the other, each route `--requests` times, for the times; beside th
 floor below which no route can be. Then single predictions at ``--rate`` a second for ``--seconds``, on four connections, each sent when it is
 due whether or not those before it were answered.
 
-Measured:
-
-TABLE
+What was measured stands in docs/quality.md.
 """
 
 from __future__ import annotations
