@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from churn_pipeline.api import schemas
-from churn_pipeline.core.targets import target_of
+from churn_pipeline.core.targets import Role, target_of
 from churn_pipeline.customers.briefs.model import WATERMARK
 
 _MONDAY = date(2026, 11, 2)
@@ -18,7 +18,7 @@ _POLICY = "5d0c1f7a9be2"
 _TIER, _FORMER_TIER = "ELEVATED", "CALM"
 
 
-def _score(role: str, probability: float, version: str, kind: str) -> dict[str, Any]:
+def _score(role: Role, probability: float, version: str, kind: str) -> dict[str, Any]:
     target = target_of(role)
     return {
         "target": target.name,

@@ -63,6 +63,7 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
         "init",
         "models",
         "policy",
+        "predict",
         "promote",
         "publish",
         "replay-report",
