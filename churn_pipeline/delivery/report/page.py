@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.notices import first_line, lines
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
-from churn_pipeline.core.templating import templates
+from churn_pipeline.core.templating import source_hash, source_text, templates
 from churn_pipeline.core.themes import PARTS
 from churn_pipeline.delivery.call_list import ALL, file_names, reason_in_words
 from churn_pipeline.delivery.report import words
@@ -99,7 +98,7 @@ def library(folder: Path) -> Library:
         packed = gzip.compress(source, 9, mtime=0)
         folder.mkdir(parents=True, exist_ok=True)
         replace_bytes(kept, packed)
-    return Library(base64.b64encode(packed).decode(), _source_hash(source))
+    return Library(base64.b64encode(packed).decode(), source_hash(source))
 
 
 def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> str:
@@ -111,7 +110,7 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
         pages: Mondays that have a page, for the link to the one before.
     """
     environment = _environment()
-    script = _source(environment, "usd.js.j2") + "\n" + _source(environment, "report.js.j2")
+    script = source_text(environment, "usd.js.j2") + "\n" + source_text(environment, "report.js.j2")
     monday = report.snapshot_date
     risk = target_of("risk")
     policies = [report.policy, *(week.policy for week in reversed(report.weeks))]
@@ -172,7 +171,7 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
         renewal_days=RENEWAL_DAYS,
         key=_key,
         script=script,
-        script_hash=_source_hash(script.encode()),
+        script_hash=source_hash(script.encode()),
         vega=vega,
         week=_json_island(week),
         list=_packed(
@@ -184,7 +183,7 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
             }
         ),
         details=_packed(_details(report)),
-        style=_source(environment, "report.css.j2"),
+        style=source_text(environment, "report.css.j2"),
         tier_style=_tier_style(names, policies),
         tier_names=names,
         urgent=report.digest.urgent,
@@ -220,7 +219,7 @@ def render_index(weeks: Sequence[WeekTotals], pages: Sequence[date]) -> str:
     urgent = tiers.urgent(tiers.merged(week.policy for week in reversed(weeks)))
     most = max((week.revenue_at_risk for week in weeks), default=0.0) or 1.0
     return environment.get_template("index.html.j2").render(
-        rows=rows[::-1], most=most, urgent=urgent, style=_source(environment, "report.css.j2")
+        rows=rows[::-1], most=most, urgent=urgent, style=source_text(environment, "report.css.j2")
     )
 
 
@@ -238,19 +237,6 @@ def _environment() -> Environment:
         "figure": lambda value: "\N{EN DASH}" if value is None else f"{value:.3f}",
     }
     return environment
-
-
-def _source(environment: Environment, name: str) -> Any:
-    """A file of ours as it stands: braces of scripts and styles are no template."""
-    from markupsafe import Markup
-
-    if environment.loader is None:
-        raise RuntimeError("templates have no loader")
-    return Markup(environment.loader.get_source(environment, name)[0].strip())
-
-
-def _source_hash(source: bytes) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(source).digest()).decode()}"
 
 
 def _json_island(value: Any) -> Any:
