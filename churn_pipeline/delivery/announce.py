@@ -14,9 +14,10 @@ import duckdb
 
 from churn_pipeline.core.calendar import latest_monday
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.delivery.digest import Alert, AlertKind, Digest, Link
+from churn_pipeline.delivery.briefs.store import page_address
+from churn_pipeline.delivery.digest import Alert, AlertKind, BriefsReady, Digest, Link
 from churn_pipeline.delivery.slack.client import SlackConfig
-from churn_pipeline.delivery.slack.notify import Delivery, clear_alerts, post_digest, raise_alert
+from churn_pipeline.delivery.slack.notify import Delivery, clear_alerts, post_briefs, post_digest, raise_alert
 from churn_pipeline.delivery.slack.outbox import Entry, Outbox
 
 QUIET_TAG = "churn/quiet"
@@ -197,6 +198,11 @@ def announce_monday(settings: Settings, digest: Digest) -> Delivery:
     return post_digest(outbox_of(settings), slack_config(settings), digest)
 
 
+def announce_briefs(settings: Settings, ready: BriefsReady) -> Delivery:
+    """Says that the briefs of a Monday are there, once."""
+    return post_briefs(outbox_of(settings), slack_config(settings), ready)
+
+
 def _open(box: Outbox, config: SlackConfig) -> list[Entry]:
     """Alerts that are not over; none where the outbox cannot be read, which whoever writes to it next will say."""
     try:
@@ -213,6 +219,11 @@ def run_links(settings: Settings, run_id: str) -> tuple[Link, ...]:
 def report_address(settings: Settings, monday: date) -> str | None:
     """Where browsers find the page of a Monday; None where nobody said how the reports are reached."""
     return f"{settings.report_url}/{monday}.html" if settings.report_url else None
+
+
+def briefs_address(settings: Settings, monday: date) -> str | None:
+    """Where browsers find the briefs of a Monday; None where nobody said how the reports are reached."""
+    return f"{settings.report_url}/{page_address(monday)}" if settings.report_url else None
 
 
 def _is_published(settings: Settings, monday: date) -> bool:

@@ -145,6 +145,30 @@ class Link:
 
 
 @dataclass(frozen=True)
+class BriefsReady:
+    """Expansion briefs that were prepared for a Monday. It names nobody: who is on the page may be forgotten, and a message stays.
+
+    Attributes:
+        asked_for: for how many of the first candidates they were to be.
+        candidates: how many of those have any.
+        briefs: how many there are, of which `flagged` are to be read with care and `rejected` are not shown.
+        watermark: what every one of them says of itself.
+        page: the address of their page; None where nobody said how the reports are reached.
+        file: where it lies below HOME.
+    """
+
+    snapshot_date: date
+    asked_for: int
+    candidates: int
+    briefs: int
+    flagged: int
+    rejected: int
+    watermark: str
+    page: str | None
+    file: str
+
+
+@dataclass(frozen=True)
 class Digest:
     """A published Monday, as much of it as belongs into one message.
 

@@ -5,7 +5,7 @@ They lie below the weekly report, because a web server that hands that out (CHUR
 
     {"format": 1, "snapshot_date": "2026-11-02", "prepared_at": "2026-11-02T08:03:11", "candidates": [
         {"customer_id": "C1", "company_name": "Acme", "csm_owner": "Ana", "expansion_rank": 1, "plan_tier": "growth",
-         "target_tier": "enterprise", "expansion_propensity": 0.41, "expected_arr_uplift": 38000.0, "briefs": [
+         "target_tier": "enterprise", "propensity": 0.41, "expected_arr_uplift": 38000.0, "briefs": [
             {"audience": "ae", "kind": "tactical", "parts": {"why_now": "...", "email": "..."}, "watermark": "...",
              "result": "PASSED", "fact_confidence": 1.0, "flags": [], "provider": "template", "model": null, "note": null,
              "correlation_id": "...", "written_at": "2026-11-02T08:03:10"}]}]}
@@ -67,7 +67,12 @@ def write(settings: Settings, monday: date, prepared_at: datetime, candidates: S
     """
     return _put(
         folder_of(settings, monday),
-        {"format": FORMAT, "snapshot_date": monday, "prepared_at": prepared_at, "candidates": list(candidates)},
+        {
+            "format": FORMAT,
+            "snapshot_date": monday,
+            "prepared_at": prepared_at.isoformat(timespec="seconds"),
+            "candidates": list(candidates),
+        },
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -26,6 +26,7 @@ from churn_pipeline.core.notices import first_line, lines
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, shorter_than, target_of
 from churn_pipeline.core.templating import source_hash, source_text, templates
 from churn_pipeline.core.themes import PARTS
+from churn_pipeline.delivery.briefs.store import anchor, page_address
 from churn_pipeline.delivery.call_list import ALL, file_names, reason_in_words
 from churn_pipeline.delivery.report import words
 from churn_pipeline.delivery.report.charts import STEP, specifications
@@ -101,13 +102,14 @@ def library(folder: Path) -> Library:
     return Library(base64.b64encode(packed).decode(), source_hash(source))
 
 
-def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> str:
+def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = (), with_brief: Collection[str] = ()) -> str:
     """The page of a Monday.
 
     Args:
         report: what it says.
         vega: the chart library.
         pages: Mondays that have a page, for the link to the one before.
+        with_brief: customers for whom a brief was prepared.
     """
     environment = _environment()
     script = source_text(environment, "usd.js.j2") + "\n" + source_text(environment, "report.js.j2")
@@ -189,6 +191,9 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = ()) -> 
         urgent=report.digest.urgent,
         owners=owners,
         expansion=_expansion(report.customers),
+        briefs=page_address(monday) if with_brief else None,
+        with_brief=frozenset(with_brief),
+        anchor=anchor,
         expansion_more=report.figures[EVERYBODY].candidates.customers > EXPANSION_ROWS,
         health=_health(report),
         drift=_drift(report),

@@ -12,6 +12,7 @@ import duckdb
 from churn_pipeline.core.atomic import replace_bytes
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.delivery.briefs import store as briefs
 from churn_pipeline.delivery.call_list import write_call_lists
 from churn_pipeline.delivery.report.data import read_week, totals
 from churn_pipeline.delivery.report.page import library, render, render_index
@@ -52,7 +53,7 @@ def write_reports(warehouse: duckdb.DuckDBPyConnection, settings: Settings, mond
         for day in due:
             report = read_week(published, warehouse, day, weeks=weeks, unmet=unmet(settings.quality, day))
             page = page_of(settings, day)
-            text = render(report, vega, pages=sorted(there))
+            text = render(report, vega, pages=sorted(there), with_brief=briefs.customers_of(settings, day))
             replace_bytes(page, text.encode("utf-8", "replace"))
             pages[day] = page
             lists[day] = write_call_lists(published, warehouse, settings.published / "call_lists", day)

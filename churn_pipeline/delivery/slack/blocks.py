@@ -21,6 +21,7 @@ from churn_pipeline.delivery.call_list import main_reason
 from churn_pipeline.delivery.digest import (
     Alert,
     AlertKind,
+    BriefsReady,
     CustomerLine,
     Digest,
     ExpansionLine,
@@ -156,6 +157,21 @@ def _digest_blocks(digest: Digest, threaded: bool, title: str, calls: Sequence[B
 def owner_messages(digest: Digest, mentions: Mentions | None = None) -> tuple[tuple[str, Message], ...]:
     """The lists for the thread, one message an owner, the most money first; with the name that tells them apart."""
     return tuple((row.owner or "", _owner(row, digest, mentions or {})) for row in digest.owners[:MAX_OWNERS])
+
+
+def briefs_message(ready: BriefsReady) -> Message:
+    """Where the briefs of a Monday are, for the thread of its digest."""
+    first = "the first candidate" if ready.asked_for == 1 else f"the first {ready.asked_for:,} candidates"
+    some = f"{ready.candidates:,} of " if ready.candidates < ready.asked_for else ""
+    title = f"Expansion briefs for {some}{first}, Monday {ready.snapshot_date}"
+    results = f"{counted(ready.briefs, 'brief')}, {ready.flagged:,} of them to read with care"
+    results += f" and {ready.rejected:,} rejected and not shown" if ready.rejected else ""
+    where = _link_elements([Link("Open them", ready.page)] if ready.page else []) or (
+        _text("In "),
+        _code(clean(ready.file, _ADDRESS)),
+    )
+    elements = [_bold(title), _text(f": {results}. "), *where]
+    return _message(f"{title}: {results}", [_rich(_section(*elements)), _context(ready.watermark)])
 
 
 def alert_message(alert: Alert) -> Message:

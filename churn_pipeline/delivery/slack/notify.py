@@ -15,11 +15,12 @@ from datetime import date
 from typing import Literal
 
 from churn_pipeline.core import faults
-from churn_pipeline.delivery.digest import DIGEST, Alert, AlertKind, Digest
+from churn_pipeline.delivery.digest import DIGEST, Alert, AlertKind, BriefsReady, Digest
 from churn_pipeline.delivery.slack.blocks import (
     Message,
     alert_message,
     alert_title,
+    briefs_message,
     digest_message,
     owner_messages,
     recovery_message,
@@ -90,6 +91,24 @@ def post_digest(
         return key if outbox.put(entries, configured=config.way != "none") else None
 
     return _say(outbox, config, put, until)
+
+
+def post_briefs(outbox: Outbox, config: SlackConfig, ready: BriefsReady, *, seconds: float = 30) -> Delivery:
+    """Says that the briefs of a Monday are there: once, in the thread of its digest, or by itself where there is none.
+
+    Args:
+        outbox: of the home.
+        config: how to reach Slack.
+        ready: what was prepared.
+        seconds: hard bound on the time spent.
+    """
+    digest = f"{DIGEST}/{ready.snapshot_date}"
+
+    def put() -> str | None:
+        entry = _entry(outbox, f"{digest}/briefs", DIGEST, briefs_message(ready), ready.snapshot_date)
+        return entry.key if outbox.put([replace(entry, thread_of=digest)], configured=config.way != "none") else None
+
+    return _say(outbox, config, put, time.monotonic() + seconds)
 
 
 def _mentions(config: SlackConfig, digest: Digest, seconds: float) -> dict[str, str]:

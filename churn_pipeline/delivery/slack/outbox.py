@@ -47,7 +47,7 @@ MAX_WAITING = 200
 MAX_UNANSWERED = 3
 # How long an attempt without an answer is given before the next one; grows tenfold with each (1, 10, 100 min).
 SETTLE = timedelta(minutes=1)
-# Messages of one occasion; a digest with its thread and its picture is at most 22.
+# Messages of one occasion; a digest with its thread, its picture and the note of its briefs is at most 23.
 MAX_SENT = 30
 
 # Seconds that an upload may take of those that all messages have.

@@ -9,9 +9,13 @@ import duckdb
 import pytest
 from pydantic import SecretStr
 
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.delivery import announce
 from churn_pipeline.delivery.announce import Problem
+from churn_pipeline.delivery.digest import BriefsReady
+from churn_pipeline.delivery.slack.blocks import sample_digest
+from tests.support.policy import SHIPPED
 from tests.support.slack_server import CHANNEL, TOKEN, SlackServer
 
 MONDAY = date(2026, 11, 16)
@@ -135,3 +139,36 @@ def test_the_token_is_in_no_file_and_no_text_of_the_settings(settings: Settings,
     assert TOKEN not in repr(settings) + str(settings.model_dump())
     written = [path.read_text(encoding="utf-8") for path in settings.outbox.rglob("*") if path.is_file()]
     assert written and TOKEN not in "".join(written)
+
+
+def ready(settings: Settings, **changes: int) -> BriefsReady:
+    facts = {"asked_for": 20, "candidates": 20, "briefs": 38, "flagged": 3, "rejected": 0} | changes
+    page, watermark = announce.briefs_address(settings, MONDAY), "AI-generated. Requires human review."
+    return BriefsReady(MONDAY, **facts, watermark=watermark, page=page, file="data/published/report/briefs")
+
+
+def test_briefs_are_told_once_in_the_thread_of_their_digest_with_a_link_that_is_served(
+    settings: Settings, slack: SlackServer
+) -> None:
+    served = settings.model_copy(update={"report_url": "https://churn.example.com/report"})
+    assert announce.announce_monday(served, sample_digest(MONDAY, SHIPPED)).state == "sent"
+    assert announce.announce_briefs(served, ready(served)).state == "sent"
+    assert announce.announce_briefs(served, ready(served)).state == "known"
+    digest, *_, note = slack.messages
+    assert (
+        note["text"]
+        == f"Expansion briefs for the first 20 candidates, Monday {MONDAY}: 38 briefs, 3 of them to read with care"
+    )
+    assert note["thread_ts"] and not digest.get("thread_ts")
+    assert f"https://churn.example.com/report/briefs/{MONDAY}/index.html" in json_text(note)
+    assert "AI-generated. Requires human review." in json_text(note)
+
+
+def test_briefs_without_a_digest_or_an_address_are_told_by_themselves_with_the_place_of_the_file(
+    settings: Settings, slack: SlackServer
+) -> None:
+    assert announce.announce_briefs(settings, ready(settings, candidates=18, rejected=2)).state == "sent"
+    (note,) = slack.messages
+    assert "for 18 of the first 20 candidates" in note["text"] and note["text"].endswith("and 2 rejected and not shown")
+    assert not note.get("thread_ts")
+    assert "data/published/report/briefs" in json_text(note) and "http" not in json_text(note)

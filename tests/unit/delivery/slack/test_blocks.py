@@ -18,6 +18,7 @@ from churn_pipeline.core.notices import KINDS, Notice
 from churn_pipeline.delivery.digest import (
     ALERT_KINDS,
     Alert,
+    BriefsReady,
     CustomerLine,
     Digest,
     ExpansionLine,
@@ -36,6 +37,7 @@ from churn_pipeline.delivery.slack.blocks import (
     MAX_TEXT,
     Message,
     alert_message,
+    briefs_message,
     digest_message,
     owner_messages,
     recovery_message,
@@ -119,6 +121,24 @@ def test_whatever_a_digest_holds_slack_takes_it_and_reads_no_markup_in_it(digest
 def test_whatever_an_alert_holds_slack_takes_it_and_reads_no_markup_in_it(alert: Alert) -> None:
     assert_safe(alert_message(alert))
     assert_safe(recovery_message(alert.what, alert.at, alert.at + timedelta(minutes=61)))
+
+
+@given(
+    st.builds(
+        BriefsReady,
+        st.just(MONDAY),
+        counts,
+        counts,
+        counts,
+        counts,
+        counts,
+        st.just("AI-generated."),
+        st.none() | anybody.map(lambda text: f"https://example.com/{text}"),
+        anybody,
+    )
+)
+def test_wherever_briefs_lie_slack_takes_the_note_of_them_and_reads_no_markup_in_it(ready: BriefsReady) -> None:
+    assert_safe(briefs_message(ready))
 
 
 @pytest.mark.parametrize("text", ['"' * 4_000, "\\" * 4_000, "&" * 4_000, "😀" * 4_000])

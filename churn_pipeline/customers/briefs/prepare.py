@@ -1,0 +1,127 @@
+"""Briefs for many customers, one after the other: what the run of a Monday prepares before anybody asks.
+
+Nobody waits in front of it, so it goes on for a bounded time and leaves an endpoint alone that only fails. A customer whose brief breaks
+costs nobody else theirs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from churn_pipeline.core.bounded import within
+from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind, Draft, Writer, WriterRequest
+from churn_pipeline.customers.errors import NotCandidateError, WriterError
+from churn_pipeline.customers.profile import Customer360
+from churn_pipeline.customers.repositories import Predictions
+
+# All briefs of a run together may wait for an endpoint so long; the run holds the home meanwhile.
+MOST_SECONDS = 900.0
+# An endpoint that failed so often in a row is not asked again in the run.
+MOST_FAILURES = 3
+# Seconds between two lines that say how far it is.
+SAY_EVERY = 5.0
+
+type WriteBrief = Callable[[Customer360, Audience, bool], Brief]
+
+
+class PatientWriter:
+    """A writer with a bound on the time of all its answers together, and on how often in a row it may give none.
+
+    Beyond either it gives none at once, so that whoever asks falls back to what needs no writer.
+
+    Args:
+        writer: whom to ask.
+        seconds: from now on, for all texts together.
+        failures: in a row, after which it is not asked again.
+    """
+
+    def __init__(self, writer: Writer, seconds: float = MOST_SECONDS, failures: int = MOST_FAILURES) -> None:
+        self._writer = writer
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._most_failures = failures
+        self._failures = 0
+
+    @property
+    def provider(self) -> str:
+        return self._writer.provider
+
+    def write(self, request: WriterRequest) -> Draft:
+        """What the writer gives.
+
+        Raises:
+            WriterError: it gave nothing that can be used, or is not asked any more.
+        """
+        if self._failures >= self._most_failures:
+            raise WriterError(f"it failed {self._failures} times in a row and is not asked again in this run")
+        remaining = self._until - time.monotonic()
+        if remaining <= 0:
+            raise WriterError(f"the {self._seconds:.0f} seconds are over that the briefs of a run may wait for it")
+        try:
+            draft = within(remaining, lambda: self._writer.write(request))
+        except TimeoutError:
+            self._failures += 1
+            raise WriterError(f"it gave no answer in the {remaining:.0f} seconds that were left to this run") from None
+        except WriterError:
+            self._failures += 1
+            raise
+        self._failures = 0
+        return draft
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it.
+
+    Attributes:
+        briefs: by customer_id, in the order in which they were asked for; somebody without any is not in it.
+        without: customers for whom no brief is to be written, with the reason.
+        failed: customers whose briefs broke, with the error; nobody expected one.
+        seconds: that it took.
+    """
+
+    briefs: Mapping[str, Sequence[Brief]]
+    without: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, Exception] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def prepare(
+    customers: Predictions, customer_ids: Sequence[str], write: WriteBrief, progress: Callable[[str], None]
+) -> Prepared:
+    """Writes for each customer the brief of the account executive, with an e-mail, and the one of the success manager.
+
+    Where the first says that it is too early, the second would say the same, and is left out.
+
+    Args:
+        customers: of the Monday.
+        customer_ids: the candidates, the first of the ranking first.
+        write: makes a brief, with an e-mail or without.
+        progress: called with a sentence as the work goes on.
+    """
+    begun = told = time.monotonic()
+    briefs: dict[str, Sequence[Brief]] = {}
+    without: dict[str, str] = {}
+    failed: dict[str, Exception] = {}
+    for place, customer_id in enumerate(customer_ids, start=1):
+        try:
+            briefs[customer_id] = _of_customer(customers.profile(customer_id), write)
+        except NotCandidateError as error:
+            without[customer_id] = str(error)
+        # Whatever it is, it is this customer's: the others are written, and then the run says that it broke.
+        except Exception as error:
+            failed[customer_id] = error
+        now = time.monotonic()
+        if now - told >= SAY_EVERY or place == len(customer_ids):
+            told = now
+            progress(f"briefs: {place:,} of {len(customer_ids):,} candidates after {now - begun:.0f} s")
+    return Prepared(briefs, without, failed, time.monotonic() - begun)
+
+
+def _of_customer(profile: Customer360, write: WriteBrief) -> Sequence[Brief]:
+    sales = write(profile, Audience.SALES, True)
+    if sales.kind is BriefKind.NOT_READY:
+        return (sales,)
+    return (sales, write(profile, Audience.SUCCESS, False))

@@ -1,0 +1,121 @@
+"""What the run of a Monday prepares: in a bounded time, and one customer's fault costs nobody else theirs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind, Draft, Part, Result, WriterRequest
+from churn_pipeline.customers.briefs.prepare import PatientWriter, prepare
+from churn_pipeline.customers.errors import NotCandidateError, WriterError
+
+MONDAY = date(2026, 11, 2)
+REQUEST = WriterRequest(BriefKind.TACTICAL, (Part.WHY_NOW,), "", "", {}, "id")
+DRAFT = Draft({Part.WHY_NOW: "Because."}, "loopback", "model")
+
+
+class Scripted:
+    """A writer that does what it is told to, one after the other."""
+
+    provider = "loopback"
+
+    def __init__(self, *answers: Callable[[], Draft]) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    def write(self, request: WriterRequest) -> Draft:
+        self.asked += 1
+        return self.answers.pop(0)()
+
+
+def fails() -> Draft:
+    raise WriterError("it is away")
+
+
+def hangs() -> Draft:
+    threading.Event().wait(20)
+    return DRAFT
+
+
+def gives() -> Draft:
+    return DRAFT
+
+
+def brief(customer_id: str, audience: Audience, kind: BriefKind = BriefKind.TACTICAL) -> Brief:
+    return Brief(
+        *(MONDAY, customer_id, None, audience, kind, {Part.WHY_NOW: "Because."}, Result.PASSED, 1.0, (), "template"),
+        *(None, None, f"{customer_id}-{audience}", datetime(2026, 11, 2, 8)),
+    )
+
+
+# A Monday whose profiles are no more than ids: what is in them is for whoever writes.
+customers: Any = SimpleNamespace(profile=lambda customer_id: customer_id)
+
+
+def test_a_writer_that_hangs_is_waited_for_no_longer_than_the_run_has_time() -> None:
+    writer = PatientWriter(Scripted(hangs), seconds=0.3)
+    begun = time.monotonic()
+    with pytest.raises(WriterError, match="no answer in the"):
+        writer.write(REQUEST)
+    assert time.monotonic() - begun < 5
+    with pytest.raises(WriterError, match="seconds are over"):
+        writer.write(REQUEST)
+
+
+def test_a_writer_that_failed_three_times_in_a_row_is_not_asked_again() -> None:
+    scripted = Scripted(fails, fails, gives, fails, fails, fails, gives)
+    writer = PatientWriter(scripted)
+    written = 0
+    for _ in range(10):
+        try:
+            writer.write(REQUEST)
+        except WriterError as error:
+            last = str(error)
+        else:
+            written += 1
+    assert (scripted.asked, written) == (6, 1)
+    assert last == "it failed 3 times in a row and is not asked again in this run"
+
+
+def test_the_account_executive_gets_an_email_and_the_success_manager_none() -> None:
+    orders: list[tuple[Any, Audience, bool]] = []
+
+    def write(profile: Any, audience: Audience, email: bool) -> Brief:
+        orders.append((profile, audience, email))
+        return brief(profile, audience)
+
+    prepared = prepare(customers, ["C1", "C2"], write, lambda _: None)
+    assert orders == [
+        ("C1", Audience.SALES, True),
+        ("C1", Audience.SUCCESS, False),
+        ("C2", Audience.SALES, True),
+        ("C2", Audience.SUCCESS, False),
+    ]
+    assert {customer_id: len(briefs) for customer_id, briefs in prepared.briefs.items()} == {"C1": 2, "C2": 2}
+
+
+def test_whoever_is_not_ready_gets_one_brief_that_says_so() -> None:
+    prepared = prepare(customers, ["C1"], lambda who, to, _: brief(str(who), to, BriefKind.NOT_READY), lambda _: None)
+    assert [row.audience for row in prepared.briefs["C1"]] == [Audience.SALES]
+
+
+def test_a_brief_that_breaks_is_told_and_the_others_are_written() -> None:
+    def write(profile: Any, audience: Audience, email: bool) -> Brief:
+        if profile == "C2":
+            raise KeyError("a fault of ours")
+        if profile == "C3":
+            raise NotCandidateError("too low")
+        return brief(profile, audience)
+
+    lines: list[str] = []
+    prepared = prepare(customers, ["C1", "C2", "C3", "C4"], write, lines.append)
+    assert list(prepared.briefs) == ["C1", "C4"]
+    assert {who: type(error) for who, error in prepared.failed.items()} == {"C2": KeyError}
+    assert prepared.without == {"C3": "too low"}
+    assert lines[-1].startswith("briefs: 4 of 4 candidates after ")
