@@ -44,6 +44,7 @@ GROUPS = {
     "models": Group("mlflow", ("features", "modeling")),
     "scoring": Group(_WAREHOUSE, ("modeling", "scoring")),
     "delivery": Group("published", ("delivery",)),
+    "briefs": Group("published", ("customers", "delivery")),
     "quality": Group("published", ("quality",)),
     "monitoring": Group(_WAREHOUSE, ("monitoring",)),
     "replay": Group("published", ("monitoring",)),

@@ -18,6 +18,7 @@ from churn_pipeline.core.targets import TARGETS
 from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.features.plan import MARTS
 from churn_pipeline.orchestration import keys, partitions
+from churn_pipeline.orchestration.assets.briefs import briefs_asset
 from churn_pipeline.orchestration.assets.channels import channel_asset
 from churn_pipeline.orchestration.assets.data_docs import data_docs
 from churn_pipeline.orchestration.assets.features import Translator, build_plan, dbt_stage, nodes_of
@@ -165,6 +166,7 @@ def build_defs(
         judgement_asset(weekly),
         *(channel_asset(channel, dbt_keys[_PREDICTIONS], weekly) for channel in CHANNELS),
         digest_asset(weekly),
+        briefs_asset(weekly),
         data_docs(dbt_keys[_CANDIDATES]),
     ]
     checks = [

@@ -137,8 +137,11 @@ OUTLOOK = dg.AssetKey(["monitoring", "revenue_outlook"])
 JUDGEMENT = dg.AssetKey(["monitoring", "judgement"])
 DIGEST = dg.AssetKey("slack_digest")
 DATA_DOCS = dg.AssetKey("data_docs")
+BRIEFS = dg.AssetKey("expansion_briefs")
 # The executor takes what is ready by priority: this is done when nothing else is left.
 LAST = {"dagster/priority": "-10"}
+# After the channels too, which are told that the list is out: this may wait for somebody else's machine.
+AFTER_EVERYTHING = {"dagster/priority": "-40"}
 # What finds out notices, and is upstream of nothing: done as soon as it can be, so that a list is published with all of its notices.
 BEFORE_PUBLICATION = {"dagster/priority": "10"}
 

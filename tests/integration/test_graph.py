@@ -37,6 +37,7 @@ from churn_pipeline.orchestration.definitions import (
 )
 from churn_pipeline.orchestration.home import NoValues
 from churn_pipeline.orchestration.keys import (
+    BRIEFS,
     DATA_DOCS,
     DIGEST,
     DRIFT,
@@ -141,6 +142,7 @@ def test_every_asset_is_a_part_of_what_is_published(graph: dg.AssetGraph) -> Non
         MONDAYS_TO_TEST,
         DIGEST,
         DATA_DOCS,
+        BRIEFS,
         *(channel_key(channel) for channel in CHANNELS),
     }
 

@@ -1,7 +1,7 @@
 """Briefs for many customers, one after the other: what the run of a Monday prepares before anybody asks.
 
-Nobody waits in front of it, so it goes on for a bounded time and leaves an endpoint alone that only fails. A customer whose brief breaks
-costs nobody else theirs.
+Nobody waits in front of it, and whoever writes to the home next waits behind it, so an endpoint is asked for a bounded time. A customer
+whose brief breaks costs nobody else theirs.
 """
 
 from __future__ import annotations
@@ -16,33 +16,26 @@ from churn_pipeline.customers.errors import NotCandidateError, WriterError
 from churn_pipeline.customers.profile import Customer360
 from churn_pipeline.customers.repositories import Predictions
 
-# All briefs of a run together may wait for an endpoint so long; the run holds the home meanwhile.
+# Seconds that all briefs of a run together may wait for an endpoint; the run holds the home meanwhile.
 MOST_SECONDS = 900.0
-# An endpoint that failed so often in a row is not asked again in the run.
-MOST_FAILURES = 3
 # Seconds between two lines that say how far it is.
 SAY_EVERY = 5.0
 
 type WriteBrief = Callable[[Customer360, Audience, bool], Brief]
 
 
-class PatientWriter:
-    """A writer with a bound on the time of all its answers together, and on how often in a row it may give none.
-
-    Beyond either it gives none at once, so that whoever asks falls back to what needs no writer.
+class BoundedWriter:
+    """A writer whose answers all together may take so long. What comes after that it is not asked for, and whoever asks has the template.
 
     Args:
         writer: whom to ask.
         seconds: from now on, for all texts together.
-        failures: in a row, after which it is not asked again.
     """
 
-    def __init__(self, writer: Writer, seconds: float = MOST_SECONDS, failures: int = MOST_FAILURES) -> None:
+    def __init__(self, writer: Writer, seconds: float = MOST_SECONDS) -> None:
         self._writer = writer
         self._seconds = seconds
         self._until = time.monotonic() + seconds
-        self._most_failures = failures
-        self._failures = 0
 
     @property
     def provider(self) -> str:
@@ -52,23 +45,16 @@ class PatientWriter:
         """What the writer gives.
 
         Raises:
-            WriterError: it gave nothing that can be used, or is not asked any more.
+            WriterError: it gave nothing that can be used, or the time is over.
         """
-        if self._failures >= self._most_failures:
-            raise WriterError(f"it failed {self._failures} times in a row and is not asked again in this run")
         remaining = self._until - time.monotonic()
+        over = f"the {self._seconds:g} seconds are over that all briefs of a run may wait for {self.provider}"
         if remaining <= 0:
-            raise WriterError(f"the {self._seconds:.0f} seconds are over that the briefs of a run may wait for it")
+            raise WriterError(over)
         try:
-            draft = within(remaining, lambda: self._writer.write(request))
+            return within(remaining, lambda: self._writer.write(request))
         except TimeoutError:
-            self._failures += 1
-            raise WriterError(f"it gave no answer in the {remaining:.0f} seconds that were left to this run") from None
-        except WriterError:
-            self._failures += 1
-            raise
-        self._failures = 0
-        return draft
+            raise WriterError(over) from None
 
 
 @dataclass(frozen=True)
