@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,14 @@ DOCUMENT, PAGE = "briefs.json", "index.html"
 type Document = dict[str, Any]
 
 
+def root(settings: Settings) -> Path:
+    """The folder of all of them."""
+    return settings.published / "report" / FOLDER
+
+
 def folder_of(settings: Settings, monday: date) -> Path:
     """Where the briefs of a Monday lie, if any were prepared."""
-    return settings.published / "report" / FOLDER / str(monday)
+    return root(settings) / str(monday)
 
 
 def page_address(monday: date) -> str:
@@ -51,8 +56,7 @@ def anchor(customer_id: str) -> str:
 
 def mondays(settings: Settings) -> list[date]:
     """The Mondays that have briefs, oldest first."""
-    folder = settings.published / "report" / FOLDER
-    names = (path.parent.name for path in folder.glob(f"????-??-??/{DOCUMENT}"))
+    names = (path.parent.name for path in root(settings).glob(f"????-??-??/{DOCUMENT}"))
     return sorted(date.fromisoformat(name) for name in names if not name.startswith("."))
 
 
@@ -91,31 +95,29 @@ def customers_of(settings: Settings, monday: date) -> list[str]:
     return [] if document is None else [candidate["customer_id"] for candidate in document["candidates"]]
 
 
-def forget(settings: Settings, customer_ids: Collection[str], *, change: bool) -> Iterator[tuple[Path, int]]:
-    """Takes customers out of every Monday's briefs: their candidates go, the page is made anew, and a Monday without any candidate goes whole.
+def forget(settings: Settings, monday: date, customer_ids: Collection[str], *, change: bool) -> int:
+    """Takes customers out of the briefs of a Monday: their candidates go and the page is made anew. Where nobody else is left, or the document
+    cannot be read and so nobody knows who is in it, all of the Monday goes.
 
     Args:
         settings: the home.
+        monday: one of `mondays`.
         customer_ids: who is erased.
         change: False counts only.
 
-    Yields:
-        The document, and how many briefs of these customers it held, of each that held any.
+    Returns:
+        How many briefs of these customers there were; 1 for a document that cannot be read.
     """
-    for monday in mondays(settings):
-        folder = folder_of(settings, monday)
-        document = read(settings, monday)
-        if document is None:
-            continue
-        kept = [row for row in document["candidates"] if row["customer_id"] not in customer_ids]
-        count = sum(len(row["briefs"]) for row in document["candidates"] if row["customer_id"] in customer_ids)
-        if len(kept) == len(document["candidates"]):
-            continue
-        yield folder / DOCUMENT, count
-        if change and kept:
-            _put(folder, document | {"candidates": kept})
-        elif change:
-            shutil.rmtree(folder)
+    folder, document = folder_of(settings, monday), read(settings, monday)
+    candidates = [] if document is None else document["candidates"]
+    kept = [row for row in candidates if row["customer_id"] not in customer_ids]
+    if document is not None and len(kept) == len(candidates):
+        return 0
+    if change and document is not None and kept:
+        _put(folder, document | {"candidates": kept})
+    elif change:
+        shutil.rmtree(folder)
+    return 1 if document is None else sum(len(row["briefs"]) for row in candidates if row not in kept)
 
 
 def _put(folder: Path, document: Document) -> Path:
