@@ -207,12 +207,6 @@ class Settings(BaseSettings):
     deadline: time = Field(
         time(10), description="On Monday, in the zone above: no published predictions by then raise an alert."
     )
-    brief_prepare: int = Field(
-        0,
-        ge=0,
-        le=1000,
-        description="For how many of the first expansion candidates the run of this Monday prepares briefs; see operations.md.",
-    )
     dagster_url: str | None = Field(None, description="Address of the Dagster UI, for links in Slack.")
     ui_user: str = Field("churn", description="Name for the login of the Dagster UI in the stack.")
     ui_password: SecretStr | None = Field(
@@ -254,6 +248,12 @@ class Settings(BaseSettings):
         100,
         ge=0,
         description="Most requests to the endpoint in one run, repeated ones counted; what is over is written by the template.",
+    )
+    brief_prepare: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="For how many of the first expansion candidates the run of this Monday prepares briefs, 0 for none; see operations.md.",
     )
     dagster_config: Path | None = Field(
         None, description="A dagster.yaml to use in place of churn's own, such as docker/dagster.yaml with PostgreSQL."

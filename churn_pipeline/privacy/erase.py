@@ -33,6 +33,7 @@ from churn_pipeline.core.sql import literal
 from churn_pipeline.core.warehouse import connect, has_table
 from churn_pipeline.customers.briefs import audit
 from churn_pipeline.delivery.announce import outbox_of
+from churn_pipeline.delivery.briefs import store
 from churn_pipeline.delivery.channel import Channel
 from churn_pipeline.delivery.channels import CHANNELS
 from churn_pipeline.delivery.slack.outbox import SLACK
@@ -49,7 +50,7 @@ create table if not exists ledger.erasures (
 )
 """
 # What is found by a customer's id itself, and not by how it stands in a text.
-_EXACT = ("rows", "lines")
+_EXACT = ("rows", "lines", "briefs")
 _OUTSIDE = tuple(channel for channel in CHANNELS if channel.keeps_outside_home)
 
 type Say = Callable[[str], None]
@@ -297,6 +298,9 @@ def _steps(settings: Settings, traces: Traces, *, write: bool) -> Iterator[tuple
         yield _relative(settings, path), "messages", lambda path=path: _message(settings, path, traces, write)  # type: ignore[misc]
     for path in places.brief_audit(settings):
         yield _relative(settings, path), "lines", lambda path=path: _audit(settings, path, traces, write)  # type: ignore[misc]
+    for monday in store.mondays(settings):
+        place = _relative(settings, store.folder_of(settings, monday))
+        yield place, "briefs", lambda day=monday: store.forget(settings, day, traces.customer_ids, change=write)  # type: ignore[misc]
     for path in places.judgement_files(settings):
         yield _relative(settings, path), "files", lambda path=path: files.json_file(path, traces, write)  # type: ignore[misc]
     docs = places.data_docs(settings)

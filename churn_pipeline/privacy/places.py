@@ -13,6 +13,7 @@ from pathlib import Path
 
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.customers.briefs import audit
+from churn_pipeline.delivery.briefs import store
 from churn_pipeline.privacy import databases, files
 from churn_pipeline.privacy.matching import Traces
 from churn_pipeline.sources.copies import Copy, copies
@@ -96,6 +97,12 @@ def brief_audit(settings: Settings) -> list[Path]:
     return [path for path in (audit.file_of(settings),) if path.is_file()]
 
 
+def prepared_briefs(settings: Settings) -> list[Path]:
+    """Expansion briefs that runs prepared: the documents, and the pages made of them."""
+    folders = (store.folder_of(settings, monday) for monday in store.mondays(settings))
+    return [path for folder in folders for name in (store.DOCUMENT, store.PAGE) if (path := folder / name).is_file()]
+
+
 def database_files(settings: Settings) -> list[Path]:
     """Every DuckDB file of the home but the warehouse."""
     return [path for path in sorted(settings.published.rglob("*.duckdb")) if not path.name.startswith(".")]
@@ -112,6 +119,7 @@ def other_files(settings: Settings) -> list[Path]:
         settings.outbox,
         settings.quality,
         settings.briefs,
+        store.root(settings),
         data_docs(settings),
         settings.raw_dir,
         *(copy.folder for copy in fetched_copies(settings)),
@@ -129,6 +137,7 @@ def unknown_files(settings: Settings) -> list[Path]:
         *judgement_files(settings),
         *docs_pages(settings),
         *brief_audit(settings),
+        *prepared_briefs(settings),
         *(path for path in other_files(settings) if handler(path) is not None),
     }
     return [

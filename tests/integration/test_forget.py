@@ -8,8 +8,9 @@ import shutil
 import sqlite3
 import subprocess
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psycopg
@@ -26,6 +27,7 @@ from churn_pipeline.customers.briefs import audit
 from churn_pipeline.customers.briefs.guardrails import Verdict
 from churn_pipeline.customers.briefs.model import Audience, BriefKind, Draft, Part, Result
 from churn_pipeline.customers.briefs.service import Attempt
+from churn_pipeline.delivery.briefs import store
 from churn_pipeline.delivery.postgres.publish import publish
 from churn_pipeline.orchestration.execute import run_mondays
 from churn_pipeline.privacy import erase as erasing
@@ -116,6 +118,10 @@ def fill(settings: Settings, customer: Customer) -> None:
         ("C0", f"As {customer_id} has it."),
     ):
         audit.append(settings, a_brief(writer, text))
+    prepared_at = datetime(2026, 6, 1, 8)
+    rows = [prepared(customer_id, name), prepared("C0", "Other")]
+    store.write(settings, prepared_at.date(), prepared_at, rows)
+    store.write(settings, date(2026, 5, 25), prepared_at, rows[:1])
     (settings.outbox / "odd.unreadable").write_text(f"{{half a message on {customer_id}")
     (settings.dagster_home / "compute.err").write_text(f"KeyError: '{customer_id}'\n")
     index = next((settings.dagster_home / "history").rglob("index.db"))
@@ -147,6 +153,28 @@ def a_brief(customer_id: str, text: str) -> Attempt:
         None,
         True,
     )
+
+
+def prepared(customer_id: str, name: str) -> dict[str, Any]:
+    """A candidate as a Monday run leaves it with its briefs."""
+    brief = {
+        "audience": "ae",
+        "kind": "tactical",
+        "parts": {"next_step": f"Call {name}."},
+        "watermark": "Requires human review.",
+        "result": "PASSED",
+        "fact_confidence": 1.0,
+        "flags": [],
+        "provider": "template",
+        "model": None,
+        "note": None,
+        "correlation_id": "b07",
+        "written_at": "2026-06-01T08:00:00",
+    }
+    facts = dict.fromkeys(
+        ("csm_owner", "expansion_rank", "plan_tier", "target_tier", "propensity", "expected_arr_uplift")
+    )
+    return {"customer_id": customer_id, "company_name": name, **facts, "briefs": [brief]}
 
 
 def packed(page: Path) -> str:
@@ -234,6 +262,8 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
         "data/quality/candidates_2026-06-01.json",
         "data/outbox/odd.unreadable",
         "data/briefs/audit.jsonl",
+        "data/published/report/briefs/2026-06-01",
+        "data/published/report/briefs/2026-05-25",
         "data/dagster/history/runs/index.db",
         "data/dagster/compute.err",
     ):
@@ -249,6 +279,10 @@ def test_nothing_in_the_whole_home_names_a_forgotten_customer_and_every_place_is
     assert len(report) > 10_000
     assert customer.customer_id not in report
     assert customer.name not in report
+    # So are the briefs that were prepared for others, and their page; a Monday that held nobody else is gone.
+    assert store.mondays(tiny_copy) == [date(2026, 6, 1)]
+    assert store.customers_of(tiny_copy, date(2026, 6, 1)) == ["C0"]
+    assert "Call Other." in (tiny_copy.published / "report" / store.page_address(date(2026, 6, 1))).read_text("utf-8")
     # What is left is still what it was: a page of others, other lines of a list, other rows of a sample, an event as JSON.
     assert (tiny_copy.published / "report" / "index.html").exists()
     assert (
