@@ -80,7 +80,11 @@ def append(settings: Settings, attempt: Attempt, exchange: Exchange | None = Non
             size = os.fstat(descriptor).st_size
             # What a killed process left of a line is no reason to spoil this one.
             whole = line if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n" else b"\n" + line
-            written = os.write(descriptor, whole)
+            try:
+                written = os.write(descriptor, whole)
+            except OSError as error:
+                # The system names no file of one that is open.
+                raise OSError(error.errno, error.strerror, str(file_of(settings))) from None
             if written < len(whole):
                 os.ftruncate(descriptor, size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file_of(settings)))

@@ -124,6 +124,15 @@ def test_a_line_for_which_there_is_no_room_leaves_nothing_behind(
     assert audit.file_of(settings).read_bytes() == before
 
 
+def test_a_full_disk_is_told_with_the_file_that_has_no_room(settings: Settings) -> None:
+    path = audit.file_of(settings)
+    path.parent.mkdir(parents=True)
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as full:
+        audit.append(settings, attempt())
+    assert full.value.filename == str(path)
+
+
 def test_a_novel_is_noted_without_the_novel(settings: Settings) -> None:
     odd = "\ud800 ü \u2028 " + "x" * 100_000
     audit.append(settings, attempt(), exchange(odd))
