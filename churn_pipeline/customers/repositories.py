@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Protocol
 
@@ -28,19 +29,35 @@ class Customers(Protocol):
         ...
 
     def sample(self, n: int, seed: int) -> Sequence[Customer]:
-        """``n`` active customers, or all where there are fewer; the same seed and Monday give the same ones, in the same order."""
+        """``n`` active customers, or all where there are fewer; the same seed and Monday give the same ones, in the same order.
+
+        A larger sample begins with the smaller one, and whoever is in it on one Monday is in it on others, as long as they are active and
+        few enough come before them.
+
+        Raises:
+            InputError: ``n`` is negative.
+        """
         ...
 
 
 class Usage(Protocol):
     """What customers did in the product, as known at a Monday."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything was known of anybody's usage; without it, no events are no silence."""
+        ...
+
     def events(self, customer_id: str, since: datetime) -> Sequence[UsageEvent]:
-        """Events from ``since`` (UTC) to the Monday, the oldest first."""
+        """Events from ``since`` (UTC, with a zone or without) to the Monday, the oldest first."""
         ...
 
     def count(self, customer_id: str, days: int, until_days_ago: int = 0) -> int:
-        """How many events in the ``days`` days that end ``until_days_ago`` days before the Monday."""
+        """How many events in the ``days`` days that end ``until_days_ago`` days before the Monday.
+
+        Raises:
+            InputError: either is negative.
+        """
         ...
 
 
@@ -56,8 +73,23 @@ class Opportunities(Protocol):
     """Sales opportunities, as known at a Monday."""
 
     def of(self, customer_id: str) -> Sequence[Opportunity]:
-        """All of them, the newest first."""
+        """Those of which it is known since when they exist, the newest first; stage and amount only once they were closed."""
         ...
+
+
+@dataclass(frozen=True)
+class AsOf:
+    """Everything that is known at 00:00 of one Monday.
+
+    Attributes:
+        snapshot_date: the Monday.
+    """
+
+    snapshot_date: date
+    customers: Customers
+    usage: Usage
+    signals: Signals
+    opportunities: Opportunities
 
 
 class Predictions(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import ClassVar, Self
 
 from churn_pipeline.contract.declaration import GTM_OPPORTUNITIES, TIERS
@@ -20,12 +21,15 @@ class _Number(float):
     least: ClassVar[float] = 0.0
     most: ClassVar[float] = 1.0
 
+    __slots__ = ()
+
     def __new__(cls, value: float) -> Self:
-        number = super().__new__(cls, value)
+        # A text that reads as a number is none, and neither is yes or no. Numbers of NumPy are numbers.
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
         if not (math.isfinite(number) and cls.least <= number <= cls.most):
             bounds = f"from {cls.least:g} to {cls.most:g}" if math.isfinite(cls.most) else f"of {cls.least:g} or more"
             raise InputError(f"{cls.name} is a number {bounds}, not {value!r}")
-        return number
+        return super().__new__(cls, number)
 
 
 class ChurnProbability(_Number):
@@ -33,11 +37,15 @@ class ChurnProbability(_Number):
 
     name = "a churn probability"
 
+    __slots__ = ()
+
 
 class ExpansionPropensity(_Number):
     """Calibrated probability that a customer moves to a higher plan within a horizon, 0 to 1."""
 
     name = "an expansion propensity"
+
+    __slots__ = ()
 
 
 class RiskScore(_Number):
@@ -45,11 +53,15 @@ class RiskScore(_Number):
 
     name = "a risk score"
 
+    __slots__ = ()
+
 
 class FeatureAdoptionScore(_Number):
     """How much of a feature was used, 0 to 1, as the product measured it."""
 
     name = "a feature adoption score"
+
+    __slots__ = ()
 
 
 class Mrr(_Number):
@@ -57,6 +69,8 @@ class Mrr(_Number):
 
     name = "mrr"
     most = math.inf
+
+    __slots__ = ()
 
 
 class _Word(str):
@@ -72,7 +86,7 @@ class _Word(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        word = super().__new__(cls, value.strip())
+        word = super().__new__(cls, value.strip() if isinstance(value, str) else "")
         if not word:
             raise InputError(f"{cls.name} is a text that is not empty, not {value!r}")
         if cls.words and word not in cls.words:
@@ -112,6 +126,11 @@ class SalesStage(_Word):
     words = next(column.categories for column in GTM_OPPORTUNITIES.raw if column.name == "stage")
 
     __slots__ = ()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was won or lost."""
+        return self.startswith("closed_")
 
 
 class RiskTier(_Word):
