@@ -12,11 +12,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from churn_pipeline.core.errors import ChurnError, HomeError, InputError
+from churn_pipeline.core.errors import ChurnError, InputError
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.operator import user
 from churn_pipeline.core.targets import TARGETS
@@ -889,21 +889,10 @@ def _decide(
 
 
 def _settings(home: Path | None, raw: Path | None = None) -> Settings:
-    from pydantic import ValidationError
-
-    from churn_pipeline.core.settings import Settings
+    from churn_pipeline.core.settings import settings_of
 
     global _home
-    given: dict[str, Any] = {name: value for name, value in (("home", home), ("raw", raw)) if value is not None}
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"CHURN_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        only_home = all(problem["loc"] == ("home",) for problem in error.errors())
-        raise (HomeError if only_home else InputError)(problems) from None
+    settings = settings_of(**{name: value for name, value in (("home", home), ("raw", raw)) if value is not None})
     _home = settings.home
     return settings
 

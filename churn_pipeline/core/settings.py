@@ -12,15 +12,16 @@ import re
 from datetime import UTC, date, datetime, time
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from churn_pipeline.core import dbt_project
 from churn_pipeline.core.atomic import PUBLISHED
 from churn_pipeline.core.calendar import is_monday, monday_on_or_before
+from churn_pipeline.core.errors import HomeError, InputError
 from churn_pipeline.core.formatting import markdown_table
 from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
 
@@ -593,6 +594,22 @@ def _tokens_of(text: str) -> dict[str, str]:
             raise ValueError(f"the name or the token of number {position}, '{name}', is given twice")
         tokens[name] = token
     return tokens
+def settings_of(**given: Any) -> Settings:
+    """The settings of a home, from the environment and from what is given instead.
+
+    Raises:
+        HomeError: no home can be there.
+        InputError: a setting cannot be used; the message names every one of them.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"CHURN_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        only_home = all(problem["loc"] == ("home",) for problem in error.errors())
+        raise (HomeError if only_home else InputError)(problems) from None
 
 
 def render_docs() -> str:

@@ -69,19 +69,21 @@ def _is_of(customer: Customer, row: dict[str, Any], monday: date) -> None:
 
 
 def _facts_are_of(known: AsOf, customer_id: str, row: dict[str, Any]) -> None:
-    usage = known.usage
-    assert usage.count(customer_id, 30) == row["events_last_30d"]
-    assert usage.count(customer_id, 7) == row["events_last_7d"]
-    assert usage.count(customer_id, 21, until_days_ago=7) == row["events_prior_21d"]
+    assert known.usage.count(customer_id, 30) == row["events_last_30d"]
+    # Whoever is on the highest plan is in no mart of growth.
+    if row["has_open_expansion_opp"] is not None:
+        of_growth = [o for o in known.opportunities.of(customer_id) if o.opportunity_type == "expansion"]
+        assert any(opportunity.is_open for opportunity in of_growth) == row["has_open_expansion_opp"]
+
+
+def _signals_are_of(known: AsOf, customer_id: str, row: dict[str, Any]) -> None:
+    assert known.usage.count(customer_id, 7) == row["events_last_7d"]
+    assert known.usage.count(customer_id, 21, until_days_ago=7) == row["events_prior_21d"]
     signals = known.signals.of(customer_id)
     assert signals.compliance_gap_score == (row["known_compliance_gap_score"] or 0)
     assert signals.vendor_risk_flags == (row["known_vendor_risk_flags"] or 0)
     assert (COMPLIANCE_GAP in signals.missing) == (row["known_compliance_gap_score"] is None)
     assert (VENDOR_FLAGS in signals.missing) == (row["known_vendor_risk_flags"] is None)
-    # Whoever is on the highest plan is in no mart of growth.
-    if row["has_open_expansion_opp"] is not None:
-        of_growth = [o for o in known.opportunities.of(customer_id) if o.opportunity_type == "expansion"]
-        assert any(opportunity.is_open for opportunity in of_growth) == row["has_open_expansion_opp"]
 
 
 def test_every_active_customer_of_the_monday_is_as_in_the_marts(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -93,6 +95,8 @@ def test_every_active_customer_of_the_monday_is_as_in_the_marts(warehouse: duckd
     for customer in active:
         _is_of(customer, rows[customer.customer_id], TINY_BEFORE)
         _facts_are_of(known, customer.customer_id, rows[customer.customer_id])
+    for customer in known.customers.sample(5 * ASKED, seed=0):
+        _signals_are_of(known, customer.customer_id, rows[customer.customer_id])
 
 
 @pytest.mark.parametrize("weeks_ago", [0, 1, 13, 60])
@@ -108,6 +112,7 @@ def test_it_is_as_in_the_marts_on_any_monday_though_later_facts_are_there(
     for customer in known.customers.sample(ASKED, seed=weeks_ago):
         assert known.customers.by_id(customer.customer_id) == customer
         _facts_are_of(known, customer.customer_id, rows[customer.customer_id])
+        _signals_are_of(known, customer.customer_id, rows[customer.customer_id])
 
 
 def test_some_of_them_had_another_plan_and_price_than_today(large: duckdb.DuckDBPyConnection) -> None:
@@ -226,6 +231,9 @@ def test_of_two_readings_of_one_day_the_graver_counts_and_a_late_one_only_once_i
     assert (signals.compliance_gap_score, signals.vendor_risk_flags, signals.missing) == (0.6, 3, ())
     late = reading("0.1", "0", 10, loaded_at="2026-06-02T00:00:00")
     assert own(risk_signals=[reading("0.6", "1", 8), late]).signals.of("C1").compliance_gap_score == 0.6
+    # What came later and is older does not take the place of a newer one.
+    older = reading("0.1", "0", 10, loaded_at="2026-05-30T00:00:00") | {"recorded_at": "2026-05-10T00:00:00"}
+    assert own(risk_signals=[reading("0.6", "1", 8), older]).signals.of("C1").compliance_gap_score == 0.6
 
 
 def test_events_are_asked_for_since_a_moment_with_or_without_a_zone(own: Callable[..., AsOf]) -> None:
