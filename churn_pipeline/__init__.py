@@ -5,6 +5,10 @@ wired in one place, ``orchestration/definitions.py``.
 """
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from churn_pipeline.customers.home import Home as Home
 
 # OpenMP's default is to spin while it waits: with one of two cores busy, training took 36 s instead of 1.2. It has to be
 # set before xgboost loads its runtime, which is why it stands here and not beside the training code.
@@ -22,3 +26,12 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # `from churn_pipeline import Home`, loaded when it is asked for: commands that start in a tenth of a second import this package too.
+    if name == "Home":
+        from churn_pipeline.customers.home import Home
+
+        return Home
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

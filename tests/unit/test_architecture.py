@@ -33,7 +33,8 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "cli definitions",
     )
 )
-FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+# The package itself stands on top: its one name, `Home`, is loaded when somebody asks for it.
+FLOOR_OF = {room: number for number, floor in enumerate((*FLOORS, {"__init__"})) for room in floor}
 
 # What changes a database. A table that a monitoring module writes begins with its own schema.
 _WRITES = re.compile(
@@ -75,7 +76,7 @@ def arrows() -> dict[tuple[str, str], list[str]]:
 
 
 def test_every_module_lies_in_a_room() -> None:
-    assert {room_of(path) for path in modules()} - {"__init__"} == FLOOR_OF.keys()
+    assert {room_of(path) for path in modules()} == FLOOR_OF.keys()
 
 
 def test_no_room_imports_one_beside_or_above_it() -> None:

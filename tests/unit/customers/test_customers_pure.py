@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.unit.test_architecture import PACKAGE, imported, modules
 
-# What only `stores`, and the door `home.py`, may know: at a module's top and within its functions.
+# What the pure modules may not know, at their top or within a function.
 INFRASTRUCTURE = {
     "duckdb",
     "pandas",
@@ -21,17 +21,13 @@ INFRASTRUCTURE = {
     "requests",
     "sqlite3",
 }
-# The one writer that speaks with an address, and what it writes of it.
-ENDPOINTS = ("endpoint.py", "audit.py")
+# What asks databases, models, files or an address, and is named so.
+SHELLS = ("home.py", "what_if.py", "stores", "briefs/endpoint.py", "briefs/audit.py", "briefs/desk.py")
 
 
 def _pure() -> list[Path]:
     room = PACKAGE / "customers"
-    return [
-        path
-        for path in modules("customers")
-        if not path.is_relative_to(room / "stores") and path != room / "home.py" and path.name not in ENDPOINTS
-    ]
+    return [path for path in modules("customers") if not any(path.is_relative_to(room / shell) for shell in SHELLS)]
 
 
 def test_the_pure_modules_of_customers_import_no_infrastructure() -> None:
