@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from churn_pipeline.core.settings import Settings
+    from churn_pipeline.customers.briefs.desk import Desk
+    from churn_pipeline.customers.briefs.model import Brief
     from churn_pipeline.customers.entities import RiskSignals
     from churn_pipeline.customers.predictions import ChurnPrediction, ExpansionPrediction
     from churn_pipeline.customers.profile import Customer360
@@ -59,6 +61,7 @@ class Home:
         self.settings = settings or (settings_of() if path is None else settings_of(home=Path(path)))
         self._opened: Publication | None = None
         self._models: Models | None = None
+        self._desks: dict[tuple[date, bool], Desk] = {}
         self._is_as_of = False
 
     def __enter__(self) -> Self:
@@ -77,6 +80,7 @@ class Home:
         if self._opened is not None:
             self._opened.close()
             self._opened = self._models = None
+            self._desks.clear()
 
     @property
     def snapshot_dates(self) -> tuple[date, ...]:
@@ -214,6 +218,43 @@ class Home:
         publication = self._publication()
         monday = publication.at(_day(snapshot_date))
         return self._models_of(publication).what_if(monday, monday.customer_id(customer), changes)
+
+    def brief(
+        self,
+        customer: str,
+        audience: str = "ae",
+        *,
+        email: bool = False,
+        template: bool = False,
+        snapshot_date: Monday = None,
+    ) -> Brief:
+        """An expansion brief, as `churn brief` writes it: by the endpoint of the settings, or by the template. It goes into the audit.
+
+        Args:
+            customer: who may grow.
+            audience: ``ae`` for the account executive, ``csm`` for the success manager.
+            email: whether an e-mail is to be drafted; a success manager gets none all the same.
+            template: ask no endpoint, although there is one.
+            snapshot_date: the Monday.
+
+        Raises:
+            InputError: there is no such audience; for the rest as `customer`.
+            NotCandidateError: there is no brief to write.
+            RefusedError: the Monday is not published.
+        """
+        from churn_pipeline.core.errors import InputError
+        from churn_pipeline.customers.briefs.desk import Desk
+        from churn_pipeline.customers.briefs.model import Audience
+
+        if audience not in list(Audience):
+            raise InputError(f"a brief is for {' or '.join(Audience)}, not '{audience}'")
+        monday = self._publication().at(_day(snapshot_date))
+        # One desk for all briefs of a Monday, because the budget of requests is that of a desk.
+        key = monday.snapshot_date, template
+        if key not in self._desks:
+            self._desks[key] = Desk(self.settings, monday, template=template)
+        profile = monday.profile(monday.customer_id(customer))
+        return self._desks[key].write(profile, Audience(audience), email)
 
     @contextmanager
     def as_of(self, snapshot_date: date | str, waiting: Callable[[str], None] | None = None) -> Iterator[AsOf]:

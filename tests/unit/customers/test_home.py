@@ -19,9 +19,14 @@ import pytest
 from churn_pipeline import Home
 from churn_pipeline.core.errors import HomeError, InputError, LockedError, RefusedError
 from churn_pipeline.core.settings import REPOSITORY, Settings
+from churn_pipeline.customers.briefs import audit
+from churn_pipeline.customers.briefs.desk import Desk
+from churn_pipeline.customers.briefs.model import WATERMARK, Audience, Part
 from churn_pipeline.customers.entities import RiskSignals
-from churn_pipeline.customers.errors import UnknownCustomerError
+from churn_pipeline.customers.errors import NotCandidateError, UnknownCustomerError
+from churn_pipeline.customers.stores.published import Publication
 from tests.conftest import TINY_BEFORE, TINY_MONDAY
+from tests.support.chat_server import MODEL, ChatServer
 from tests.support.homes import copy_of, query
 from tests.unit.customers.test_customers_pure import INFRASTRUCTURE
 
@@ -179,6 +184,37 @@ def test_what_if_asks_the_same_models_with_one_value_changed(home: Home) -> None
         assert answer.scores[0].before == home.prediction(customer_id).probability
     with pytest.raises(InputError, match="no model of this customer looks at 'shoe_size'"):
         home.what_if(features.customer_id[0], {"shoe_size": 43})
+
+
+def test_a_brief_is_that_of_the_command_and_in_the_audit(home: Home) -> None:
+    frame = home.predictions()
+    candidates = frame[frame.is_expansion_candidate & (frame.expansion_readiness == "ready")]
+    customer_id = candidates.customer_id.iloc[0]
+    before = len(audit.entries(home.settings))
+    brief = home.brief(customer_id, email=True)
+    with Publication.open(home.settings) as publication:
+        monday = publication.at()
+        again = Desk(home.settings, monday).write(monday.profile(customer_id), Audience.SALES, True)
+    assert (brief.parts, brief.result, brief.watermark) == (again.parts, again.result, WATERMARK)
+    assert Part.EMAIL in brief.parts
+    assert Part.EMAIL not in home.brief(customer_id, "csm", email=True).parts
+    assert len(audit.entries(home.settings)) == before + 3
+    with pytest.raises(NotCandidateError, match="there is no expansion brief of "):
+        home.brief(frame[frame.expansion_readiness == "none"].customer_id.iloc[0])
+    with pytest.raises(InputError, match="^a brief is for ae or csm, not 'vp'$"):
+        home.brief(customer_id, "vp")
+
+
+def test_the_budget_of_requests_is_that_of_all_briefs_of_a_home(settings: Settings) -> None:
+    with ChatServer() as server:
+        given = {"brief_url": server.url, "brief_model": MODEL, "brief_attempts": 0, "brief_budget": 1}
+        with Home(settings=Settings(**settings.model_dump(include=settings.model_fields_set) | given)) as home:
+            frame = home.predictions()
+            candidates = frame[frame.is_expansion_candidate & (frame.expansion_readiness == "ready")]
+            for customer_id in candidates.customer_id[:3]:
+                assert home.brief(customer_id).parts
+            assert len(server.asked) == 1
+            assert home.brief(customer_id, template=True).provider == "template"
 
 
 def test_a_question_is_answered_from_what_is_published_then(settings: Settings, tmp_path: Path) -> None:
