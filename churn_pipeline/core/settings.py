@@ -594,6 +594,8 @@ def _tokens_of(text: str) -> dict[str, str]:
             raise ValueError(f"the name or the token of number {position}, '{name}', is given twice")
         tokens[name] = token
     return tokens
+
+
 def settings_of(**given: Any) -> Settings:
     """The settings of a home, from the environment and from what is given instead.
 
