@@ -517,6 +517,7 @@ def _listed_ids(settings: Settings, known: Register) -> list[str]:
                 ids = f"(select {copy.note.customer} as customer_id from {scan(copy.parts)})"
                 customer_ids |= _on_list(con, ids, hashed, digests)
     noted = {entry.get("customer_id") for entry in audit.entries(settings)}
+    noted |= {customer_id for monday in store.mondays(settings) for customer_id in store.customers_of(settings, monday)}
     customer_ids |= {name for name in noted if isinstance(name, str) and known.digest(name) in known.entries}
     with duckdb.connect() as con:
         for path in sorted(settings.published.rglob("*.parquet")):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,8 @@ import pytest
 from churn_pipeline.contract.suppression import Forgotten, Register
 from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.customers.briefs import audit
+from churn_pipeline.delivery.briefs import store
 from churn_pipeline.privacy import databases, erase, places
 from churn_pipeline.sources.copies import Copy, Note
 from tests.support.homes import query
@@ -139,6 +142,21 @@ def test_whoever_is_back_in_a_copy_after_a_backup_was_restored_is_one_to_erase_a
         register, entries={register.digest("C-back"): Forgotten(register.digest("C-back"), datetime.min, "")}
     )
     assert erase._listed_ids(settings, listed) == ["C-back"]
+
+
+def test_whoever_is_back_in_the_audit_of_briefs_or_in_prepared_ones_is_one_to_erase_again(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    settings.briefs.mkdir(parents=True)
+    duckdb.connect(str(settings.warehouse)).close()
+    audit.file_of(settings).write_text('{"customer_id": "C-noted"}\n{"customer_id": "C-other"}\n{"cust')
+    folder = store.folder_of(settings, date(2026, 6, 1))
+    folder.mkdir(parents=True)
+    document = {"format": store.FORMAT, "candidates": [{"customer_id": "C-prepared"}, {"customer_id": "C-other"}]}
+    (folder / store.DOCUMENT).write_text(json.dumps(document))
+    register = Register(b"k" * 32, {})
+    digests = [register.digest(customer_id) for customer_id in ("C-noted", "C-prepared")]
+    listed = replace(register, entries={digest: Forgotten(digest, datetime.min, "") for digest in digests})
+    assert erase._listed_ids(settings, listed) == ["C-noted", "C-prepared"]
 
 
 def test_a_file_that_lies_beside_the_copies_is_no_copy(tmp_path: Path) -> None:
