@@ -37,8 +37,8 @@ def _times(verb: str) -> Callable[[float], str | None]:
     return lambda value: None if value < 1 else f"{verb} {words.get(round(value)) or counted(round(value), 'time')}"
 
 
-def _number(verb: str, singular: str, plural: str | None = None) -> Callable[[float], str | None]:
-    return lambda value: None if value < 1 else f"{verb} {counted(round(value), singular, plural)}"
+def _number(verb: str, singular: str, plural: str | None = None, after: str = "") -> Callable[[float], str | None]:
+    return lambda value: None if value < 1 else f"{verb} {counted(round(value), singular, plural)}{after}"
 
 
 def _moved(what: str, against: str) -> Callable[[float], str | None]:
@@ -83,12 +83,12 @@ PHRASES: dict[str, Phrase] = {
     "active_days_last_30d": Phrase(USAGE, _number("were active on", "day"), 30),
     "events_last_7d": Phrase(USAGE, _number("made", "event"), 7, is_for_customer=False),
     "events_last_30d": Phrase(USAGE, _number("made", "event"), 30, is_for_customer=False),
-    "total_events": Phrase(USAGE, _number("made", "event"), None, is_for_customer=False),
+    "total_events": Phrase(USAGE, _number("made", "event", after=" in all"), None, is_for_customer=False),
     "usage_change_30d": Phrase(USAGE, _ratio("usage of the last 30 days", "the 30 days before"), is_for_customer=False),
     "usage_vs_own_history": Phrase(USAGE, _ratio("usage", "{their} own long-run level"), is_for_customer=False),
     "avg_adoption_score": Phrase(ADOPTION, _text("adoption of the product in the last 30 days was ", "percent"), is_for_customer=False),
     "adoption_change": Phrase(ADOPTION, _moved("adoption of the product in the last 30 days", "against the two months before"), is_for_customer=False),
-    "integration_connects_first_30d": Phrase(SETUP, _number("connected", "system"), None),
+    "integration_connects_first_30d": Phrase(SETUP, _number("connected", "system", after=" at the start"), None),
     "feature_request_tickets_90d": Phrase(REQUESTS, _number("sent", "feature request"), 90),
     "has_open_expansion_opp": Phrase(
         OPPORTUNITY, lambda value: "an expansion opportunity is open" if value else None, is_for_customer=False

@@ -175,7 +175,7 @@ def _email(facts: Facts) -> str:
 
 
 def _deeds(facts: Sequence[Fact], subject: str = "they") -> list[str]:
-    """What somebody did, in one sentence a span of days, and then what else is true."""
+    """What somebody did: what has a span of days in one sentence, what has none in another, and then what else is true."""
     whose = "your" if subject == "you" else "their"
     windows: dict[int | None, list[str]] = {}
     for fact in facts:
@@ -183,9 +183,10 @@ def _deeds(facts: Sequence[Fact], subject: str = "they") -> list[str]:
             windows.setdefault(fact.window, []).append(fact.deed.replace("{their}", whose))
     undated = windows.pop(None, [])
     clauses = [f"in the last {window} days {subject} {_listed(deeds)}" for window, deeds in windows.items()]
-    clauses += [f"{subject} {_listed(undated)}"] if undated else []
     return [
         *([f"{sentence_case(_listed(clauses, ', and '))}."] if clauses else []),
+        # By itself: beside a span of days it would be read as of that span.
+        *([f"{sentence_case(subject)} {_listed(undated)}."] if undated else []),
         *(fact.text for fact in facts if not is_deed(fact)),
     ]
 
