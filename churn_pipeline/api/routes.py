@@ -26,7 +26,7 @@ from churn_pipeline.customers.stores.mondays import facts_of
 from churn_pipeline.customers.stores.published import Publication, PublishedMonday
 
 PAGE, LARGEST_PAGE = 50, 200
-_LONGEST_ID = 200
+_LONGEST_ID = 1_000
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 # Stands for a slash within an id: the path is split at slashes after it was decoded. No text holds it, as Unicode gives it to nobody.
 SLASH = "\uffff"

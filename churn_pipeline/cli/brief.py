@@ -9,8 +9,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from churn_pipeline.cli.output import terminal
-from churn_pipeline.core.formatting import clean
+from churn_pipeline.cli.output import name_in_line, terminal
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.customers.briefs.desk import Desk
 from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind, Part
@@ -54,10 +53,8 @@ def as_dict(brief: Brief) -> dict[str, Any]:
 def print_brief(brief: Brief) -> None:
     """The brief on a page: the watermark first, then what it says, then what is to be known of the text itself."""
     console = terminal()
-    # A name is whatever somebody typed: a terminal obeys what is in it.
-    customer_id = clean(brief.customer_id, _WIDTH)
-    name = clean(brief.company_name, _WIDTH, customer_id)
-    console.print(f"\n[bold]{escape(name)}[/bold]  {escape(customer_id)}   Monday {brief.snapshot_date}")
+    name = name_in_line(brief.company_name or brief.customer_id)
+    console.print(f"\n[bold]{name}[/bold]  {name_in_line(brief.customer_id)}   Monday {brief.snapshot_date}")
     console.print(f"{_KINDS[brief.kind]}. [bold]{escape(brief.watermark)}[/bold]")
     for part in Part:
         if part in brief.parts:

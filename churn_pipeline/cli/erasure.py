@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from churn_pipeline.cli.output import terminal
 from churn_pipeline.privacy.erase import Erasure
 
 
@@ -31,7 +31,7 @@ def print_erasure(erasure: Erasure, *, done: bool) -> None:
         erasure: what there was, by place.
         done: whether it has been erased, or would be.
     """
-    console = _console()
+    console = terminal(highlight=False)
     if erasure.touched:
         table = _table("place", "erased" if done else "would be erased")
         for finding in erasure.touched:
@@ -54,7 +54,7 @@ def print_erasure(erasure: Erasure, *, done: bool) -> None:
 def print_list(rows: list[dict[str, Any]]) -> None:
     """The list of the forgotten: hashes, when, why, by whom and how much."""
     if not rows:
-        _console().print("Nobody has been forgotten.")
+        terminal(highlight=False).print("Nobody has been forgotten.")
         return
     table = _table("hash", "asked", "reason", "erased", "who", "places", "count")
     for row in rows:
@@ -67,7 +67,7 @@ def print_list(rows: list[dict[str, Any]]) -> None:
             f"{len(row['touched']):,}",
             f"{sum(count for _, _, count in row['touched']):,}",
         )
-    _console().print(table)
+    terminal(highlight=False).print(table)
 
 
 def _table(*columns: str) -> Table:
@@ -75,9 +75,3 @@ def _table(*columns: str) -> Table:
     for name in columns:
         table.add_column(name, overflow="fold")
     return table
-
-
-def _console() -> Console:
-    # Without a terminal the width is unknown; 80 columns would break every path. Names come from people: `:star:` in one is no picture.
-    console = Console(emoji=False, highlight=False)
-    return console if console.is_terminal else Console(width=180, emoji=False, highlight=False)

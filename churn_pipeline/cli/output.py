@@ -14,10 +14,11 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from churn_pipeline.core import notices
 from churn_pipeline.core.errors import RefusedError
-from churn_pipeline.core.formatting import counted, in_points, in_tenths, signed_usd, usd
+from churn_pipeline.core.formatting import clean, counted, in_points, in_tenths, printable, signed_usd, usd
 from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, predicted_in, target_of
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from churn_pipeline.orchestration.dbt import PolicyFailure
 
 
+# A longer name is shown with an ellipsis.
+NAME_SHOWN = 200
 NO_REASON = "Nothing in the data raises the risk"
 _LIFECYCLES = {"onboarding": "New customer", "renewal": "Renewal ahead", "steady": "Steady"}
 # Lines about the data and the models beside a list; 'churn show --notices' prints all.
@@ -280,8 +283,8 @@ def print_call_list(listing: dict[str, Any], *, notices_above: bool = True) -> N
         table.add_column("why on the list", overflow="fold")
     table.add_column("main reason, and what to do", overflow="fold", ratio=1)
     for row in listing["calls"]:
-        name = escape(row["company_name"] or row["customer_id"])
-        who = f"{name}\n[dim]{escape(row['customer_id'])}[/dim]" if row["company_name"] else name
+        name = name_in_line(row["company_name"] or row["customer_id"])
+        who = f"{name}\n[dim]{name_in_line(row['customer_id'])}[/dim]" if row["company_name"] else name
         reason = main_reason(row["reasons"] or (), row["recommended_action"]) or NO_REASON
         table.add_row(
             *([f"{row['call_rank']:,}"] if called else []),
@@ -567,12 +570,13 @@ def print_policy(seeds: Path, failures: Sequence[PolicyFailure]) -> None:
 def print_customer(profile: dict[str, Any]) -> None:
     """One customer on one page: what whoever calls has to know first, then why, what to say and what changed."""
     console = terminal()
-    name = escape(profile["company_name"] or profile["customer_id"])
-    console.print(f"\n[bold]{name}[/bold]  {escape(profile['customer_id'])}   Monday {profile['snapshot_date']}")
+    customer_id = name_in_line(profile["customer_id"])
+    name = name_in_line(profile["company_name"] or profile["customer_id"])
+    console.print(f"\n[bold]{name}[/bold]  {customer_id}   Monday {profile['snapshot_date']}")
     money = f"{usd(profile['mrr'])} a month" if profile["mrr"] is not None else "revenue unknown"
     console.print(
-        f"{profile['plan_tier'] or 'unknown'} plan, {money}, {escape(profile['industry'] or 'industry unknown')}, customer for "
-        f"{profile['tenure_days']:,} days, owner {escape(profile['csm_owner'] or 'none')}"
+        f"{profile['plan_tier'] or 'unknown'} plan, {money}, {name_in_line(profile['industry'], 'industry unknown')}, customer for "
+        f"{profile['tenure_days']:,} days, owner {name_in_line(profile['csm_owner'], 'none')}"
     )
     if profile["lifecycle"]:
         segment = f"; segment {escape(profile['segment'])}" if profile["segment"] else ""
@@ -758,7 +762,7 @@ def _published_week(con: duckdb.DuckDBPyConnection, monday: date | None) -> date
         return weeks[-1]
     if monday not in weeks:
         raise RefusedError(
-            f"{monday} is not published; the table holds {len(weeks)} Mondays from {weeks[0]} to {weeks[-1]}"
+            f"{monday} is not published; the table holds {counted(len(weeks), 'Monday')} from {weeks[0]} to {weeks[-1]}"
         )
     return monday
 
@@ -769,9 +773,25 @@ def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | dict
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def terminal() -> Console:
-    """Where text for people goes."""
+def terminal(*, highlight: bool = True) -> Console:
+    """Where text for people goes.
+
+    Args:
+        highlight: whether figures are coloured.
+    """
     # Without a terminal the width is unknown; 80 columns would break every sentence.
     # Names come from people: `:star:` in one is no picture.
-    console = Console(emoji=False)
-    return console if console.is_terminal else Console(width=180, emoji=False)
+    console = _Terminal(emoji=False, highlight=highlight)
+    return console if console.is_terminal else _Terminal(width=180, emoji=False, highlight=highlight)
+
+
+class _Terminal(Console):
+    """Shows text and obeys none of it: what people type may hold what moves a cursor or changes a title."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(printable(text), **how)
+
+
+def name_in_line(name: str | None, empty: str = "unnamed") -> str:
+    """A name, an id or a word that somebody typed, for a line of a page: a line break in it begins no line of ours."""
+    return escape(clean(name, NAME_SHOWN, empty))

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from churn_pipeline.cli.output import NO_REASON, terminal, version_in_words
+from churn_pipeline.cli.output import NO_REASON, name_in_line, terminal, version_in_words
 from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.formatting import in_tenths, usd
 from churn_pipeline.core.settings import Settings
@@ -151,8 +151,9 @@ def print_what_if(said: dict[str, Any]) -> None:
 
 
 def _print_head(said: dict[str, Any]) -> None:
-    name = escape(said["company_name"] or said["customer_id"])
-    terminal().print(f"\n[bold]{name}[/bold]  {escape(said['customer_id'])}   Monday {said['snapshot_date']}")
+    customer_id = name_in_line(said["customer_id"])
+    name = name_in_line(said["company_name"] or said["customer_id"])
+    terminal().print(f"\n[bold]{name}[/bold]  {customer_id}   Monday {said['snapshot_date']}")
 
 
 def _print_drivers(drivers: Sequence[dict[str, Any]], target: Target) -> None:

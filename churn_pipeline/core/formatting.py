@@ -34,6 +34,11 @@ def clean(text: str | None, limit: int, empty: str = "unnamed") -> str:
     return shown if len(shown) <= limit else shown[: limit - 1].rstrip() + ELLIPSIS
 
 
+def printable(text: str) -> str:
+    """The same lines without what a terminal would obey: control and invisible characters, as `clean` has it."""
+    return "\n".join("".join(map(_visible, line)) for line in text.split("\n"))
+
+
 def folded(text: str) -> str:
     """A name as people compare it: without accents, case and surplus blanks. ``Elena García`` and ``elena garcia`` are one."""
     plain = "".join(

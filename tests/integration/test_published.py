@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from churn_pipeline.core.errors import InputError, LockedError, RefusedError
+from churn_pipeline.core.errors import ChurnError, InputError, LockedError, RefusedError
 from churn_pipeline.core.settings import REPOSITORY, Settings
 from churn_pipeline.core.targets import in_reports, target_of
 from churn_pipeline.customers.errors import ChurnedError, UnknownCustomerError
@@ -149,6 +149,20 @@ def test_whoever_was_not_there_on_a_monday_is_told_apart_from_whom_nobody_knows(
     never = TINY_MONDAY + timedelta(weeks=1)
     with pytest.raises(RefusedError, match=f"{never} is not published; the table holds 2 Mondays"):
         publication.at(never)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "of something else"])
+def test_a_published_database_that_cannot_be_read_is_named(home: Settings, tmp_path: Path, damage: str) -> None:
+    settings = Settings(home=tmp_path / "home")
+    path = settings.published_database
+    path.parent.mkdir(parents=True)
+    if damage == "of something else":
+        duckdb.connect(str(path)).close()
+    else:
+        whole = home.published_database.read_bytes()
+        path.write_bytes({"cut": whole[:100_000], "garbage": b"garbage " * 9_999, "empty": b""}[damage])
+    with pytest.raises(ChurnError, match=f"^{path} cannot be read: it is damaged, or no published database"):
+        Publication.open(settings)
 
 
 @pytest.mark.parametrize("size", [1, 7, 200])

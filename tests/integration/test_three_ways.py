@@ -129,6 +129,9 @@ def test_a_hundred_customers_have_the_same_numbers_in_the_command_in_python_and_
 def test_whom_nobody_knows_is_refused_in_all_three(home: Settings, server: Page) -> None:
     done = CliRunner().invoke(app, ["customer", "C-none", "--home", str(home.home)])
     assert "no published week holds a customer 'C-none'" in str(done.exception)
-    with Home(settings=home) as python, pytest.raises(UnknownCustomerError, match="no published week holds a customer 'C-none'"):
+    with (
+        Home(settings=home) as python,
+        pytest.raises(UnknownCustomerError, match="no published week holds a customer 'C-none'"),
+    ):
         python.customer("C-none")
     assert server.get("/v1/customers/C-none").status == 404

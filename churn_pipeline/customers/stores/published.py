@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import duckdb
 
 from churn_pipeline.core.errors import ChurnError, LockedError, RefusedError
-from churn_pipeline.core.formatting import folded
+from churn_pipeline.core.formatting import counted, folded
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import target_of
@@ -105,11 +105,13 @@ class Publication:
                 if _identity(path) == identity:
                     con.execute(f"set threads = {settings.threads}")
                     return cls(settings, con, identity, hold=hold)
-            except duckdb.IOException as error:
+            except duckdb.Error as error:
                 if _identity(path) == identity:
                     con.close()
                     if "lock" not in str(error).lower():
-                        raise
+                        raise ChurnError(
+                            f"{path} cannot be read: it is damaged, or no published database; the next 'churn run' makes it again"
+                        ) from error
                     raise LockedError(
                         f"{path} is being written to by another program; close it there. DuckDB says: {error}"
                     ) from error
@@ -135,7 +137,7 @@ class Publication:
         days = self.snapshot_dates
         if snapshot_date not in days:
             raise RefusedError(
-                f"{snapshot_date} is not published; the table holds {len(days)} Mondays from {days[0]} to {days[-1]}"
+                f"{snapshot_date} is not published; the table holds {counted(len(days), 'Monday')} from {days[0]} to {days[-1]}"
             )
         return PublishedMonday(self, snapshot_date, hold=False)
 

@@ -217,6 +217,26 @@ def test_a_page_of_a_customer_tells_nobody_that_they_are_held_out(
     assert "Not on the call list\n" in capsys.readouterr().out
 
 
+def test_no_name_in_a_list_or_on_a_page_says_anything_to_a_terminal(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "\x1b[31mAcme\x1b]8;;http://evil.example\x07 [bold]\nMonday 2030-01-07 \u202eelpoep"
+    profile = output.customer(settings, "c", MONDAY)
+    action = {"recommended_action": "Call \x1b[2J now."}
+    output.print_customer(
+        profile
+        | FACTS
+        | action
+        | {"company_name": name, "customer_id": "C1\x1b[2J", "csm_owner": name, "industry": name}
+    )
+    listing = output.call_list(settings, MONDAY, 9, None)
+    listing["calls"][0] |= {"company_name": name, "customer_id": "C1\x1b[2J"}
+    output.print_call_list(listing)
+    printed = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+    assert not [line for line in printed.splitlines() if line.startswith("Monday 2030")]
+
+
 # What the page reads of columns that the table of these tests leaves empty or lacks.
 FACTS = {
     "industry": "retail", "lifecycle": "steady", "segment": "Flight Risk", "churn_probability_30d": 0.4, "expansion_propensity": None,
