@@ -12,14 +12,14 @@ from pathlib import Path
 
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind
-from churn_pipeline.customers.briefs.service import NONE, BriefPolicy, Standing, write_brief
+from churn_pipeline.customers.briefs.service import NONE, BriefPolicy, write_brief
 from churn_pipeline.customers.errors import NotCandidateError
 from churn_pipeline.customers.profile import Customer360
-from churn_pipeline.customers.stores.briefs import policy_of, standing_of
+from churn_pipeline.customers.stores.briefs import is_approachable, policy_of
 from churn_pipeline.customers.stores.published import Publication
 
 
-def candidates(settings: Settings) -> Iterator[tuple[Customer360, BriefPolicy, Standing]]:
+def candidates(settings: Settings) -> Iterator[tuple[Customer360, BriefPolicy, bool]]:
     """Everybody who is ready to grow, or nearly, on the newest published Monday, in the order of the list of candidates."""
     with Publication.open(settings) as publication, publication.cursor() as con:
         monday = publication.at()
@@ -30,11 +30,11 @@ def candidates(settings: Settings) -> Iterator[tuple[Customer360, BriefPolicy, S
             [monday.snapshot_date, NONE],
         ).fetchall()
         for (customer_id,) in ids:
-            yield monday.profile(customer_id), policy, standing_of(con, monday.snapshot_date, customer_id)
+            yield monday.profile(customer_id), policy, is_approachable(con, monday.snapshot_date, customer_id)
 
 
 def brief_of(
-    profile: Customer360, policy: BriefPolicy, standing: Standing, audience: Audience, *, email: bool = True
+    profile: Customer360, policy: BriefPolicy, approachable: bool, audience: Audience, *, email: bool = True
 ) -> Brief | None:
     """The template writer's brief; None for who is no candidate."""
     try:
@@ -43,7 +43,7 @@ def brief_of(
             audience,
             email=email,
             policy=policy,
-            standing=standing,
+            may_be_approached=approachable,
             clock=lambda: datetime(2026, 1, 1),
             new_id=lambda: "reading",
         )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from churn_pipeline.customers.briefs import audit
 from churn_pipeline.customers.briefs.endpoint import Exchange, writer_of
-from churn_pipeline.customers.briefs.model import Audience, Brief, Writer
+from churn_pipeline.customers.briefs.model import Audience, Brief
 from churn_pipeline.customers.briefs.service import Attempt, write_brief
 from churn_pipeline.customers.profile import Customer360
-from churn_pipeline.customers.stores.briefs import policy_of, standing_of
+from churn_pipeline.customers.stores.briefs import is_approachable, policy_of
 
 if TYPE_CHECKING:
     from churn_pipeline.core.settings import Settings
@@ -26,7 +25,7 @@ class Desk:
         settings: the home, and the endpoint if there is one. The budget of requests is that of this desk.
         monday: what is published of the Monday.
         template: ask no endpoint, although there is one.
-        around: given the endpoint, gives the writer to ask in its place, such as one with a bound on all briefs together.
+        seconds: from now on, that all requests to the endpoint together may take; None for no bound.
 
     Raises:
         InputError: there is an endpoint, and the client for it is not installed.
@@ -39,13 +38,12 @@ class Desk:
         monday: PublishedMonday,
         *,
         template: bool = False,
-        around: Callable[[Writer], Writer] | None = None,
+        seconds: float | None = None,
     ) -> None:
         self._settings = settings
         self._monday = monday
         self._exchanges: dict[str, Exchange] = {}
-        endpoint = None if template else writer_of(settings, self._keep)
-        self._writer: Writer | None = around(endpoint) if endpoint is not None and around is not None else endpoint
+        self._writer = None if template else writer_of(settings, self._keep, seconds=seconds)
         with monday.publication.cursor() as cursor:
             self._policy = policy_of(cursor, monday.snapshot_date)
 
@@ -65,14 +63,14 @@ class Desk:
         customer_id = profile.customer.customer_id
         audit.check(self._settings, customer_id)
         with self._monday.publication.cursor() as cursor:
-            standing = standing_of(cursor, self._monday.snapshot_date, customer_id)
+            approachable = is_approachable(cursor, self._monday.snapshot_date, customer_id)
         return write_brief(
             profile,
             audience,
             email=email,
             writer=self._writer,
             policy=self._policy,
-            standing=standing,
+            may_be_approached=approachable,
             clock=self._now,
             # Short enough to be typed into a CRM.
             new_id=lambda: secrets.token_hex(6),

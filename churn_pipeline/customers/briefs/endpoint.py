@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import ssl
 import threading
@@ -137,6 +138,8 @@ class EndpointWriter:
         budget: most requests that this writer makes.
         note: called once a brief with what was sent and what came back, whether it can be used or not.
         pauses: seconds between attempts, the last one for all that follow.
+        max_pause: longest pause that the endpoint may ask for.
+        seconds: from now on, that all requests together may take; None for no bound.
 
     Raises:
         InputError: the client is not installed.
@@ -154,6 +157,7 @@ class EndpointWriter:
         note: Callable[[Exchange], None] | None = None,
         pauses: Sequence[float] = _PAUSES,
         max_pause: float = MAX_PAUSE,
+        seconds: float | None = None,
     ) -> None:
         if find_spec("openai") is None:
             raise InputError(
@@ -170,6 +174,8 @@ class EndpointWriter:
         self._note = note
         self._pauses = tuple(pauses)
         self._max_pause = max_pause
+        self._seconds = seconds
+        self._until = math.inf if seconds is None else time.monotonic() + seconds
         self._host = urlsplit(url).hostname or url
         self._lock = threading.Lock()
         self._away = 0
@@ -232,7 +238,7 @@ class EndpointWriter:
                 if pause > self._max_pause:
                     self._remember(error)
                     raise _AttemptError(f"{error.reason} and asks to be left alone for {pause:,.0f} s") from None
-                time.sleep(pause)
+                time.sleep(min(pause, max(self._until - time.monotonic(), 0)))
             else:
                 with self._lock:
                     self._away = 0
@@ -242,11 +248,16 @@ class EndpointWriter:
     def _draw(self) -> None:
         """Takes one request from the budget."""
         with self._lock:
+            if time.monotonic() >= self._until:
+                raise self._over()
             if self._given_up is not None:
                 raise _AttemptError(f"{self._given_up}; it was not asked again in this run")
             if self._remaining < 1:
                 raise _AttemptError(f"the budget of {self._budget:,} requests a run (CHURN_BRIEF_BUDGET) is used up")
             self._remaining -= 1
+
+    def _over(self) -> _AttemptError:
+        return _AttemptError(f"the {self._seconds:g} seconds are over that all briefs of a run may wait for it")
 
     def _remember(self, error: _AttemptError) -> None:
         with self._lock:
@@ -267,12 +278,14 @@ class EndpointWriter:
                 return self._send(opened, messages)
 
         try:
-            return within(self._timeout, send)
+            return within(min(self._timeout, max(self._until - time.monotonic(), 0.01)), send)
         except TimeoutError:
             # Its connection goes, or the thread would read on for as long as something drips.
             for opened in client:
                 with suppress(Exception):
                     opened.close()
+            if time.monotonic() >= self._until:
+                raise self._over() from None
             raise _AttemptError(f"it did not answer within {self._timeout:g} s", away=True) from None
 
     def _send(self, client: OpenAI, messages: list[dict[str, str]]) -> _Answer:
@@ -363,12 +376,15 @@ class EndpointWriter:
             request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
 
 
-def writer_of(settings: Settings, note: Callable[[Exchange], None] | None = None) -> EndpointWriter | None:
+def writer_of(
+    settings: Settings, note: Callable[[Exchange], None] | None = None, *, seconds: float | None = None
+) -> EndpointWriter | None:
     """The endpoint that settings name, with a budget of its own; None where they name none.
 
     Args:
         settings: ``CHURN_BRIEF_*``.
         note: called once a brief with what was sent and what came back.
+        seconds: from now on, that all requests together may take; None for no bound.
 
     Raises:
         InputError: there is one, and the client for it is not installed.
@@ -383,6 +399,7 @@ def writer_of(settings: Settings, note: Callable[[Exchange], None] | None = None
         attempts=settings.brief_attempts,
         budget=settings.brief_budget,
         note=note,
+        seconds=seconds,
     )
 
 

@@ -173,7 +173,7 @@ def _growth(profile: Customer360, target: str | None) -> list[Fact]:
     told = [
         Fact(
             "propensity",
-            f"The propensity to move to the {target} plan within {days} is {_percent(expansion.propensity)}.",
+            f"The propensity to move to the {target} plan within {days} is {percent(expansion.propensity)}.",
             more=(_exactly(Unit.PERCENT, 100 * expansion.propensity),),
         )
     ]
@@ -283,7 +283,7 @@ def _risks(profile: Customer360) -> list[Fact]:
     told: list[Fact] = [
         Fact(
             "churn",
-            f"The risk that they leave within {counted(score.horizon_days, 'day')} is {_percent(score.probability)} ({neutral(profile.churn.risk_tier)}).",
+            f"The risk that they leave within {counted(score.horizon_days, 'day')} is {percent(score.probability)} ({neutral(profile.churn.risk_tier)}).",
             more=(_exactly(Unit.PERCENT, 100 * score.probability),),
         )
     ]
@@ -314,7 +314,7 @@ def _exactly(unit: Unit, value: float) -> Figure:
     return Figure(unit, (float(value),), "", 0, 0)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     return value_text("percent", share)
 
 

@@ -146,6 +146,9 @@ def check(parts: Mapping[Part, str], limits: Limits, guards: Sequence[Guard] | N
         return Verdict({}, Result.REJECTED, 1.0, tuple(found))
     for guard in GUARDS if guards is None else guards:
         found += guard.look(texts, limits)
+        # What is too long, or says one thing again and again, is rejected for that: the guards of facts would take seconds over it.
+        if guard.name in _FORM and any(finding.rejects for finding in found if finding.guard == guard.name):
+            break
     is_rejected = any(finding.rejects for finding in found) or sum(f.unfounded for f in found) >= UNFOUNDED_WORDS
     result = Result.REJECTED if is_rejected else Result.FLAGGED if found else Result.PASSED
     return Verdict(
@@ -154,6 +157,9 @@ def check(parts: Mapping[Part, str], limits: Limits, guards: Sequence[Guard] | N
         fact_confidence=max(0.0, 1.0 - sum(finding.cost for finding in found)),
         findings=tuple(found),
     )
+
+
+_FORM = frozenset({"length", "repetition"})
 
 
 def _found(guard: str, part: Part, hit: str, why: str, **rest: object) -> Finding:
@@ -228,7 +234,8 @@ def _hidden(texts: Texts, limits: Limits) -> Iterator[Finding]:
             if category in ("Cf", "Cn", "Co", "Cs", "Zl", "Zp") or (category == "Cc" and character not in "\n\r\t"):
                 yield _found("hidden", part, f"U+{ord(character):04X}", "is a character that nobody sees")
                 break
-            if category in ("Mn", "Me") or "\uff01" <= character <= "\uff5e":
+            # ¾, ⁹⁰, ⑦, Ⅷ: figures that the guard of figures does not read.
+            if category in ("Mn", "Me", "Nl", "No") or "\uff01" <= character <= "\uff5e":
                 yield _found("hidden", part, f"U+{ord(character):04X}", "is a character that looks like another")
                 break
 

@@ -94,7 +94,7 @@ PHRASES: dict[str, Phrase] = {
         OPPORTUNITY, lambda value: "an expansion opportunity is open" if value else None, is_for_customer=False
     ),
     "expansion_opp_amount": Phrase(
-        OPPORTUNITY, lambda value: f"{usd(value)} of expansion business is closed so far" if value >= 1 else None, is_for_customer=False
+        OPPORTUNITY, lambda value: f"{usd(value)} of expansion deals are closed, won or lost" if value >= 1 else None, is_for_customer=False
     ),
     "days_since_expansion_opp": Phrase(
         OPPORTUNITY, _text("the newest expansion opportunity was opened ", "days", " ago"), is_for_customer=False

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from churn_pipeline.core.bounded import within
-from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind, Draft, Writer, WriterRequest
-from churn_pipeline.customers.errors import NotCandidateError, WriterError
+from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind
+from churn_pipeline.customers.errors import NotCandidateError
 from churn_pipeline.customers.profile import Customer360
 from churn_pipeline.customers.repositories import Predictions
 
@@ -22,39 +21,6 @@ MOST_SECONDS = 900.0
 SAY_EVERY = 5.0
 
 type WriteBrief = Callable[[Customer360, Audience, bool], Brief]
-
-
-class BoundedWriter:
-    """A writer whose answers all together may take so long. What comes after that it is not asked for, and whoever asks has the template.
-
-    Args:
-        writer: whom to ask.
-        seconds: from now on, for all texts together.
-    """
-
-    def __init__(self, writer: Writer, seconds: float = MOST_SECONDS) -> None:
-        self._writer = writer
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds
-
-    @property
-    def provider(self) -> str:
-        return self._writer.provider
-
-    def write(self, request: WriterRequest) -> Draft:
-        """What the writer gives.
-
-        Raises:
-            WriterError: it gave nothing that can be used, or the time is over.
-        """
-        remaining = self._until - time.monotonic()
-        over = f"the {self._seconds:g} seconds are over that all briefs of a run may wait for {self.provider}"
-        if remaining <= 0:
-            raise WriterError(over)
-        try:
-            return within(remaining, lambda: self._writer.write(request))
-        except TimeoutError:
-            raise WriterError(over) from None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 from churn_pipeline.core.errors import ChurnError
 from churn_pipeline.customers.briefs import template
-from churn_pipeline.customers.briefs.facts import Fact, Facts, facts_of
+from churn_pipeline.customers.briefs.facts import Fact, Facts, facts_of, percent
 from churn_pipeline.customers.briefs.guardrails import Verdict, check, limits_of
 from churn_pipeline.customers.briefs.instructions import instructions_for
 from churn_pipeline.customers.briefs.model import (
@@ -29,7 +29,6 @@ from churn_pipeline.customers.briefs.model import (
 from churn_pipeline.customers.briefs.placeholders import fill
 from churn_pipeline.customers.errors import NotCandidateError, WriterError
 from churn_pipeline.customers.profile import Customer360
-from churn_pipeline.features.sentences import value_text
 
 # The words of `expansion_readiness`, the lowest first. From which propensity on each holds is policy.
 NONE, NOT_READY = "none", "not_ready"
@@ -50,19 +49,6 @@ class BriefPolicy:
     ready: float
     urgency: float
     tiers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Whether anybody may approach a customer now; the profile does not say it.
-
-    Attributes:
-        snoozed_until: the day until which they are to be left alone; None otherwise.
-        may_be_approached: as the lists of candidates have it. Who reads a refusal does not learn why.
-    """
-
-    snoozed_until: date | None
-    may_be_approached: bool
 
 
 @dataclass(frozen=True)
@@ -92,15 +78,10 @@ class Attempt:
     is_shown: bool
 
 
-def request_for(
-    profile: Customer360, kind: BriefKind, *, email: bool, policy: BriefPolicy, correlation_id: str
-) -> WriterRequest:
-    """What a writer is handed of a customer. Nothing in it tells who they are."""
-    return _request(facts_of(profile), profile, kind, email=email, policy=policy, correlation_id=correlation_id)
-
-
-def refuse(profile: Customer360, policy: BriefPolicy, standing: Standing) -> None:
+def refuse(profile: Customer360, policy: BriefPolicy, *, may_be_approached: bool) -> None:
     """Says no where there is no brief to write.
+
+    Whoever may not be approached is told in the same words as whoever is no candidate: snoozed and held out are not to be told apart.
 
     Raises:
         NotCandidateError: no model predicts it, the propensity is too low, or nobody may sell to them now.
@@ -116,13 +97,9 @@ def refuse(profile: Customer360, policy: BriefPolicy, standing: Standing) -> Non
             f"there is no expansion brief of {who}: a propensity of {has} lies under the {least} "
             "from which on somebody is a candidate"
         )
-    if standing.snoozed_until is not None:
+    if not (expansion.is_expansion_candidate and may_be_approached):
         raise NotCandidateError(
-            f"there is no expansion brief of {who}: they are to be left alone until {standing.snoozed_until}"
-        )
-    if not (expansion.is_expansion_candidate and standing.may_be_approached):
-        raise NotCandidateError(
-            f"there is no expansion brief of {who}: they are not among the candidates of {profile.snapshot_date}"
+            f"there is no expansion brief of {who}: they are not among those whom anybody is to approach in the week of {profile.snapshot_date}"
         )
 
 
@@ -133,7 +110,7 @@ def write_brief(
     email: bool = False,
     writer: Writer | None = None,
     policy: BriefPolicy,
-    standing: Standing,
+    may_be_approached: bool,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
     note: Callable[[Attempt], None] | None = None,
@@ -146,7 +123,7 @@ def write_brief(
         email: whether an e-mail is to be drafted; a success manager gets none all the same.
         writer: who puts the facts into sentences; None for the template.
         policy: of the Monday.
-        standing: whether anybody may approach them.
+        may_be_approached: whether anybody may approach them now; the profile does not say it.
         clock: UTC, without a zone.
         new_id: gives the correlation id.
         note: is told every attempt, for the audit, before the brief is handed back.
@@ -154,7 +131,7 @@ def write_brief(
     Raises:
         NotCandidateError: there is no brief to write.
     """
-    refuse(profile, policy, standing)
+    refuse(profile, policy, may_be_approached=may_be_approached)
     facts, correlation_id = facts_of(profile), new_id()
     kind = _kind(profile, audience)
     attempts: list[Attempt] = []
@@ -220,7 +197,7 @@ def write_brief(
         attempted(draft.provider, draft, verdict, asked=None, is_shown=True)
         return brief(draft, verdict, verdict.flags, "Not ready yet, so no writer was asked.")
 
-    request = _request(facts, profile, kind, email=email, policy=policy, correlation_id=correlation_id)
+    request = request_for(facts, profile, kind, email=email, policy=policy, correlation_id=correlation_id)
     may_press = profile.expansion is not None and profile.expansion.propensity >= policy.urgency
     limits = limits_of(facts, kind, request.parts, request.instructions, may_press=may_press, tiers=policy.tiers)
     flags: tuple[str, ...] = ()
@@ -255,9 +232,10 @@ def _kind(profile: Customer360, audience: Audience) -> BriefKind:
     return BriefKind.TACTICAL if audience is Audience.SALES else BriefKind.NURTURE
 
 
-def _request(
+def request_for(
     facts: Facts, profile: Customer360, kind: BriefKind, *, email: bool, policy: BriefPolicy, correlation_id: str
 ) -> WriterRequest:
+    """What a writer is handed of a customer. Nothing in it tells who they are."""
     is_risky = profile.churn.risk_tier != policy.tiers[-1]
     parts = template.parts_of(kind, email=email)
     written: Mapping[Part, str] = template.texts(facts, kind, parts, is_risky=is_risky)
@@ -279,9 +257,5 @@ def _must_pass(verdict: Verdict) -> None:
 
 def _below(share: float, least: float) -> tuple[str, str]:
     """A share and the cut-off that it lies under, so that the one does not read like the other."""
-    has = _percent(share)
-    return has if has != _percent(least) else f"{math.floor(1_000 * share) / 10:.1f} %", _percent(least)
-
-
-def _percent(share: float) -> str:
-    return value_text("percent", share)
+    has = percent(share)
+    return has if has != percent(least) else f"{math.floor(1_000 * share) / 10:.1f} %", percent(least)

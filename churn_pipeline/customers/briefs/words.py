@@ -262,6 +262,7 @@ HEARSAY = Words(
         r"budget (?:is|was|has been) (?:approved|secured|available|freed)|(?:has|have|with) (?:the )?budget",
         r"raised (?:a )?(?:series|funding|round)|funding round|ipo|acqui(?:red|sition)|merger|hiring spree|is hiring|layoffs?",
         r"according to|reportedly|rumou?r\w*|we heard|word is|it is said|sources say|press release|in the news",
+        r"(?:has|have|had)? ?already (?:decided|made up (?:their|its|your) minds?|chosen)|coin[- ]toss|near(?:ly)?[- ]certain\w*|every single (?:day|week|time)",
         r"case study|other customers (?:say|saw|report|have)|customers like (?:you|them) (?:see|saw|report|save)",
     ),
 )

@@ -7,7 +7,7 @@ from datetime import date
 import duckdb
 
 from churn_pipeline.core.errors import RefusedError
-from churn_pipeline.customers.briefs.service import BriefPolicy, Standing
+from churn_pipeline.customers.briefs.service import BriefPolicy
 from churn_pipeline.delivery.call_list import may_be_approached
 from churn_pipeline.policy import parameters, tiers
 
@@ -34,7 +34,7 @@ def policy_of(con: duckdb.DuckDBPyConnection, snapshot_date: date) -> BriefPolic
     )
 
 
-def standing_of(con: duckdb.DuckDBPyConnection, snapshot_date: date, customer_id: str) -> Standing:
+def is_approachable(con: duckdb.DuckDBPyConnection, snapshot_date: date, customer_id: str) -> bool:
     """Whether anybody may approach a customer, by the rule of the lists of candidates.
 
     Args:
@@ -43,7 +43,7 @@ def standing_of(con: duckdb.DuckDBPyConnection, snapshot_date: date, customer_id
         customer_id: the customer; who is not in the table may not be approached.
     """
     rows = con.execute(
-        f"select snoozed_until, {may_be_approached()} from predictions where snapshot_date = ? and customer_id = ?",
+        f"select {may_be_approached()} from predictions where snapshot_date = ? and customer_id = ?",
         [snapshot_date, customer_id],
     ).fetchall()
-    return Standing(*rows[0]) if rows else Standing(None, False)
+    return bool(rows and rows[0][0])

@@ -217,6 +217,12 @@ BAD: tuple[Bad, ...] = (
     # Hidden characters.
     Bad("a zero-width space", "hidden", LEAD, "Show them what they \u200btried with their own data."),
     Bad("text from right to left", "hidden", LEAD, "Show them what they \u202etried\u202c with their own data."),
+    Bad("a share as one sign", "hidden", WHY, "They used ¾ of what the growth plan has in the last 30 days."),
+    Bad("figures that stand high", "hidden", SETTLE, "They opened ⁹⁰ support tickets; settle these before any talk of a plan."),
+    Bad("a figure in a ring", "hidden", WHY, "They reached a limit of their plan ⑦ times in the last 30 days."),
+    Bad("a decision that nobody knows of", "hearsay", WHY, "They have already decided to move, so the talk is about the day."),
+    Bad("a coin toss", "hearsay", SETTLE, "Whether they stay is a coin toss, so settle that first."),
+    Bad("near certainty", "hearsay", WHY, "Their move to the enterprise plan is near certain by now."),
     Bad("full-width letters", "hidden", LEAD, "Show them what they ｔｒｉｅｄ with their own data."),
     # A letter where none belongs.
     Bad("a letter in a brief for a success manager", "letter", LEAD, "Dear team, ask what they wanted to find out with premium features.", kind=BriefKind.NURTURE),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 
+from churn_pipeline.customers.briefs.facts import facts_of
 from churn_pipeline.customers.briefs.model import BriefKind, WriterRequest
-from churn_pipeline.customers.briefs.service import BriefPolicy, Standing, request_for
+from churn_pipeline.customers.briefs.service import BriefPolicy, request_for
 from churn_pipeline.customers.entities import Customer
 from churn_pipeline.customers.predictions import (
     ChurnPrediction,
@@ -22,7 +23,6 @@ from churn_pipeline.customers.values import Industry, Mrr, PlanTier, RiskScore, 
 MONDAY = date(2026, 6, 1)
 NOW = datetime(2026, 6, 1, 8, 30)
 POLICY = BriefPolicy(not_ready=0.15, ready=0.35, urgency=0.5, tiers=("CRITICAL", "HIGH", "MEDIUM", "LOW"))
-OPEN = Standing(snoozed_until=None, may_be_approached=True)
 
 
 def driver(feature: str, label: str, value: str, contribution: float) -> Driver:
@@ -148,4 +148,5 @@ def profile(
 
 def request(kind: BriefKind = BriefKind.TACTICAL, *, email: bool = True, **changes: object) -> WriterRequest:
     """What a writer is handed of the customer."""
-    return request_for(profile(**changes), kind, email=email, policy=POLICY, correlation_id="corr-1")  # type: ignore[arg-type]
+    whole = profile(**changes)
+    return request_for(facts_of(whole), whole, kind, email=email, policy=POLICY, correlation_id="corr-1")  # type: ignore[arg-type]

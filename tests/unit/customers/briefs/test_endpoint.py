@@ -192,6 +192,22 @@ def test_a_request_ends_in_time_however_slowly_something_comes_and_is_not_repeat
         time.sleep(0.02)
 
 
+def test_all_requests_together_take_no_longer_than_a_run_has_and_one_that_was_cut_short_is_noted(
+    server: ChatServer,
+) -> None:
+    notes: list[Exchange] = []
+    bounded = writer(server, seconds=1.5, note=notes.append)
+    bounded.write(REQUEST)
+    server.ways.append(chat_server.dripping(0.01))
+    begun = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(WriterError, match=r"^the 1\.5 seconds are over that all briefs of a run may wait for it$"):
+            bounded.write(REQUEST)
+    assert time.monotonic() - begun < 4
+    assert [note.attempts for note in notes] == [1, 1, 0]
+    assert len(server.asked) == 2 and notes[1].sent
+
+
 @pytest.mark.parametrize(
     "way",
     [

@@ -105,7 +105,9 @@ def test_no_name_id_owner_or_free_text_of_a_customer_changes_what_a_writer_is_ha
         features=FEATURES | {"industry": industry},
         last_contact=Contact(profile().last_contact.contacted_on, kind),  # type: ignore[union-attr]
     )
-    asked = request_for(changed, BriefKind.TACTICAL, email=True, policy=POLICY, correlation_id="corr-1")
+    asked = request_for(
+        facts_of(changed), changed, BriefKind.TACTICAL, email=True, policy=POLICY, correlation_id="corr-1"
+    )
     assert asked == request()
 
 
@@ -137,7 +139,7 @@ def test_every_feature_of_the_expansion_mart_has_a_phrase_or_is_told_elsewhere()
 
 def test_of_a_real_monday_no_name_id_or_owner_is_in_what_a_writer_is_handed(tiny_home: Settings) -> None:
     def asked(whole: Customer360, policy: BriefPolicy) -> WriterRequest:
-        return request_for(whole, BriefKind.TACTICAL, email=True, policy=policy, correlation_id="c")
+        return request_for(facts_of(whole), whole, BriefKind.TACTICAL, email=True, policy=policy, correlation_id="c")
 
     count = 0
     for whole, policy, _ in candidates(tiny_home):

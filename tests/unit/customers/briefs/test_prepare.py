@@ -1,50 +1,16 @@
-"""What the run of a Monday prepares: in a bounded time, and one customer's fault costs nobody else theirs."""
+"""What the run of a Monday prepares: one customer's fault costs nobody else theirs."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable
 from datetime import date, datetime
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind, Draft, Part, Result, WriterRequest
-from churn_pipeline.customers.briefs.prepare import BoundedWriter, prepare
-from churn_pipeline.customers.errors import NotCandidateError, WriterError
+from churn_pipeline.customers.briefs.model import Audience, Brief, BriefKind, Part, Result
+from churn_pipeline.customers.briefs.prepare import prepare
+from churn_pipeline.customers.errors import NotCandidateError
 
 MONDAY = date(2026, 11, 2)
-REQUEST = WriterRequest(BriefKind.TACTICAL, (Part.WHY_NOW,), "", "", {}, "id")
-DRAFT = Draft({Part.WHY_NOW: "Because."}, "loopback", "model")
-
-
-class Scripted:
-    """A writer that does what it is told to, one after the other."""
-
-    provider = "loopback"
-
-    def __init__(self, *answers: Callable[[], Draft]) -> None:
-        self.answers = list(answers)
-        self.asked = 0
-
-    def write(self, request: WriterRequest) -> Draft:
-        self.asked += 1
-        return self.answers.pop(0)()
-
-
-def fails() -> Draft:
-    raise WriterError("it is away")
-
-
-def hangs() -> Draft:
-    threading.Event().wait(20)
-    return DRAFT
-
-
-def gives() -> Draft:
-    return DRAFT
 
 
 def brief(customer_id: str, audience: Audience, kind: BriefKind = BriefKind.TACTICAL) -> Brief:
@@ -56,25 +22,6 @@ def brief(customer_id: str, audience: Audience, kind: BriefKind = BriefKind.TACT
 
 # A Monday whose profiles are no more than ids: what is in them is for whoever writes.
 customers: Any = SimpleNamespace(profile=lambda customer_id: customer_id)
-
-
-def test_a_writer_is_waited_for_no_longer_than_the_run_has_time_and_not_asked_after_that() -> None:
-    scripted = Scripted(gives, hangs, gives)
-    writer = BoundedWriter(scripted, seconds=0.3)
-    assert (writer.provider, writer.write(REQUEST)) == ("loopback", DRAFT)
-    begun = time.monotonic()
-    for _ in range(3):
-        with pytest.raises(
-            WriterError, match=r"the 0\.3 seconds are over that all briefs of a run may wait for loopback"
-        ):
-            writer.write(REQUEST)
-    assert time.monotonic() - begun < 5
-    assert scripted.asked == 2
-
-
-def test_why_a_writer_gave_nothing_is_told_in_its_own_words() -> None:
-    with pytest.raises(WriterError, match="it is away"):
-        BoundedWriter(Scripted(fails)).write(REQUEST)
 
 
 def test_the_account_executive_gets_an_email_and_the_success_manager_none() -> None:

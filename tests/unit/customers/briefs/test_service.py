@@ -21,12 +21,12 @@ from churn_pipeline.customers.briefs.model import (
     Result,
     WriterRequest,
 )
-from churn_pipeline.customers.briefs.service import Attempt, BriefPolicy, Standing, write_brief
+from churn_pipeline.customers.briefs.service import Attempt, BriefPolicy, write_brief
 from churn_pipeline.customers.errors import NotCandidateError, WriterError
 from churn_pipeline.customers.profile import Customer360
-from churn_pipeline.customers.stores.briefs import standing_of
+from churn_pipeline.customers.stores.briefs import is_approachable
 from tests.support import briefs as reading
-from tests.unit.customers.briefs.profiles import NOW, OPEN, POLICY, profile
+from tests.unit.customers.briefs.profiles import NOW, POLICY, profile
 
 
 class Stub:
@@ -51,7 +51,7 @@ def brief_of(
     *,
     email: bool = True,
     writer: Stub | None = None,
-    standing: Standing = OPEN,
+    approachable: bool = True,
     policy: BriefPolicy = POLICY,
     attempts: list[Attempt] | None = None,
 ) -> Brief:
@@ -61,7 +61,7 @@ def brief_of(
         email=email,
         writer=writer,
         policy=policy,
-        standing=standing,
+        may_be_approached=approachable,
         clock=lambda: NOW,
         new_id=lambda: "corr-1",
         note=None if attempts is None else attempts.append,
@@ -85,16 +85,11 @@ def test_without_a_prediction_there_is_no_brief() -> None:
         brief_of(profile(expansion=None))
 
 
-def test_whoever_is_snoozed_is_left_alone_and_the_refusal_says_until_when() -> None:
-    with pytest.raises(NotCandidateError, match="to be left alone until 2026-07-01"):
-        brief_of(standing=Standing(date(2026, 7, 1), may_be_approached=False))
-
-
-def test_a_refusal_does_not_tell_who_is_held_out() -> None:
+def test_a_refusal_does_not_tell_who_is_snoozed_or_held_out() -> None:
     refusals = []
-    for whole, standing in ((profile(), Standing(None, False)), (profile(is_candidate=False, churn=0.6), OPEN)):
+    for whole, approachable in ((profile(), False), (profile(is_candidate=False, churn=0.6), True)):
         with pytest.raises(NotCandidateError) as refused:
-            brief_of(whole, standing=standing)
+            brief_of(whole, approachable=approachable)
         refusals.append(str(refused.value))
     assert refusals[0] == refusals[1]
     assert "held" not in refusals[0]
@@ -207,11 +202,11 @@ def test_the_template_passes_its_own_guardrails_for_every_candidate(home: str, r
 def test_the_policy_of_a_monday_is_that_of_its_seeds(tiny_home: Settings) -> None:
     seeds = (REPOSITORY / "dbt_project" / "seeds" / "policy_parameters.csv").read_text(encoding="utf-8")
     numbers = {line.split(",")[0]: line.split(",")[1] for line in seeds.splitlines()[1:]}
-    _, policy, standing = next(reading.candidates(tiny_home))
+    _, policy, approachable = next(reading.candidates(tiny_home))
     assert policy.not_ready == float(numbers["readiness_not_ready"])
     assert policy.ready == float(numbers["readiness_ready"])
     assert policy.urgency == float(numbers["play_expansion_threshold"])
-    assert standing == Standing(None, True)
+    assert approachable is True
 
 
 def test_nobody_approaches_whoever_is_snoozed_held_out_or_not_there() -> None:
@@ -220,10 +215,4 @@ def test_nobody_approaches_whoever_is_snoozed_held_out_or_not_there() -> None:
             "create table predictions as select * from (values ('a', null::date, false), ('b', date '2026-07-01', null), ('c', null, true)) "
             "as rows (customer_id, snoozed_until, is_holdout), (select date '2026-06-01' as snapshot_date)"
         )
-        standings = [standing_of(con, date(2026, 6, 1), customer) for customer in "abcd"]
-    assert standings == [
-        Standing(None, True),
-        Standing(date(2026, 7, 1), False),
-        Standing(None, False),
-        Standing(None, False),
-    ]
+        assert [is_approachable(con, date(2026, 6, 1), customer) for customer in "abcd"] == [True, False, False, False]
