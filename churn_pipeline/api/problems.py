@@ -49,7 +49,7 @@ NO_TOKEN = Kind(
 FOREIGN = Kind(
     "foreign",
     403,
-    "Not to be asked in this way",
+    "Requests from another site are refused",
     "Another page may not ask here; programs send no Origin of another page.",
 )
 UNKNOWN_ROUTE = Kind(
@@ -90,7 +90,9 @@ TOO_MANY = Kind(
     "too-many-requests", 429, "Too many requests", "600 requests a minute are used up; ask again in 1 second."
 )
 DEFECT = Kind("defect", 500, "An error that is not expected", "The server has noted it under this request's id.")
-NOT_READY = Kind("not-ready", 503, "Nothing can be read", "Nothing has been published yet; the first 'churn run' does.")
+NOT_READY = Kind(
+    "not-ready", 503, "No publication can be read", "Nothing has been published yet; the first 'churn run' does."
+)
 
 KINDS = tuple(kind for kind in list(vars().values()) if isinstance(kind, Kind))
 

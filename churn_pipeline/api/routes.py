@@ -21,7 +21,7 @@ from churn_pipeline.customers.briefs.model import Audience
 from churn_pipeline.customers.briefs.service import write_brief
 from churn_pipeline.customers.errors import ChurnedError, NotCandidateError, UnknownCustomerError
 from churn_pipeline.customers.lists import Filters
-from churn_pipeline.customers.stores.briefs import policy_of, standing_of
+from churn_pipeline.customers.stores.briefs import is_approachable, policy_of
 from churn_pipeline.customers.stores.mondays import facts_of
 from churn_pipeline.customers.stores.published import Publication, PublishedMonday
 
@@ -91,7 +91,8 @@ def publications_of(request: Request) -> Publications:
     return request.app.state.publications
 
 
-Reading = Annotated[Publication, Depends(_reading)]
+# It ends with the function, which has built its answer by then: a client that reads slowly keeps no replaced file open.
+Reading = Annotated[Publication, Depends(_reading, scope="function")]
 v1 = APIRouter(prefix="/v1", dependencies=[Depends(_known_parameters_only)])
 service = APIRouter(tags=["Service"])
 
@@ -260,13 +261,13 @@ def expansion_brief(
     try:
         with publication.cursor() as cursor:
             policy = policy_of(cursor, profile.snapshot_date)
-            standing = standing_of(cursor, profile.snapshot_date, profile.customer.customer_id)
+            approachable = is_approachable(cursor, profile.snapshot_date, profile.customer.customer_id)
         brief = write_brief(
             profile,
             Audience(audience),
             email=email,
             policy=policy,
-            standing=standing,
+            may_be_approached=approachable,
             clock=lambda: datetime.now(UTC).replace(tzinfo=None),
             new_id=lambda: str(request.scope["request_id"]),
         )
@@ -333,7 +334,7 @@ def _sentence(error: Exception) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-@service.get("/health", summary="Health", responses=_answers(examples.HEALTH))
+@service.get("/health", summary="Health", responses=_answers(examples.HEALTH, problems.FOREIGN, problems.DEFECT))
 async def health() -> schemas.Health:
     """Whether the process answers. Needs no token."""
     return schemas.Health(status="well")
@@ -342,7 +343,7 @@ async def health() -> schemas.Health:
 @service.get(
     "/ready",
     summary="Readiness",
-    responses=_answers(examples.READY, problems.NOT_READY),
+    responses=_answers(examples.READY, problems.FOREIGN, problems.DEFECT, problems.NOT_READY),
 )
 async def ready(publication: Reading) -> schemas.Ready:
     """Whether a publication can be read. Needs no token."""
@@ -363,7 +364,7 @@ async def ready(publication: Reading) -> schemas.Ready:
                 }
             },
         },
-        **problems.documented(problems.NO_TOKEN),
+        **problems.documented(problems.NO_TOKEN, problems.FOREIGN, problems.TOO_MANY, problems.DEFECT),
     },
 )
 async def prometheus(request: Request) -> Response:

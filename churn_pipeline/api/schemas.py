@@ -65,10 +65,10 @@ class ChurnPrediction(_Answer):
     scores: tuple[Score, ...] = Field(
         description="Of the churn targets; the first is the one that tiers and reasons go by."
     )
-    risk_tier: str = Field(description="By that probability.")
+    risk_tier: str = Field(description="Tier of the probability that decides.")
     previous_risk_tier: str | None = Field(description="Of the Monday before; null where there was none.")
     probability_change: float | None = Field(description="Since the Monday before.")
-    is_flagged: bool = Field(description="Whether churn within 30 days is more than likely.")
+    is_flagged: bool = Field(description="Whether the probability within 30 days lies above the policy's threshold.")
     risk_score: float = Field(
         ge=0, le=1, description="Composite of usage decay, compliance gaps and vendor flags; no probability."
     )
@@ -103,7 +103,9 @@ class ExpansionPrediction(_Answer):
     expansion_readiness: str = Field(description="none, not_ready or ready.")
     target_tier: str | None = Field(description="The next plan; null on the highest.")
     expected_arr_uplift: float | None = Field(description="USD a year, times the propensity.")
-    is_expansion_candidate: bool = Field(description="Whether they are safe to sell to.")
+    is_expansion_candidate: bool = Field(
+        description="Whether they may grow and are not about to leave, by the policy's thresholds."
+    )
     expansion_rank: int | None = Field(description="Among candidates, by uplift; null for others.")
     is_high_value_target: bool = Field(description="Whether much is to be gained.")
     segment: str | None = Field(description="By churn and expansion together.")
@@ -161,7 +163,8 @@ class Customer360(_Answer):
     history: tuple[PastWeek, ...] = Field(description="This Monday and up to eleven before it, the newest first.")
     events_last_30d: int | None = Field(description="Usage events; null where no usage is known of anybody.")
     open_tickets: int | None = Field(
-        description="Support tickets open at the Monday; null where none are known of anybody, or in weeks of an older version."
+        description="Support tickets open at the Monday, of any age (`features.open_tickets` counts those of 90 days); null where none are known of "
+        "anybody, or in weeks of an older version."
     )
     renewal_date: date | None = Field(description="End of the running contract; null without one.")
     days_to_renewal: int | None = Field(description="From the Monday.")
@@ -206,7 +209,7 @@ class ListedCustomer(_Answer):
     priority_rank: int = Field(ge=1, description="Lists are ordered by it: 1 = most revenue at risk.")
     probability: float = Field(ge=0, le=1, description="Of the target that tiers, ranking and reasons go by.")
     probability_change: float | None = Field(description="Since the Monday before.")
-    risk_tier: str = Field(description="By that probability.")
+    risk_tier: str = Field(description="Tier of the probability that decides.")
     previous_risk_tier: str | None = Field(description="Of the Monday before.")
     lifecycle: str | None = Field(description="onboarding, renewal or steady.")
     days_to_renewal: int | None = Field(description="From the Monday; null without a contract.")
@@ -215,7 +218,9 @@ class ListedCustomer(_Answer):
     call_reason: str | None = Field(description="Why they are on it.")
     propensity: float | None = Field(description="Null where no model predicts it, or on the highest plan.")
     expansion_readiness: str | None = Field(description="none, not_ready or ready.")
-    is_expansion_candidate: bool = Field(description="Whether they are safe to sell to.")
+    is_expansion_candidate: bool = Field(
+        description="Whether they are a candidate for expansion whom anybody may approach."
+    )
     expansion_rank: int | None = Field(description="Among candidates, by uplift.")
     play: str = Field(description="Name of what to do.")
     recommended_action: str = Field(description="What to do, a sentence.")

@@ -26,7 +26,7 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
     """Serves what is published of a home until Ctrl-C or SIGTERM.
 
     Args:
-        settings: the home. Nothing in it is written, and nothing needs to be published yet.
+        settings: the home. Nothing in it is written but details of defects, and nothing needs to be published yet.
         host: where to listen. Only with tokens is it anywhere but on this machine.
         port: where to listen; 0 takes a free one.
         tell: called with the address when requests are answered there.

@@ -827,7 +827,7 @@ def serve(
 ) -> None:
     """Answer what is published over HTTP, read only: predictions, Customer 360, lists. Ends with Ctrl-C.
 
-    It needs the extra api. The routes stand under /docs, and in docs/api.md how to ask. It changes nothing in the home, and answers a new
+    It needs the extra api. The routes stand under /docs, and in docs/api.md how to ask. It changes nothing that is published, and answers a new
     publication from the request on that follows it.
     """
     settings = _settings(home)
@@ -842,6 +842,8 @@ def serve(
 
     def tell(address: str) -> None:
         typer.echo(f"The API answers at  {address}  (its page: {address}/docs)")
+        if not settings.tokens_of_api:
+            typer.echo("Without CHURN_API_TOKENS every user of this machine can ask.")
         sys.stdout.flush()
 
     serve_api(settings, host, port, tell)

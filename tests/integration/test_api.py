@@ -198,6 +198,8 @@ def test_who_is_held_out_is_told_nowhere(own: Settings) -> None:
         said = [page.get(f"/v1/customers/{row['customer_id']}{path}").body for path in paths]
         said += [page.get(path).body for path in ("/v1/customers?limit=200", "/v1/mondays", "/openapi.json", "/docs")]
         assert not any(re.search("hold_?-?out|held out", text, re.IGNORECASE) for text in said)
+        # As no other list of candidates names them.
+        assert json.loads(page.get("/v1/customers?candidates=true").body)["customers"] == []
 
 
 def test_a_name_and_an_id_of_any_characters_come_back_as_they_are(own: Settings) -> None:
@@ -652,7 +654,8 @@ def test_whoever_is_forgotten_while_it_runs_is_gone_at_once_and_with_them_the_ol
         assert forgotten not in log and kept not in log and "Traceback" not in log
         assert {json.loads(line)["route"] for line in log.splitlines()} >= {"/health", "/v1/customers/{customer_id}"}
         assert re.fullmatch(
-            r"The API answers at  http://127\.0\.0\.1:\d+  \(its page: http://127\.0\.0\.1:\d+/docs\)\n",
+            r"The API answers at  http://127\.0\.0\.1:\d+  \(its page: http://127\.0\.0\.1:\d+/docs\)\n"
+            r"Without CHURN_API_TOKENS every user of this machine can ask\.\n",
             running.out.read_text(),
         )
     assert not (tiny_copy.data / "errors").exists()
