@@ -22,7 +22,7 @@ from churn_pipeline.core.formatting import clean, counted, in_points, in_tenths,
 from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target, in_reports, predicted_in, target_of
-from churn_pipeline.customers.lists import chosen
+from churn_pipeline.customers.lists import owner_meant, tier_meant
 from churn_pipeline.customers.stores.published import Publication
 from churn_pipeline.delivery.call_list import CHOICE, CUSTOMERS, PREDICTIONS, customers_of, main_reason, reason_in_words
 from churn_pipeline.policy import playbook, tiers
@@ -83,7 +83,7 @@ def call_list(
             owner = _owner(con, monday, owner)
         names = [known.risk_tier for known in tiers.of_mondays(con, "predictions", [monday])[monday]]
         if tier is not None:
-            tier = chosen(tier, names, f"no risk tier of {monday} is called '{tier}'", "tiers")
+            tier = tier_meant(tier, names, monday)
         parameters = customers_of(con, monday, reasons=CHOICE) | {
             "owner": owner,
             "tier": tier,
@@ -139,7 +139,7 @@ def _owner(con: duckdb.DuckDBPyConnection, monday: date, owner: str) -> str:
             [monday],
         ).fetchall()
     ]
-    return chosen(owner, owners, f"no customer of {monday} belongs to '{owner}'", "owners")
+    return owner_meant(owner, owners, monday)
 
 
 def week_notices(settings: Settings, monday: date | None) -> dict[str, Any]:

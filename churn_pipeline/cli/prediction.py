@@ -131,11 +131,9 @@ def print_what_if(said: dict[str, Any]) -> None:
             console.print(f"  {escape(change['note'])}")
     for score in said["scores"]:
         target = TARGETS[score["target"]]
-        tiers = (
-            f"; {said['risk_tier']} → {said['new_risk_tier']}"
-            if target == target_of("risk") and said["risk_tier"] is not None
-            else ""
-        )
+        tiers = ""
+        if target == target_of("risk") and (tier := said["risk_tier"]) is not None:
+            tiers = f"; {tier}" if tier == said["new_risk_tier"] else f"; {tier} → {said['new_risk_tier']}"
         console.print(
             f"\n{target.title}: {score['before']:.1%} → [bold]{score['after']:.1%}[/bold] ({in_tenths([score['change']])[0]} points{tiers})  "
             f"{target.name} version {escape(version_in_words(score['model_version'], score['model_kind']))}"

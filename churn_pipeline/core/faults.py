@@ -151,8 +151,11 @@ def _write(text: str, folder: Path | None, now: datetime) -> Path:
             # A mistyped home is not to come into being for the sake of its error.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder.parent.parent))
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        for old in sorted(folder.glob("churn-*.txt"))[: -_REPORTS_KEPT + 1]:
-            old.unlink(missing_ok=True)
+    # By the whole form of the name: in the temporary folder others have files of their own.
+    for old in sorted((folder or Path(tempfile.gettempdir())).glob("churn-[0-9]*T[0-9]*-*.txt"))[: -_REPORTS_KEPT + 1]:
+        # What belongs to another user stays.
+        with suppress(OSError):
+            old.unlink()
     # Made by its owner, for its owner alone.
     descriptor, name = tempfile.mkstemp(prefix=f"churn-{now:%Y%m%dT%H%M%S}-", suffix=".txt", dir=folder)
     try:
@@ -173,8 +176,8 @@ def without_secrets(text: str) -> str:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """A secret as it may be written: whole, and the password in it, plain and as an address has it."""
-    secrets = [value]
+    """A secret as it may be written: whole, each of NAME:SECRET pairs, and the password in it, plain and as an address has it."""
+    secrets = [value, *(pair.partition(":")[2].strip() for pair in value.split(","))]
     # Whatever is no address has no password in it.
     with suppress(ValueError):
         secrets.append(urlsplit(value).password or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.formatting import folded
@@ -54,7 +55,7 @@ class Filters:
         owner: customer success manager: the name, or how it begins, without regard to accents and case.
         tier: risk tier, likewise.
         on_list: True: on the call list; False: not on it.
-        candidates: True: candidates for expansion; False: all others.
+        candidates: True: candidates for expansion whom anybody may approach; False: all others.
     """
 
     owner: str | None = None
@@ -89,3 +90,13 @@ def chosen(wanted: str, names: Sequence[str], nobody: str, kind: str) -> str:
     if len(alike) > 1:
         raise InputError(f"'{wanted}' may be any of these {kind}: {', '.join(alike)}")
     return alike[0]
+
+
+def owner_meant(wanted: str, owners: Sequence[str], snapshot_date: date) -> str:
+    """The customer success manager that is meant, of those of a Monday; the rules and errors of `chosen`."""
+    return chosen(wanted, owners, f"no customer of {snapshot_date} belongs to '{wanted}'", "owners")
+
+
+def tier_meant(wanted: str, tiers: Sequence[str], snapshot_date: date) -> str:
+    """The risk tier that is meant, of those of a Monday; the rules and errors of `chosen`."""
+    return chosen(wanted, tiers, f"no risk tier of {snapshot_date} is called '{wanted}'", "tiers")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -149,6 +150,15 @@ def test_whoever_was_not_there_on_a_monday_is_told_apart_from_whom_nobody_knows(
     never = TINY_MONDAY + timedelta(weeks=1)
     with pytest.raises(RefusedError, match=f"{never} is not published; the table holds 2 Mondays"):
         publication.at(never)
+
+
+def test_a_closed_publication_keeps_nobody_in_memory(home: Settings) -> None:
+    publication = Publication.open(home)
+    monday = weakref.ref(publication.at())
+    publication.at().rows(size=1)
+    publication.close()
+    # At once: a server takes what it opened out of the garbage collector's rounds.
+    assert monday() is None
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "empty", "of something else"])

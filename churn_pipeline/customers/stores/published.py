@@ -23,7 +23,7 @@ from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import target_of
 from churn_pipeline.core.warehouse import has_table
 from churn_pipeline.customers.errors import ChurnedError, UnknownCustomerError
-from churn_pipeline.customers.lists import EVERYBODY, Filters, ListRow, chosen
+from churn_pipeline.customers.lists import EVERYBODY, Filters, ListRow, owner_meant, tier_meant
 from churn_pipeline.customers.predictions import ChurnPrediction, ExpansionPrediction
 from churn_pipeline.customers.profile import Customer360
 from churn_pipeline.customers.stores.rows import churn_prediction, expansion_prediction, facts_of, profile_of
@@ -33,6 +33,7 @@ from churn_pipeline.delivery.call_list import (
     PREDICTIONS,
     customers_of,
     main_reason,
+    may_be_approached,
     reason_in_words,
 )
 from churn_pipeline.policy import playbook, tiers
@@ -149,7 +150,8 @@ class Publication:
             yield cursor
 
     def close(self) -> None:
-        """Lets go of the file. Nobody may be asking any more."""
+        """Lets go of the file and of what was read into memory. Nobody may be asking any more."""
+        self._newest = None
         self._con.close()
 
     def __enter__(self) -> Self:
@@ -290,13 +292,9 @@ class PublishedMonday:
         Raises:
             InputError: nobody, or more than one, has an owner or a tier of that name; the message says which there are.
         """
-        owner = tier = None
-        if where.owner is not None:
-            nobody = f"no customer of {self.snapshot_date} belongs to '{where.owner}'"
-            owner = chosen(where.owner, self.owners, nobody, "owners")
-        if where.tier is not None:
-            nobody = f"no risk tier of {self.snapshot_date} is called '{where.tier}'"
-            tier = chosen(where.tier, self.tiers, nobody, "tiers")
+        day = self.snapshot_date
+        owner = None if where.owner is None else owner_meant(where.owner, self.owners, day)
+        tier = None if where.tier is None else tier_meant(where.tier, self.tiers, day)
         page: list[ListRow] = []
         for row in self._listed:
             if size is not None and len(page) >= size:
@@ -456,8 +454,9 @@ def _list_query() -> str:
     select priority_rank, customer_id, company_name, csm_owner, plan_tier, industry, mrr, annual_revenue, revenue_at_risk,
            {target_of("risk").probability_column} as probability, probability_change, risk_tier, previous_risk_tier, lifecycle, days_to_renewal,
            is_called as is_on_call_list, call_rank, call_reason, {target_of("expansion").probability_column} as propensity,
-           expansion_readiness, coalesce(is_expansion_candidate, false) as is_expansion_candidate, expansion_rank, play, recommended_action, reasons
-    from ({CUSTOMERS}) order by priority_rank
+           expansion_readiness, coalesce(is_expansion_candidate, false) and {may_be_approached("everybody")} as is_expansion_candidate,
+           if({may_be_approached("everybody")}, expansion_rank, null) as expansion_rank, play, recommended_action, reasons
+    from ({CUSTOMERS}) as everybody order by priority_rank
     """
 
 

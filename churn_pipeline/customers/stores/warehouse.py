@@ -141,7 +141,8 @@ class _Store:
 
 
 class WarehouseCustomers(_Store):
-    """Implements :class:`churn_pipeline.customers.repositories.Customers`. Company names and owners are today's."""
+    """Implements :class:`churn_pipeline.customers.repositories.Customers`. Company names, owners and industries are today's; so are
+    plan and price where no history says otherwise."""
 
     def by_id(self, customer_id: str) -> Customer | None:
         sql = _CUSTOMERS.format(whose="customer_id = $customer_id")
