@@ -151,8 +151,9 @@ def _write(text: str, folder: Path | None, now: datetime) -> Path:
             # A mistyped home is not to come into being for the sake of its error.
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder.parent.parent))
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    # By the whole form of the name: in the temporary folder others have files of their own.
-    for old in sorted((folder or Path(tempfile.gettempdir())).glob("churn-[0-9]*T[0-9]*-*.txt"))[: -_REPORTS_KEPT + 1]:
+    # By the whole form of the name: in the temporary folder others have files of their own, and other homes theirs.
+    kept = _REPORTS_KEPT if folder is not None else 10 * _REPORTS_KEPT
+    for old in sorted((folder or Path(tempfile.gettempdir())).glob("churn-[0-9]*T[0-9]*-*.txt"))[: -kept + 1]:
         # What belongs to another user stays.
         with suppress(OSError):
             old.unlink()

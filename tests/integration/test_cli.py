@@ -57,6 +57,7 @@ def test_every_command_is_known_by_the_help_of_the_whole() -> None:
     assert completed.returncode == 0
     assert COMMANDS == [
         "backfill",
+        "brief",
         "check",
         "customer",
         "forget",

@@ -38,8 +38,11 @@ _BESIDES = {
     "forget": ["C0000001", "--yes"],
     "rollback": ["--reason", "a test"],
     "promote": ["--reason", "a test"],
+    "serve": ["--port", "0"],
 }
 _SECONDS = 100
+# What goes on until somebody stops it is stopped, as a service manager does, after so many seconds.
+_STOPPED_AFTER = {"serve": 3}
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,9 @@ def run(name: str, words: list[str], injected: str | None) -> Ended:
                 os.dup2(err.fileno(), 2)
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 # One that waits for somebody is no answer either.
-                signal.alarm(_SECONDS)
+                signal.alarm(_STOPPED_AFTER.get(name, _SECONDS))
+                if name in _STOPPED_AFTER:
+                    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
                 sys.argv = ["churn", *words]
                 if injected is not None:
                     _inject(injected)
