@@ -21,7 +21,7 @@ from tests.conftest import TINY_BEFORE
 from tests.support.homes import query
 from tests.support.processes import BIN, kill, start, wait_for
 
-SECONDS = 90
+SECONDS = 180
 
 
 class Server:
