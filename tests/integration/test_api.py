@@ -646,7 +646,8 @@ def test_whoever_is_forgotten_while_it_runs_is_gone_at_once_and_with_them_the_ol
         mark = f"{tiny_copy.published_database} (deleted)"
         time.sleep(LOOK_SECONDS)
         wait_for(lambda: mark not in {_target(link) for link in folder.iterdir()}, 10, "the replaced file")
-        assert str(tiny_copy.published_database) in {_target(link) for link in folder.iterdir()}
+        opened = str(tiny_copy.published_database)
+        wait_for(lambda: opened in {_target(link) for link in folder.iterdir()}, 10, "the new file")
 
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(30) == 0
