@@ -33,7 +33,7 @@ postgres:  ## Find PostgreSQL's server for the tests; install Debian's package w
 WORKERS ?= 3
 PYTEST := OMP_WAIT_POLICY=passive .venv/bin/pytest
 BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: setup postgres chromium duckdb  ## Run the tests of every day (six minutes on two cores where homes are prepared, eight where not)
+test: setup postgres chromium duckdb  ## Run the tests of every day (about a quarter of an hour on two cores)
 	$(PYTEST) $(BESIDE)
 
 test-all: setup postgres chromium duckdb  ## Run every test but those of test-nightly: what CI runs
