@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import duckdb
 
 from churn_pipeline.core.settings import Settings
+
+# The home of settings in which nothing is looked for; whatever writes there all the same writes outside of the checkout.
+UNUSED = Path(tempfile.gettempdir()) / "churn-tests-unused"
 
 # What may differ between two runs that give the same answer. scoring_mode says when a row was written, not what is in it.
 PER_RUN = ("run_id", "scored_at", "scoring_mode")

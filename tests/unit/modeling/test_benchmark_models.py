@@ -21,13 +21,14 @@ from churn_pipeline.features.catalogue import History
 from churn_pipeline.modeling.calibrate import logit
 from churn_pipeline.modeling.fit import fit, fit_kinds
 from churn_pipeline.simulate.arrow import customer_ids
+from tests.support.homes import UNUSED
 from tests.unit.modeling.frames import CATALOGUE, MONDAY, company
 
 MONDAYS = [date(2026, 3, 2), date(2026, 3, 9)]
 
 
 def test_every_kind_is_the_one_that_the_training_would_have_registered() -> None:
-    settings = Settings(home=Path("unused"), bootstrap_replicates=50, min_train_churners=30, min_test_churners=10)
+    settings = Settings(home=UNUSED, bootstrap_replicates=50, min_train_churners=30, min_test_churners=10)
     frame, histories = company(customers=250), frozenset[History](("tier_history", "mrr_history"))
     result = fit(TARGETS["churn_30d"], frame, MONDAY, CATALOGUE, settings, histories)
     kinds = fit_kinds(result, frame, CATALOGUE, settings)

@@ -19,10 +19,11 @@ from churn_pipeline.modeling.fit import fit
 from churn_pipeline.modeling.ladder import Belief, fit_base_rate, fit_of_shorter, read_belief
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.promote import decide
+from tests.support.homes import UNUSED
 from tests.unit.modeling.frames import CATALOGUE, MONDAY, company, feature
 
 SHORT, LONG = TARGETS["churn_30d"], TARGETS["churn_90d"]
-SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50)
+SETTINGS = Settings(home=UNUSED, bootstrap_replicates=50)
 BELIEF = Belief(0.05, 20)
 TENURE = Catalogue(CATALOGUE.mart, (*CATALOGUE.features, feature("tenure_days")))
 BOTH = frozenset(("tier_history", "mrr_history"))

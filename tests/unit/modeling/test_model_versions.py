@@ -36,10 +36,11 @@ from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.promote import decide
 from churn_pipeline.policy.tiers import RiskTier
 from churn_pipeline.scoring.score import monotone
+from tests.support.homes import UNUSED
 from tests.unit.modeling.frames import CATALOGUE, MONDAY, company
 
 SHORT, LONG = TARGETS["churn_30d"], TARGETS["churn_90d"]
-SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50)
+SETTINGS = Settings(home=UNUSED, bootstrap_replicates=50)
 BOTH = frozenset(("tier_history", "mrr_history"))
 BELIEF = Belief(0.05, 20)
 DATA = {"data": "0123456789abcdef0123456789abcdef"}

@@ -19,10 +19,11 @@ from churn_pipeline.modeling.choose import Difference
 from churn_pipeline.modeling.fit import RECIPE, TrainingResult, fit
 from churn_pipeline.modeling.model import BOOSTER_FILE, ScoringModel
 from churn_pipeline.modeling.promote import decide
+from tests.support.homes import UNUSED
 from tests.unit.modeling.frames import CATALOGUE, MONDAY, company, leaving
 
 TARGET = TARGETS["churn_30d"]
-SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50)
+SETTINGS = Settings(home=UNUSED, bootstrap_replicates=50)
 BOTH = frozenset(("tier_history", "mrr_history"))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -21,10 +20,11 @@ from churn_pipeline.features.catalogue import Catalogue, History, read_catalogue
 from churn_pipeline.modeling.fit import Recipe, fit
 from churn_pipeline.modeling.guard import Leak, columns_that_leak, customers_at, leaks, without_leaks
 from churn_pipeline.scoring.level import Judgement, Rates, WeekRate, judge
+from tests.support.homes import UNUSED
 from tests.unit.modeling.frames import CATALOGUE
 
 TARGET = TARGETS["churn_30d"]
-SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50)
+SETTINGS = Settings(home=UNUSED, bootstrap_replicates=50)
 MONDAY = date(2026, 3, 16)
 INDUSTRIES = ("saas", "retail", "health", "media")
 BOTH: frozenset[History] = frozenset(("tier_history", "mrr_history"))

@@ -21,9 +21,10 @@ from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling.evaluate import Resamples
 from churn_pipeline.monitoring import lists, replay
 from churn_pipeline.monitoring.replay import Flag, Held, ReplayReport, replay_report
+from tests.support.homes import UNUSED
 from tests.unit.monitoring.replayed import LATEST, MONDAY, SIX, Customer, history, say, score, warehouse
 
-SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50, min_train_churners=5)
+SETTINGS = Settings(home=UNUSED, bootstrap_replicates=50, min_train_churners=5)
 
 
 def report(

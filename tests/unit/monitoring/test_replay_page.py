@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import date
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,10 @@ from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.monitoring import replay_page
 from churn_pipeline.monitoring.replay import ReplayReport, replay_report
+from tests.support.homes import UNUSED
 from tests.unit.monitoring.replayed import LATEST, MONDAY, SIX, history, say, score, warehouse
 
-SETTINGS = Settings(home=Path("unused"), bootstrap_replicates=50, min_train_churners=5)
+SETTINGS = Settings(home=UNUSED, bootstrap_replicates=50, min_train_churners=5)
 HOSTILE = '<script>alert("1")</script>\'&<img src=x onerror=alert(2)>'
 
 
