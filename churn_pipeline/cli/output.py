@@ -17,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from churn_pipeline.core import notices
-from churn_pipeline.core.errors import RefusedError
 from churn_pipeline.core.formatting import clean, counted, in_points, in_tenths, printable, signed_usd, usd
 from churn_pipeline.core.model_kinds import label_of
 from churn_pipeline.core.settings import Settings
@@ -77,8 +76,8 @@ def call_list(
         InputError: nothing is published for it, or no customer, or more than one, has an owner or a tier of that name; the message says
             which there are.
     """
-    with _published(settings) as con:
-        monday = _published_week(con, monday)
+    with Publication.open(settings, hold=False) as publication, publication.cursor() as con:
+        monday = publication.at(monday).snapshot_date
         if owner is not None:
             owner = _owner(con, monday, owner)
         names = [known.risk_tier for known in tiers.of_mondays(con, "predictions", [monday])[monday]]
@@ -148,8 +147,8 @@ def week_notices(settings: Settings, monday: date | None) -> dict[str, Any]:
     Raises:
         RefusedError: nothing is published for it.
     """
-    with _published(settings) as con:
-        monday = _published_week(con, monday)
+    with Publication.open(settings, hold=False) as publication, publication.cursor() as con:
+        monday = publication.at(monday).snapshot_date
         return {
             "snapshot_date": monday,
             "notices": [asdict(notice) for notice in notices.published(con, monday)],
@@ -175,7 +174,7 @@ def customer(settings: Settings, customer: str, monday: date | None) -> dict[str
 
 def model_rows(settings: Settings) -> list[dict[str, Any]]:
     """The ledger of models, newest first, with the figures they were judged by."""
-    with _published(settings) as con:
+    with Publication.open(settings, hold=False) as publication, publication.cursor() as con:
         rows = _rows(con, "select * from promotions order by seq desc", [])
     for row in rows:
         row["metrics"] = json.loads(row["metrics"])
@@ -210,7 +209,7 @@ def holdout_power(settings: Settings, monday: date) -> str | None:
 
     if not settings.holdout_share:
         return None
-    with _published(settings) as con:
+    with Publication.open(settings, hold=False) as publication, publication.cursor() as con:
         return (
             power_sentence(power_on(con, "predictions", monday, settings.holdout_share), settings.holdout_share) or None
         )
@@ -744,27 +743,6 @@ def _interval(metrics: dict[str, Any], name: str) -> str:
     if not isinstance(metric, dict) or metric.get("low") is None:
         return _figure(metrics, name)
     return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
-
-
-def _published(settings: Settings) -> duckdb.DuckDBPyConnection:
-    if not settings.published_database.exists():
-        raise RefusedError(
-            f"{settings.published_database} is not there: nothing has been published yet; start with 'churn run'"
-        )
-    return duckdb.connect(str(settings.published_database), read_only=True)
-
-
-def _published_week(con: duckdb.DuckDBPyConnection, monday: date | None) -> date:
-    weeks = [week for (week,) in con.execute("select distinct snapshot_date from predictions order by 1").fetchall()]
-    if not weeks:
-        raise RefusedError("no Monday is published yet; start with 'churn run'")
-    if monday is None:
-        return weeks[-1]
-    if monday not in weeks:
-        raise RefusedError(
-            f"{monday} is not published; the table holds {counted(len(weeks), 'Monday')} from {weeks[0]} to {weeks[-1]}"
-        )
-    return monday
 
 
 def _rows(con: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any] | dict[str, Any]) -> list[dict[str, Any]]:

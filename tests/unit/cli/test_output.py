@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from churn_pipeline.cli import output
-from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.errors import ChurnError, InputError
 from churn_pipeline.core.settings import Settings
 from tests.support.policy import keep_shipped_policy
 
@@ -215,6 +215,20 @@ def test_a_page_of_a_customer_tells_nobody_that_they_are_held_out(
     assert not {"is_holdout", "is_in_holdout_draw"} & set(profile)
     output.print_customer(profile | FACTS)
     assert "Not on the call list\n" in capsys.readouterr().out
+
+
+def test_a_published_database_that_is_damaged_is_named_whatever_is_asked(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    settings.published.mkdir(parents=True)
+    settings.published_database.write_bytes(b"garbage " * 9_999)
+    for ask in (
+        lambda: output.call_list(settings, None, 9, None),
+        lambda: output.week_notices(settings, None),
+        lambda: output.model_rows(settings),
+        lambda: output.customer(settings, "a", None),
+    ):
+        with pytest.raises(ChurnError, match=f"^{settings.published_database} cannot be read: it is damaged"):
+            ask()
 
 
 def test_no_name_in_a_list_or_on_a_page_says_anything_to_a_terminal(
