@@ -411,6 +411,18 @@ def test_the_keyboard_alone_searches_sorts_opens_and_closes(desk: Watched, setti
     expect(page.locator("#list th", has_text="90 days")).to_have_attribute("aria-sort", "descending")
 
 
+def test_whoever_goes_on_at_once_after_a_closing_is_not_brought_back(desk: Watched) -> None:
+    page = desk.page
+    page.locator("#show").select_option("all")
+    for closing in ("document.getElementById('close').click()", "document.getElementById('detail').close()"):
+        page.locator("#rows .open").first.click()
+        page.wait_for_selector("#detail[data-drawn]")
+        page.evaluate(f"{closing}; document.querySelectorAll('#rows .open')[2].click()")
+        expect(page.locator("#detail[data-drawn]")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("#rows .open").nth(2)).to_be_focused()
+
+
 def test_the_address_keeps_the_customer_and_opens_them_again(desk: Watched, browser: Browser, written: Written) -> None:
     choose(desk.page, 7)
     fragment = desk.page.evaluate("location.hash").removeprefix("#")

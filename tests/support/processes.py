@@ -35,7 +35,9 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         for name in settings.model_fields_set
         if (value := getattr(settings, name)) is not None
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CHURN_", "DAGSTER_"))}
+    # MLflow writes in the environment which registry this process last looked into: that of another home.
+    foreign = ("CHURN_", "DAGSTER_", "MLFLOW_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return inherited | given | {"DAGSTER_HOME": str(settings.dagster_home)} | more
 
 
