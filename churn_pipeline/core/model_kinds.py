@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Kind = Literal["base_rate", "of_30d", "logistic", "trees", "mean"]
+# What trees are made and read on.
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from churn_pipeline.core.atomic import PUBLISHED
 from churn_pipeline.core.calendar import is_monday, monday_on_or_before
 from churn_pipeline.core.errors import HomeError, InputError
 from churn_pipeline.core.formatting import markdown_table
+from churn_pipeline.core.model_kinds import Device
 from churn_pipeline.core.postgres_url import HOW_TO_WRITE_ONE, is_postgres_url
 
 _HEAD = """\
@@ -149,6 +150,12 @@ class Settings(BaseSettings):
     min_test_churners: int = Field(
         30, ge=1, description="Distinct positive customers that boosted trees need in the test weeks."
     )
+    training_rows: int = Field(
+        120_000,
+        ge=10_000,
+        description="Most snapshots that a model learns from; of a larger book a training looks at a sample of whole customers, see "
+        "decisions/models.md.",
+    )
     bootstrap_replicates: int = Field(400, ge=50, description="Customer-clustered resamples behind every interval.")
     train_on_touched: bool = Field(
         True,
@@ -162,6 +169,10 @@ class Settings(BaseSettings):
         description="Share of those who would be called, without the largest accounts, left out of the call list to measure the calls.",
     )
     threads: int = Field(2, ge=1, description="Threads for DuckDB and XGBoost.")
+    device: Device = Field(
+        "cpu",
+        description="What trees are trained and explained on: cpu, or cuda for a graphics card; a version keeps the one it was trained on.",
+    )
     seed: int = Field(7, description="Seed of training and resampling.")
 
     lock_wait_seconds: float = Field(600, ge=0, description="How long a writer waits for another one on the same home.")

@@ -70,6 +70,53 @@ def first_snapshot(con: duckdb.DuckDBPyConnection, target: Target) -> date | Non
     return oldest
 
 
+def sample_of(
+    con: duckdb.DuckDBPyConnection,
+    target: Target,
+    training_monday: date,
+    *,
+    first: date,
+    most_rows: int,
+    seed: int,
+) -> tuple[list[str], float] | None:
+    """The customers that a training of a large book looks at: whole customers, in the order of a hash of the seed and their id, as many as
+    have ``most_rows`` rows to learn from.
+
+    Nested: of the same rows a larger number of rows takes the same customers and more.
+
+    Args:
+        con: the warehouse, after dbt built the marts.
+        target: what is predicted.
+        training_monday: T. Who has no row that was closed then changes nothing.
+        first: the oldest snapshot that may be used.
+        most_rows: that training keeps (`splits.staggered`), all customers together.
+        seed: of the draw.
+
+    Returns:
+        Their ids, and their share of all customers with such rows; None where all customers together have no more rows.
+    """
+    with _stagger(con, target):
+        customers = con.execute(
+            f"""
+            select
+                customer_id,
+                sum(count(*)) over (order by md5($seed || ':' || customer_id), customer_id)::bigint as rows_so_far
+            from marts.{target.mart} as mart
+            inner join stagger using (customer_id)
+            where {_closed(target)} and {_kept(target)}
+            group by customer_id
+            order by rows_so_far
+            """,
+            {"training_monday": training_monday, "first": first, "seed": str(seed)},
+        ).fetchnumpy()
+    so_far = customers["rows_so_far"]
+    if not len(so_far) or so_far[-1] <= most_rows:
+        return None
+    # At least one, or there would be nothing to say what is missing of.
+    taken = max(1, int((so_far <= most_rows).sum()))
+    return customers["customer_id"][:taken].tolist(), taken / len(so_far)
+
+
 def training_frame(
     con: duckdb.DuckDBPyConnection,
     target: Target,
@@ -79,11 +126,14 @@ def training_frame(
     sampled: Collection[Span] = (),
     first: date,
     drop_touched: bool = False,
+    columns: Collection[str] | None = None,
+    customers: Collection[str] | None = None,
 ) -> pd.DataFrame:
     """The closed snapshots that a model of one training Monday may see, with their labels.
 
     Snapshots outside ``whole`` and ``sampled`` are thinned out here, in SQL, to the ones that training keeps: of two years of weekly snapshots that is
-    the difference between all rows in memory and one in four or thirteen.
+    the difference between all rows in memory and one in four or thirteen. They are thinned out before they get their labels, which take
+    most of the time and memory.
 
     Args:
         con: the warehouse, after dbt built the marts.
@@ -95,36 +145,48 @@ def training_frame(
         drop_touched: leave out customers whom somebody tried to keep or to grow in [S, S + horizon), as far as that was known before
             T. Whoever leaves early is not called any more, so this asks the future who stays in, and those who left are too many among
             the rest: risk is overstated. For those who need the rule of older versions.
+        columns: of the mart, beside snapshot_date and customer_id; all of them unless given. One that the mart has not is left out.
+        customers: whose rows (`sample_of`); everybody's unless given.
 
     Returns:
-        All columns of the mart and ``label`` (0 or 1), ordered by snapshot_date and customer_id. Mondays that failed a check are not
+        The columns and ``label`` (0 or 1), ordered by snapshot_date and customer_id. Mondays that failed a check are not
         in it.
     """
-    with _stagger(con, target):
-        kept, thinned = (
-            " or ".join(f"snapshot_date between {literal(span.first)} and {literal(span.last)}" for span in spans)
-            or "false"
-            for spans in (whole, sampled)
-        )
-        week = f"((snapshot_date - {literal(GRID_EPOCH)}) // 7)"
+    week = f"((snapshot_date - {literal(GRID_EPOCH)}) // 7)"
+    kept, thinned = (
+        " or ".join(f"snapshot_date between {literal(span.first)} and {literal(span.last)}" for span in spans)
+        or "false"
+        for spans in (whole, sampled)
+    )
+    closed = f"""(
+        select {_columns_of(con, target, columns)}
+        from marts.{target.mart} as mart
+        inner join stagger using (customer_id)
+        where {_closed(target)}
+          and (({kept}) or {_kept(target)} or (({thinned}) and {week} % {BLOCK_WEEKS} = in_block))
+    )"""
+    with _stagger(con, target, customers):
         return con.execute(
             f"""
-            with labelled as ({_labelled(target)})
+            with labelled as ({_labelled(target, closed)})
             select labelled.*
             from labelled
-            inner join stagger using (customer_id)
-            where snapshot_date >= $first
-              and snapshot_date + {target.closing_days} <= $training_monday
-              and snapshot_date not in (select snapshot_date from control.failed_mondays)
-              {_UNTOUCHED if drop_touched else ""}
-              and (({kept}) or {week} % {target.stagger_weeks} = stagger or (({thinned}) and {week} % {BLOCK_WEEKS} = in_block))
+            where true {_UNTOUCHED if drop_touched else ""}
             order by snapshot_date, customer_id
             """,
             {"horizon": target.horizon_days, "training_monday": training_monday, "first": first},
         ).df()
 
 
-def recent_frame(con: duckdb.DuckDBPyConnection, target: Target, as_of: date, *, first: date) -> pd.DataFrame:
+def recent_frame(
+    con: duckdb.DuckDBPyConnection,
+    target: Target,
+    as_of: date,
+    *,
+    first: date,
+    columns: Collection[str] | None = None,
+    customers: Collection[str] | None = None,
+) -> pd.DataFrame:
     """The snapshots that training keeps whose windows are still open at a Monday, and what has happened in them so far.
 
     The last ``UNSEEN_DAYS`` before the Monday are left out, after the days that the target waits for its labels anyway: what happened in them
@@ -135,14 +197,16 @@ def recent_frame(con: duckdb.DuckDBPyConnection, target: Target, as_of: date, *,
         target: what is predicted.
         as_of: the Monday.
         first: the oldest snapshot that may be used.
+        columns: as for `training_frame`.
+        customers: as for `training_frame`.
 
     Returns:
-        All columns of the mart, ``seen_days`` (1 to the horizon) and ``label``: 1 where it happened in the first ``seen_days`` days from
+        The columns, ``seen_days`` (1 to the horizon) and ``label``: 1 where it happened in the first ``seen_days`` days from
         the snapshot on, else 0. Ordered by snapshot_date and customer_id, without Mondays that failed a check.
     """
     opened = f"""(
         select
-            mart.*,
+            {_columns_of(con, target, columns)},
             least($horizon, $training_monday - snapshot_date - {target.settle_days + UNSEEN_DAYS})::integer as seen_days
         from marts.{target.mart} as mart
         inner join stagger using (customer_id)
@@ -150,19 +214,44 @@ def recent_frame(con: duckdb.DuckDBPyConnection, target: Target, as_of: date, *,
           and snapshot_date > {literal(target.newest_closed(as_of))}
           and snapshot_date < $training_monday - {target.settle_days + UNSEEN_DAYS}
           and snapshot_date not in (select snapshot_date from control.failed_mondays)
-          and ((snapshot_date - {literal(GRID_EPOCH)}) // 7) % {target.stagger_weeks} = stagger
+          and {_kept(target)}
     )"""
-    with _stagger(con, target):
+    with _stagger(con, target, customers):
         return con.execute(
             f"{_labelled(target, opened, 'snapshots.seen_days')} order by snapshots.snapshot_date, snapshots.customer_id",
             {"horizon": target.horizon_days, "training_monday": as_of, "first": first},
         ).df()
 
 
+def _closed(target: Target) -> str:
+    """SQL: snapshots that a training may use, and whose labels were closed at it."""
+    return (
+        f"snapshot_date >= $first and snapshot_date + {target.closing_days} <= $training_monday "
+        "and snapshot_date not in (select snapshot_date from control.failed_mondays)"
+    )
+
+
+def _kept(target: Target) -> str:
+    """SQL: those of them that training keeps."""
+    return f"((snapshot_date - {literal(GRID_EPOCH)}) // 7) % {target.stagger_weeks} = stagger"
+
+
+def _columns_of(con: duckdb.DuckDBPyConnection, target: Target, columns: Collection[str] | None) -> str:
+    """SQL: the columns of the mart that are wanted, in the mart's order."""
+    if columns is None:
+        return "mart.*"
+    wanted = {"snapshot_date", "customer_id", *columns}
+    there = [row[0] for row in con.execute(f"describe marts.{target.mart}").fetchall()]
+    return ", ".join(f'mart."{name}"' for name in there if name in wanted)
+
+
 @contextmanager
-def _stagger(con: duckdb.DuckDBPyConnection, target: Target) -> Iterator[None]:
+def _stagger(
+    con: duckdb.DuckDBPyConnection, target: Target, customers: Collection[str] | None = None
+) -> Iterator[None]:
     """The relation ``stagger``: by customer the remainders of the week at which training, and a block, keep a snapshot."""
-    customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
+    if customers is None:
+        customers = con.execute("select customer_id from landing.customers").fetchnumpy()["customer_id"].tolist()
     kept, in_block = (stagger_offsets(customers, weeks) for weeks in (target.stagger_weeks, BLOCK_WEEKS))
     con.register(
         "stagger",

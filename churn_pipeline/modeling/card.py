@@ -145,6 +145,7 @@ def _judged(result: TrainingResult) -> list[str]:
         f"{result.target.horizon_days}-day horizon between them. This version is the same recipe on newer weeks, which leaves it no test "
         "of its own: the figures are the twin's. Intervals are 95 %, resampled by customer.",
         slices,
+        *_sample(result),
         *_choice(judged),
         "## Figures",
         markdown_table(
@@ -170,6 +171,15 @@ def _judged(result: TrainingResult) -> list[str]:
         f"The largest recall that any calibrated model of this AUC could reach at a probability over {FLAG} is "
         f"{judged.business.recall_ceiling:.1%}; this model's own probabilities expect {judged.business.expected_recall:.1%}. Where "
         "churn is hard to foresee, honest probabilities are seldom above the flag, and a list cut by capacity finds more.",
+    ]
+
+
+def _sample(result: TrainingResult) -> list[str]:
+    if result.share == 1:
+        return []
+    return [
+        f"It looked at {result.share:.1%} of the customers, all rows of each, drawn by the seed: more rows than that make a training "
+        f"longer and a model hardly better. Figures of the {TOP_PER_WEEK} highest of a week are of as many as that is of the sample."
     ]
 
 

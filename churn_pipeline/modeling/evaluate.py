@@ -2,7 +2,7 @@
 
 The bootstrap draws customers, not rows: a customer has up to four snapshots in a test slice, with nearly the same features and often the
 same label, and rows drawn singly would make every interval too narrow. A resample is a vector of whole-number weights, so no row is ever
-copied: sums are one matrix product for all resamples, and rankings sort once and accumulate weights along the sorted rows.
+copied: sums are one matrix product for all resamples, and rankings sort once and accumulate weights from one positive row to the next.
 """
 
 from __future__ import annotations
@@ -88,6 +88,30 @@ class Resamples:
         for part in self._parts(len(order)):
             yield np.take(part, self.customer[order], axis=1)
 
+    def between(
+        self, order: NDArray[np.intp], cuts: NDArray[np.intp], singly: NDArray[np.intp]
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+        """Of the rows in the given order the weights of some, and the sums of the weights between cuts; a few replicates at a time.
+
+        Args:
+            order: of the rows.
+            cuts: positions in that order, rising, from 0 to the number of rows.
+            singly: positions in that order.
+
+        Returns:
+            Shapes (some replicates, rows asked for) and (some replicates, cuts - 1).
+        """
+        from scipy.sparse import csr_array
+
+        segments = np.repeat(np.arange(len(cuts) - 1), np.diff(cuts))
+        customers = self.customer[order]
+        # How many rows of each customer lie in each segment; (segments, customers).
+        held = csr_array(
+            (np.ones(len(order), dtype=np.int32), (segments, customers)), shape=(len(cuts) - 1, self.counts.shape[1])
+        )
+        for part in self._parts(max(len(singly), len(cuts))):
+            yield np.take(part, customers[singly], axis=1), np.ascontiguousarray((held @ part.T).T)
+
     def _parts(self, width: int | None = None) -> Iterator[NDArray[np.int32]]:
         step = max(1, _CELLS // max(1, width or self.counts.shape[1]))
         for start in range(0, len(self.counts), step):
@@ -124,7 +148,9 @@ def estimate(replicates: Floats, level: float = 0.95) -> Estimate:
     return Estimate(float(replicates[0]), float(low), float(high))
 
 
-def evaluate_ranking(label: ArrayLike, score: ArrayLike, week: ArrayLike, resamples: Resamples) -> Evaluation:
+def evaluate_ranking(
+    label: ArrayLike, score: ArrayLike, week: ArrayLike, resamples: Resamples, top: float = TOP_PER_WEEK
+) -> Evaluation:
     """The figures that depend on the order of the scores alone.
 
     Ties are exact: AUC counts a tied pair half, average precision steps once per distinct score (as scikit-learn does), and a capacity
@@ -135,6 +161,7 @@ def evaluate_ranking(label: ArrayLike, score: ArrayLike, week: ArrayLike, resamp
         score: any real number, higher is more likely, shape (rows,).
         week: the snapshot_date of each row; the top 200 are counted in each week.
         resamples: over the same rows.
+        top: how many rows of a week stand for the top 200; fewer where the rows are a sample.
 
     Returns:
         auc; average_precision; precision_top_200, recall_top_200: of the 200 highest scores of each week, pooled over the weeks;
@@ -151,7 +178,7 @@ def evaluate_ranking(label: ArrayLike, score: ArrayLike, week: ArrayLike, resamp
     for monday in np.unique(np.asarray(week)):
         rows = np.flatnonzero(np.asarray(week) == monday)
         weekly = [
-            (*ranked.captured(np.minimum(TOP_PER_WEEK, ranked.total)), ranked.positives)
+            (*ranked.captured(np.minimum(top, ranked.total)), ranked.positives)
             for ranked in _ranked(y[rows], s[rows], resamples.rows(rows))
         ]
         hit, taken, there = (np.concatenate(column) for column in zip(*weekly, strict=True))
@@ -163,7 +190,12 @@ def evaluate_ranking(label: ArrayLike, score: ArrayLike, week: ArrayLike, resamp
 
 
 def evaluate(
-    label: ArrayLike, probability: ArrayLike, week: ArrayLike, resamples: Resamples, base_rate: float
+    label: ArrayLike,
+    probability: ArrayLike,
+    week: ArrayLike,
+    resamples: Resamples,
+    base_rate: float,
+    top: float = TOP_PER_WEEK,
 ) -> Evaluation:
     """All figures: those of `evaluate_ranking`, and those that take the probability at its word.
 
@@ -176,6 +208,7 @@ def evaluate(
         week: the snapshot_date of each row.
         resamples: over the same rows.
         base_rate: the constant forecast that Brier skill compares with, as known when the forecast was made.
+        top: as for `evaluate_ranking`.
 
     Returns:
         Further: brier; brier_skill = 1 - brier / brier of the constant forecast; ece: mean absolute difference of forecast and observed
@@ -221,7 +254,7 @@ def evaluate(
         "flagged_share": total["flagged"] / total["n"],
         "base_rate": total["y"] / total["n"],
     }
-    return Evaluation({**evaluate_ranking(label, p, week, resamples).replicates, **figures})
+    return Evaluation({**evaluate_ranking(label, p, week, resamples, top).replicates, **figures})
 
 
 def quantile_bins(probability: Floats) -> NDArray[np.intp]:
@@ -367,14 +400,15 @@ def _ranked(label: NDArray[np.bool_], score: Floats, resamples: Resamples) -> It
     where = np.flatnonzero(y)
     # positives_before[i] of the sorted rows before row i; turns a position among all rows into one among the positives.
     positives_before = np.concatenate([[0], np.cumsum(y)])
-    for weights in resamples.weights(order):
-        all_rows = _running(weights)
-        positive_weights = weights[:, where]
-        positive_rows = _running(positive_weights)
+    # Sums are asked for up to these rows only, so the rows between two of them are added first: few are positive.
+    cuts = np.unique(np.concatenate([[0], start[where], end[where], [len(s)]]))
+    above, through = np.searchsorted(cuts, start[where]), np.searchsorted(cuts, end[where])
+    for weights, between in resamples.between(order, cuts, where):
+        all_rows, positive_rows = _running(between), _running(weights)
         yield _Ranked(
-            weight=positive_weights.astype(np.float64),
-            above=all_rows[:, start[where]].astype(np.float64),
-            through=all_rows[:, end[where]].astype(np.float64),
+            weight=weights.astype(np.float64),
+            above=all_rows[:, above].astype(np.float64),
+            through=all_rows[:, through].astype(np.float64),
             positives_above=positive_rows[:, positives_before[start[where]]].astype(np.float64),
             positives_through=positive_rows[:, positives_before[end[where]]].astype(np.float64),
             total=all_rows[:, -1].astype(np.float64),

@@ -7,6 +7,7 @@ model serves and how many trees there are. The version that is registered repeat
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from hashlib import sha256
@@ -37,6 +38,7 @@ from churn_pipeline.modeling.calibrate import FOLDS, Platt, at_ratio, calibrate,
 from churn_pipeline.modeling.choose import Choice, Difference, JudgedRows, choose
 from churn_pipeline.modeling.encode import Encoder, Matrix
 from churn_pipeline.modeling.evaluate import (
+    TOP_PER_WEEK,
     BusinessTargets,
     Estimate,
     Evaluation,
@@ -90,7 +92,7 @@ class Recipe:
 
 RECIPE = Recipe()
 _CONSTRAINTS = {"increasing": 1, "decreasing": -1, None: 0}
-# Training rows from which on XGBoost gets all threads: at 5,000 one thread takes two thirds of the time of two, at 35,000 as long.
+# Training rows from which on a booster may get more than one thread: at 5,000 one takes two thirds of the time of two, at 35,000 as long.
 _ROWS_FOR_THREADS = 20_000
 # A quarter more or less than the year's level is more than what departures of a steady book of a thousand customers vary by.
 _STEADY = (0.8, 1.25)
@@ -215,6 +217,7 @@ class TrainingResult:
         importance: mean absolute contribution of each feature to the registered model, log-odds, largest first.
         next_rung: what it would take to reach a better kind of model; None where there is none.
         notices: what a person should know: features taken out, columns that were empty, seasons not seen.
+        share: of all customers, those that it looked at; below 1 in a large book.
     """
 
     target: Target
@@ -226,6 +229,7 @@ class TrainingResult:
     importance: Mapping[str, float]
     next_rung: str | None
     notices: tuple[str, ...]
+    share: float = 1.0
 
     @property
     def kind(self) -> Kind:
@@ -249,6 +253,7 @@ def fit(
     recent: Mapping[date, pd.DataFrame] | None = None,
     code: str = "",
     former: RecipeFacts | None = None,
+    share: float = 1.0,
 ) -> TrainingResult:
     """Trains, chooses, calibrates and evaluates the model of one training Monday.
 
@@ -269,6 +274,7 @@ def fit(
             with which the twin's test blocks begin. Without them the level is that of the closed weeks alone.
         code: hash of the code, for the recipe.
         former: the recipe that served so far; where it differs it is refitted on the twin's slices and compared.
+        share: of all customers, those whose rows these are (`frames.sample_of`).
 
     Raises:
         RefusedError: no such model, and why: too little time, too few positive customers, or nothing that ranks customers it did not
@@ -326,6 +332,7 @@ def fit(
             test,
             float(train.loc[twin_spans.calibration.rows(train), "label"].mean()),
             settings,
+            share=share,
             against_constant=rows.difference(losses[choice.kind], constant),
             against_former=_against(trainer, former, facts, train, twin_spans, blocks, rows, losses[choice.kind]),
             blocks=twin_spans.blocks,
@@ -334,6 +341,7 @@ def fit(
         importance=importance(model, test),
         next_rung=next_rung,
         notices=tuple(dict.fromkeys((*notices, *twins.notices, *registered.notices))),
+        share=share,
     )
 
 
@@ -474,6 +482,23 @@ class _Fitted:
 
 
 @dataclass(frozen=True)
+class _Made:
+    """What was learned from some rows.
+
+    Attributes:
+        unseen: by part of a model its log-odds of the rows held out, of which no customer was seen; shape (rows held out,).
+        booster: the trees of all rows; None without.
+        linear: the linear sum of all rows, with the encoder of its features; None without.
+        n_trees: None without trees.
+    """
+
+    unseen: Mapping[str, NDArray[np.float64]]
+    booster: xgb.Booster | None
+    linear: tuple[Encoder, Linear] | None
+    n_trees: int | None
+
+
+@dataclass(frozen=True)
 class _Trainer:
     """The recipe, applied to whatever slices it is given.
 
@@ -532,14 +557,9 @@ class _Trainer:
         customers, fold = customers[:rows], fold[:rows]
         happened = _Happened.of(self.target, as_of, train[window], recent)
 
-        trees, linear = {"trees", "mean"} & set(kinds), {"logistic", "mean"} & set(kinds)
-        unseen: dict[str, NDArray[np.float64]] = {}
-        if trees:
-            unseen["trees"], n_trees = self._unseen_by_trees(encoder, matrix, label, fold, held_out, n_trees)
-        if linear:
-            unseen["linear"] = self._unseen_by_linear(encoder, matrix, label, customers, fold, held_out)
-        booster = self._boost(encoder, matrix, label, n_trees) if trees and n_trees is not None else None
-        fitted = self._linear(encoder, matrix, label, customers) if linear else None
+        parts = {part for kind in kinds for part in _PARTS[kind]}
+        made = self._made(encoder, matrix, label, customers, fold, held_out, n_trees, parts)
+        unseen, booster, fitted, n_trees = made.unseen, made.booster, made.linear, made.n_trees
 
         models: dict[Kind, ScoringModel] = {}
         problems: list[RefusedError] = []
@@ -598,69 +618,10 @@ class _Trainer:
             encoder=encoder,
             metadata=facts,
             threads=self.settings.threads,
+            device=self.settings.device if booster is not None else "cpu",
         )
 
-    def _unseen_by_trees(
-        self,
-        encoder: Encoder,
-        matrix: Matrix,
-        label: NDArray[np.float64],
-        fold: NDArray[np.intp],
-        held_out: _HeldOut,
-        n_trees: int | None,
-    ) -> tuple[NDArray[np.float64], int]:
-        """Log-odds of the rows held out by trees that did not see their customers, shape (held out,), and the number of trees."""
-        import xgboost as xgb
-
-        boosters = []
-        for number in range(FOLDS):
-            rest = fold != number
-            dtrain = encoder.dmatrix(matrix[rest], label[rest], self._threads(len(label)))
-            if n_trees is not None:
-                boosters.append(xgb.train(self._tree_params(encoder, len(label)), dtrain, n_trees, verbose_eval=False))
-                continue
-            judged = held_out.fold == number
-            # Windows that are still open have no label that a loss could be taken of.
-            judged[held_out.closed :] = False
-            unseen = encoder.dmatrix(held_out.matrix[judged], held_out.label[judged], self._threads(len(label)))
-            boosters.append(
-                xgb.train(
-                    self._tree_params(encoder, len(label)) | {"eval_metric": "logloss"},
-                    dtrain,
-                    self.recipe.max_trees,
-                    evals=[(unseen, "unseen")],
-                    callbacks=[_stopping(self.recipe)],
-                    verbose_eval=False,
-                )
-            )
-        if n_trees is None:
-            best = [booster.best_iteration + 1 for booster in boosters]
-            n_trees = max(round(sum(best) / len(best)), self.recipe.min_trees)
-        margin = np.zeros(len(held_out.fold))
-        for number, booster in enumerate(boosters):
-            rows = held_out.fold == number
-            data = encoder.dmatrix(held_out.matrix[rows], threads=self._threads(len(label)))
-            trees = (0, min(n_trees, booster.num_boosted_rounds()))
-            margin[rows] = booster.predict(data, output_margin=True, iteration_range=trees)
-        return margin, n_trees
-
-    def _boost(self, encoder: Encoder, matrix: Matrix, label: NDArray[np.float64], n_trees: int) -> xgb.Booster:
-        import xgboost as xgb
-
-        dtrain = encoder.dmatrix(matrix, label, self._threads(len(label)))
-        return xgb.train(self._tree_params(encoder, len(label)), dtrain, n_trees, verbose_eval=False)
-
-    def _threads(self, rows: int) -> int:
-        """The trees are the same on any number of threads; on few rows a second one only waits for the first."""
-        return self.settings.threads if rows >= _ROWS_FOR_THREADS else 1
-
-    def _tree_params(self, encoder: Encoder, rows: int) -> dict[str, Any]:
-        return self.booster_params | {
-            "nthread": self._threads(rows),
-            "monotone_constraints": tuple(_CONSTRAINTS[feature.direction] for feature in encoder.catalogue),
-        }
-
-    def _unseen_by_linear(
+    def _made(
         self,
         encoder: Encoder,
         matrix: Matrix,
@@ -668,14 +629,146 @@ class _Trainer:
         customers: NDArray[np.intp],
         fold: NDArray[np.intp],
         held_out: _HeldOut,
+        n_trees: int | None,
+        parts: Collection[str],
+    ) -> _Made:
+        """Trees and linear sums: those of each fold, for the rows held out, and those of all rows. Side by side, one booster a thread.
+
+        On a few ten thousand rows two boosters on a thread each take little more than half the time of one after the other on two threads
+        each, and every model is the same on any number of threads.
+        """
+        from threadpoolctl import threadpool_limits
+
+        trees, linear = "trees" in parts, "linear" in parts
+        workers = 1 if self.settings.device != "cpu" else min(self.settings.threads, FOLDS + 1)
+        threads = self._threads(len(label), workers)
+        params = self._tree_params(encoder, threads)
+        rounds: Future[int] = Future()
+        if n_trees is not None:
+            rounds.set_result(n_trees)
+        # BLAS sums in another order on another number of threads, and the limit is one for the whole process: a linear sum that is ready
+        # would lift it for one that is not.
+        with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+            # In this order: with one worker the number of trees is known before the last booster begins, which waits for it.
+            folds = [
+                pool.submit(self._boost_fold, params, encoder, matrix, label, fold, held_out, number, rounds)
+                for number in range(FOLDS if trees else 0)
+            ]
+            whole = pool.submit(self._boost, params, encoder, matrix, label, rounds) if trees else None
+            linear_folds = [
+                pool.submit(self._linear_fold, encoder, matrix, label, customers, fold, held_out, number)
+                for number in range(FOLDS if linear else 0)
+            ]
+            sums = pool.submit(self._linear, encoder, matrix, label, customers) if linear else None
+            unseen: dict[str, NDArray[np.float64]] = {}
+            if trees:
+                try:
+                    boosters = [each.result() for each in folds]
+                    if n_trees is None:
+                        best = [booster.best_iteration + 1 for booster in boosters]
+                        n_trees = max(round(sum(best) / len(best)), self.recipe.min_trees)
+                        rounds.set_result(n_trees)
+                except BaseException as error:
+                    # Or the last booster would wait for ever.
+                    if not rounds.done():
+                        rounds.set_exception(error)
+                    raise
+                assert n_trees is not None
+                unseen["trees"] = np.zeros(len(held_out.fold))
+                for number, booster in enumerate(boosters):
+                    rows = held_out.fold == number
+                    data = encoder.dmatrix(held_out.matrix[rows], threads=self.settings.threads)
+                    up_to = (0, min(n_trees, booster.num_boosted_rounds()))
+                    unseen["trees"][rows] = booster.predict(data, output_margin=True, iteration_range=up_to)
+            if linear:
+                unseen["linear"] = np.zeros(len(held_out.fold))
+                for number, each in enumerate(linear_folds):
+                    unseen["linear"][held_out.fold == number] = each.result()
+            return _Made(
+                unseen,
+                whole.result() if whole is not None else None,
+                sums.result() if sums is not None else None,
+                n_trees if trees else None,
+            )
+
+    def _boost_fold(
+        self,
+        params: Mapping[str, Any],
+        encoder: Encoder,
+        matrix: Matrix,
+        label: NDArray[np.float64],
+        fold: NDArray[np.intp],
+        held_out: _HeldOut,
+        number: int,
+        rounds: Future[int],
+    ) -> xgb.Booster:
+        """Trees that did not see the customers of one fold; where the number of trees is not known yet, until those are foreseen no better."""
+        import xgboost as xgb
+
+        rest = fold != number
+        dtrain = encoder.dmatrix(matrix[rest], label[rest], params["nthread"])
+        if rounds.done():
+            return xgb.train(dict(params), dtrain, rounds.result(), verbose_eval=False)
+        judged = held_out.fold == number
+        # Windows that are still open have no label that a loss could be taken of.
+        judged[held_out.closed :] = False
+        unseen = encoder.dmatrix(held_out.matrix[judged], held_out.label[judged], params["nthread"])
+        return xgb.train(
+            params | {"eval_metric": "logloss"},
+            dtrain,
+            self.recipe.max_trees,
+            evals=[(unseen, "unseen")],
+            callbacks=[_stopping(self.recipe)],
+            verbose_eval=False,
+        )
+
+    def _boost(
+        self,
+        params: Mapping[str, Any],
+        encoder: Encoder,
+        matrix: Matrix,
+        label: NDArray[np.float64],
+        rounds: Future[int],
+    ) -> xgb.Booster:
+        """Trees of all rows. Where their number is not known yet it begins with those that there are at least."""
+        import xgboost as xgb
+
+        dtrain = encoder.dmatrix(matrix, label, params["nthread"])
+        if rounds.done():
+            return xgb.train(dict(params), dtrain, rounds.result(), verbose_eval=False)
+        return xgb.train(
+            dict(params),
+            dtrain,
+            self.recipe.max_trees,
+            callbacks=[_as_many_as(rounds, self.recipe.min_trees)],
+            verbose_eval=False,
+        )
+
+    def _threads(self, rows: int, boosters: int) -> int:
+        """Of one booster beside others. The trees are the same on any number; on few rows a second one only waits for the first."""
+        return max(1, self.settings.threads // boosters) if rows >= _ROWS_FOR_THREADS else 1
+
+    def _tree_params(self, encoder: Encoder, threads: int) -> dict[str, Any]:
+        return self.booster_params | {
+            "nthread": threads,
+            "device": self.settings.device,
+            "monotone_constraints": tuple(_CONSTRAINTS[feature.direction] for feature in encoder.catalogue),
+        }
+
+    def _linear_fold(
+        self,
+        encoder: Encoder,
+        matrix: Matrix,
+        label: NDArray[np.float64],
+        customers: NDArray[np.intp],
+        fold: NDArray[np.intp],
+        held_out: _HeldOut,
+        number: int,
     ) -> NDArray[np.float64]:
-        """Log-odds of the rows held out by a logistic regression that did not see their customers, shape (held out,)."""
-        log_odds = np.zeros(len(held_out.fold))
-        for number in range(FOLDS):
-            rest, others = fold != number, held_out.fold == number
-            small, linear = self._linear(encoder, matrix[rest], label[rest], customers[rest])
-            log_odds[others] = linear.log_odds(small, _columns(encoder, small, held_out.matrix[others]))
-        return log_odds
+        """Log-odds of the rows held out of one fold, by a logistic regression that did not see their customers."""
+        rest = fold != number
+        small, linear = self._linear(encoder, matrix[rest], label[rest], customers[rest])
+        return linear.log_odds(small, _columns(encoder, small, held_out.matrix[held_out.fold == number]))
 
     def _linear(
         self, encoder: Encoder, matrix: Matrix, label: NDArray[np.float64], customers: NDArray[np.intp]
@@ -752,11 +845,15 @@ def judge(
     known_rate: float,
     settings: Settings,
     *,
+    share: float = 1.0,
     against_constant: Difference,
     against_former: Difference | None,
     blocks: tuple[Span, ...],
 ) -> Judgement:
-    """Figures of the twin, of each baseline, and the twin minus each baseline, all on the same resamples."""
+    """Figures of the twin, of each baseline, and the twin minus each baseline, all on the same resamples.
+
+    Of a sample of the customers the list is as much shorter, so that its figures are estimates of those of the whole book.
+    """
     twin = twins[choice.kind]
     judged = TestSlice(
         test,
@@ -771,11 +868,13 @@ def judge(
     resamples = Resamples.draw(test["customer_id"], settings.bootstrap_replicates, settings.seed)
 
     def forecast(probability: NDArray[np.float64]) -> Evaluation:
-        return evaluate(judged.label, probability, week, resamples, known_rate)
+        return evaluate(judged.label, probability, week, resamples, known_rate, TOP_PER_WEEK * share)
 
     model = forecast(judged.probability)
     baselines = {
-        name: evaluate_ranking(judged.label, score, week, resamples) if name == "rule" else forecast(score)
+        name: evaluate_ranking(judged.label, score, week, resamples, TOP_PER_WEEK * share)
+        if name == "rule"
+        else forecast(score)
         for name, score in judged.baselines.items()
     }
     baselines["constant"] = forecast(np.full(len(test), known_rate))
@@ -809,6 +908,17 @@ def _stopping(recipe: Recipe) -> xgb.callback.EarlyStopping:
             return bool(super().after_iteration(model, epoch, evals_log)) and epoch + 1 >= recipe.min_trees
 
     return Patient(rounds=recipe.patience)
+
+
+def _as_many_as(rounds: Future[int], at_least: int) -> xgb.callback.TrainingCallback:
+    """Stops at a number of trees that is found out meanwhile, and is not below ``at_least``."""
+    import xgboost as xgb
+
+    class AsMany(xgb.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return epoch + 1 >= at_least and epoch + 1 >= rounds.result()
+
+    return AsMany()
 
 
 def rows_of(frame: pd.DataFrame, span: Span) -> pd.DataFrame:

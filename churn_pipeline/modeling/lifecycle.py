@@ -24,6 +24,7 @@ from churn_pipeline.features.plan import code_version, needed_snapshots, read_be
 from churn_pipeline.features.splits import Span, earliest_training_monday, twin_slices
 from churn_pipeline.modeling import guard, ledger, registry
 from churn_pipeline.modeling.aliases import CHAMPION
+from churn_pipeline.modeling.device import ensure_there
 from churn_pipeline.modeling.evaluate import Estimate
 from churn_pipeline.modeling.fit import RecipeFacts, TrainingResult, fit, fit_kinds
 from churn_pipeline.modeling.ladder import fit_base_rate, fit_of_shorter, read_belief
@@ -34,8 +35,8 @@ from churn_pipeline.modeling.reference import REFERENCE_FILE
 from churn_pipeline.modeling.reference_week import reference_of
 from churn_pipeline.modeling.store import DIGEST, REFERENCE_DIGEST, ModelStore, text_digest
 
-# Keys among a ledger row's metrics: the kind of the model, what it would take to reach a better one, and the recipe.
-KIND, NEXT_RUNG, RECIPE = "kind", "next_rung", "recipe"
+# Keys among a ledger row's metrics: the kind of the model, what it would take to reach a better one, the recipe, and the device.
+KIND, NEXT_RUNG, RECIPE, DEVICE = "kind", "next_rung", "recipe", "device"
 # How long a promoted model goes on serving while newer ones are refused. Half a year: two seasons of 90 days later it tells of another book.
 SERVES_WEEKS = 26
 # Where the mean probability of a new model lies outside this range of the mean of the one that served, somebody should look.
@@ -87,7 +88,9 @@ def train(
         RefusedError: there is no new model, and none is needed: the one that serves goes on, or the target is not required.
         RegistryError: MLflow is gone, is read-only, or is not the one that holds the ledger's models.
         UnbuiltError: the marts do not hold all that it learns from.
+        InputError: the device that it is to be trained on is not there.
     """
+    ensure_there(settings.device)
     # The real time and not the run's clock, which may stand still: MLflow's own times are real ones.
     began = datetime.now(UTC)
     target = frames.settled(con, target, training_monday)
@@ -136,7 +139,8 @@ def _attempt(
 ) -> _Attempt:
     """Fits what the data support, or the order of a shorter horizon that stands on a higher rung."""
     rows = material(con, settings, target, training_monday)
-    progress(f"{target.name}: training as of {training_monday} on {len(rows.frame):,} rows")
+    of_whom = f" of {rows.share:.1%} of the customers" if rows.share < 1 else ""
+    progress(f"{target.name}: training as of {training_monday} on {len(rows.frame):,} rows{of_whom}")
     code = recipe_code(settings)
     try:
         result = fit(
@@ -149,6 +153,7 @@ def _attempt(
             recent=rows.recent,
             code=code,
             former=former,
+            share=rows.share,
         )
     except RefusedError as refusal:
         return _Attempt(None, None, str(refusal).removeprefix("no model: "))
@@ -268,6 +273,7 @@ class _Registrar:
                 | {
                     "data_fingerprint": data,
                     "asked_of": _asked_of(settings),
+                    DEVICE: result.model.device,
                     DIGEST: result.model.digest,
                     **({REFERENCE_DIGEST: text_digest(reference)} if reference is not None else {}),
                 },
@@ -319,7 +325,7 @@ def _level_jump(
         return None
     try:
         before = float(models.load(serving).probability(rows).mean())
-    except (RegistryError, InputError) as error:
+    except (RegistryError, InputError, RefusedError) as error:
         return f"the level was not compared with that of version {serving.version}: {error}"
     now = float(result.model.probability(rows).mean())
     low, high = LEVEL_JUMP
@@ -518,6 +524,7 @@ class Material:
         histories: whether past tiers and revenue are known.
         recent: by Monday what had happened until then in windows that were still open: of the training Monday and of the twin's.
         notices: what was taken out.
+        share: of all customers, those whose rows these are; below 1 in a large book.
     """
 
     frame: pd.DataFrame
@@ -525,6 +532,7 @@ class Material:
     histories: frozenset[History]
     recent: Mapping[date, pd.DataFrame]
     notices: tuple[str, ...] = ()
+    share: float = 1.0
 
 
 def kinds_of(con: duckdb.DuckDBPyConnection, settings: Settings, result: TrainingResult) -> Mapping[Kind, ScoringModel]:
@@ -561,6 +569,10 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
     except RefusedError:
         blocks = ()
     starts = [span.first for span in blocks[:1]]
+    customers, share = frames.sample_of(
+        con, target, training_monday, first=first, most_rows=settings.training_rows, seed=settings.seed
+    ) or (None, 1.0)
+    columns = {*catalogue.trained(histories).names, *target.rule.columns}
     return Material(
         frames.training_frame(
             con,
@@ -570,11 +582,17 @@ def material(con: duckdb.DuckDBPyConnection, settings: Settings, target: Target,
             sampled=blocks[:-1],
             first=first,
             drop_touched=not settings.train_on_touched,
+            columns=columns,
+            customers=customers,
         ),
         catalogue,
         histories,
-        {as_of: frames.recent_frame(con, target, as_of, first=first) for as_of in {training_monday, *starts}},
+        {
+            as_of: frames.recent_frame(con, target, as_of, first=first, columns=columns, customers=customers)
+            for as_of in {training_monday, *starts}
+        },
         notices,
+        share,
     )
 
 
@@ -704,6 +722,7 @@ def _figures(result: TrainingResult, verdict: GateDecision) -> dict[str, Any]:
         KIND: result.kind,
         NEXT_RUNG: result.next_rung,
         RECIPE: result.recipe.to_json(),
+        "share": result.share,
         "gate": _plain(verdict.numbers),
         "notices": list(result.notices),
     }

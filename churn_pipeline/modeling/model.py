@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.json_text import json_text
-from churn_pipeline.core.model_kinds import FIRST_KIND, Kind
+from churn_pipeline.core.model_kinds import FIRST_KIND, Device, Kind
 from churn_pipeline.core.targets import Target, target_named
 from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.calibrate import Platt
@@ -68,6 +68,7 @@ class ScoringModel:
         kind: what it is, for people and policy.
         metadata: facts for people (slices, versions, number of trees); JSON values, read by no code path of scoring.
         threads: for prediction.
+        device: that the trees were made on, and are read on: their bits differ by device.
     """
 
     target: Target
@@ -79,6 +80,7 @@ class ScoringModel:
     kind: Kind = FIRST_KIND
     metadata: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 1
+    device: Device = "cpu"
 
     def __post_init__(self) -> None:
         if self.booster is None and self.linear is None:
@@ -164,6 +166,7 @@ class ScoringModel:
                     "training_monday": str(self.training_monday),
                     # Versions that were stored before there were kinds keep their digest.
                     **({"kind": self.kind} if self.kind != FIRST_KIND else {}),
+                    **({"device": self.device} if self.device != "cpu" else {}),
                     "facts": dict(self.metadata),
                 }
             ),
@@ -216,13 +219,14 @@ class ScoringModel:
                 raise InputError(f"{where}: {name} is damaged: its SHA-256 is not the one it was saved with")
         if not {BOOSTER_FILE, LINEAR_FILE} & set(checksums):
             raise InputError(f"{where}: not a whole model: neither {BOOSTER_FILE} nor {LINEAR_FILE} is there")
+        metadata = json.loads(contents["metadata.json"])
+        device = metadata.get("device", "cpu")
         booster = None
         if BOOSTER_FILE in checksums:
             import xgboost as xgb
 
-            booster = xgb.Booster({"nthread": threads}, model_file=bytearray(contents[BOOSTER_FILE]))
+            booster = xgb.Booster({"nthread": threads, "device": device}, model_file=bytearray(contents[BOOSTER_FILE]))
         linear = Linear.from_json(json.loads(contents[LINEAR_FILE])) if LINEAR_FILE in checksums else None
-        metadata = json.loads(contents["metadata.json"])
         categories = json.loads(contents["categories.json"])
         return cls(
             target=target_named(metadata["target"]),
@@ -237,6 +241,7 @@ class ScoringModel:
             ),
             metadata=metadata["facts"],
             threads=threads,
+            device=device,
         )
 
     def _learned(self) -> dict[str, bytes]:

@@ -170,12 +170,14 @@ class FeatureWeek:
         prediction: the model's calibrated probability of each row, shape (rows,).
         shares: of mean absolute contributions by feature, adding up to 1 (`contribution_shares`); None where they were
             not computed.
+        is_sample: its rows are those of the customers that a large book is counted for, and not all of them.
     """
 
     snapshot_date: date
     frame: pd.DataFrame
     prediction: Floats
     shares: Mapping[str, float] | None = None
+    is_sample: bool = False
 
     def values(self, name: str) -> pd.Series:
         if name == PREDICTION:
@@ -290,9 +292,9 @@ def build_reference(
         target: what the model predicts.
         training_monday: T of the model.
         catalogue: the model's own features (`ScoringModel.catalogue`).
-        weeks: the Mondays of its training and calibration slices, in any order, each with *all* its active customers: a
-            week that was thinned out for training carries a multiple of the sampling noise that the Mondays to be
-            judged have. Read once, one at a time.
+        weeks: the Mondays of its training and calibration slices, in any order, each with *all* its active customers, or
+            those of `counted_below`: a week that was thinned out for training carries a multiple of the sampling noise
+            that the Mondays to be judged have. Read once, one at a time.
         importance: mean absolute contribution by feature (`TrainingResult.importance`); what is absent weighs nothing.
 
     Raises:
@@ -305,7 +307,8 @@ def build_reference(
     tiers: list[pd.Series] = []
     shares: list[Mapping[str, float] | None] = []
     for week in weeks:
-        kept = _same_customers(week.frame["customer_id"])
+        ids = week.frame["customer_id"]
+        kept = np.ones(len(ids), dtype=bool) if week.is_sample else _same_customers(ids)
         days.append(week.snapshot_date)
         tiers.append(week.values("plan_tier")[kept])
         shares.append(week.shares)
@@ -387,10 +390,20 @@ def _same_customers(customer_id: pd.Series) -> NDArray[np.bool_]:
     """At most about ``MAX_ROWS`` rows, chosen by a hash of the customer, so that one week keeps the customers of the
     other.
     """
-    if len(customer_id) <= MAX_ROWS:
+    below = counted_below(len(customer_id))
+    if below is None:
         return np.ones(len(customer_id), dtype=bool)
-    hashed = pd.util.hash_array(customer_id.astype(object).to_numpy())
-    return np.asarray(hashed < np.uint64(2**64 * (MAX_ROWS / len(customer_id))))
+    return np.asarray(hash_of(customer_id) < np.uint64(below))
+
+
+def hash_of(customer_id: pd.Series) -> NDArray[np.uint64]:
+    """The hash by which customers of a large book are chosen, shape (rows,)."""
+    return pd.util.hash_array(customer_id.astype(object).to_numpy())
+
+
+def counted_below(rows: int) -> int | None:
+    """Below which hash a customer is counted in a week of so many rows; None where everybody is."""
+    return None if rows <= MAX_ROWS else int(2**64 * (MAX_ROWS / rows))
 
 
 def count_by(group: NDArray[np.intp], codes: NDArray[np.intp], groups: int, size: int) -> Counts:

@@ -137,22 +137,25 @@ def register(
                 client.create_registered_model(
                     name, description=f"The probability that a customer {result.target.question}."
                 )
-            version = str(client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version)
-            # By this MLflow's page of the model knows its version.
-            versions = json_text([{"name": name, "version": version}])
-            client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": versions})
-            card = model_card(result, verdict, fingerprints, version)
-            client.log_text(run_id, card, "model_card.md")
-            client.update_model_version(name, version, description=_shortened(card, _GOES_ON))
-            for key, value in {
+            facts = {
                 "verdict": "promoted" if verdict.promoted else "refused",
                 "reason": _shortened(verdict.reason, " ..."),
                 "numbers": json_text(verdict.numbers, sort_keys=True),
                 "training_monday": str(result.training_monday),
                 "kind": result.kind,
                 "fingerprint": result.model.fingerprint,
-            }.items():
-                client.set_model_version_tag(name, version, key, value)
+            }
+            version = str(
+                client.create_model_version(
+                    name, logged.model_uri, run_id, tags=facts, model_id=logged.model_id
+                ).version
+            )
+            # By this MLflow's page of the model knows its version.
+            versions = json_text([{"name": name, "version": version}])
+            client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": versions})
+            card = model_card(result, verdict, fingerprints, version)
+            client.log_text(run_id, card, "model_card.md")
+            client.update_model_version(name, version, description=_shortened(card, _GOES_ON))
     return version
 
 
@@ -351,6 +354,8 @@ def _params(result: TrainingResult, fingerprints: Mapping[str, str]) -> dict[str
         "kind": result.kind,
         "recipe": result.recipe.hash,
         "trees": result.n_trees,
+        "device": result.model.device,
+        "share_of_customers": f"{result.share:.4f}",
         "horizon_days": result.target.horizon_days,
         "stagger_weeks": result.target.stagger_weeks,
         "features": len(result.model.catalogue),

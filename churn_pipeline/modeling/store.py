@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from churn_pipeline.core.errors import InputError, RegistryError
+from churn_pipeline.core.errors import InputError, RefusedError, RegistryError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling import registry
+from churn_pipeline.modeling.device import why_not
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.reference import REFERENCE_FILE, Reference
@@ -59,11 +60,18 @@ class ModelStore:
         Raises:
             RegistryError: MLflow does not give it, and there is no copy.
             InputError: what is there is damaged, or is another model.
+            RefusedError: it was trained on a graphics card, and here is none: its bits would be others.
         """
         assert row.version is not None
         key = (row.target, row.version)
         if key not in self._loaded:
-            self._loaded[key] = self._read(row, row.version)
+            model = self._read(row, row.version)
+            if (problem := why_not(model.device)) is not None:
+                raise RefusedError(
+                    f"{row.target} version {row.version} was trained on {model.device}, on which it scores too, and {problem}; run this where "
+                    "the card is, or train again with CHURN_DEVICE=cpu"
+                )
+            self._loaded[key] = model
         return self._loaded[key]
 
     def _read(self, row: LedgerRow, version: str) -> ScoringModel:

@@ -234,12 +234,14 @@ def _execute(
     import dagster as dg
 
     from churn_pipeline.delivery import announce
+    from churn_pipeline.modeling.device import ensure_there
     from churn_pipeline.orchestration.dbt import InProcessDbt
     from churn_pipeline.orchestration.definitions import JOB, build_defs
     from churn_pipeline.orchestration.failures import problems
     from churn_pipeline.orchestration.home import home_resource
     from churn_pipeline.orchestration.liveness import close_dead_runs
 
+    ensure_there(settings.device)
     prepare_home(settings, progress)
     where: dict[str, Any] = {"partition_key": first.isoformat(), "tags": tags}
     if last is not None and last != first:

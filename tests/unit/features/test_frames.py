@@ -22,6 +22,7 @@ from churn_pipeline.features.frames import (
     late_bookings,
     newest_due,
     recent_frame,
+    sample_of,
     settled,
     settled_by,
     training_frame,
@@ -350,3 +351,67 @@ def test_an_expansion_is_the_first_thing_that_happens_in_the_window_as_far_as_it
     facts: dict, labels: list[int]
 ) -> None:
     assert grown(**facts) == labels
+
+
+def book(customers: int, weeks: int = 30) -> duckdb.DuckDBPyConnection:
+    """So many customers, of whom every third left after half of the weeks."""
+    con = warehouse()
+    con.execute("delete from landing.customers")
+    con.execute(f"delete from marts.{TARGET.mart}")
+    con.execute(f"alter table marts.{TARGET.mart} add column visits integer default 1")
+    con.execute(
+        f"insert into landing.customers select 'c' || n, case when n % 3 = 0 then date '{CLOSED - weeks // 2 * WEEK}' end, null "
+        f"from range({customers}) as r(n)"
+    )
+    con.execute(
+        f"""
+        insert into marts.{TARGET.mart}
+        select date '{CLOSED}' - 7 * week::integer, customer_id, week
+        from landing.customers cross join range({weeks}) as r(week)
+        where coalesce(churn_date >= date '{CLOSED}' - 7 * week::integer, true)
+        """
+    )
+    return con
+
+
+def sample(con: duckdb.DuckDBPyConnection, most_rows: int, seed: int = 7) -> tuple[list[str], float] | None:
+    return sample_of(con, TARGET, TRAINING, first=date(2025, 1, 6), most_rows=most_rows, seed=seed)
+
+
+def learned(con: duckdb.DuckDBPyConnection, **options: Any) -> pd.DataFrame:
+    return training_frame(con, TARGET, TRAINING, whole=(), first=date(2025, 1, 6), **options)
+
+
+def test_a_sample_is_of_whole_customers_has_the_rows_that_were_asked_for_and_lies_in_every_larger_one() -> None:
+    con = book(200)
+    everybody = learned(con)
+    assert sample(con, len(everybody)) is None
+    smaller: set[str] = set()
+    for most_rows in (100, 300, 700, len(everybody) - 1):
+        customers, share = sample(con, most_rows) or ([], 0)
+        assert smaller < set(customers)
+        smaller = set(customers)
+        assert share == pytest.approx(len(customers) / everybody["customer_id"].nunique())
+        drawn = learned(con, customers=customers)
+        assert most_rows - 8 < len(drawn) <= most_rows
+        assert drawn.equals(everybody[everybody["customer_id"].isin(smaller)].reset_index(drop=True))
+
+
+def test_a_sample_depends_on_the_seed_and_on_nothing_that_was_not_closed_at_the_training_monday() -> None:
+    con = book(200)
+    drawn = sample(con, 300)
+    assert drawn is not None
+    assert set(drawn[0]) != set((sample(con, 300, seed=8) or ([], 0))[0])
+    con.execute("insert into landing.customers select 'new' || n, null, null from range(200) as r(n)")
+    con.execute(f"insert into marts.{TARGET.mart} select date '{TRAINING}', customer_id, 1 from landing.customers")
+    con.execute(f"create or replace table shuffled as from marts.{TARGET.mart} order by md5(customer_id || visits)")
+    con.execute(f"create or replace table marts.{TARGET.mart} as from shuffled")
+    assert sample(con, 300) == drawn
+
+
+def test_of_the_mart_the_columns_that_are_wanted_are_read_and_the_rows_are_the_same() -> None:
+    con = book(20)
+    everything = learned(con)
+    assert list(everything.columns) == ["snapshot_date", "customer_id", "visits", "label"]
+    assert learned(con, columns=["visits", "no_such_column"]).equals(everything)
+    assert learned(con, columns=[]).equals(everything.drop(columns="visits"))

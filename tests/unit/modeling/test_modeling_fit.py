@@ -44,6 +44,39 @@ def test_training_twice_gives_the_same_bytes(frame: pd.DataFrame, result: Traini
     assert again.judged.twin.files() == result.judged.twin.files()
 
 
+@pytest.mark.parametrize("threads", [1, 3, 8])
+def test_training_on_any_number_of_threads_gives_the_same_bytes(
+    frame: pd.DataFrame, result: TrainingResult, threads: int
+) -> None:
+    """Folds are trained side by side, and the last booster waits for the number of trees that they find."""
+    again = fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS.model_copy(update={"threads": threads}), BOTH)
+    assert again.model.files() == result.model.files()
+    assert again.judged.twin.files() == result.judged.twin.files()
+
+
+def test_a_fold_that_fails_ends_the_training_and_leaves_no_booster_waiting(
+    frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise MemoryError("a fold")
+
+    monkeypatch.setattr("churn_pipeline.modeling.fit._stopping", broken)
+    with pytest.raises(MemoryError, match="a fold"):
+        fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS, BOTH)
+
+
+def test_of_a_sample_of_the_customers_the_list_is_as_much_shorter(frame: pd.DataFrame, result: TrainingResult) -> None:
+    half = fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS, BOTH, share=0.5)
+    assert half.model.files() == result.model.files()
+    test = half.judged.test
+    hits = called = 0.0
+    for _, rows in test.frame.assign(label=test.label, p=test.probability).groupby("snapshot_date"):
+        highest = rows.sort_values("p", ascending=False).head(100)
+        hits, called = hits + highest["label"].sum(), called + len(highest)
+    assert half.judged.metrics["precision_top_200"].value == pytest.approx(hits / called, abs=0.01)
+    assert result.judged.metrics["precision_top_200"].value < half.judged.metrics["precision_top_200"].value
+
+
 def test_rows_whose_labels_had_not_closed_change_nothing(frame: pd.DataFrame, result: TrainingResult) -> None:
     unclosed = pd.to_datetime(frame["snapshot_date"]) + timedelta(days=30) > pd.Timestamp(MONDAY)
     assert unclosed.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from types import SimpleNamespace
 
 import duckdb
 import numpy as np
@@ -26,6 +27,7 @@ from churn_pipeline.modeling.reference import (
     contribution_shares,
     psi,
 )
+from churn_pipeline.modeling.reference_week import _counted_frames
 
 START = date(2024, 1, 1)
 CATALOGUE = Catalogue(
@@ -168,6 +170,25 @@ def test_a_large_book_is_counted_for_the_same_customers_every_week(monkeypatch: 
     assert 850 <= kept.sum() <= 1_150
     grown = module._same_customers(pd.concat([ids, pd.Series([f"D{number}" for number in range(2_000)])]))
     assert not (grown[:20_000] & ~kept).any()
+
+
+def test_of_a_large_book_no_more_is_read_than_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 500)
+    days = [START + number * WEEK for number in range(3)]
+    frames = [
+        week(number, rows).frame.assign(snapshot_date=day)
+        for number, (day, rows) in enumerate(zip(days, (400, 900, 2_000), strict=True))
+    ]
+    model = SimpleNamespace(target=SimpleNamespace(mart="mart"), catalogue=CATALOGUE)
+    with duckdb.connect() as con:
+        con.execute("create schema marts")
+        con.register("book", pd.concat(frames).sample(frac=1, random_state=1))
+        con.execute("create table marts.mart as select *, 1 as not_a_feature from book")
+        read = _counted_frames(con, model, days)(days)
+    assert set(read.columns) == {"snapshot_date", "customer_id", *CATALOGUE.names}
+    for day, frame in zip(days, frames, strict=True):
+        there = read[read["snapshot_date"] == pd.Timestamp(day)]
+        assert list(there["customer_id"]) == list(frame["customer_id"][module._same_customers(frame["customer_id"])])
 
 
 def test_a_reference_without_weeks_or_with_a_monday_twice_is_refused() -> None:
