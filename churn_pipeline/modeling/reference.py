@@ -307,8 +307,7 @@ def build_reference(
     tiers: list[pd.Series] = []
     shares: list[Mapping[str, float] | None] = []
     for week in weeks:
-        ids = week.frame["customer_id"]
-        kept = np.ones(len(ids), dtype=bool) if week.is_sample else _same_customers(ids)
+        kept = slice(None) if week.is_sample else _same_customers(week.frame["customer_id"])
         days.append(week.snapshot_date)
         tiers.append(week.values("plan_tier")[kept])
         shares.append(week.shares)

@@ -83,7 +83,7 @@ def reference_of(
             day_of_row = frame["snapshot_date"].to_numpy()
             starts = np.flatnonzero(np.append(True, day_of_row[1:] != day_of_row[:-1]))
             for first_row, end in zip(starts, np.append(starts[1:], len(frame)), strict=True):
-                rows = frame.iloc[first_row:end].reset_index(drop=True)
+                rows = frame.iloc[first_row:end]
                 day = pd.Timestamp(day_of_row[first_row]).date()
                 shares = _shares(model, rows) if day in explained else None
                 yield FeatureWeek(day, rows, probability[first_row:end], shares, is_sample=True)
