@@ -108,13 +108,12 @@ def sample_of(
             order by rows_so_far
             """,
             {"training_monday": training_monday, "first": first, "seed": str(seed)},
-        ).fetchnumpy()
-    so_far = customers["rows_so_far"]
-    if not len(so_far) or so_far[-1] <= most_rows:
+        ).fetchall()
+    if not customers or customers[-1][1] <= most_rows:
         return None
     # At least one, or there would be nothing to say what is missing of.
-    taken = max(1, int((so_far <= most_rows).sum()))
-    return customers["customer_id"][:taken].tolist(), taken / len(so_far)
+    taken = [customer for customer, so_far in customers if so_far <= most_rows] or [customers[0][0]]
+    return taken, len(taken) / len(customers)
 
 
 def training_frame(
@@ -251,7 +250,7 @@ def _stagger(
 ) -> Iterator[None]:
     """The relation ``stagger``: by customer the remainders of the week at which training, and a block, keep a snapshot."""
     if customers is None:
-        customers = con.execute("select customer_id from landing.customers").fetchnumpy()["customer_id"].tolist()
+        customers = [row[0] for row in con.execute("select customer_id from landing.customers").fetchall()]
     kept, in_block = (stagger_offsets(customers, weeks) for weeks in (target.stagger_weeks, BLOCK_WEEKS))
     con.register(
         "stagger",

@@ -714,7 +714,7 @@ class _Trainer:
         judged[held_out.closed :] = False
         unseen = encoder.dmatrix(held_out.matrix[judged], held_out.label[judged], params["nthread"])
         return xgb.train(
-            params | {"eval_metric": "logloss"},
+            {**params, "eval_metric": "logloss"},
             dtrain,
             self.recipe.max_trees,
             evals=[(unseen, "unseen")],
