@@ -450,6 +450,7 @@ def _asked_of(settings: Settings) -> dict[str, Any]:
             "min_test_churners",
             "history_weeks",
             "booking_delay_days",
+            "training_rows",
         }
     )
 
