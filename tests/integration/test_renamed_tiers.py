@@ -23,6 +23,9 @@ from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.support.homes import copy_of, query
 from tests.support.policy import edit_seed, project_of_its_own, rows_that_their_policy_does_not_give
 
+# One Monday, run again by another policy.
+pytestmark = pytest.mark.long
+
 NAMES = ["CRITICAL", "SEVERE", "MEDIUM", "WATCH", "LOW"]
 URGENT = ("CRITICAL", "SEVERE")
 TIERS = """risk_tier,severity,lower_bound,is_urgent
@@ -35,10 +38,11 @@ CRITICAL,5,0.50,true
 
 
 @pytest.fixture(scope="module")
-def run(tiny_home: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Outcome]:
-    """A home whose first Monday was made by the shipped policy, and its second by one with other tiers."""
+def run(tiny_two_mondays: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Outcome]:
+    """A home whose first Monday was made by the shipped policy, and its second at last by one with other tiers."""
     folder = tmp_path_factory.mktemp("renamed")
-    settings = copy_of(tiny_home, folder / "home")
+    # Its models are there, so that it trains none.
+    settings = copy_of(tiny_two_mondays, folder / "home")
     with pytest.MonkeyPatch.context() as patch:
         project = project_of_its_own(patch, folder)
         (project / "seeds" / "risk_tiers.csv").write_text(TIERS, encoding="utf-8")

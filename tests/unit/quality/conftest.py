@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -36,10 +37,21 @@ def tickets(weeks: int = 15, a_week: int = 40, until: date = MONDAY, **changes: 
     return rows
 
 
-@pytest.fixture
-def landed(con: duckdb.DuckDBPyConnection, raw: Path) -> duckdb.DuckDBPyConnection:
-    """Thirty customers with a name and every other table with a row, landed."""
+@pytest.fixture(scope="session")
+def landed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with thirty customers with a name and a row or more in every other table, landed. Nobody writes in it."""
+    folder = tmp_path_factory.mktemp("landed")
+    (folder / "raw").mkdir()
     customers = [row("customers", customer_id=f"C{n}", company_name=f"Secretive Holding {n}") for n in range(1, 31)]
     others = {name: [values] for name, values in ROWS.items() if name != "customers"}
-    put(con, company(raw, customers=customers, **{**others, "support_tickets": tickets()}))
-    return con
+    with duckdb.connect(str(folder / "warehouse.duckdb"), config={"threads": 2}) as con:
+        put(con, company(folder / "raw", customers=customers, **{**others, "support_tickets": tickets()}))
+    return folder / "warehouse.duckdb"
+
+
+@pytest.fixture
+def landed(landed_once: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of it for one test."""
+    copied = shutil.copy(landed_once, tmp_path / "landed.duckdb")
+    with duckdb.connect(str(copied), config={"threads": 2}) as con:
+        yield con
