@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -12,7 +13,7 @@ import hypothesis
 import pytest
 
 from churn_pipeline.core.settings import REPOSITORY, Settings
-from tests.support import companies
+from tests.support import companies, prepared
 from tests.support.companies import (
     MONDAY,
     TINY,
@@ -62,6 +63,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, start in enumerate(LONGEST_FIRST) if path.startswith(start)), len(LONGEST_FIRST))
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_writes_in_what_is_shared(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Says after which file of tests a prepared folder is no longer as it was made; another worker's may be the one that wrote."""
+    yield
+    for folder, changed in prepared.written_in().items():
+        words = f"a test wrote in the prepared {folder}, seen after {request.node.name}: {', '.join(changed[:5])}"
+        warnings.warn(words, stacklevel=1)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -96,6 +97,17 @@ def _run(settings: Settings, monday: date) -> None:
 
     outcome = run_mondays(settings, monday)
     assert outcome.exit_code == 0, outcome.reason
+    _let_go_of_mlflow()
+
+
+def _let_go_of_mlflow() -> None:
+    """MLflow goes on with the store that it used last, in this process and by the environment in those that it starts. No test is to meet
+    a prepared home's by chance."""
+    import mlflow
+
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    mlflow.set_registry_uri(None)  # type: ignore[arg-type]
+    os.environ.pop("MLFLOW_REGISTRY_URI", None)
 
 
 def main() -> None:

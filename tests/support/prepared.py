@@ -31,6 +31,8 @@ GENERATIONS_KEPT = 4
 RECIPES = ("prepared.py", "companies.py", "truncation.py")
 # Nothing in these is source; dbt and Python write in them.
 WRITTEN_BY_TOOLS = {"__pycache__", "target", "logs", "dbt_packages"}
+# The folders that this process has asked for, as they were made.
+_USED: dict[Path, dict[str, list[int]]] = {}
 
 
 def root() -> Path:
@@ -52,6 +54,7 @@ def prepared(name: str, build: Callable[[Path], None]) -> Path:
         folder, changed = _whole(generation, written)
         if changed:
             warnings.warn(f"a test wrote in the prepared {folder.name}: {', '.join(changed[:5])}", stacklevel=2)
+            _USED.pop(folder, None)
         if folder is None or changed:
             # Never where a former one was: MLflow keeps the database of a path open as long as a process lives, and would go on with
             # the one that was removed.
@@ -59,8 +62,19 @@ def prepared(name: str, build: Callable[[Path], None]) -> Path:
             folder.mkdir()
             # In its own place: a home knows where it is.
             build(folder)
-            written.write_text(json.dumps({"folder": folder.name, "files": _listing(folder)}), encoding="utf-8")
+            _USED[folder] = _listing(folder)
+            written.write_text(json.dumps({"folder": folder.name, "files": _USED[folder]}), encoding="utf-8")
     return folder
+
+
+def written_in() -> dict[str, list[str]]:
+    """The prepared folders that this process has asked for and that somebody has written in, each told once; and in which files."""
+    written = {}
+    for folder, files in list(_USED.items()):
+        if changed := _differences(files, _listing(folder)):
+            written[folder.name] = changed
+            del _USED[folder]
+    return written
 
 
 def _whole(generation: Path, written: Path) -> tuple[Path | None, list[str]]:
@@ -69,8 +83,12 @@ def _whole(generation: Path, written: Path) -> tuple[Path | None, list[str]]:
         return None, []
     made = json.loads(written.read_text(encoding="utf-8"))
     folder, files = generation / made["folder"], made["files"]
-    now = _listing(folder)
-    return folder, sorted(name for name in {*files, *now} if files.get(name) != now.get(name))
+    _USED[folder] = files
+    return folder, _differences(files, _listing(folder))
+
+
+def _differences(made: dict[str, list[int]], now: dict[str, list[int]]) -> list[str]:
+    return sorted(name for name in {*made, *now} if made.get(name) != now.get(name))
 
 
 def source_digest() -> str:

@@ -54,7 +54,10 @@ def test_a_folder_in_which_somebody_wrote_or_whose_making_failed_is_made_again_e
     folder = cache.prepared("folder", build)
     assert cache.prepared("folder", build) == folder
     assert len(made) == 2
+    assert cache.written_in() == {}
     (folder / "file").write_text("changed")
+    assert cache.written_in() == {"folder-1": ["file"]}
+    assert cache.written_in() == {}, "it is told once"
     with pytest.warns(UserWarning, match="wrote in the prepared folder-1: file"):
         again = cache.prepared("folder", build)
     assert (again / "file").read_text() == "as it was made"
