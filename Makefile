@@ -31,15 +31,16 @@ postgres:  ## Find PostgreSQL's server for the tests; install Debian's package w
 # twice as long as one after the other. What each target proves, and how long it takes: docs/testing.md.
 # One more than cores: what waits for a daemon, a browser or a server leaves its core to the others.
 WORKERS ?= 3
-PYTEST := OMP_WAIT_POLICY=passive .venv/bin/pytest
+# With bytecode, or every worker compiles every file of tests in every run.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_WAIT_POLICY=passive .venv/bin/pytest
 BESIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-test: setup postgres chromium duckdb  ## Run the tests of every day (about a quarter of an hour on two cores)
+test: setup postgres chromium duckdb  ## Run the tests of every day (about 13 minutes on two cores)
 	$(PYTEST) $(BESIDE)
 
 test-all: setup postgres chromium duckdb  ## Run every test but those of test-nightly: what CI runs
 	$(PYTEST) $(BESIDE) -m 'not nightly'
 
-test-long: setup postgres  ## Whole replays, re-executions, erasures and the truncation test
+test-long: setup postgres  ## Whole replays, re-executions, erasures, the home of an older version and the truncation test
 	$(PYTEST) $(BESIDE) -m 'long and not nightly'
 
 test-faults: setup postgres  ## Break things for real: full disk, held and damaged files, no MLflow, no Slack, wrong clock

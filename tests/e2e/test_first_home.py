@@ -118,6 +118,7 @@ def messages(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.long
 def test_the_next_monday_is_published_and_the_home_has_the_current_format(opened: Opened) -> None:
     assert opened.outcome.exit_code == 0, opened.outcome.reason
     assert not opened.before.home_note.exists()
@@ -132,12 +133,14 @@ def test_the_next_monday_is_published_and_the_home_has_the_current_format(opened
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", LEDGERS)
 def test_no_row_is_lost_that_cannot_be_computed_again(opened: Opened, table: str) -> None:
     assert query(opened.before.warehouse, f"select count(*) > 0 from {table}") == [(True,)]
     assert lost(opened.before.warehouse, opened.after.warehouse, table) == []
 
 
+@pytest.mark.long
 def test_the_figures_of_past_mondays_are_the_same_under_the_new_name_of_their_column(opened: Opened) -> None:
     figures = "select {} as day, * exclude ({}) from {} where {} <= date '2026-06-08' order by all"
     before = query(opened.before.warehouse, figures.format(*["monday"] * 2, "monitoring.model_quality", "monday"))
@@ -149,6 +152,7 @@ def test_the_figures_of_past_mondays_are_the_same_under_the_new_name_of_their_co
         assert query(database, figures.format(*["assessed_on"] * 2, table, "assessed_on")) == before
 
 
+@pytest.mark.long
 def test_scores_of_past_mondays_keep_their_probabilities_and_contributions_now_one_row_a_target(opened: Opened) -> None:
     wide = """
         select snapshot_date, customer_id, target, bias::varchar, contributions::varchar,
@@ -165,6 +169,7 @@ def test_scores_of_past_mondays_keep_their_probabilities_and_contributions_now_o
     assert query(opened.after.warehouse, long) == before
 
 
+@pytest.mark.long
 def test_published_weeks_keep_their_predictions_to_the_bit(opened: Opened) -> None:
     # In the columns that they had; what came later is empty there, but for the segment.
     assert lost(opened.before.published_database, opened.after.published_database, "predictions") == []
@@ -177,6 +182,7 @@ def test_published_weeks_keep_their_predictions_to_the_bit(opened: Opened) -> No
         assert lost_rows(former, opened.after.published / "predictions" / f"{day}.parquet") == []
 
 
+@pytest.mark.long
 def test_published_files_have_the_names_of_this_version_and_the_folders_of_the_former_one_are_gone(
     opened: Opened,
 ) -> None:
@@ -192,6 +198,7 @@ def test_published_files_have_the_names_of_this_version_and_the_folders_of_the_f
     )
 
 
+@pytest.mark.long
 def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_registered(opened: Opened) -> None:
     versions = "select distinct churn_30d_model_version, churn_90d_model_version from predictions where snapshot_date = date '{}'"
     assert query(opened.after.published_database, versions.format(NEXT)) == [("2", "3")]
@@ -206,6 +213,7 @@ def test_the_decision_by_hand_is_in_force_and_its_version_is_the_one_that_was_re
     assert {path: (opened.after.mlflow_artifacts / path).read_bytes() for path in kept} == kept
 
 
+@pytest.mark.long
 def test_no_experiment_of_mlflow_points_out_of_the_home(opened: Opened) -> None:
     places = "select name, artifact_location from experiments order by name"
     for home, inside in ((opened.before, {False}), (opened.after, {True})):
@@ -215,6 +223,7 @@ def test_no_experiment_of_mlflow_points_out_of_the_home(opened: Opened) -> None:
         assert {place.startswith(home.mlflow_artifacts.as_uri()) for _, place in rows} == inside, rows
 
 
+@pytest.mark.long
 def test_past_mondays_do_not_say_what_kind_their_models_were_and_the_next_one_does(opened: Opened) -> None:
     rows = query(
         opened.after.published_database,
@@ -226,6 +235,7 @@ def test_past_mondays_do_not_say_what_kind_their_models_were_and_the_next_one_do
     assert query(opened.after.published_database, "select count(*) from notices where kind = 'ranking'") == [(0,)]
 
 
+@pytest.mark.long
 def test_the_hold_out_goes_on_with_the_share_and_the_seed_that_the_home_had(opened: Opened) -> None:
     assert query(opened.after.warehouse, "select share, seed from control.holdout") == [(0.5, 7)]
     # On past Mondays who was in an urgent tier; from now on who would be called and is not among the largest accounts.
@@ -245,6 +255,7 @@ def test_the_hold_out_goes_on_with_the_share_and_the_seed_that_the_home_had(open
     assert held_out == sum(is_holdout for *_, is_holdout in rows) >= 2
 
 
+@pytest.mark.long
 def test_past_mondays_have_a_segment_and_no_list_and_the_next_one_has_a_list(opened: Opened) -> None:
     rows = query(
         opened.after.published_database,
@@ -260,6 +271,7 @@ def test_past_mondays_have_a_segment_and_no_list_and_the_next_one_has_a_list(ope
     assert calls > 20
 
 
+@pytest.mark.long
 def test_the_forgotten_customer_is_nowhere_although_the_raw_files_have_them(opened: Opened) -> None:
     found = erase.preview(opened.after, FORGOTTEN)
     assert found.raw_rows["customers"] == 1
@@ -273,6 +285,7 @@ def test_the_forgotten_customer_is_nowhere_although_the_raw_files_have_them(open
             assert FORGOTTEN not in "".join([text, *files.unpacked(text)]), path
 
 
+@pytest.mark.long
 def test_messages_that_waited_still_wait_unless_they_have_become_too_old_or_a_newer_list_is_out(opened: Opened) -> None:
     before, after = messages(opened.before), messages(opened.after)
     waiting = {name for name, message in before.items() if message["state"] == "pending"}

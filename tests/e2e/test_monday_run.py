@@ -222,6 +222,7 @@ def test_the_parquet_file_of_a_monday_holds_the_rows_of_the_table(scored_home: S
     assert not list(scored_home.published.rglob(".*"))
 
 
+@pytest.mark.long
 def test_a_monday_before_any_label_has_closed_has_a_list_by_base_rates_and_says_so(
     tiny_company: Company, home_at: Callable[..., Settings]
 ) -> None:

@@ -91,6 +91,7 @@ def manifest(clone: Path) -> dict[str, Any]:
     return dict(json.loads((clone / "target" / "manifest.json").read_text(encoding="utf-8")))
 
 
+@pytest.mark.long
 def test_by_hand_dbt_builds_beside_a_home_and_cannot_write_into_one(
     clone: Path, scored_home: Settings, tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+@pytest.mark.long
 def test_definitions_load_from_a_checkout_nobody_may_write_in_parse_the_project_once_and_then_add_half_a_second_to_the_imports(
     checkout: Path, tmp_path: Path
 ) -> None:

@@ -355,14 +355,9 @@ def test_the_next_monday_is_published_without_them_from_raw_files_that_still_hav
     ) == [(0,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "place",
-    [
-        pytest.param("data/outbox", marks=pytest.mark.long),
-        "data/dagster",
-        pytest.param("data/published/rescored.duckdb", marks=pytest.mark.long),
-        "data/warehouse.duckdb",
-    ],
+    "place", ["data/outbox", "data/dagster", "data/published/rescored.duckdb", "data/warehouse.duckdb"]
 )
 def test_stopped_at_any_step_the_same_command_finishes_it(tiny_copy: Settings, customer: Customer, place: str) -> None:
     fill(tiny_copy, customer)
@@ -555,6 +550,7 @@ def test_forgotten_in_postgresql_too_even_where_a_publication_beside_it_brings_t
     assert set(in_postgres(database, customer).values()) == {0}
 
 
+@pytest.mark.long
 def test_a_database_that_cannot_be_reached_stops_it_before_anything_but_the_list_is_touched(
     publishing_copy: Settings, customer: Customer, postgres: Cluster, database: Database
 ) -> None:

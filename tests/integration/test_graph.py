@@ -280,6 +280,7 @@ def test_every_check_but_those_of_dbt_runs_for_the_mondays_of_its_run(defs: dg.D
     assert {"every_monday_is_usable", "every_monday_is_publishable", "every_monday_is_published"} <= in_job
 
 
+@pytest.mark.long
 def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -> None:
     """Dagster's own loading of workspace.yaml, in an environment that holds a PATH and where to write, and nothing else."""
     completed = subprocess.run(
@@ -306,6 +307,7 @@ def test_the_code_location_loads_without_a_secret_or_a_setting(tmp_path: Path) -
     assert "All code locations passed validation" in completed.stdout + completed.stderr
 
 
+@pytest.mark.long
 def test_dagsters_and_dgs_commands_find_the_code_location_by_the_project_file_alone(
     tmp_path: Path, settings: Settings
 ) -> None:

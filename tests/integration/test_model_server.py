@@ -101,6 +101,7 @@ def test_no_experiment_points_out_of_a_home_that_was_moved(tiny_home: Settings) 
     assert all(place.startswith(tiny_home.mlflow_artifacts.as_uri()) for (place,) in places), places
 
 
+@pytest.mark.long
 def test_the_server_of_the_champion_answers_as_the_table_does(
     tiny_home: Settings, server: Server, rows: list[dict[str, Any]]
 ) -> None:
@@ -134,6 +135,7 @@ def test_the_server_of_the_champion_answers_as_the_table_does(
         assert len(served) == len(features) + 2
 
 
+@pytest.mark.long
 def test_whole_numbers_may_come_as_fractions_nulls_mixed_in_and_columns_in_any_order(
     server: Server, rows: list[dict[str, Any]]
 ) -> None:
@@ -146,6 +148,7 @@ def test_whole_numbers_may_come_as_fractions_nulls_mixed_in_and_columns_in_any_o
     assert server.answers(mixed)[2:] == alone != server.answers(rows[2:3])
 
 
+@pytest.mark.long
 def test_an_unknown_category_and_a_column_that_is_not_there_are_missing_values(
     server: Server, rows: list[dict[str, Any]]
 ) -> None:
@@ -157,6 +160,7 @@ def test_an_unknown_category_and_a_column_that_is_not_there_are_missing_values(
     assert missing != server.answers([row])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -175,6 +179,7 @@ def test_a_value_of_another_type_is_refused_in_one_sentence_that_names_the_colum
     assert "Traceback" not in json.dumps(answer)
 
 
+@pytest.mark.long
 def test_rows_of_another_table_are_refused_and_no_rows_are_none(server: Server, rows: list[dict[str, Any]]) -> None:
     status, answer = server.ask({"dataframe_records": [{"customer": "C1", "usage": 3}]})
     assert status == 400
@@ -182,6 +187,7 @@ def test_rows_of_another_table_are_refused_and_no_rows_are_none(server: Server, 
     assert server.ask({"dataframe_split": {"columns": list(rows[0]), "data": []}}) == (200, {"predictions": []})
 
 
+@pytest.mark.long
 def test_the_example_that_goes_with_a_version_is_answered(tiny_home: Settings, server: Server) -> None:
     examples = [*tiny_home.mlflow_artifacts.rglob("serving_input_example.json")]
     assert len(examples) == 3

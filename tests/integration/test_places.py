@@ -79,6 +79,7 @@ def a_customer(settings: Settings) -> str:
     return str(query(settings.published_database, "select min(customer_id) from predictions")[0][0])
 
 
+@pytest.mark.long
 def test_an_erasure_does_not_end_well_while_a_file_of_an_unknown_kind_names_the_customer(tiny_copy: Settings) -> None:
     customer = a_customer(tiny_copy)
     planted = tiny_copy.published / "list.xls"
@@ -111,6 +112,7 @@ def fetched(settings: Settings, customer: str) -> tuple[Copy, Copy]:
     return tickets, events
 
 
+@pytest.mark.long
 def test_a_customer_is_erased_from_the_copies_of_databases_and_object_stores(tiny_copy: Settings) -> None:
     customer = a_customer(tiny_copy)
     tickets, _ = fetched(tiny_copy, customer)

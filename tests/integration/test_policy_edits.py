@@ -72,6 +72,7 @@ def kept(settings: Settings) -> set[str]:
     return {version for (version,) in query(settings.warehouse, "select policy_version from ledger.policy_seeds")}
 
 
+@pytest.mark.long
 def test_a_seed_edited_between_every_two_steps_of_a_run_leaves_every_row_true(
     tiny_copy: Settings, project: Path, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_seed_edited_before_and_between_the_steps_of_a_re_execution_leaves_eve
     assert query(tiny_copy.published_database, "select distinct policy_version from predictions") == [(version,)]
 
 
+@pytest.mark.long
 def test_a_home_with_a_table_of_the_policy_of_its_own_is_scored_by_it_and_the_predictions_are_those_that_were_audited(
     tiny_copy: Settings, tmp_path: Path
 ) -> None:
@@ -172,6 +174,7 @@ def test_a_re_score_loads_the_seeds_and_one_edited_between_its_steps_leaves_ever
     )
 
 
+@pytest.mark.long
 def test_the_version_depends_on_what_the_tables_hold_and_not_on_how_the_files_are_written(
     tiny_copy: Settings, project: Path
 ) -> None:
@@ -236,6 +239,7 @@ def test_all_mistakes_of_a_policy_are_told_at_once_by_a_command_that_needs_no_ho
         assert failure.rows
 
 
+@pytest.mark.long
 def test_a_run_that_loads_a_policy_that_cannot_be_applied_ends_there(tiny_copy: Settings, project: Path) -> None:
     edit_seed(project, "risk_tiers", lambda text: text.replace("LOW,1,0.00", "LOW,1,0.30"))
     defs = build_defs(tiny_copy)

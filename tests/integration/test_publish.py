@@ -435,6 +435,7 @@ def test_what_copies_a_list_fails_by_itself_for_a_monday_that_has_none(tiny_copy
         )
 
 
+@pytest.mark.long
 def test_seeds_can_be_loaded_by_themselves_and_what_reads_the_landed_tables_only_after_the_plan_of_its_run(
     tiny_copy: Settings,
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_backfill_of_weeks_before_the_first_customer_names_every_one_and_publi
     assert weeks_there == {f"{TINY_BEFORE}.parquet"}
 
 
+@pytest.mark.long
 def test_a_decision_about_a_model_without_a_reason_or_a_version_that_is_there_is_refused_and_not_noted(
     tiny_home: Settings,
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_replay_report_writes_its_page_and_its_json_says_the_same(tiny_home: S
     refused(churn(tiny_home, "replay-report", "--from", last, "--to", first), 2, first, last)
 
 
+@pytest.mark.long
 def test_the_report_is_an_asset_that_writes_the_page_of_the_mondays_selected_and_shows_its_figures(
     scored_home: Settings, tmp_path: Path
 ) -> None:

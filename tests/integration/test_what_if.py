@@ -153,6 +153,7 @@ def test_where_features_and_models_do_not_go_together_nothing_is_said(
             Models(publication).what_if(monday, monday.rows(size=1)[0].customer_id, {"events_last_30d": 5})
 
 
+@pytest.mark.long
 def test_the_command_prints_the_published_prediction_and_a_change_of_it(copy: Settings) -> None:
     ((customer_id, probability, action),) = query(
         copy.published_database,

@@ -550,6 +550,7 @@ def test_who_is_held_out_stays_so_for_a_quarter_and_can_be_worked_out_again(
     assert sum(len(answers) == 2 for answers in by_customer.values()) > 200
 
 
+@pytest.mark.long
 def test_candidates_hold_out_a_share_of_who_would_be_called_and_nobody_while_it_is_off(
     tiny_home: Settings, tmp_path: Path
 ) -> None:

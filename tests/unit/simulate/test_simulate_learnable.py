@@ -13,6 +13,9 @@ from sklearn.metrics import roc_auc_score
 from churn_pipeline.simulate import Company
 from tests.unit.simulate.simulated import UNTIL, database
 
+# A company of years, and a model of it for each claim.
+pytestmark = pytest.mark.long
+
 STATIC = ["tier", "industry", "mrr", "seats", "tenure"]
 # Windowed features of the kind that any pipeline would build; nothing here is tuned to the generator.
 FEATURES = [
