@@ -23,6 +23,9 @@ from tests.support.browser import headless
 from tests.support.processes import BIN, environment, wait_for
 from tests.support.web import Page, goes_to, port_of
 
+# A web server, a daemon and their code servers; what the guard lets pass is asked without them in unit/orchestration/test_guard.py.
+pytestmark = pytest.mark.long
+
 RELOAD = "mutation { reloadWorkspace { __typename } }"
 EVIL = {"Origin": "https://evil.example"}
 

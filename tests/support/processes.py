@@ -68,11 +68,11 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> object:
-    """Asks twice a second until the condition gives something true, and returns that."""
+    """Asks five times a second until the condition gives something true, and returns that."""
     deadline = clock.monotonic() + seconds
     while not (outcome := condition()):
         assert clock.monotonic() < deadline, f"{what}: not within {seconds} s"
-        clock.sleep(0.5)
+        clock.sleep(0.2)
     return outcome
 
 
