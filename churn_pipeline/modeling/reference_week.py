@@ -126,7 +126,8 @@ def _counted_frames(
                 f"""
                 select {select}
                 from {mart} as mart {"inner join hashes using (customer_id)" if is_sample else ""}
-                where {wanted or "false"}
+                -- The span lets DuckDB pass over all other weeks; in the single Mondays it does not see one.
+                where snapshot_date between {literal(min(mondays))} and {literal(max(mondays))} and ({wanted or "false"})
                 order by snapshot_date, customer_id
                 """
             ).df()
