@@ -120,19 +120,21 @@ def _counted_frames(
         )
         is_sample = any(limit is not None for limit in limits.values())
         if is_sample:
-            con.register("hashes", hashes)
+            highest = max(2**64 - 1 if limit is None else limit for limit in limits.values())
+            con.register("hashes", hashes[hashes["hash"] <= np.uint64(highest)])
         try:
-            return con.execute(
+            frame = con.execute(
                 f"""
                 select {select}
                 from {mart} as mart {"inner join hashes using (customer_id)" if is_sample else ""}
                 -- The span lets DuckDB pass over all other weeks; in the single Mondays it does not see one.
                 where snapshot_date between {literal(min(mondays))} and {literal(max(mondays))} and ({wanted or "false"})
-                order by snapshot_date, customer_id
                 """
             ).df()
         finally:
             if is_sample:
                 con.unregister("hashes")
+        # Here and not in SQL, which carries all columns along while it sorts.
+        return frame.sort_values(["snapshot_date", "customer_id"], ignore_index=True)
 
     return read
