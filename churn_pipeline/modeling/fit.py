@@ -649,47 +649,47 @@ class _Trainer:
         # BLAS sums in another order on another number of threads, and the limit is one for the whole process: a linear sum that is ready
         # would lift it for one that is not.
         with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-            # In this order: with one worker the number of trees is known before the last booster begins, which waits for it.
-            folds = [
-                pool.submit(self._boost_fold, params, encoder, matrix, label, fold, held_out, number, rounds)
-                for number in range(FOLDS if trees else 0)
-            ]
-            whole = pool.submit(self._boost, params, encoder, matrix, label, rounds) if trees else None
-            linear_folds = [
-                pool.submit(self._linear_fold, encoder, matrix, label, customers, fold, held_out, number)
-                for number in range(FOLDS if linear else 0)
-            ]
-            sums = pool.submit(self._linear, encoder, matrix, label, customers) if linear else None
-            unseen: dict[str, NDArray[np.float64]] = {}
-            if trees:
-                try:
+            try:
+                # In this order: with one worker the number of trees is known before the last booster begins, which waits for it.
+                folds = [
+                    pool.submit(self._boost_fold, params, encoder, matrix, label, fold, held_out, number, rounds)
+                    for number in range(FOLDS if trees else 0)
+                ]
+                whole = pool.submit(self._boost, params, encoder, matrix, label, rounds) if trees else None
+                linear_folds = [
+                    pool.submit(self._linear_fold, encoder, matrix, label, customers, fold, held_out, number)
+                    for number in range(FOLDS if linear else 0)
+                ]
+                sums = pool.submit(self._linear, encoder, matrix, label, customers) if linear else None
+                unseen: dict[str, NDArray[np.float64]] = {}
+                if trees:
                     boosters = [each.result() for each in folds]
                     if n_trees is None:
                         best = [booster.best_iteration + 1 for booster in boosters]
                         n_trees = max(round(sum(best) / len(best)), self.recipe.min_trees)
                         rounds.set_result(n_trees)
-                except BaseException as error:
-                    # Or the last booster would wait for ever.
-                    if not rounds.done():
-                        rounds.set_exception(error)
-                    raise
-                assert n_trees is not None
-                unseen["trees"] = np.zeros(len(held_out.fold))
-                for number, booster in enumerate(boosters):
-                    rows = held_out.fold == number
-                    data = encoder.dmatrix(held_out.matrix[rows], threads=self.settings.threads)
-                    up_to = (0, min(n_trees, booster.num_boosted_rounds()))
-                    unseen["trees"][rows] = booster.predict(data, output_margin=True, iteration_range=up_to)
-            if linear:
-                unseen["linear"] = np.zeros(len(held_out.fold))
-                for number, each in enumerate(linear_folds):
-                    unseen["linear"][held_out.fold == number] = each.result()
-            return _Made(
-                unseen,
-                whole.result() if whole is not None else None,
-                sums.result() if sums is not None else None,
-                n_trees if trees else None,
-            )
+                    unseen["trees"] = np.zeros(len(held_out.fold))
+                    for number, booster in enumerate(boosters):
+                        rows = held_out.fold == number
+                        data = encoder.dmatrix(held_out.matrix[rows], threads=self.settings.threads)
+                        up_to = (0, min(n_trees, booster.num_boosted_rounds()))
+                        unseen["trees"][rows] = booster.predict(data, output_margin=True, iteration_range=up_to)
+                if linear:
+                    unseen["linear"] = np.zeros(len(held_out.fold))
+                    for number, each in enumerate(linear_folds):
+                        unseen["linear"][held_out.fold == number] = each.result()
+                return _Made(
+                    unseen,
+                    whole.result() if whole is not None else None,
+                    sums.result() if sums is not None else None,
+                    n_trees if trees else None,
+                )
+            except BaseException as error:
+                # What waits for the number of trees would wait for ever, and what has not begun need not begin.
+                if not rounds.done():
+                    rounds.set_exception(error)
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _boost_fold(
         self,

@@ -90,6 +90,7 @@ def fit_base_rate(
     next_rung: str,
     *,
     code: str = "",
+    share: float = 1.0,
 ) -> TrainingResult:
     """How many customers leave, by how long they have been customers, and by plan where past plans are known.
 
@@ -106,6 +107,7 @@ def fit_base_rate(
         belief: before anything is known.
         next_rung: what it would take to have more than a base rate.
         code: hash of the code, for the recipe.
+        share: as for `fit.fit`.
     """
     base = catalogue.trained(histories)
     base = base.without([name for name in base.names if name not in BASE_FEATURES])
@@ -135,7 +137,7 @@ def fit_base_rate(
     judged = None
     if twin := _slices_or_none(target, training_monday, first, twin=True):
         train, test = training_rows(frame, twin.train, target), rows_of(frame, twin.test)
-        judged = _judged(fitted(train, twin), frame, train, test, twin, settings)
+        judged = _judged(fitted(train, twin), frame, train, test, twin, settings, share)
         if judged:
             slices = {"train": facts_of(twin.train, train), "test": facts_of(twin.test, test), **slices}
     return TrainingResult(
@@ -150,6 +152,7 @@ def fit_base_rate(
         importance=importance(model, rows),
         next_rung=next_rung,
         notices=(_how_sure(target, rows, prior),),
+        share=share,
     )
 
 
@@ -208,11 +211,18 @@ def fit_of_shorter(
         notices=(
             f"its order is that of {shorter.target.name}, its level {math.exp(constant):.1f} times the odds: its own labels are too few yet",
         ),
+        share=shorter.share,
     )
 
 
 def _judged(
-    model: ScoringModel, frame: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, spans: Slices, settings: Settings
+    model: ScoringModel,
+    frame: pd.DataFrame,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    spans: Slices,
+    settings: Settings,
+    share: float,
 ) -> Judgement | None:
     blocks = pd.concat([block_rows(frame, span) for span in spans.blocks], ignore_index=True)
     if not len(test) or not len(train) or not 0 < test["label"].mean() < 1:
@@ -227,6 +237,7 @@ def _judged(
         test,
         float(train["label"].mean()),
         settings,
+        share=share,
         against_constant=rows.difference(losses, rows.losses(np.zeros(len(blocks)))),
         against_former=None,
         blocks=spans.blocks,

@@ -212,6 +212,7 @@ def _lowest(
             belief,
             why,
             code=code,
+            share=rows.share,
         )
     return replace(lowest, notices=(*rows.notices, *lowest.notices))
 
