@@ -176,6 +176,12 @@ def simulate(
             "few visits a week).",
         ),
     ] = "health",
+    use: Annotated[
+        float, typer.Option(help="How much its customers use the product, 1 as usual; less makes fewer events.")
+    ] = 1.0,
+    oracle: Annotated[
+        bool, typer.Option("--oracle/--no-oracle", help="The true probabilities take most of the time.")
+    ] = True,
 ) -> None:
     """Write a simulated company: raw tables by the contract, and the true probabilities as oracle.parquet.
 
@@ -183,12 +189,11 @@ def simulate(
     probabilities with these calls, and for 90 days also without any call and with one call in the week of the Monday.
     """
     from churn_pipeline.core.calendar import latest_monday, parse_monday
-    from churn_pipeline.simulate import Simulation, parse_shock, write
-    from churn_pipeline.simulate import simulate as simulate_company
+    from churn_pipeline.simulate import Simulation, parse_shock, simulate_into
 
     settings = _settings(None)
     monday = parse_monday(until) if until else latest_monday(settings.clock(), settings.timezone)
-    company = simulate_company(
+    written = simulate_into(
         Simulation(
             customers=customers,
             weeks=weeks,
@@ -198,10 +203,13 @@ def simulate(
             shocks=tuple(parse_shock(text) for text in shock or ()),
             call_share=call_share,
             family=family,
+            use=use,
         ),
-        progress=_progress(),
+        out,
+        _progress(),
+        oracle=oracle,
     )
-    for path in write(company, out):
+    for path in written:
         typer.echo(path)
 
 

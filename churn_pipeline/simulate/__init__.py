@@ -19,16 +19,28 @@ Therefore the probability of an event within n weeks and k days is a finite recu
 the outcome: the chains move alike for those who leave and before an upgrade resets readiness, and whoever churns on a
 Thursday behaves until Wednesday as the same customer would have otherwise.
 
-One entry point draws a company, one writes it::
+One entry point writes a company of any size as it is made, one draws it into memory, one writes what was drawn::
 
+    simulate_into(Simulation(until=date(2026, 11, 2)), Path("demo"))    # demo/raw/*.parquet and demo/oracle.parquet
     company = simulate(Simulation(until=date(2026, 11, 2)))
-    write(company, Path("demo"))        # demo/raw/*.parquet and demo/oracle.parquet
+    write(company, Path("demo"))
 
 What a call list of such a company is worth says :mod:`~churn_pipeline.simulate.judge`.
 """
 
 from churn_pipeline.simulate.company import Company, simulate
 from churn_pipeline.simulate.simulation import FAMILIES, SHOCK_KINDS, Shock, Simulation, parse_shock
+from churn_pipeline.simulate.stream import simulate_into
 from churn_pipeline.simulate.write import write
 
-__all__ = ["FAMILIES", "SHOCK_KINDS", "Company", "Shock", "Simulation", "parse_shock", "simulate", "write"]
+__all__ = [
+    "FAMILIES",
+    "SHOCK_KINDS",
+    "Company",
+    "Shock",
+    "Simulation",
+    "parse_shock",
+    "simulate",
+    "simulate_into",
+    "write",
+]

@@ -1,6 +1,6 @@
 """Cheap Arrow columns from numpy arrays.
 
-Ids are built digit by digit as bytes: ten million take a fraction of a second.
+Ids are built from pieces of four digits as bytes: ten million take a fraction of a second.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from churn_pipeline.simulate.population import Bools, Floats, Ints
 
 CUSTOMER_DIGITS = 7
 MICROSECONDS = 1_000_000
+# All numbers of so many digits as text, shape (10,000, 4).
+_DIGITS = 4
+_TEXT = (np.arange(10**_DIGITS)[:, None] // 10 ** np.arange(_DIGITS)[::-1] % 10 + ord("0")).astype(np.uint8)
 
 
 def numbered(prefix: str, numbers: Ints, digits: int) -> pa.Array:
@@ -23,9 +26,10 @@ def numbered(prefix: str, numbers: Ints, digits: int) -> pa.Array:
     text = np.empty((len(numbers), width), dtype=np.uint8)
     text[:, : len(prefix)] = np.frombuffer(prefix.encode("ascii"), dtype=np.uint8)
     rest = numbers.astype(np.int64)
-    for column in range(width - 1, len(prefix) - 1, -1):
-        rest, digit = np.divmod(rest, 10)
-        text[:, column] = digit + ord("0")
+    for end in range(width, len(prefix), -_DIGITS):
+        rest, digit = np.divmod(rest, 10**_DIGITS)
+        begin = max(end - _DIGITS, len(prefix))
+        text[:, begin:end] = _TEXT.take(digit, axis=0)[:, begin - end :]
     offsets = np.arange(len(numbers) + 1, dtype=np.int32) * width
     return pa.Array.from_buffers(pa.string(), len(numbers), [None, pa.py_buffer(offsets), pa.py_buffer(text)])
 

@@ -1,11 +1,11 @@
 """What customers of the family ``health`` do, drawn from the hidden state and static traits.
 
-Each function is one channel with a random stream of its own, and returns one raw table (:mod:`~churn_pipeline.simulate.facts`).
+Each function is one channel with a random stream of its own, and makes one raw table, week by week (:mod:`~churn_pipeline.simulate.facts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import numpy as np
@@ -45,7 +45,7 @@ def _hours_of_week() -> Ints:
 
 def usage_events(
     simulation: Simulation, population: Population, paths: Paths, progress: Callable[[str], None]
-) -> pa.Table:
+) -> Iterator[pa.Table]:
     """usage_events: every type by health, trials and limits by readiness."""
     rng = simulation.generator("usage")
     hours = _hours_of_week()
@@ -55,7 +55,8 @@ def usage_events(
         who, state, readiness = paths.shown_in(week)
         shown = shown_health(HEALTH_OF_STATE[state])
         tenure = np.maximum(monday + 3 - population.signup_day[who], 0) / 7.0
-        counts = _event_counts(population, who, shown, readiness, tenure, _calendar(simulation.monday(week)), rng)
+        pace = simulation.use * _calendar(simulation.monday(week))
+        counts = _event_counts(population, who, shown, readiness, tenure, pace, rng)
         level = (
             population.adoption[who]
             + p.ADOPTION_HEALTH * shown
@@ -69,8 +70,7 @@ def usage_events(
         at = hours[rng.integers(0, 65_536, size)] * facts.HOUR + rng.integers(0, 3600, size) * MICROSECONDS
         score = np.clip(level[row] + p.ADOPTION_EVENT_SIGMA * rng.standard_normal(size), 0.0, 1.0)
         unscored = rng.random(size) < p.ADOPTION_NULL_SHARE
-        log.add(week, who[row], kind, at, score, unscored)
-    return log.table()
+        yield log.week(week, who[row], kind, at, score, unscored)
 
 
 def _event_counts(
@@ -79,7 +79,7 @@ def _event_counts(
     shown: Floats,
     readiness: Ints,
     tenure: Floats,
-    calendar: float,
+    usual: float,
     rng: np.random.Generator,
 ) -> Ints:
     """Events of the week by customer and type, shape (len(who), types)."""
@@ -87,7 +87,7 @@ def _event_counts(
     noise = np.exp(p.USAGE_WEEK_SIGMA * rng.standard_normal(n))
     quiet = np.minimum(p.QUIET_WEEK_CAP, p.QUIET_WEEK_SHARE * np.exp(-p.QUIET_WEEK_HEALTH * shown))
     noise[rng.random(n) < quiet] = 0.0
-    pace = noise * calendar * (1 - p.RAMP_DEPTH * np.exp(-tenure / p.RAMP_WEEKS))
+    pace = noise * usual * (1 - p.RAMP_DEPTH * np.exp(-tenure / p.RAMP_WEEKS))
     rates = np.empty((n, len(p.EVENT_TYPES)))
     rates[:, :_DAILY_TYPES] = np.exp(shown[:, None] * np.array(p.USAGE_SLOPES)) * np.array(p.USAGE_SHARES)
     rates[:, :_DAILY_TYPES] *= (population.intensity[who] * pace)[:, None]
@@ -100,7 +100,7 @@ def _event_counts(
     return rng.poisson(rates)
 
 
-def support_tickets(simulation: Simulation, population: Population, paths: Paths) -> pa.Table:
+def support_tickets(simulation: Simulation, population: Population, paths: Paths) -> Iterator[pa.Table]:
     """support_tickets: ordinary ones by health, urgent ones while an incident lasts, requests by readiness."""
 
     def kinds(_: Ints, state: Ints, readiness: Ints) -> tuple[facts.Tickets, ...]:
@@ -123,11 +123,10 @@ def support_tickets(simulation: Simulation, population: Population, paths: Paths
     return facts.support_tickets(simulation, population, paths, kinds, p.USAGE_WEEKDAYS, p.RESOLUTION_SIGMA)
 
 
-def risk_signals(simulation: Simulation, population: Population, paths: Paths) -> pa.Table:
-    """risk_signals, ordered by recorded_at: an assessment every few weeks, in the night of a working day."""
+def risk_signals(simulation: Simulation, population: Population, paths: Paths) -> Iterator[pa.Table]:
+    """risk_signals, one table a week, ordered by recorded_at: an assessment every few weeks, in the night of a working day."""
     rng = simulation.generator("risk")
     phase = rng.integers(0, p.RISK_EVERY_WEEKS, population.size)
-    columns: list[tuple[Ints, Ints, Floats, Ints]] = []
     for week in range(simulation.total_weeks):
         who, state, _ = paths.shown_in(week)
         due = phase[who] == week % p.RISK_EVERY_WEEKS
@@ -136,15 +135,14 @@ def risk_signals(simulation: Simulation, population: Population, paths: Paths) -
             0, 6 * 3600, len(who)
         ) * MICROSECONDS
         gap = 1 / (1 + np.exp(-(p.GAP_LEVEL - p.GAP_HEALTH * health + p.GAP_SIGMA * rng.standard_normal(len(who)))))
-        columns.append((who, at, np.round(gap, 3), rng.poisson(p.FLAGS_RATE * np.exp(-p.FLAGS_HEALTH * health))))
-    who, at, gap, flags = (np.concatenate(column) for column in zip(*columns, strict=True))
-    order = np.lexsort((who, at))
-    order = order[facts.keep(population, paths, who[order], at[order] // facts.DAY)]
-    return pa.table(
-        {
-            "customer_id": customer_ids(who[order]),
-            "compliance_gap_score": doubles(gap[order]),
-            "vendor_risk_flags": pa.array(flags[order], pa.int64()),
-            "recorded_at": timestamps(at[order]),
-        }
-    )
+        flags = rng.poisson(p.FLAGS_RATE * np.exp(-p.FLAGS_HEALTH * health))
+        order = np.lexsort((who, at))
+        order = order[facts.keep(population, paths, who[order], at[order] // facts.DAY)]
+        yield pa.table(
+            {
+                "customer_id": customer_ids(who[order]),
+                "compliance_gap_score": doubles(np.round(gap[order], 3)),
+                "vendor_risk_flags": pa.array(flags[order], pa.int64()),
+                "recorded_at": timestamps(at[order]),
+            }
+        )

@@ -6,7 +6,7 @@ smallest company. Nothing here knows what the contract does about it, and the or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,24 @@ _MINUTE = 60 * MICROSECONDS
 # Seventy-three years on: what a wrong century in a date leads to, and certainly after any clock.
 _FAR_FUTURE = 73 * 365 * _DAY
 
+# A table in parts, made when it is called; and one that was kept, with its number of rows.
+Parts = Callable[[], Iterator[pa.Table]]
+Spooled = tuple[int, Parts]
 
-def soil(simulation: Simulation, tables: dict[str, pa.Table]) -> dict[str, pa.Table]:
-    """The same tables with dirt.
+
+def soil(
+    simulation: Simulation,
+    tables: Mapping[str, Parts],
+    spool: Callable[[str, Iterator[pa.Table]], Spooled],
+) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    """The same tables with dirt, one after the other; each has to be read to its end before the next.
 
     usage_events and support_tickets get ``loaded_at``, risk_signals.recorded_at gets a time zone.
 
     Args:
         simulation: gives the seed and ``until``, before which every row was loaded.
-        tables: as :func:`churn_pipeline.simulate.simulate` makes them; left as they are.
+        tables: clean, in parts.
+        spool: keeps a long table until its rows are counted: which of them get dirty depends on how many there are.
     """
     rng = simulation.generator("dirt")
     end = simulation.last_day * _DAY
@@ -40,13 +49,18 @@ def soil(simulation: Simulation, tables: dict[str, pa.Table]) -> dict[str, pa.Ta
         "customers": lambda table: _customers(table, rng),
         "plan_changes": lambda table: _changes(table, "to_tier", rng),
         "subscriptions": lambda table: _changes(table, "plan_tier", rng),
-        "usage_events": lambda table: _usage_events(table, end, rng),
         "support_tickets": lambda table: _support_tickets(table, end, rng),
         "gtm_opportunities": lambda table: _gtm_opportunities(table, rng),
         "risk_signals": lambda table: _risk_signals(table, rng),
         "interventions": lambda table: _interventions(table, rng),
     }
-    return tables | {name: soil_table(tables[name]) for name, soil_table in soil_of.items() if name in tables}
+    order = ("customers", "plan_changes", "subscriptions", "usage_events", *list(soil_of)[3:])
+    for name in order:
+        if name == "usage_events":
+            yield name, _usage_events(spool(name, tables[name]()), end, rng)
+        elif name in tables:
+            yield name, iter([soil_of[name](pa.concat_tables(tables[name]()))])
+    yield from ((name, parts()) for name, parts in tables.items() if name not in order)
 
 
 def _customers(table: pa.Table, rng: np.random.Generator) -> pa.Table:
@@ -71,29 +85,51 @@ def _changes(table: pa.Table, tier: str, rng: np.random.Generator) -> pa.Table:
     return _overwrite(table, tier, loud, pc.utf8_capitalize(table[tier].take(pa.array(loud))))
 
 
-def _usage_events(table: pa.Table, end: int, rng: np.random.Generator) -> pa.Table:
+def _usage_events(clean: Spooled, end: int, rng: np.random.Generator) -> Iterator[pa.Table]:
+    rows, parts = clean
     shares = (0.002, 0.001, 0.002, 0.005, 0.002, 0.0003, 0.0002, 0.001, 0.0001)
-    same, changed, unknown, loud, out_of_range, no_key, no_customer, stranger, future = _disjoint(
-        rng, table.num_rows, shares
-    )
-    repeated, contradicting = table.take(pa.array(same)), table.take(pa.array(changed))
-    later = np.minimum(
-        _microseconds(contradicting["timestamp"]) + rng.integers(1, 20, len(changed)) * _DAY, end - 2 * _MINUTE
-    )
-    contradicting = _replace(contradicting, "timestamp", timestamps(later))
-    contradicting = _replace(contradicting, "event_type", _any_of(p.EVENT_TYPES, len(changed), rng))
+    same, changed, unknown, loud, out_of_range, no_key, no_customer, stranger, future = _disjoint(rng, rows, shares)
+    later = rng.integers(1, 20, len(changed)) * _DAY
+    another_type = _any_of(p.EVENT_TYPES, len(changed), rng)
+    odd_types = _any_of(("SSO_Login", "dashboard_export", "Webhook_Fired", ""), len(unknown), rng)
+    scores = pa.array(rng.choice(np.array([-1.0, -0.2, 1.7, 87.0]), len(out_of_range)))
+    strangers = _strangers(len(stranger), rng)
 
-    odd_types = ("SSO_Login", "dashboard_export", "Webhook_Fired", "")
-    table = _overwrite(table, "event_type", unknown, _any_of(odd_types, len(unknown), rng))
-    table = _overwrite(table, "event_type", loud, pc.utf8_title(table["event_type"].take(pa.array(loud))))
-    scores = rng.choice(np.array([-1.0, -0.2, 1.7, 87.0]), len(out_of_range))
-    table = _overwrite(table, "feature_adoption_score", out_of_range, pa.array(scores))
-    table = _overwrite(table, "event_id", no_key, pa.nulls(len(no_key), pa.string()))
-    table = _overwrite(table, "customer_id", no_customer, pa.nulls(len(no_customer), pa.string()))
-    table = _overwrite(table, "customer_id", stranger, _strangers(len(stranger), rng))
-    far = timestamps(_microseconds(table["timestamp"].take(pa.array(future))) + _FAR_FUTURE)
-    table = pa.concat_tables([_overwrite(table, "timestamp", future, far), repeated, contradicting])
-    return table.append_column("loaded_at", _loaded_at(table["timestamp"], end, rng))
+    again: list[pa.Table] = []
+    contradicting: list[pa.Table] = []
+    begin = 0
+    for part in parts():
+
+        def here(chosen: Ints, first: int = begin, last: int = begin + part.num_rows) -> tuple[Ints, slice]:
+            """Those of the chosen rows that are in this part, by their places in it, and which of the chosen they are."""
+            places = slice(*np.searchsorted(chosen, [first, last]))
+            return chosen[places] - first, places
+
+        again.append(part.take(pa.array(here(same)[0])))
+        contradicting.append(part.take(pa.array(here(changed)[0])))
+        for column, chosen, values in (
+            ("event_type", unknown, odd_types),
+            ("feature_adoption_score", out_of_range, scores),
+            ("event_id", no_key, pa.nulls(len(no_key), pa.string())),
+            ("customer_id", no_customer, pa.nulls(len(no_customer), pa.string())),
+            ("customer_id", stranger, strangers),
+        ):
+            local, places = here(chosen)
+            part = _overwrite(part, column, local, values[places])
+        local, _ = here(loud)
+        part = _overwrite(part, "event_type", local, pc.utf8_title(part["event_type"].take(pa.array(local))))
+        local, _ = here(future)
+        far = timestamps(_microseconds(part["timestamp"].take(pa.array(local))) + _FAR_FUTURE)
+        part = _overwrite(part, "timestamp", local, far)
+        begin += part.num_rows
+        yield part.append_column("loaded_at", _loaded_at(part["timestamp"], end, rng))
+
+    repeated = pa.concat_tables(again).combine_chunks()
+    yield repeated.append_column("loaded_at", _loaded_at(repeated["timestamp"], end, rng))
+    odd = pa.concat_tables(contradicting).combine_chunks()
+    odd = _replace(odd, "timestamp", timestamps(np.minimum(_microseconds(odd["timestamp"]) + later, end - 2 * _MINUTE)))
+    odd = _replace(odd, "event_type", another_type)
+    yield odd.append_column("loaded_at", _loaded_at(odd["timestamp"], end, rng))
 
 
 def _support_tickets(table: pa.Table, end: int, rng: np.random.Generator) -> pa.Table:

@@ -6,7 +6,7 @@ Nothing here may look at churn_day, censor_day or at plan changes, except to sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ def keep(population: Population, paths: Paths, who: Ints, day: Ints) -> Bools:
 
 
 class EventLog:
-    """usage_events, week by week, ordered by timestamp.
+    """usage_events, one table a week, ordered by timestamp.
 
     Shocks thin or rescale what would have been there, and leave earlier weeks as they are.
     """
@@ -43,11 +43,10 @@ class EventLog:
         self._disturb = simulation.generator("usage shocks")
         self._hit_by_usage_shock = self._disturb.random(population.size) < p.SHOCK_USAGE_CUSTOMERS
         self._marks = set(progress_marks(simulation.total_weeks))
-        self._parts: list[pa.Table] = []
         self._made = 0
 
-    def add(self, week: int, who: Ints, kind: Ints, at: Ints, score: Floats, unscored: Bools) -> None:
-        """Adds what happened in a week, one entry per event.
+    def week(self, week: int, who: Ints, kind: Ints, at: Ints, score: Floats, unscored: Bools) -> pa.Table:
+        """The table of what happened in a week; one entry per event.
 
         Args:
             week: weeks come in their order.
@@ -58,7 +57,7 @@ class EventLog:
             unscored: where it is not known.
         """
         monday = self._simulation.first_day + 7 * week
-        order = np.argsort(at, kind="stable")
+        order = _order(at)
         order = order[keep(self._population, self._paths, who[order], monday + at[order] // DAY)]
         numbers = self._made + np.arange(len(order))
         self._made += len(order)
@@ -66,23 +65,17 @@ class EventLog:
         lost, score = self._shocked(week, self._hit_by_usage_shock[who], kind, score)
         surviving = ~lost[order]
         order, numbers = order[surviving], numbers[surviving]
-        self._parts.append(
-            pa.table(
-                {
-                    "event_id": numbered("E", numbers + 1, 10),
-                    "customer_id": customer_ids(who[order]),
-                    "timestamp": timestamps(monday * DAY + at[order]),
-                    "event_type": labels(kind[order], p.EVENT_TYPES),
-                    "feature_adoption_score": doubles(np.round(score[order], 3), unscored[order]),
-                }
-            )
-        )
         if week in self._marks:
             self._progress(f"usage events: week {week + 1} of {self._simulation.total_weeks}")
-
-    def table(self) -> pa.Table:
-        """Everything that was added."""
-        return pa.concat_tables(self._parts)
+        return pa.table(
+            {
+                "event_id": numbered("E", numbers + 1, 10),
+                "customer_id": customer_ids(who[order]),
+                "timestamp": timestamps(monday * DAY + at[order]),
+                "event_type": labels(kind[order], p.EVENT_TYPES),
+                "feature_adoption_score": doubles(np.round(score[order], 3), unscored[order]),
+            }
+        )
 
     def _shocked(self, week: int, hit: Bools, kind: Ints, score: Floats) -> tuple[Bools, Floats]:
         """Which events are lost to shocks in this week, and the scores as recorded."""
@@ -102,6 +95,16 @@ class EventLog:
         if has_begun("score"):
             score = p.SHOCK_SCORE_SHIFT + p.SHOCK_SCORE_SCALE * score
         return lost, score
+
+
+def _order(at: Ints) -> Ints:
+    """The stable order of whole seconds of a week, told in microseconds.
+
+    Second and place in one number sort ten times faster than a stable sort of the places.
+    """
+    bits = len(at).bit_length()
+    keys = np.sort(((at // MICROSECONDS) << bits) | np.arange(len(at)))
+    return np.asarray(keys & ((1 << bits) - 1))
 
 
 @dataclass(frozen=True)
@@ -127,8 +130,8 @@ def support_tickets(
     kinds: Callable[[Ints, Ints, Ints], Sequence[Tickets]],
     weekdays: tuple[float, ...],
     sigma: float,
-) -> pa.Table:
-    """support_tickets, ordered by created_date.
+) -> Iterator[pa.Table]:
+    """support_tickets, one table a week, ordered by created_date.
 
     A ticket whose resolution would come after the customer has gone, or after the data, is open.
 
@@ -141,8 +144,9 @@ def support_tickets(
         sigma: of the logarithm of the hours to resolution.
     """
     rng = simulation.generator("tickets")
-    columns: list[tuple[Ints, Ints, Ints, Ints, Floats]] = []
+    made = 0
     for week in range(simulation.total_weeks):
+        columns: list[tuple[Ints, Ints, Ints, Ints, Floats]] = []
         who, state, readiness = paths.shown_in(week)
         for kind in kinds(who, state, readiness):
             row = np.repeat(np.arange(len(who)), rng.poisson(kind.rate, len(who)))
@@ -155,21 +159,22 @@ def support_tickets(
                 rng.choice(len(p.TOPICS), size, p=kind.topics),
             )
             columns.append((who[row], day, priority, topic, hours))
-    who, day, priority, topic, hours = (np.concatenate(column) for column in zip(*columns, strict=True))
-    order = np.lexsort((who, day))
-    order = order[keep(population, paths, who[order], day[order])]
-    who, day, priority, topic, hours = who[order], day[order], priority[order], topic[order], hours[order]
-    open_still = day * 24.0 + hours >= np.minimum(paths.gone_day[who], simulation.last_day) * 24.0
-    return pa.table(
-        {
-            "ticket_id": numbered("T", np.arange(1, len(who) + 1), 7),
-            "customer_id": customer_ids(who),
-            "created_date": dates(day),
-            "priority": labels(priority, p.PRIORITIES),
-            "resolution_time": doubles(hours, open_still),
-            "topic": labels(topic, p.TOPICS),
-        }
-    )
+        who, day, priority, topic, hours = (np.concatenate(column) for column in zip(*columns, strict=True))
+        order = np.lexsort((who, day))
+        order = order[keep(population, paths, who[order], day[order])]
+        who, day, priority, topic, hours = who[order], day[order], priority[order], topic[order], hours[order]
+        open_still = day * 24.0 + hours >= np.minimum(paths.gone_day[who], simulation.last_day) * 24.0
+        yield pa.table(
+            {
+                "ticket_id": numbered("T", made + np.arange(1, len(who) + 1), 7),
+                "customer_id": customer_ids(who),
+                "created_date": dates(day),
+                "priority": labels(priority, p.PRIORITIES),
+                "resolution_time": doubles(hours, open_still),
+                "topic": labels(topic, p.TOPICS),
+            }
+        )
+        made += len(who)
 
 
 def gtm_opportunities(

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 # --- Extent ---------------------------------------------------------------------------------------------------------
 # Ids have seven digits, and those from five million on belong to customers that nobody knows (dirt). Memory ends before:
-# a company is made in memory, 0.1 GB for every 1,000 customers and 104 weeks.
+# the hidden lives of all customers are held, 6 bytes for every customer and week.
 MAX_CUSTOMERS = 1_000_000
+# Factor on use: below it hardly anybody does anything, above it a small company has more events than a large one.
+MIN_USE, MAX_USE = 0.01, 20.0
 # Ten years. Signup dates of the first book reach five years further back.
 MAX_WEEKS = 520
 # Facts before the first oracle Monday: the longest feature window is 90 days, which are covered by 13 weeks.

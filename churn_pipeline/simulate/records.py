@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +12,11 @@ from churn_pipeline.simulate.arrow import MICROSECONDS, customer_ids, dates, dou
 from churn_pipeline.simulate.paths import NEVER, Paths
 from churn_pipeline.simulate.population import Population
 from churn_pipeline.simulate.simulation import Simulation
+
+
+def whole[**P](table: Callable[P, pa.Table], *arguments: P.args, **named: P.kwargs) -> Iterator[pa.Table]:
+    """A table that is made at once, as the one part of it."""
+    yield table(*arguments, **named)
 
 
 def customers(population: Population, paths: Paths) -> pa.Table:

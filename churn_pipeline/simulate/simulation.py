@@ -71,6 +71,7 @@ class Simulation:
         call_share: calls that the team plans each week, as a share of the book; with 0 nobody is ever called and there
             is no table of interventions.
         family: the kind of company, one of ``FAMILIES``: what drives departures, what is sold, what is exported.
+        use: how much its customers use the product, as a factor on the usual; less makes fewer events, and nothing else.
     """
 
     until: date
@@ -81,6 +82,7 @@ class Simulation:
     shocks: tuple[Shock, ...] = ()
     call_share: float = p.CALL_SHARE
     family: str = FAMILIES[0]
+    use: float = 1.0
 
     def __post_init__(self) -> None:
         if not is_monday(self.until):
@@ -97,6 +99,8 @@ class Simulation:
             )
         if self.family not in FAMILIES:
             raise InputError(f"unknown family of companies '{self.family}'; known are {', '.join(FAMILIES)}")
+        if not p.MIN_USE <= self.use <= p.MAX_USE:
+            raise InputError(f"use is a factor between {p.MIN_USE} and {p.MAX_USE:g}, not {self.use:g}")
         for shock in self.shocks:
             if shock.weeks_before_end > self.weeks:
                 raise InputError(

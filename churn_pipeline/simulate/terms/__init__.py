@@ -31,7 +31,8 @@ not to tune, not to look at. Nothing refuses them; whoever uses them earlier has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pyarrow as pa
 
@@ -55,23 +56,34 @@ def hazards_of(simulation: Simulation) -> Hazards:
 
 def tables(
     simulation: Simulation, hazards: Hazards, paths: Paths, progress: Callable[[str], None]
-) -> dict[str, pa.Table]:
-    """The raw tables but the calls, with the columns that this family exports."""
+) -> dict[str, Callable[[], Iterator[pa.Table]]]:
+    """The raw tables but the calls, with the columns that this family exports; each is made when it is called, in parts."""
     population = hazards.population
     assert isinstance(population, TermsPopulation)
-    book = (
-        {"subscriptions": records.subscriptions(population, paths)}
+    book: dict[str, Callable[[], Iterator[pa.Table]]] = (
+        {"subscriptions": partial(records.whole, records.subscriptions, population, paths)}
         if simulation.seed % p.BILLING_EVERY == p.BILLING_REST
-        else {"plan_changes": records.plan_changes(population, paths)}
+        else {"plan_changes": partial(records.whole, records.plan_changes, population, paths)}
     )
-    made = {
-        "customers": records.customers(population, paths),
+    made: dict[str, Callable[[], Iterator[pa.Table]]] = {
+        "customers": partial(records.whole, records.customers, population, paths),
         **book,
-        "contracts": records.contracts(simulation, population, paths),
-        "support_tickets": behaviour.support_tickets(simulation, population, paths),
-        "gtm_opportunities": facts.gtm_opportunities(
-            simulation, population, paths, p.EXPANSION_OPP_RATES, p.NEW_BUSINESS_OPP_RATE
+        "contracts": partial(records.whole, records.contracts, simulation, population, paths),
+        "support_tickets": partial(behaviour.support_tickets, simulation, population, paths),
+        "gtm_opportunities": partial(
+            records.whole,
+            facts.gtm_opportunities,
+            simulation,
+            population,
+            paths,
+            p.EXPANSION_OPP_RATES,
+            p.NEW_BUSINESS_OPP_RATE,
         ),
-        "usage_events": behaviour.usage_events(simulation, population, paths, progress),
+        "usage_events": partial(behaviour.usage_events, simulation, population, paths, progress),
     }
-    return made | {name: made[name].drop_columns(list(columns)) for name, columns in p.ABSENT.items()}
+    return made | {name: partial(_without, made[name], columns) for name, columns in p.ABSENT.items()}
+
+
+def _without(parts: Callable[[], Iterator[pa.Table]], columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    for part in parts():
+        yield part.drop_columns(list(columns))

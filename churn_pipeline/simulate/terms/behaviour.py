@@ -1,11 +1,11 @@
 """What customers of this family do: they come for visits, and open few tickets.
 
-Each function is one channel with a random stream of its own, and returns one raw table (:mod:`~churn_pipeline.simulate.facts`).
+Each function is one channel with a random stream of its own, and makes one raw table, week by week (:mod:`~churn_pipeline.simulate.facts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,7 @@ def _drawn(shares: Floats, category: Ints, rng: np.random.Generator) -> Ints:
 
 def usage_events(
     simulation: Simulation, population: TermsPopulation, paths: Paths, progress: Callable[[str], None]
-) -> pa.Table:
+) -> Iterator[pa.Table]:
     """usage_events: visits by activity and the industry's calendar, trials and limits by readiness."""
     rng = simulation.generator("usage")
     log = facts.EventLog(simulation, population, paths, progress)
@@ -46,7 +46,7 @@ def usage_events(
         who, state, readiness = paths.shown_in(week)
         monday = simulation.first_day + 7 * week
         season = by_month[population.industry[who], simulation.monday(week).month - 1]
-        rate = population.intensity[who] * np.exp(ACTIVITY_OF_STATE[state]) * season
+        rate = population.intensity[who] * np.exp(ACTIVITY_OF_STATE[state]) * season * simulation.use
         # A moment that somebody is there: a visit, or one of the rare acts.
         rare = np.column_stack(
             [
@@ -73,11 +73,10 @@ def usage_events(
         at = hour[event] * facts.HOUR + rng.integers(0, 3600, len(event)) * MICROSECONDS
         score = population.adoption[who[row]] + p.SCORE_ACTIVITY * ACTIVITY_OF_STATE[state[row]]
         score = np.clip(score + p.SCORE_SIGMA * rng.standard_normal(len(event)), 0.0, 1.0)
-        log.add(week, who[row], kind, at, score, kind != _SCORED)
-    return log.table()
+        yield log.week(week, who[row], kind, at, score, kind != _SCORED)
 
 
-def support_tickets(simulation: Simulation, population: TermsPopulation, paths: Paths) -> pa.Table:
+def support_tickets(simulation: Simulation, population: TermsPopulation, paths: Paths) -> Iterator[pa.Table]:
     """support_tickets: ordinary ones by seats, urgent ones while a problem lasts, requests by readiness."""
 
     def kinds(who: Ints, state: Ints, readiness: Ints) -> tuple[facts.Tickets, ...]:
