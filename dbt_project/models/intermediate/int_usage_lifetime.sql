@@ -6,6 +6,16 @@ customer_snapshots as (
 
 ),
 
+-- What was known before the first of these snapshots is one total: a run of one Monday has one row a customer, and not one a week.
+span as (
+
+    select
+        min(snapshot_date) as first_snapshot,
+        max(snapshot_date) as last_snapshot
+    from customer_snapshots
+
+),
+
 -- A life has one row here, however many spans.
 lives as (
 
@@ -20,6 +30,7 @@ lives as (
 customer_days as (
 
     select * from {{ ref('int_customer_days') }}
+    where known_date < (select span.last_snapshot from span)
 
 ),
 
@@ -32,7 +43,10 @@ weekly as (
     select
         customer_days.customer_id,
         lives.life,
-        customer_days.known_date + (8 - isodow(customer_days.known_date))::integer as first_snapshot,
+        greatest(
+            customer_days.known_date + (8 - isodow(customer_days.known_date))::integer,
+            (select span.first_snapshot from span)
+        ) as first_snapshot,
         sum(customer_days.events)::bigint as events,
         sum(customer_days.retention_signals)::bigint as retention_signals,
         (

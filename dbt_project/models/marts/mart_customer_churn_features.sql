@@ -135,19 +135,43 @@ joined as (
 
 -- Peers are the active customers of the same industry at the same Monday. Half of what a customer's usage says is whether others
 -- in their position did more: everybody is silent in August.
+peers as (
+
+    select
+        customer_snapshots.snapshot_date,
+        customer_snapshots.industry,
+        count(*) as peer_customers,
+        sum(usage_windows.events_last_7d) as peer_events_last_7d,
+        sum(usage_windows.events_last_30d) as peer_events_last_30d,
+        sum(usage_windows.events_last_90d) as peer_events_last_90d,
+        sum(usage_lifetime.total_events) as peer_total_events,
+        sum(usage_windows.adoption_micros_30d) as peer_adoption_micros_30d,
+        sum(usage_windows.adoption_scores_30d) as peer_adoption_scores_30d
+    from customer_snapshots
+    left join usage_lifetime using (snapshot_date, customer_id)
+    left join usage_windows using (snapshot_date, customer_id)
+    group by customer_snapshots.snapshot_date, customer_snapshots.industry
+
+),
+
+-- Added up and joined, which takes a third of the time of a window over all columns.
 with_peers as (
 
     select
         joined.*,
-        count(*) over peers as peer_customers,
-        sum(joined.events_last_7d) over peers as peer_events_last_7d,
-        sum(joined.events_last_30d) over peers as peer_events_last_30d,
-        sum(joined.events_last_90d) over peers as peer_events_last_90d,
-        sum(joined.total_events) over peers as peer_total_events,
-        sum(joined.adoption_micros_30d) over peers as peer_adoption_micros_30d,
-        sum(joined.adoption_scores_30d) over peers as peer_adoption_scores_30d
+        peers.peer_customers,
+        coalesce(peers.peer_events_last_7d, beginnings.no_usage) as peer_events_last_7d,
+        coalesce(peers.peer_events_last_30d, beginnings.no_usage) as peer_events_last_30d,
+        coalesce(peers.peer_events_last_90d, beginnings.no_usage) as peer_events_last_90d,
+        coalesce(peers.peer_total_events, beginnings.no_usage) as peer_total_events,
+        coalesce(peers.peer_adoption_micros_30d, beginnings.no_usage) as peer_adoption_micros_30d,
+        coalesce(peers.peer_adoption_scores_30d, beginnings.no_usage) as peer_adoption_scores_30d
     from joined
-    window peers as (partition by joined.snapshot_date, joined.industry)
+    inner join peers
+        on
+            joined.snapshot_date = peers.snapshot_date
+            and (joined.industry is not distinct from (peers.industry))
+    inner join beginnings on joined.snapshot_date = beginnings.snapshot_date
 
 ),
 
