@@ -63,7 +63,7 @@ _FAULTS = (
     ),
     (
         r"Out of Memory|Cannot allocate memory|MemoryError|bad_alloc",
-        "there is not enough memory: close other programs or lower CHURN_THREADS, and start the same command again",
+        "there is not enough memory: close other programs, raise CHURN_MEMORY_LIMIT or lower CHURN_THREADS, and start the same command again",
     ),
     (
         r"Input/output error|disk I/O error|Stale file handle",

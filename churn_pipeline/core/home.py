@@ -22,6 +22,7 @@ from churn_pipeline.core.home_migrations import MIGRATIONS, Migration
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.permissions import make_data, make_private, private_files
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.spill import prepare_spill
 from churn_pipeline.core.version import installed_version
 from churn_pipeline.core.warehouse import connect, has_table, transaction
 
@@ -70,6 +71,7 @@ def home_lock(settings: Settings, purpose: str, waiting: Callable[[str], None] |
         file.write(json_text({"pid": os.getpid(), "purpose": purpose, "since": since}))
         file.flush()
         make_private(settings, waiting)
+        prepare_spill(settings)
         _bring_up_to_date(settings, waiting)
         yield
 

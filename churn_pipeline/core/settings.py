@@ -6,6 +6,7 @@ What decides about a *customer* (cut-offs, weights, plan ladder, playbook) is po
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from churn_pipeline.core import dbt_project
+from churn_pipeline.core import dbt_project, machine
 from churn_pipeline.core.atomic import PUBLISHED
 from churn_pipeline.core.calendar import is_monday, monday_on_or_before
 from churn_pipeline.core.errors import HomeError, InputError
@@ -56,6 +57,11 @@ _MISREAD_BY = {
 _NAMED_TOKEN = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<token>[A-Za-z0-9._~+/-]+=*)")
 _TOKEN_CHARACTERS = 16
 
+_MEBIBYTE = 1 << 20
+# With less DuckDB cannot even open a home of a hundred customers.
+_LEAST_MEMORY_MEBIBYTES = 128
+_MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT])(?P<binary>i?)B", re.IGNORECASE)
+
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
 
@@ -72,6 +78,10 @@ def is_built() -> bool:
 
 def _default_home() -> Path:
     return Path.cwd() if is_built() else REPOSITORY
+
+
+def _default_memory_limit() -> str:
+    return f"{max(machine.memory_bytes() // 2 // _MEBIBYTE, _LEAST_MEMORY_MEBIBYTES)}MiB"
 
 
 def _is_near(host: str) -> bool:
@@ -168,7 +178,20 @@ class Settings(BaseSettings):
         le=0.5,
         description="Share of those who would be called, without the largest accounts, left out of the call list to measure the calls.",
     )
-    threads: int = Field(2, ge=1, description="Threads for DuckDB and XGBoost.")
+    threads: int = Field(
+        default_factory=machine.processors,
+        ge=1,
+        description="Threads for DuckDB and XGBoost; as many as the machine, or the container, has processors unless set.",
+    )
+    memory_limit: str = Field(
+        default_factory=_default_memory_limit,
+        description="How much memory DuckDB may take before it writes to the folder below, as 4GB or 512MB; half of what the machine, or the "
+        "container, has unless set. Python and XGBoost come on top.",
+    )
+    spill_dir: Path | None = Field(
+        None,
+        description="Where DuckDB puts what does not fit into that memory, in a folder of this home's own; beside the warehouse unless set.",
+    )
     device: Device = Field(
         "cpu",
         description="What trees are trained and explained on: cpu, or cuda for a graphics card; a version keeps the one it was trained on.",
@@ -308,7 +331,19 @@ class Settings(BaseSettings):
             raise ValueError(f"{value} is a {value:%A}; write the Monday before it, {monday_on_or_before(value)}")
         return value
 
-    @field_validator("home", "raw", "sources", "dagster_config")
+    @field_validator("memory_limit")
+    @classmethod
+    def _enough_memory(cls, value: str) -> str:
+        match = _MEMORY.fullmatch(value.strip())
+        if match is None:
+            raise ValueError(f"'{value}' is no size of memory; write one such as 4GB or 512MB")
+        base = 1024 if match["binary"] else 1000
+        size = float(match["number"]) * base ** ("KMGT".index(match["unit"].upper()) + 1)
+        if size < _LEAST_MEMORY_MEBIBYTES * _MEBIBYTE:
+            raise ValueError(f"{value} is too little to work in; give {_LEAST_MEMORY_MEBIBYTES}MiB or more")
+        return match.group()
+
+    @field_validator("home", "raw", "sources", "dagster_config", "spill_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
@@ -490,6 +525,18 @@ class Settings(BaseSettings):
         return self.data / "warehouse.duckdb"
 
     @property
+    def spill(self) -> Path:
+        """This home's own folder for what DuckDB cannot keep in memory: see :mod:`churn_pipeline.core.spill`."""
+        if self.spill_dir is None:
+            return self.spill_link
+        return self.spill_dir / f"churn-{hashlib.sha256(str(self.home).encode()).hexdigest()[:12]}"
+
+    @property
+    def spill_link(self) -> Path:
+        """Where every connection to the warehouse looks for that folder, because DuckDB itself chose the name."""
+        return self.warehouse.with_name(f"{self.warehouse.name}.tmp")
+
+    @property
     def published(self) -> Path:
         return self.data / PUBLISHED
 
@@ -633,11 +680,22 @@ def render_docs() -> str:
             return "not set"
         if value == REPOSITORY:
             return "the repository; of an installed package the current directory"
+        if value in (machine.processors, _default_memory_limit):
+            return "the machine's"
         return f"`{value:%H:%M}`" if isinstance(value, time) else f"`{value}`"
 
     prefix = Settings.model_config["env_prefix"]
     rows = (
-        (f"`{prefix}{name.upper()}`", default(field.get_default(call_default_factory=True)), field.description)
+        (
+            f"`{prefix}{name.upper()}`",
+            # What differs by machine is named, not printed.
+            default(
+                field.default_factory
+                if field.default_factory in (machine.processors, _default_memory_limit)
+                else field.get_default(call_default_factory=True)
+            ),
+            field.description,
+        )
         for name, field in Settings.model_fields.items()
     )
     return _HEAD + markdown_table(["variable", "default", "what it is"], rows) + "\n"

@@ -14,6 +14,7 @@ import duckdb
 
 from churn_pipeline.core.errors import LockedError
 from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.sql import literal
 
 _POLL_SECONDS = 0.2
 
@@ -44,12 +45,23 @@ def connect(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
                 ) from error
             time.sleep(_POLL_SECONDS)
     try:
-        con.execute(f"set threads = {settings.threads}")
-        # Row order costs memory and means nothing in a table; whatever needs an order asks for it.
-        con.execute("set preserve_insertion_order = false")
+        limit(con, settings)
         yield con
     finally:
         con.close()
+
+
+def limit(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Keeps a connection within what the settings give DuckDB. The profile of dbt says the same by :func:`limits_of_dbt`."""
+    con.execute(f"set threads = {settings.threads}")
+    con.execute(f"set memory_limit = {literal(settings.memory_limit)}")
+    # Row order costs memory and means nothing in a table; whatever needs an order asks for it.
+    con.execute("set preserve_insertion_order = false")
+
+
+def limits_of_dbt(settings: Settings) -> dict[str, str]:
+    """What dbt's profile reads of :func:`limit`, as environment variables."""
+    return {"CHURN_THREADS": str(settings.threads), "CHURN_MEMORY_LIMIT": settings.memory_limit}
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from churn_pipeline.core.dbt_project import MANIFEST, PROJECT, TARGET
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import quoted
-from churn_pipeline.core.warehouse import connect
+from churn_pipeline.core.warehouse import connect, limits_of_dbt
 
 if TYPE_CHECKING:
     from dagster_dbt import DagsterDbtTranslator
@@ -211,7 +211,7 @@ class InProcessDbt:
         project = str(self._copy / PROJECT)
         places = ["--project-dir", project, "--profiles-dir", project, "--target-path", str(self._copy / TARGET)]
         places += ["--target", "home"]
-        with _environment(CHURN_WAREHOUSE=str(settings.warehouse), CHURN_THREADS=str(settings.threads)):
+        with _environment(CHURN_WAREHOUSE=str(settings.warehouse), **limits_of_dbt(settings)):
             try:
                 outcome = dbtRunner(manifest=manifest).invoke([*flags, *arguments, *places])
             finally:

@@ -28,6 +28,7 @@ from churn_pipeline.core.formatting import usd
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.templating import templates
+from churn_pipeline.core.warehouse import limit
 from churn_pipeline.features.frames import settled_by
 from churn_pipeline.features.plan import read_beginning
 from churn_pipeline.features.splits import Slices, Span, earliest_training_monday, twin_slices
@@ -216,7 +217,7 @@ def _scratch(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, Pa
         tempfile.TemporaryDirectory(prefix="churn-check-") as folder,
         closing(duckdb.connect(str(Path(folder) / "check.duckdb"))) as con,
     ):
-        con.execute(f"set threads = {settings.threads}")
+        limit(con, settings)
         yield con, Path(folder)
 
 

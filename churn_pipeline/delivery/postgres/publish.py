@@ -20,6 +20,7 @@ from churn_pipeline.core.operator import user
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import literal, quoted
 from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.warehouse import limit
 from churn_pipeline.delivery.postgres.connection import SCHEMA, connect, where
 from churn_pipeline.delivery.postgres.migrate import migrate
 from churn_pipeline.delivery.postgres.rights import take_lock
@@ -153,7 +154,7 @@ def _published(settings: Settings) -> Iterator[tuple[duckdb.DuckDBPyConnection, 
             # Monitoring writes its file after the list, and may not have got there yet.
             if file.is_file():
                 reader.execute(f"attach {literal(file)} as {name} (read_only)")
-        reader.execute(f"set threads = {settings.threads}")
+        limit(reader, settings)
         # A step that Dagster has spawned looks interactive to DuckDB, which would draw a bar into its log.
         reader.execute("set enable_progress_bar = false")
         present = set(reader.execute("select database_name, table_name from duckdb_tables()").fetchall())
