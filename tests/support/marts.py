@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from churn_pipeline.features.plan import write_plan
 PROJECT = REPOSITORY / "dbt_project"
 _FOLDERS = ("staging", "intermediate", "marts")
 _SEEDS = ("event_types", "plan_ladder")
+# What a model that is grown rebuilds: the key, and the table of schema control that names the window.
+_WINDOW = re.compile(r"clear_window\('(?P<key>\w+)', source\('control', '(?P<table>\w+)'\)\)")
 
 
 def build_marts(con: duckdb.DuckDBPyConnection, *requested: date, history_weeks: int = 4) -> list[date]:
@@ -27,6 +30,21 @@ def build_marts(con: duckdb.DuckDBPyConnection, *requested: date, history_weeks:
     """
     # As if the SQL had changed: dbt would go on from what is there.
     con.execute("drop table if exists control.built")
+    for schema, model in con.execute(
+        "select schema_name, table_name from duckdb_tables() where schema_name in ('intermediate', 'marts')"
+    ).fetchall():
+        con.execute(f"drop table {schema}.{model}")
+    return grow_marts(con, *requested, history_weeks=history_weeks)
+
+
+def grow_marts(con: duckdb.DuckDBPyConnection, *requested: date, history_weeks: int = 4) -> list[date]:
+    """Goes on from the marts that are there, as the next run does: builds what is missing or was built from other facts; returns those Mondays.
+
+    Args:
+        con: the warehouse, after ``land``.
+        requested: Mondays as a run would be asked for.
+        history_weeks: before each of them.
+    """
     plan = write_plan(con, requested, history_weeks=history_weeks, code="c")
     con.execute("create schema if not exists seeds")
     for seed in _SEEDS:
@@ -60,7 +78,23 @@ def build_marts(con: duckdb.DuckDBPyConnection, *requested: date, history_weeks:
         sql = environment.from_string(_text(models[name])).render()
         schema = models[name].parent.name
         con.execute(f"create schema if not exists {schema}")
-        con.execute(f"create or replace table {schema}.{name} as {sql}")
+        window = _WINDOW.search(models[name].read_text(encoding="utf-8"))
+        is_there = con.execute(
+            "select count(*) from duckdb_tables() where schema_name = ? and table_name = ?", [schema, name]
+        ).fetchall() == [(1,)]
+        if window is None or not is_there:
+            con.execute(f"create or replace table {schema}.{name} as {sql}")
+        else:
+            con.execute(
+                f"delete from {schema}.{name} where {window['key']} in (select {window['key']} from control.{window['table']})"
+            )
+            con.execute(f"insert into {schema}.{name} by name {sql}")
+        if window is not None:
+            keys = f"select {window['key']} from control.{window['table']}"
+            con.execute(f"delete from control.built where model = '{name}' and key_date in ({keys})")
+            con.execute(
+                f"insert into control.built select '{name}', {window['key']}, fingerprint from control.{window['table']}"
+            )
 
     for name in models:
         make(name)
