@@ -31,6 +31,18 @@ by_customer as (
         {% call(target) for_each_target() -%}
             max(probability) filter (where target = '{{ target.name }}') as {{ target.probability_column }},
         {% endcall -%}
+        any_value(themes[1].theme) filter (where target = '{{ target_of('risk') }}') as theme
+    from scores
+    group by snapshot_date, customer_id
+
+),
+
+-- What explains them is joined where it is said: every ranking on the way would carry these lists along, which took half of the time.
+explained as (
+
+    select
+        snapshot_date,
+        customer_id,
         any_value(drivers) filter (where target = '{{ target_of('risk') }}') as churn_drivers,
         any_value(change_drivers) filter (where target = '{{ target_of('risk') }}') as change_drivers,
         any_value(themes) filter (where target = '{{ target_of('risk') }}') as churn_themes,
@@ -290,7 +302,6 @@ judged as (
         -- Where nobody is known to pay anything, a list of who pays is no list: then everybody is asked for, and goes by probability alone.
         coalesce(max(measured.annual_revenue) over (partition by measured.snapshot_date), 0) > 0 as is_money_known,
         measured.risk_probability >= policy.at_risk_probability or not is_money_known as is_at_risk,
-        measured.churn_themes[1].theme as theme,
         -- Whoever was called rests, unless their tier rose since: then the call did not help, and somebody should know.
         case
             when measured.called_on is not null and not coalesce(churn_tier.severity > tier_when_called.severity, false)
@@ -475,13 +486,14 @@ plays as (
 themes_of_customers as (
 
     select
-        snapshot_date,
-        customer_id,
-        facts,
-        unknown_facts,
-        unnest(churn_themes).theme as theme,
-        generate_subscripts(churn_themes, 1) as rank
+        with_facts.snapshot_date,
+        with_facts.customer_id,
+        with_facts.facts,
+        with_facts.unknown_facts,
+        unnest(explained.churn_themes).theme as theme,
+        generate_subscripts(explained.churn_themes, 1) as rank
     from with_facts
+    inner join explained using (snapshot_date, customer_id)
 
 ),
 
@@ -559,13 +571,13 @@ final as (
         ranked.resting_until,
         ranked.expected_saved_revenue,
         ranked.call_value,
-        ranked.churn_themes,
-        ranked.churn_drivers,
-        ranked.change_drivers,
+        explained.churn_themes,
+        explained.churn_drivers,
+        explained.change_drivers,
         null::struct(part varchar, label varchar, points double, revenue double)[] as change_parts,
         ranked.{{ probability_of('expansion') }},
         ranked.expansion_readiness,
-        ranked.expansion_drivers,
+        explained.expansion_drivers,
         ranked.target_tier,
         ranked.expected_arr_uplift,
         ranked.is_expansion_candidate,
@@ -597,6 +609,7 @@ final as (
     left join reasons on {{ same_case('call_reasons', 'ranked', 'reasons') }}
     left join plays on {{ same_case('playbook', 'ranked', 'plays', text='recommended_action') }}
     left join said on ranked.snapshot_date = said.snapshot_date and ranked.customer_id = said.customer_id
+    inner join explained on ranked.snapshot_date = explained.snapshot_date and ranked.customer_id = explained.customer_id
 
 )
 
