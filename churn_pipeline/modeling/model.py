@@ -145,8 +145,11 @@ class ScoringModel:
     def explain(self, frame: pd.DataFrame) -> Explained:
         """Probabilities, contributions, and what was passed over in ``frame``, each notice naming the target."""
         contributions, bias = self.contributions(frame)
-        notices = tuple(f"{self.target.name}: {notice}" for notice in self.encoder.notices(frame))
-        return Explained(self.probability(frame), contributions, bias, notices)
+        return Explained(self.probability(frame), contributions, bias, self.notices(frame))
+
+    def notices(self, frame: pd.DataFrame) -> tuple[str, ...]:
+        """What scoring passes over in ``frame``, each notice naming the target."""
+        return tuple(f"{self.target.name}: {notice}" for notice in self.encoder.notices(frame))
 
     @property
     def digest(self) -> str:

@@ -47,6 +47,10 @@ class Standing:
     group: NDArray[np.int16]
     medians: tuple[float, ...]
 
+    def of(self, rows: slice) -> Standing:
+        """The same of some customers."""
+        return Standing(self.case[rows], self.group[rows], self.medians)
+
     @cached_property
     def places(self) -> list[int]:
         """The groups as Python has them."""

@@ -1,23 +1,27 @@
-"""One vectorised pass per target over everybody who is active on a Monday."""
+"""One vectorised pass per target over everybody who is active on a Monday, and their reasons in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from churn_pipeline.core.targets import EXPLAINED, ROLES, TARGETS, shorter_than
 from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.scoring.drivers import DRIVER_TYPE, Driver, change_drivers, top_drivers
-from churn_pipeline.scoring.themes import CHANGE_TYPE, THEME_TYPE, Reason, change_column, change_parts, reasons
+from churn_pipeline.scoring.drivers import DRIVER_TYPE, change_drivers, top_drivers
+from churn_pipeline.scoring.themes import CHANGE_TYPE, THEME_TYPE, change_column, change_parts, reasons, standings_of
 
 # Over this share of customers raised, two models of one event disagree about who is at risk soon, and one of them is wrong.
 MAX_RAISED_SHARE = 0.02
+
+# Customers whose reasons are in memory at once. More makes nothing faster.
+ROWS_AT_ONCE = 50_000
 
 SCORES = pa.schema(
     [
@@ -37,28 +41,28 @@ SCORES = pa.schema(
 
 @dataclass(frozen=True)
 class ScoredMonday:
-    """The scores of one Monday.
+    """The scores of one Monday. Reasons are made batch by batch while they are read, so that memory holds those of one batch.
 
     Attributes:
-        scores: schema ``SCORES``, one row per target and customer of its mart, ordered by target (as declared) and customer_id. Bias and
-            contributions add up to the log-odds of the calibrated probability before the raise. Only explained targets have drivers, and
-            only the one of role risk has themes and what changed.
+        probabilities: by target, as declared, those of the customers of its mart, ordered by customer_id.
         customers: active customers.
         adjusted: by target with a shorter horizon beside it, the share of customers whose probability was raised to that of a shorter one.
         notices: what a person should know, for example columns that were not there.
+        batches: makes the scores, schema ``SCORES``, one row per target and customer of its mart, ordered by target (as declared) and
+            customer_id. Bias and contributions add up to the log-odds of the calibrated probability before the raise. Only explained
+            targets have drivers, and only the one of role risk has themes and what changed.
     """
 
-    scores: pa.Table
+    probabilities: Mapping[str, NDArray[np.float64]]
     customers: int
     adjusted: Mapping[str, float]
     notices: tuple[str, ...]
+    batches: Callable[[], Iterator[pa.Table]]
 
     @property
     def means(self) -> dict[str, float]:
         """By target the mean of its probabilities; without a target that nobody was scored for."""
-        target = self.scores["target"].to_numpy()
-        probability = self.scores["probability"].to_numpy()
-        return {name: float(probability[target == name].mean()) for name in dict.fromkeys(target)}
+        return {name: float(values.mean()) for name, values in self.probabilities.items() if len(values)}
 
     @property
     def adjusted_share(self) -> float:
@@ -82,62 +86,83 @@ def score_monday(
         before: the rows of the Monday before in the mart of the target of role risk, for what changed.
         today: the catalogue of that mart as it is now, for models that were stored without themes.
     """
-    explained = {target: models[target].explain(frames[target]) for target in TARGETS if target in models}
-    customers = {target: frames[target]["customer_id"].astype(object).to_numpy() for target in explained}
-    probabilities, adjusted = monotone(
+    targets = [target for target in TARGETS if target in models]
+    calibrated = {target: models[target].probability(frames[target]) for target in targets}
+    raised, adjusted = monotone(
         {
-            target: pd.Series(explanation.probability, index=customers[target], dtype=np.float64)
-            for target, explanation in explained.items()
+            target: pd.Series(calibrated[target], index=pd.Index(frames[target]["customer_id"]), dtype=np.float64)
+            for target in targets
         }
     )
-    parts = []
-    for target, explanation in explained.items():
-        model, frame = models[target], frames[target]
-        rows = len(frame)
-        drivers: list[list[Driver] | None] = [None] * rows
-        change: list[list[Driver] | None] = [None] * rows
-        themes: list[list[Reason] | None] = [None] * rows
-        moved = pa.nulls(rows, CHANGE_TYPE)
-        if target in {ROLES[role] for role in EXPLAINED}:
-            drivers = list(top_drivers(model.catalogue, frame, explanation.contributions))
-        if target == ROLES["risk"]:
-            themed = model.catalogue.with_themes(today)
-            themes = list(reasons(themed, frame, explanation.contributions))
-            change = [[] for _ in range(rows)]
-            if len(before):
-                former = model.contributions(before)[0]
-                change = list(change_drivers(model.catalogue, frame, before, explanation.contributions, former))
-                position = pd.Index(before["customer_id"]).get_indexer(frame["customer_id"])
-                known = position >= 0
-                moved = change_column(
-                    change_parts(
-                        themed,
-                        explanation.contributions[known],
-                        former[position[known]],
-                        explanation.bias,
-                        (probabilities[target].to_numpy() - explanation.probability)[known],
-                    ),
-                    known,
-                )
-        parts.append(
-            pa.table(
-                {
-                    "snapshot_date": pa.array([snapshot_date] * rows, pa.date32()),
-                    "customer_id": pa.array(customers[target], pa.string()),
-                    "target": pa.array([target] * rows, pa.string()),
-                    "probability": pa.array(probabilities[target].to_numpy(), pa.float64()),
-                    "bias": pa.array([explanation.bias] * rows, pa.float64()),
-                    "contributions": _contributions(model.catalogue.names, explanation.contributions),
-                    "drivers": pa.array(drivers, DRIVER_TYPE),
-                    "change_drivers": pa.array(change, DRIVER_TYPE),
-                    "themes": pa.array(themes, THEME_TYPE),
-                    "change_themes": moved,
-                },
-                schema=SCORES,
-            )
+    probabilities = {target: raised[target].to_numpy() for target in targets}
+
+    def batches() -> Iterator[pa.Table]:
+        for target in targets:
+            model, frame = models[target], frames[target]
+            said = _Reasons(model, frame, before, today) if target == ROLES["risk"] else None
+            for start in range(0, len(frame), ROWS_AT_ONCE):
+                rows = slice(start, start + ROWS_AT_ONCE)
+                some, final = frame.iloc[rows], probabilities[target][rows]
+                contributions, bias = model.contributions(some)
+                columns = {
+                    "snapshot_date": pa.repeat(pa.scalar(snapshot_date, pa.date32()), len(some)),
+                    "customer_id": pa.array(some["customer_id"], pa.string()),
+                    "target": pa.repeat(target, len(some)),
+                    "probability": pa.array(final, pa.float64()),
+                    "bias": pa.repeat(bias, len(some)),
+                    "contributions": _contributions(model.catalogue.names, contributions),
+                }
+                if target in {ROLES[role] for role in EXPLAINED}:
+                    columns["drivers"] = top_drivers(model.catalogue, some, contributions)
+                if said is not None:
+                    columns |= said.of(rows, contributions, bias, final - calibrated[target][rows])
+                nothing = {field.name: pa.nulls(len(some), field.type) for field in SCORES if field.name not in columns}
+                yield pa.table(columns | nothing).select(SCORES.names).cast(SCORES)
+
+    notices = dict.fromkeys(notice for target in targets for notice in models[target].notices(frames[target]))
+    return ScoredMonday(probabilities, len(frames[ROLES["risk"]]), adjusted, tuple(notices), batches)
+
+
+class _Reasons:
+    """What is said of the customers of a Monday, some of them at a time: drivers, themes and what changed.
+
+    Args:
+        model: that scored them.
+        frame: all of the Monday, ordered by customer_id: they are compared with each other.
+        before: the Monday before.
+        today: the catalogue as it is now.
+    """
+
+    def __init__(self, model: ScoringModel, frame: pd.DataFrame, before: pd.DataFrame, today: Catalogue) -> None:
+        self._model, self._frame, self._before = model, frame, before
+        self._catalogue = model.catalogue.with_themes(today)
+        self._standing = standings_of(self._catalogue, frame)
+        self._position_before = pd.Index(before["customer_id"]).get_indexer(pd.Index(frame["customer_id"]))
+
+    def of(
+        self, rows: slice, contributions: NDArray[np.float64], bias: float, raised: NDArray[np.float64]
+    ) -> dict[str, pa.Array]:
+        """The columns of some customers.
+
+        Args:
+            rows: which ones.
+            contributions: of them, shape (rows, features), log-odds.
+            bias: of the model.
+            raised: by how much their probabilities were raised to those of a shorter horizon.
+        """
+        frame, position = self._frame.iloc[rows], self._position_before[rows]
+        standing = {name: of_all.of(rows) for name, of_all in self._standing.items()}
+        columns = {"themes": reasons(self._catalogue, frame, contributions, standing)}
+        known = position >= 0
+        before = self._before.iloc[position[known]]
+        former = self._model.contributions(before)[0]
+        columns["change_drivers"] = change_drivers(self._model.catalogue, frame, before, contributions, former)
+        parts = change_parts(self._catalogue, contributions[known], former, bias, raised[known])
+        # Without a Monday before nothing is known of what changed.
+        columns["change_themes"] = (
+            change_column(parts, known) if len(self._before) else pa.nulls(len(frame), CHANGE_TYPE)
         )
-    notices = tuple(dict.fromkeys(notice for explanation in explained.values() for notice in explanation.notices))
-    return ScoredMonday(pa.concat_tables(parts), len(frames[ROLES["risk"]]), adjusted, notices)
+        return columns
 
 
 def monotone(probabilities: Mapping[str, pd.Series]) -> tuple[dict[str, pd.Series], dict[str, float]]:
@@ -167,7 +192,9 @@ def _contributions(features: list[str], values: np.ndarray) -> pa.ListArray:
     rows, width = values.shape
     entries = pa.StructArray.from_arrays(
         [
-            pa.DictionaryArray.from_arrays(np.tile(np.arange(width, dtype=np.int32), rows), features).cast(pa.string()),
+            pa.DictionaryArray.from_arrays(
+                np.tile(np.arange(width, dtype=np.int32), rows), features
+            ).dictionary_decode(),
             pa.array(values.ravel(), pa.float64()),
         ],
         names=["feature", "contribution"],

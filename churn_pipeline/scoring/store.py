@@ -94,15 +94,14 @@ def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
 
 def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) -> None:
     """Replaces exactly the scores of one Monday, in one transaction. Scores of another model go beside those in force, not over them."""
-    con.register("new_scores", scored.scores)
     with transaction(con):
         if stamp.scoring_mode == RESCORED:
             con.execute("delete from scoring.rescores where snapshot_date = ?", [stamp.snapshot_date])
-            con.execute("insert into scoring.rescores by name select * exclude (bias, contributions) from new_scores")
+            _insert(con, scored, "scoring.rescores by name select * exclude (bias, contributions)")
         else:
             for table in ("scores", "raised"):
                 con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
-            con.execute("insert into scoring.scores by name from new_scores")
+            _insert(con, scored, "scoring.scores by name select *")
             for target, share in scored.adjusted.items():
                 con.execute("insert into scoring.raised values (?, ?, ?)", [stamp.snapshot_date, target, share])
         con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
@@ -114,7 +113,15 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
             f"insert into scoring.scored_mondays ({', '.join(values)}) values ({', '.join('?' for _ in values)})",
             list(values.values()),
         )
-    con.unregister("new_scores")
+
+
+def _insert(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, into: str) -> None:
+    for batch in scored.batches():
+        con.register("new_scores", batch)
+        try:
+            con.execute(f"insert into {into} from new_scores")
+        finally:
+            con.unregister("new_scores")
 
 
 def scored_mondays(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[date]:

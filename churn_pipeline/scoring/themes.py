@@ -7,10 +7,10 @@ fact from another member as evidence. Nothing is told twice of a customer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,6 +57,8 @@ AND_YET = ", and yet such customers leave more often"
 LEVEL = 0.5
 _NUMBER = re.compile(r"\d[\d,]*")
 
+# Of each reason the theme and how people call it; the sum of the contributions of its features, log-odds of the calibrated probability; which
+# share that is of what all themes raise that can be a reason; why, in words; and the features that the sentence and its evidence come from.
 THEME_TYPE = pa.list_(
     pa.struct(
         [
@@ -70,26 +72,6 @@ THEME_TYPE = pa.list_(
     )
 )
 CHANGE_TYPE = pa.list_(pa.struct([("part", pa.string()), ("label", pa.string()), ("points", pa.float64())]))
-
-
-class Reason(TypedDict):
-    """One entry of ``churn_themes``.
-
-    Attributes:
-        theme: its name.
-        label: how people call it.
-        contribution: the sum of its features', log-odds of the calibrated probability.
-        share: of what all themes that can be a reason raise.
-        sentence: why, in words.
-        features: the one that the sentence comes from, and the one that gives its evidence.
-    """
-
-    theme: Theme
-    label: str
-    contribution: float
-    share: float
-    sentence: str
-    features: list[str]
 
 
 def theme_sums(catalogue: Catalogue, contributions: NDArray[np.float64]) -> dict[Theme | None, NDArray[np.float64]]:
@@ -108,13 +90,22 @@ def theme_sums(catalogue: Catalogue, contributions: NDArray[np.float64]) -> dict
     return sums
 
 
-def reasons(catalogue: Catalogue, frame: pd.DataFrame, contributions: NDArray[np.float64]) -> list[list[Reason]]:
+def reasons(
+    catalogue: Catalogue,
+    frame: pd.DataFrame,
+    contributions: NDArray[np.float64],
+    standing: Mapping[str, Standing] | None = None,
+) -> pa.ListArray:
     """The themes that raise each customer's risk, the largest first, at most three.
 
     Args:
         catalogue: the model's features, in the order of the columns of ``contributions``, with their themes (:meth:`Catalogue.with_themes`).
         frame: the mart's rows of one Monday, all of them: they are compared with each other.
         contributions: shape (rows, features), log-odds.
+        standing: how they stand among all of the Monday (`standings_of`), where the frame has some of its rows only.
+
+    Returns:
+        Of ``THEME_TYPE``.
     """
     members = {
         theme: np.asarray(positions)
@@ -122,30 +113,48 @@ def reasons(catalogue: Catalogue, frame: pd.DataFrame, contributions: NDArray[np
         if theme is not None and theme not in NEVER_A_REASON
     }
     if not members or not len(frame):
-        return [[] for _ in range(len(frame))]
+        return pa.array([[]] * len(frame), THEME_TYPE)
     themes = list(members)
     sums = theme_sums(catalogue, contributions)
     raised = np.column_stack([np.maximum(sums[theme], 0) for theme in themes])
     order = np.argsort(-raised, axis=1, kind="stable")[:, :TOP]
     amounts = np.take_along_axis(raised, order, axis=1).tolist()
-    totals = raised.sum(axis=1).tolist()
-    words = Words(catalogue, frame)
-    names, labels = words.names, [THEMES[theme] for theme in themes]
-    rows = zip(order.tolist(), amounts, _speakers(list(members.values()), contributions, order), totals, strict=True)
-    return [
-        [
-            {
-                "theme": themes[place],
-                "label": labels[place],
-                "contribution": amount,
-                "share": amount / total,
-                "sentence": sentence,
-                "features": [names[position] for position in told],
-            }
-            for place, amount, sentence, told in words.of(row, places, of_row, speakers, total)
-        ]
-        for row, (places, of_row, speakers, total) in enumerate(rows)
+    totals = raised.sum(axis=1)
+    words = Words(catalogue, frame, standing)
+    rows = zip(
+        order.tolist(),
+        amounts,
+        _speakers(list(members.values()), contributions, order),
+        totals.tolist(),
+        strict=True,
+    )
+    told = [words.of(row, *of_row) for row, of_row in enumerate(rows)]
+    lengths = np.array([len(of_row) for of_row in told])
+    reasons_told = [reason for of_row in told for reason in of_row]
+    place = np.array([reason[0] for reason in reasons_told], dtype=np.int32)
+    amount = np.array([reason[1] for reason in reasons_told], dtype=np.float64)
+    features = [reason[3] for reason in reasons_told]
+    arrays: list[Any] = [
+        _decoded(place, list(themes)),
+        _decoded(place, [THEMES[theme] for theme in themes]),
+        pa.array(amount),
+        pa.array(amount / np.repeat(totals, lengths)),
+        pa.array([reason[2] for reason in reasons_told], pa.string()),
+        pa.ListArray.from_arrays(
+            _offsets(np.array([len(of_reason) for of_reason in features], dtype=np.int64)),
+            _decoded(np.array([each for of_reason in features for each in of_reason], dtype=np.int32), words.names),
+        ),
     ]
+    entries = pa.StructArray.from_arrays(arrays, fields=list(THEME_TYPE.value_type))
+    return pa.ListArray.from_arrays(_offsets(lengths), entries)
+
+
+def _offsets(lengths: NDArray[np.int64]) -> pa.Array:
+    return pa.array(np.append(0, np.cumsum(lengths)).astype(np.int32))
+
+
+def _decoded(codes: NDArray[np.int32], texts: Sequence[str]) -> pa.StringArray:
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string())).dictionary_decode()
 
 
 def _speakers(
@@ -174,18 +183,31 @@ def _speakers(
     return speakers.tolist()
 
 
+def standings_of(catalogue: Catalogue, frame: pd.DataFrame) -> dict[str, Standing]:
+    """How the customers of a Monday stand among each other, by each feature that can be a reason.
+
+    Args:
+        catalogue: with themes.
+        frame: the mart's rows of the Monday, all of them.
+    """
+    spoken = [f for f in catalogue if f.theme is not None and f.theme not in NEVER_A_REASON]
+    return dict(zip((f.name for f in spoken), standings(spoken, frame), strict=True))
+
+
 class Words:
     """The sentences of one Monday, made where they are asked for.
 
     Args:
         catalogue: with themes.
         frame: the mart's rows of the Monday, all of them.
+        standing: how they stand among all of the Monday, where the frame has some of its rows only.
     """
 
-    def __init__(self, catalogue: Catalogue, frame: pd.DataFrame) -> None:
+    def __init__(
+        self, catalogue: Catalogue, frame: pd.DataFrame, standing: Mapping[str, Standing] | None = None
+    ) -> None:
         self.names = catalogue.names
-        spoken = [f for f in catalogue if f.theme is not None and f.theme not in NEVER_A_REASON]
-        self.standing = dict(zip((f.name for f in spoken), standings(spoken, frame), strict=True))
+        self.standing = standings_of(catalogue, frame) if standing is None else standing
         self.case = [
             self.standing[f.name].case.tolist() if f.name in self.standing else [UNKNOWN] * len(frame)
             for f in catalogue

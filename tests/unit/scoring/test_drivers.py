@@ -27,7 +27,7 @@ def frame(rows: int, value: float = 3) -> pd.DataFrame:
 
 @given(AMOUNTS)
 def test_the_largest_contributions_come_first_and_none_is_left_out_for_a_smaller_one(amounts: np.ndarray) -> None:
-    for row, drivers in zip(amounts, top_drivers(CATALOGUE, frame(4), amounts), strict=True):
+    for row, drivers in zip(amounts, top_drivers(CATALOGUE, frame(4), amounts).to_pylist(), strict=True):
         assert 1 <= len(drivers) <= TOP
         sizes = [abs(driver["contribution"]) for driver in drivers]
         assert sizes == sorted(np.abs(row), reverse=True)[: len(sizes)]
@@ -35,7 +35,7 @@ def test_the_largest_contributions_come_first_and_none_is_left_out_for_a_smaller
 
 @given(AMOUNTS)
 def test_the_sentence_follows_the_sign_and_states_the_value(amounts: np.ndarray) -> None:
-    for drivers in top_drivers(CATALOGUE, frame(4), amounts):
+    for drivers in top_drivers(CATALOGUE, frame(4), amounts).to_pylist():
         for driver in drivers:
             assert driver["value"] == "3"
             assert driver["sentence"].startswith("Only 3" if driver["contribution"] > 0 else "3 ")
@@ -43,23 +43,23 @@ def test_the_sentence_follows_the_sign_and_states_the_value(amounts: np.ndarray)
 
 def test_a_change_is_told_from_and_to_and_only_for_customers_of_both_weeks() -> None:
     now, before = frame(2, 5), frame(1, 9)
-    drivers = change_drivers(CATALOGUE, now, before, np.full((2, 7), 0.5), np.zeros((1, 7)))
+    drivers = change_drivers(CATALOGUE, now, before, np.full((2, 7), 0.5), np.zeros((1, 7))).to_pylist()
     assert drivers[0][0]["sentence"] == "A: from 9 to 5, which raised the risk"
     assert drivers[0][0]["contribution"] == 0.5
     assert drivers[1] == []
 
 
 def test_a_value_that_stayed_says_that_the_rest_changed() -> None:
-    drivers = change_drivers(CATALOGUE, frame(1, 5), frame(1, 5), np.full((1, 7), -0.5), np.zeros((1, 7)))
+    drivers = change_drivers(CATALOGUE, frame(1, 5), frame(1, 5), np.full((1, 7), -0.5), np.zeros((1, 7))).to_pylist()
     assert drivers[0][0]["sentence"] == "A: 5 as the week before, which with what else changed lowered the risk"
 
 
 def test_what_did_not_move_is_no_change_driver() -> None:
     same = np.ones((1, 7))
-    assert change_drivers(CATALOGUE, frame(1), frame(1), same, same) == [[]]
+    assert change_drivers(CATALOGUE, frame(1), frame(1), same, same).to_pylist() == [[]]
 
 
 def test_a_column_that_is_missing_reads_as_unknown() -> None:
-    drivers = top_drivers(CATALOGUE, frame(1).drop(columns="a"), np.array([[9.0, 0, 0, 0, 0, 0, 0]]))
+    drivers = top_drivers(CATALOGUE, frame(1).drop(columns="a"), np.array([[9.0, 0, 0, 0, 0, 0, 0]])).to_pylist()
     assert drivers[0][0]["value"] == "unknown"
     assert "A" in drivers[0][0]["sentence"]

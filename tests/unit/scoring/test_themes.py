@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,6 @@ from churn_pipeline.scoring.themes import (
     AND_YET,
     MIN_SHARE,
     TOP,
-    Reason,
     Words,
     change_column,
     change_parts,
@@ -75,9 +75,13 @@ def contributions(rows: int, *customers: dict[str, float]) -> np.ndarray:
     return values
 
 
-def told(customer: dict[str, object], raising: dict[str, float], peers: int = 2 * MIN_PEERS) -> list[Reason]:
+def told_of(catalogue: Catalogue, data: pd.DataFrame, amounts: np.ndarray) -> list[list[dict[str, Any]]]:
+    return reasons(catalogue, data, amounts).to_pylist()
+
+
+def told(customer: dict[str, object], raising: dict[str, float], peers: int = 2 * MIN_PEERS) -> list[dict[str, Any]]:
     data = frame(customer, peers=peers)
-    return reasons(CATALOGUE, data, contributions(len(data), raising))[0]
+    return told_of(CATALOGUE, data, contributions(len(data), raising))[0]
 
 
 def sentences(customer: dict[str, object], raising: dict[str, float], peers: int = 2 * MIN_PEERS) -> list[str]:
@@ -163,12 +167,12 @@ def test_the_second_fact_is_evidence_and_a_weak_one_is_not() -> None:
     customer = {"events_last_14d": 12, "usage_change_7d": 0.41, "events_last_7d": 4, "events_prior_21d": 30}
     data = frame(customer)
     data["usage_change_7d"] = [0.41, *[1.0] * (len(data) - 1)]
-    strong = reasons(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1, "usage_change_7d": 0.5}))[0][0]
+    strong = told_of(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1, "usage_change_7d": 0.5}))[0][0]
     assert strong["sentence"].endswith(
         "similar companies 40; last week down 59 % on the average of the three weeks before"
     )
     assert strong["features"] == ["events_last_14d", "usage_change_7d"]
-    weak = reasons(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1, "usage_change_7d": 0.1}))[0][0]
+    weak = told_of(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1, "usage_change_7d": 0.1}))[0][0]
     assert weak["sentence"].endswith("similar companies 40")
     assert weak["features"] == ["events_last_14d"]
 
@@ -202,7 +206,7 @@ def test_what_speaks_for_the_customer_is_a_reason_only_where_the_theme_has_nothi
 def test_no_reason_is_contradicted_by_its_own_comparison(amounts: np.ndarray, seed: int) -> None:
     data = anything(len(amounts), seed).assign(known_plan_tier="growth")
     words = Words(CATALOGUE, data)
-    for row, of_row in enumerate(reasons(CATALOGUE, data, amounts)):
+    for row, of_row in enumerate(told_of(CATALOGUE, data, amounts)):
         for reason in of_row:
             told_by = CATALOGUE[CATALOGUE[reason["features"][0]].like or reason["features"][0]]
             if told_by.worse is None or told_by.dtype != "numeric" or (value := data[told_by.name][row]) is None:
@@ -224,9 +228,9 @@ def test_two_numbers_that_read_the_same_are_no_fall() -> None:
     data["usage_change_7d"] = [customer["usage_change_7d"], *[1.0] * (len(data) - 1)]
     data["events_last_7d"] = 15
     amounts = contributions(len(data), {"usage_change_7d": 1.0, "events_last_14d": 0.5})
-    assert reasons(CATALOGUE, data, amounts)[0][0]["sentence"] == "39 events in 14 days, similar companies 40"
+    assert told_of(CATALOGUE, data, amounts)[0][0]["sentence"] == "39 events in 14 days, similar companies 40"
     amounts = contributions(len(data), {"usage_change_7d": 1.0})
-    assert reasons(CATALOGUE, data, amounts)[0][0]["sentence"] == (
+    assert told_of(CATALOGUE, data, amounts)[0][0]["sentence"] == (
         f"15 events last week after 15 events a week in the three weeks before{AND_YET}"
     )
 
@@ -238,10 +242,10 @@ def test_last_week_is_told_once() -> None:
         data[name] = [customer[name], *[usual] * (len(data) - 1)]
     data["events_prior_21d"] = 60
     raising = {"events_last_7d": 1.0, "usage_change_7d": 0.9, "days_since_last_event": 0.8}
-    said = reasons(CATALOGUE, data, contributions(len(data), raising))[0][0]["sentence"]
+    said = told_of(CATALOGUE, data, contributions(len(data), raising))[0][0]["sentence"]
     assert said == "Little activity: no events in 7 days, similar companies 20"
     raising = {"usage_change_7d": 1.0, "days_since_last_event": 0.8}
-    said = reasons(CATALOGUE, data, contributions(len(data), raising))[0][0]["sentence"]
+    said = told_of(CATALOGUE, data, contributions(len(data), raising))[0][0]["sentence"]
     assert said == "No events last week after 20 events a week in the three weeks before"
 
 
@@ -285,7 +289,7 @@ def test_where_the_plan_has_too_few_customers_the_comparison_is_with_all_and_wit
 def test_the_comparison_is_with_the_same_plan() -> None:
     large = [{"known_plan_tier": "enterprise", "events_last_14d": 400}] * MIN_PEERS
     data = frame({"known_plan_tier": "enterprise", "events_last_14d": 100}, *large)
-    said = reasons(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1}))[0][0]["sentence"]
+    said = told_of(CATALOGUE, data, contributions(len(data), {"events_last_14d": 1}))[0][0]["sentence"]
     assert said == "Little activity: 100 events in 14 days, similar companies 400"
 
 
@@ -298,8 +302,8 @@ def test_an_old_version_speaks_of_themes_in_todays_words_and_of_drivers_in_its_o
     old = Catalogue.from_json(json.dumps({"mart": CATALOGUE.mart, "features": [entry, gone]}))
     data = frame({"avg_adoption_score": 0.31})
     amounts = np.full((len(data), 2), 0.5)
-    assert top_drivers(old, data, amounts)[0][0]["sentence"] == "Feature adoption of 0.31"
-    themed = reasons(old.with_themes(CATALOGUE), data, amounts)[0]
+    assert top_drivers(old, data, amounts).to_pylist()[0][0]["sentence"] == "Feature adoption of 0.31"
+    themed = told_of(old.with_themes(CATALOGUE), data, amounts)[0]
     assert [(r["sentence"], r["share"]) for r in themed] == [
         ("Uses little of the product: adoption 31 %, similar companies 63 %", 1.0)
     ]
@@ -307,7 +311,7 @@ def test_an_old_version_speaks_of_themes_in_todays_words_and_of_drivers_in_its_o
 
 def test_a_stored_sentence_about_a_column_that_is_no_more_gives_way_to_one_that_can_be_said() -> None:
     data = frame({"days_to_renewal": 44}).drop(columns="renewal_date")
-    said = reasons(CATALOGUE, data, contributions(len(data), {"days_to_renewal": 1}))[0][0]["sentence"]
+    said = told_of(CATALOGUE, data, contributions(len(data), {"days_to_renewal": 1}))[0][0]["sentence"]
     assert said == "Days to renewal: 44 days"
 
 
@@ -325,14 +329,14 @@ def test_a_column_that_a_sentence_named_is_not_named_by_its_evidence_again() -> 
         ),
     )
     data = pd.DataFrame({"customer_id": ["a"], "snapshot_date": [pd.Timestamp(MONDAY)]} | dict.fromkeys("xyzw", 3.0))
-    said = reasons(catalogue, data, np.array([[1.0, 0.9, 0.8, 0.7]]))[0][0]
+    said = told_of(catalogue, data, np.array([[1.0, 0.9, 0.8, 0.7]]))[0][0]
     assert (said["sentence"], said["features"]) == ("3 of 3; w is 3", ["x", "w"])
 
 
 def test_a_label_with_braces_is_no_template() -> None:
     odd = Catalogue("m", (Feature("x", "numeric", "Rate {of} [x]", "count", "r", "l", theme="usage"),))
     data = pd.DataFrame({"customer_id": ["a"], "snapshot_date": [pd.Timestamp(MONDAY)], "x": [3.0]})
-    assert reasons(odd, data, np.ones((1, 1)))[0][0]["sentence"] == "Rate of x: 3"
+    assert told_of(odd, data, np.ones((1, 1)))[0][0]["sentence"] == "Rate of x: 3"
 
 
 @settings(max_examples=20, deadline=None)
@@ -341,7 +345,7 @@ def test_at_most_three_themes_that_raise_in_order_and_no_fact_twice(amounts: np.
     data = anything(len(amounts), seed)
     words = Words(CATALOGUE, data)
     sums = theme_sums(CATALOGUE, amounts)
-    for row, of_row in enumerate(reasons(CATALOGUE, data, amounts)):
+    for row, of_row in enumerate(told_of(CATALOGUE, data, amounts)):
         raising = {t: float(v[row]) for t, v in sums.items() if t not in NEVER_A_REASON and v[row] > 0}
         assert len(of_row) <= TOP
         assert [r["contribution"] for r in of_row] == sorted((r["contribution"] for r in of_row), reverse=True)
@@ -448,6 +452,6 @@ def test_the_column_holds_what_moved_the_largest_first_and_null_for_whom_there_w
 def test_what_nobody_has_given_a_theme_is_a_part_of_the_change_and_no_reason() -> None:
     unthemed = Catalogue("m", (Feature("x", "numeric", "X", "count", "r", "l"),))
     data = pd.DataFrame({"customer_id": ["a"], "snapshot_date": [pd.Timestamp(MONDAY)], "x": [3.0]})
-    assert reasons(unthemed, data, np.ones((1, 1))) == [[]]
+    assert told_of(unthemed, data, np.ones((1, 1))) == [[]]
     parts = change_parts(unthemed, np.ones((1, 1)), np.zeros((1, 1)), 0.0, np.zeros(1))
     assert parts["other"][0] == pytest.approx(1 / (1 + np.exp(-1)) - 0.5)
