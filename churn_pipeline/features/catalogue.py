@@ -228,7 +228,8 @@ def read_catalogue(path: Path, mart: str | None = None) -> Catalogue:
 
     mart = mart or path.stem
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
     except FileNotFoundError:
         raise InputError(f"{path}: the feature catalogue of {mart} is not there") from None
     except yaml.YAMLError as error:

@@ -32,18 +32,15 @@ EXPLAINED_EVERY = 4
 AT_ONCE = 13
 
 
-def week_of(
-    con: duckdb.DuckDBPyConnection, model: ScoringModel, monday: date, *, explain: bool = True
-) -> FeatureWeek | None:
+def week_of(model: ScoringModel, monday: date, frame: pd.DataFrame, *, explain: bool = True) -> FeatureWeek | None:
     """One Monday with a model's probabilities; None where the mart does not hold it.
 
     Args:
-        con: the warehouse.
         model: whose view it is.
         monday: a snapshot_date.
+        frame: the rows of that Monday in the mart of the model's target.
         explain: also the features' shares of |SHAP|.
     """
-    frame = scoring_frame(con, model.target, monday)
     if not len(frame):
         return None
     return FeatureWeek(monday, frame, model.probability(frame), _shares(model, frame) if explain else None)

@@ -183,12 +183,17 @@ def leaving(
     p = np.clip(probability, 1e-12, 1 - 1e-12)
     odds = (p / (1 - p))[:, np.newaxis]
     totals = np.empty((len(groups), draws))
+    # Whole cents of every group: their sums are exact in whatever order they are added.
+    weights = np.zeros((len(groups), len(cents)))
+    for row, members in enumerate(groups.values()):
+        weights[row, members] = cents[members]
     step = max(1, _CELLS // max(1, len(cents)))
     for start in range(0, draws, step):
         moved = odds * shared[start : start + step]
-        gone = (rng.random(moved.shape, dtype=np.float32) < moved / (1 + moved)).astype(np.float64)
-        for row, members in enumerate(groups.values()):
-            totals[row, start : start + step] = cents[members] @ gone[members]
+        luck = rng.random(moved.shape, dtype=np.float32)
+        np.divide(moved, 1 + moved, out=moved)
+        np.less(luck, moved, out=moved, casting="unsafe")
+        totals[:, start : start + step] = weights @ moved
     tail = (1 - COVERAGE) / 2
     low, high = np.quantile(totals, [tail, 1 - tail], axis=1) / _CENTS
     return {

@@ -136,9 +136,20 @@ def write(con: duckdb.DuckDBPyConnection, mondays: Sequence[date], run_id: str) 
 
 def _predictions(con: duckdb.DuckDBPyConnection, monday: date) -> pd.DataFrame:
     """One row per customer of a Monday, with what is asked of them here; revenue that is not known counts as 0."""
+    there = {name for (name, *_) in con.execute(f"describe from {lists.predictions(con)}").fetchall()}
+    # Not the lists of reasons: of each customer they would become objects.
+    columns = [
+        *DIMENSIONS,
+        *(target.probability_column for target in by_horizon("churn") if target.probability_column in there),
+        target_of("expansion").probability_column,
+        "expected_arr_uplift",
+        "days_to_renewal",
+        "revenue_at_risk",
+        "is_on_call_list",
+    ]
     return con.execute(
         f"""
-        select * replace (coalesce(annual_revenue, 0) as annual_revenue), coalesce(annual_revenue, 0) as revenue
+        select {", ".join(columns)}, coalesce(annual_revenue, 0) as revenue
         from {lists.predictions(con)} where snapshot_date = ? order by customer_id
         """,
         [monday],

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from churn_pipeline.core.run_ledger import Refusal
+    from churn_pipeline.modeling.store import ModelStore
 
 EXIT_CODE = "exit_code"
 # Dagster's own tags.
@@ -39,6 +41,13 @@ class Home:
 
     settings: Settings
     dbt: InProcessDbt
+
+    @cached_property
+    def models(self) -> ModelStore:
+        """The models of the run: whoever asks for one after another asset did gets the same, and MLflow is asked once."""
+        from churn_pipeline.modeling.store import ModelStore
+
+        return ModelStore(self.settings)
 
     def now(self) -> datetime:
         """The current instant as the warehouse stores it: UTC, naive."""
@@ -144,8 +153,15 @@ def table_metadata(columns: list[str], rows: list[tuple[Any, ...]]) -> dg.Markdo
     return dg.MetadataValue.md(markdown_table(columns, rows))
 
 
-def picture(name: str, figure: Figure) -> dg.MarkdownMetadataValue:
-    """A plot inside the metadata, so that it is seen where the asset is looked at; the full size lies elsewhere."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=70, bbox_inches="tight")
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()})")
+def picture(name: str, drawn: Figure | bytes) -> dg.MarkdownMetadataValue:
+    """A plot inside the metadata, so that it is seen where the asset is looked at; the full size lies elsewhere.
+
+    Args:
+        name: what it shows.
+        drawn: a figure, or a PNG.
+    """
+    if not isinstance(drawn, bytes):
+        buffer = io.BytesIO()
+        drawn.savefig(buffer, format="png", dpi=70, bbox_inches="tight")
+        drawn = buffer.getvalue()
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(drawn).decode()})")

@@ -7,9 +7,15 @@ colours say.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from churn_pipeline.core.atomic import replace_bytes
+from churn_pipeline.core.json_text import json_text
 
 if TYPE_CHECKING:
     import altair as alt
@@ -21,6 +27,29 @@ _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, 
 
 def _var(name: str) -> str:
     return f"var(--{name})"
+
+
+def kept(tiers: tuple[str, ...], days: int, folder: Path) -> dict[str, dict[str, Any]]:
+    """`specifications`, made once and kept: making and validating them takes a second.
+
+    A file is named after all that decides about what it says: this module, the library, and what was asked for.
+
+    Args:
+        tiers: as of `specifications`.
+        days: likewise.
+        folder: where to keep them.
+    """
+    from importlib.metadata import version
+
+    made_of = [sha256(Path(__file__).read_bytes()).hexdigest(), version("altair"), tiers, days]
+    file = folder / f"charts_{sha256(json_text(made_of).encode()).hexdigest()[:16]}.json"
+    try:
+        specified: dict[str, dict[str, Any]] = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        specified = specifications(tiers, days)
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_bytes(file, json_text(specified).encode())
+    return specified
 
 
 @cache

@@ -29,7 +29,7 @@ from churn_pipeline.core.themes import PARTS
 from churn_pipeline.delivery.briefs.store import anchor, page_address
 from churn_pipeline.delivery.call_list import ALL, file_names, reason_in_words
 from churn_pipeline.delivery.report import words
-from churn_pipeline.delivery.report.charts import STEP, specifications
+from churn_pipeline.delivery.report.charts import STEP, kept, specifications
 from churn_pipeline.delivery.report.data import (
     FIGURES,
     TICKET_DAYS,
@@ -72,10 +72,12 @@ class Library:
     Attributes:
         packed: gzip, then base64.
         source_hash: for the Content-Security-Policy.
+        folder: where it is kept, and what is made for it; None where nothing is kept.
     """
 
     packed: str
     source_hash: str
+    folder: Path | None = None
 
 
 def library(folder: Path) -> Library:
@@ -99,7 +101,7 @@ def library(folder: Path) -> Library:
         packed = gzip.compress(source, 9, mtime=0)
         folder.mkdir(parents=True, exist_ok=True)
         replace_bytes(kept, packed)
-    return Library(base64.b64encode(packed).decode(), source_hash(source))
+    return Library(base64.b64encode(packed).decode(), source_hash(source), folder)
 
 
 def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = (), with_brief: Collection[str] = ()) -> str:
@@ -134,7 +136,9 @@ def render(report: WeekReport, vega: Library, *, pages: Sequence[date] = (), wit
             f"Leaves within {target.horizon_days} days" if target.event == "churn" else target.title
             for target in _others(report.customers)
         ],
-        "charts": specifications(names, risk.horizon_days),
+        "charts": specifications(names, risk.horizon_days)
+        if vega.folder is None
+        else kept(names, risk.horizon_days, vega.folder),
         "step": STEP,
         "rows": charts,
         "tiers": names,

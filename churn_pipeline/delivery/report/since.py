@@ -17,6 +17,7 @@ import duckdb
 
 from churn_pipeline.core.calendar import WEEK
 from churn_pipeline.core.formatting import in_points, usd
+from churn_pipeline.core.sql import literal
 from churn_pipeline.core.targets import target_of
 from churn_pipeline.delivery.call_list import PREDICTIONS, may_be_approached
 from churn_pipeline.policy import tiers
@@ -153,7 +154,8 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
                now.risk_tier, earlier.risk_tier as previous_risk_tier,
                now.revenue_at_risk as at_risk, earlier.revenue_at_risk as previous_at_risk, now.mrr, earlier.mrr as previous_mrr,
                earlier.is_on_call_list as was_called, {may_be_approached("now")} as may_be_named,
-               now.{risk} as probability, earlier.{risk} as previous_probability, now.probability_change, now.change_parts, now.churn_themes, now.change_drivers
+               now.{risk} as probability, earlier.{risk} as previous_probability, now.probability_change,
+               list_filter(now.change_parts, lambda each: each.part = {literal(MODEL_AND_DATA)})[1].revenue as model
         from now full join earlier using (customer_id)
         left join customers on customers.customer_id = coalesce(now.customer_id, earlier.customer_id)
         order by 1
@@ -179,13 +181,21 @@ def read(published: duckdb.DuckDBPyConnection, monday: date) -> SinceLastWeek | 
         if row["previous_risk_tier"] is not None and _moved(row, has_money):
             movers.append(row)
     former = _before if has_money else lambda row: row["previous_probability"]
+    named = {
+        "rose": _first(rose, NAMED["rose"], _now if has_money else lambda row: row["probability"]),
+        "fell": _first(fell, NAMED["fell"], former),
+        "gone": _first(gone, NAMED["gone"], former),
+        "movers": _first(movers, NAMED["movers"], lambda row: abs(_moved(row, has_money))),
+    }
+    _explain(published, monday, [row for of_list in named.values() for row in of_list])
     return SinceLastWeek(
         compared_with=before,
         had_list=any(row["was_called"] is not None for row in rows),
-        rose=_named(rose, NAMED["rose"], _now if has_money else lambda row: row["probability"]),
-        fell=_named(fell, NAMED["fell"], former, is_past=True),
-        gone=_named(gone, NAMED["gone"], former, is_past=True),
-        movers=_named(movers, NAMED["movers"], lambda row: abs(_moved(row, has_money))),
+        rose=tuple(_move(row, _now(row)) for row in named["rose"]),
+        # Who is past is named with what was at risk on the Monday before.
+        fell=tuple(_move(row, _before(row)) for row in named["fell"]),
+        gone=tuple(_move(row, _before(row)) for row in named["gone"]),
+        movers=tuple(_move(row, _now(row)) for row in named["movers"]),
         rose_ids=frozenset(row["customer_id"] for row in rose),
         fell_ids=frozenset(row["customer_id"] for row in fell),
         of=_by_owner(rows, rose, fell, gone),
@@ -209,18 +219,29 @@ def _moved(row: Mapping[str, Any], has_money: bool) -> float:
     return _change(row) if has_money else row["probability_change"] or 0.0
 
 
-def _named(
-    rows: Iterable[Mapping[str, Any]], most: int, by: Callable[[Mapping[str, Any]], float], *, is_past: bool = False
-) -> tuple[Move, ...]:
-    """The first of everybody and of every owner, the largest first; ``is_past`` are named with what was at risk on the Monday before."""
+def _first(rows: Iterable[dict[str, Any]], most: int, by: Callable[[Mapping[str, Any]], float]) -> list[dict[str, Any]]:
+    """The first of everybody and of every owner, the largest first."""
     ordered = sorted(rows, key=lambda row: (-by(row), row["customer_id"]))
     of_owner: dict[str | None, int] = defaultdict(int)
     shown = []
     for place, row in enumerate(ordered):
         of_owner[row["csm_owner"]] += 1
         if place < most or of_owner[row["csm_owner"]] <= most:
-            shown.append(_move(row, _before(row) if is_past else _now(row)))
-    return tuple(shown)
+            shown.append(row)
+    return shown
+
+
+def _explain(published: duckdb.DuckDBPyConnection, monday: date, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds what changed to the customers that are named: of everybody these lists would be most of what is read."""
+    lists = ("change_parts", "churn_themes", "change_drivers")
+    named = published.execute(
+        f"select customer_id, {', '.join(lists)} from {PREDICTIONS} as predictions "
+        "where snapshot_date = $monday and customer_id in (select unnest($customers))",
+        {"monday": monday, "customers": [row["customer_id"] for row in rows]},
+    ).fetchall()
+    by_customer = {customer: values for customer, *values in named}
+    for row in rows:
+        row |= dict(zip(lists, by_customer.get(row["customer_id"], (None, None, None)), strict=True))
 
 
 def _move(row: Mapping[str, Any], revenue: float) -> Move:
@@ -282,7 +303,7 @@ class _Sums:
         elif row["risk_tier"] is None:
             self.gone -= previous
         else:
-            model = sum(part["revenue"] or 0.0 for part in row["change_parts"] or () if part["part"] == MODEL_AND_DATA)
+            model = row["model"] or 0.0
             self.model += model
             rest = at_risk - previous - model
             if rest > 0:

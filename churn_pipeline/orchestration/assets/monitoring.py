@@ -14,7 +14,7 @@ from churn_pipeline.core import calendar, notices
 from churn_pipeline.core.errors import InputError
 from churn_pipeline.core.notices import Notice
 from churn_pipeline.core.settings import Settings
-from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.core.targets import TARGETS, Target
 from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.about import about
 from churn_pipeline.orchestration.home import Home, expected_errors, picture, root_run, table_metadata
@@ -34,6 +34,7 @@ from churn_pipeline.orchestration.keys import (
 
 if TYPE_CHECKING:
     import duckdb
+    import pandas as pd
 
     from churn_pipeline.modeling.store import ModelStore
     from churn_pipeline.monitoring.drift import DriftReport
@@ -66,8 +67,7 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         ],
     )
     def drift(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
-        from churn_pipeline.modeling.store import ModelStore
-        from churn_pipeline.monitoring import store
+        from churn_pipeline.monitoring import store, svg
         from churn_pipeline.monitoring.drift import worst
         from churn_pipeline.monitoring.plots import drift as drift_plot
         from churn_pipeline.monitoring.triggers import told_together
@@ -78,9 +78,8 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         rows: list[tuple[Any, ...]] = []
         newest: list[DriftReport] = []
         with expected_errors(), connect(settings) as con:
-            models = ModelStore(settings)
             for day in scored_mondays(con, root_run(context)):
-                reports = _drift_of(con, settings, models, day, context.log.warning)
+                reports = _drift_of(con, settings, home.models, day, context.log.warning)
                 store.write_drift(con, day, reports, context.run.run_id)
                 newest = [report for _, report in reports]
                 for version, report in reports:
@@ -96,7 +95,7 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             metadata={
                 "verdicts": table_metadata(["Monday", "target", "version", "verdict", "score", "first reason"], rows),
-                **({"newest Monday": picture("drift", drift_plot(newest))} if newest else {}),
+                **({"newest Monday": picture("drift", svg.png(drift_plot(newest)))} if newest else {}),
             }
         )
         yield dg.AssetCheckResult(
@@ -222,14 +221,23 @@ def digest_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
 def _drift_of(
     con: "duckdb.DuckDBPyConnection", settings: Settings, models: "ModelStore", day: date, warn: Any
 ) -> "list[tuple[str, DriftReport]]":
+    from churn_pipeline.features.frames import scoring_frame
     from churn_pipeline.modeling import lifecycle
     from churn_pipeline.modeling.reference_week import week_of
     from churn_pipeline.monitoring.drift import assess
 
     reports = []
+    # Targets share marts.
+    frames: dict[tuple[str, date], pd.DataFrame] = {}
+
+    def frame_of(target: Target, monday: date) -> "pd.DataFrame":
+        if (target.mart, monday) not in frames:
+            frames[target.mart, monday] = scoring_frame(con, target, monday)
+        return frames[target.mart, monday]
+
     for row in lifecycle.models_for(con, settings, day).values():
         model = models.load(row)
-        now = week_of(con, model, day)
+        now = week_of(model, day, frame_of(model.target, day))
         if now is None:
             continue
         try:
@@ -238,7 +246,8 @@ def _drift_of(
             # The list is out; a lost reference is mended by the next training.
             warn(f"drift of {row.target} is not judged: {error}")
             continue
-        before = week_of(con, model, day - calendar.WEEK, explain=False)
+        last = day - calendar.WEEK
+        before = week_of(model, last, frame_of(model.target, last), explain=False)
         reports.append((str(row.version), assess(reference, now, before)))
     return reports
 

@@ -33,7 +33,7 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         backfill_policy=ONE_RUN,
     )
     def model_quality(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
-        from churn_pipeline.monitoring import outcomes
+        from churn_pipeline.monitoring import outcomes, svg
         from churn_pipeline.monitoring.interventions import LIFT_METHOD, NO_LIST_NOTE, SAVES_NOTE
         from churn_pipeline.monitoring.performance import ASSUMPTION, FIGURES
         from churn_pipeline.monitoring.performance_plots import chart, write_chart
@@ -50,15 +50,16 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
                         )
             outcomes.store(con, findings, context.run.run_id)
             history = outcomes.history(con)
-        figure = chart(history)
-        files = write_chart(figure, home.settings)
+        drawing = chart(history)
+        image = svg.png(drawing)
+        files = write_chart(drawing, image, home.settings)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": sum(len(of_monday.quality) * len(FIGURES) for of_monday in findings),
                 "realised": _figures(findings, "realised"),
                 "expected": _figures(findings[-1:], "expected"),
                 "what expected means": ASSUMPTION,
-                "chart": picture("model quality", figure),
+                "chart": picture("model quality", image),
                 "files": dg.MetadataValue.json([str(path) for path in files]),
                 "lists": _lists(findings),
                 "money": _money(findings),

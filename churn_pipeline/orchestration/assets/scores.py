@@ -72,10 +72,9 @@ def scores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.Asse
     )
     def score(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[dg.MaterializeResult]:
         from churn_pipeline.modeling import lifecycle
-        from churn_pipeline.modeling.store import ModelStore
         from churn_pipeline.scoring import level, store
 
-        models = ModelStore(home.settings)
+        models = home.models
         catalogue = _catalogue(home)
         rows, refused = [], []
         by_monday: dict[date, list[Notice]] = {}
@@ -240,10 +239,9 @@ def rescores(marts: list[dg.AssetKey], weekly: dg.PartitionsDefinition) -> dg.As
         context: dg.AssetExecutionContext, config: Rescore, home: dg.ResourceParam[Home]
     ) -> dg.MaterializeResult:
         from churn_pipeline.modeling import lifecycle
-        from churn_pipeline.modeling.store import ModelStore
         from churn_pipeline.scoring import store
 
-        models = ModelStore(home.settings)
+        models = home.models
         catalogue = _catalogue(home)
         rows, refused = [], []
         with expected_errors(), connect(home.settings) as con:
@@ -324,7 +322,12 @@ def _score(
     from churn_pipeline.scoring.score import score_monday
 
     loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
-    frames = {name: scoring_frame(con, TARGETS[name], day) for name in loaded}
+    # Targets share marts.
+    by_mart = {
+        target.mart: scoring_frame(con, target, day)
+        for target in {TARGETS[name].mart: TARGETS[name] for name in loaded}.values()
+    }
+    frames = {name: by_mart[TARGETS[name].mart] for name in loaded}
     before = scoring_frame(con, target_of("risk"), day - WEEK)
     scored = score_monday(day, loaded, frames, before, catalogue)
     stamp = store.Stamp(
