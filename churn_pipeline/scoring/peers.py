@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -50,11 +49,6 @@ class Standing:
     def of(self, rows: slice) -> Standing:
         """The same of some customers."""
         return Standing(self.case[rows], self.group[rows], self.medians)
-
-    @cached_property
-    def places(self) -> list[int]:
-        """The groups as Python has them."""
-        return self.group.tolist()
 
 
 def standings(features: Iterable[Feature], frame: pd.DataFrame) -> list[Standing]:

@@ -7,14 +7,14 @@ fact from another member as evidence. Nothing is told twice of a customer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from churn_pipeline.core.themes import NEVER_A_REASON, OTHER, PARTS, RAISE, THEMES, Theme
@@ -118,35 +118,27 @@ def reasons(
     sums = theme_sums(catalogue, contributions)
     raised = np.column_stack([np.maximum(sums[theme], 0) for theme in themes])
     order = np.argsort(-raised, axis=1, kind="stable")[:, :TOP]
-    amounts = np.take_along_axis(raised, order, axis=1).tolist()
+    amounts = np.take_along_axis(raised, order, axis=1)
     totals = raised.sum(axis=1)
-    words = Words(catalogue, frame, standing)
-    rows = zip(
-        order.tolist(),
-        amounts,
-        _speakers(list(members.values()), contributions, order),
-        totals.tolist(),
-        strict=True,
-    )
-    told = [words.of(row, *of_row) for row, of_row in enumerate(rows)]
-    lengths = np.array([len(of_row) for of_row in told])
-    reasons_told = [reason for of_row in told for reason in of_row]
-    place = np.array([reason[0] for reason in reasons_told], dtype=np.int32)
-    amount = np.array([reason[1] for reason in reasons_told], dtype=np.float64)
-    features = [reason[3] for reason in reasons_told]
+    speakers = _speakers(list(members.values()), contributions, order)
+    told = Words(catalogue, frame, standing).tell(order, amounts, speakers, totals)
+    place = order[told.row, told.rank].astype(np.int32)
+    amount = amounts[told.row, told.rank]
+    has_evidence = told.evidence >= 0
+    features = np.stack([told.speaker, told.evidence], axis=1)
     arrays: list[Any] = [
-        _decoded(place, list(themes)),
+        _decoded(place, themes),
         _decoded(place, [THEMES[theme] for theme in themes]),
         pa.array(amount),
-        pa.array(amount / np.repeat(totals, lengths)),
-        pa.array([reason[2] for reason in reasons_told], pa.string()),
+        pa.array(amount / totals[told.row]),
+        told.sentence,
         pa.ListArray.from_arrays(
-            _offsets(np.array([len(of_reason) for of_reason in features], dtype=np.int64)),
-            _decoded(np.array([each for of_reason in features for each in of_reason], dtype=np.int32), words.names),
+            _offsets(1 + has_evidence.astype(np.int64)),
+            _decoded(features[features >= 0].astype(np.int32), catalogue.names),
         ),
     ]
     entries = pa.StructArray.from_arrays(arrays, fields=list(THEME_TYPE.value_type))
-    return pa.ListArray.from_arrays(_offsets(lengths), entries)
+    return pa.ListArray.from_arrays(_offsets(np.bincount(told.row, minlength=len(frame))), entries)
 
 
 def _offsets(lengths: NDArray[np.int64]) -> pa.Array:
@@ -159,10 +151,8 @@ def _decoded(codes: NDArray[np.int32], texts: Sequence[str]) -> pa.StringArray:
 
 def _speakers(
     members: Sequence[NDArray[np.intp]], contributions: NDArray[np.float64], order: NDArray[np.intp]
-) -> list[list[list[int]]]:
+) -> NDArray[np.int16]:
     """By customer and theme of theirs the features that may put it into words, the largest contribution first; -1 where there are no more.
-
-    Made for everybody at once, and only of the themes that are told does it become objects.
 
     Args:
         members: positions of the features, by theme.
@@ -180,7 +170,7 @@ def _speakers(
         for column in range(order.shape[1]):
             told = order[:, column] == place
             speakers[told, column, : of_theme.shape[1]] = of_theme[told]
-    return speakers.tolist()
+    return speakers
 
 
 def standings_of(catalogue: Catalogue, frame: pd.DataFrame) -> dict[str, Standing]:
@@ -209,14 +199,13 @@ class Words:
         self.names = catalogue.names
         self.standing = standings_of(catalogue, frame) if standing is None else standing
         self.case = [
-            self.standing[f.name].case.tolist() if f.name in self.standing else [UNKNOWN] * len(frame)
+            self.standing[f.name].case if f.name in self.standing else np.full(len(frame), UNKNOWN, dtype=np.int8)
             for f in catalogue
         ]
         self._catalogue = catalogue
         self._frame = frame
-        self._columns: dict[str, list[Any]] = {}
+        self._columns: dict[str, _Column] = {}
         self._bits: dict[str, int] = {}
-        self._months: dict[date, str] = {}
         self._says = [self._sentences(f, f.says) for f in catalogue]
         self._also = [self._sentences(f, f.also) for f in catalogue]
         # For a reason of which nothing is said in its case, so that it is not lost: the words without a judgement, else label and value.
@@ -232,6 +221,139 @@ class Words:
                 for of_feature in (self.case, self._says, self._also, self._about, self._plain):
                     of_feature[position] = of_feature[other]
                 self._no_worse[position] = self._no_worse[other]
+
+    def tell(
+        self,
+        order: NDArray[np.intp],
+        amounts: NDArray[np.float64],
+        speakers: NDArray[np.int16],
+        totals: NDArray[np.float64],
+    ) -> Told:
+        """What `of` says of each customer, of all of them at once.
+
+        Customers whose next word comes from the same template are asked together. That one text was said before is left to `of`: it
+        happens to few.
+
+        Args:
+            order: the themes of each customer to tell, shape (rows, themes told).
+            amounts: what each of them raises, likewise.
+            speakers: for each of them the features that may put it into words, -1 where there are no more.
+            totals: what all themes raise, shape (rows,).
+        """
+        rows, ranks = order.shape
+        case, is_no_worse = np.stack(self.case), np.stack(self._no_worse)
+        told = np.zeros((rows, self._words_of_facts), dtype=np.uint64)
+        speaker, evidence = np.full((rows, ranks), -1), np.full((rows, ranks), -1)
+        entries = _Entries()
+        of_sentence, of_evidence = np.full((rows, ranks), -1), np.full((rows, ranks), -1)
+        for rank in range(ranks):
+            amount, may_speak = amounts[:, rank], speakers[:, rank]
+            is_told = (amount > 0) & ~((speaker >= 0).any(axis=1) & (amount < MIN_SHARE * totals))
+            # A word that speaks for leaving comes before one that speaks against it.
+            is_worse = (may_speak >= 0) & ~is_no_worse[may_speak, np.arange(rows)[:, np.newaxis]]
+            for tables, passes, into, index in (
+                (
+                    (self._says, self._about, self._says, self._about, self._plain),
+                    (is_worse, is_worse, may_speak >= 0, may_speak >= 0, may_speak >= 0),
+                    speaker,
+                    of_sentence,
+                ),
+                ((self._also,), (may_speak >= 0,), evidence, of_evidence),
+            ):
+                before = told.copy()
+                for table, passed in zip(tables, passes, strict=True):
+                    for place in range(may_speak.shape[1]):
+                        asked = np.flatnonzero(is_told & (into[:, rank] < 0) & passed[:, place])
+                        position = may_speak[asked, place].astype(np.intp)
+                        for template, among, of in _by_template(table, position, case[position, asked], asked):
+                            fits, facts = self._fits(template, among, before[among])
+                            answered = among[fits]
+                            told[answered] |= facts[fits]
+                            into[answered, rank] = of
+                            index[answered, rank] = entries.add(template, answered, before[answered])
+                is_told = into[:, rank] >= 0
+        texts = self._texts_of(entries)
+        sentences, is_repeated = _joined(texts, of_sentence, of_evidence, _of_speakers(is_no_worse, speaker))
+        again: list[str] = []
+        where = np.arange(rows)[:, np.newaxis] + rows * np.arange(ranks)
+        for row in np.flatnonzero(is_repeated).tolist():
+            speaker[row], evidence[row] = -1, -1
+            arguments = (order[row].tolist(), amounts[row].tolist(), speakers[row].tolist(), float(totals[row]))
+            for theme, _, sentence, features in self.of(row, *arguments):
+                rank = order[row].tolist().index(theme)
+                speaker[row, rank], evidence[row, rank] = [*features, -1][:2]
+                where[row, rank] = rows * ranks + len(again)
+                again.append(sentence)
+        row_of, rank_of = np.nonzero(speaker >= 0)
+        all_sentences = pa.concat_arrays([*sentences, pa.array(again, pa.string())])
+        return Told(
+            row_of,
+            rank_of,
+            all_sentences.take(pa.array(where[row_of, rank_of])),
+            speaker[row_of, rank_of],
+            evidence[row_of, rank_of],
+        )
+
+    @property
+    def _words_of_facts(self) -> int:
+        return len(self._bits) // 64 + 1
+
+    def _mask(self, bits: int) -> NDArray[np.uint64]:
+        """Facts as words of 64 of them."""
+        return np.array([bits >> 64 * word & (1 << 64) - 1 for word in range(self._words_of_facts)], dtype=np.uint64)
+
+    def _fits(
+        self, template: _Sentence, rows: NDArray[np.intp], told: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+        """Of which customers a template can be said after some facts were told, and the facts that it tells of them."""
+        fact = self._mask(template.fact)
+        fits, facts = ~(told & fact).any(axis=1), np.tile(fact, (len(rows), 1))
+        for pieces, optional in template.segments:
+            is_there, of_part = self._is_there(pieces, rows, told)
+            if optional:
+                facts[is_there] |= of_part
+            else:
+                fits &= is_there
+                facts |= of_part
+        return fits, facts
+
+    def _is_there(
+        self, pieces: Sequence[str | _Piece], rows: NDArray[np.intp], told: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+        """Of which customers all pieces are known and not told before, and the facts that they tell."""
+        is_there, facts = np.ones(len(rows), dtype=np.bool_), 0
+        for piece in pieces:
+            if isinstance(piece, str):
+                continue
+            is_there &= piece.is_there(rows)
+            if piece.facts:
+                is_there &= ~(told & self._mask(piece.facts)).any(axis=1)
+                facts |= piece.facts
+        return is_there, self._mask(facts)
+
+    def _texts_of(self, entries: _Entries) -> pa.StringArray:
+        """The texts of entries, in the order of their numbers."""
+        numbers, texts = [], []
+        for template, rows, told, own in entries.by_template():
+            numbers.append(own)
+            texts.append(self._filled(template, rows, told))
+        if not texts:
+            return pa.array([], pa.string())
+        return pa.concat_arrays(texts).take(pa.array(np.argsort(np.concatenate(numbers), kind="stable")))
+
+    def _filled(self, template: _Sentence, rows: NDArray[np.intp], told: NDArray[np.uint64]) -> pa.StringArray:
+        parts: list[Any] = []
+        for pieces, optional in template.segments:
+            is_there, _ = self._is_there(pieces, rows, told) if optional else (np.ones(len(rows), dtype=np.bool_), 0)
+            if not is_there.any():
+                continue
+            filled = [piece if isinstance(piece, str) else piece.texts(rows[is_there]) for piece in pieces]
+            part = _concatenated(filled, int(is_there.sum()))
+            if not is_there.all():
+                place = np.where(is_there, np.cumsum(is_there) - 1, len(part))
+                part = pa.concat_arrays([part, pa.array([""])]).take(pa.array(place))
+            parts.append(part)
+        return _concatenated(parts, len(rows))
 
     def of(
         self,
@@ -319,20 +441,24 @@ class Words:
         filled = [self._sentence(feature, templates.get(key, everywhere)) for key in texts.values()]
         return [*filled, self._sentence(feature, templates.get("unknown"))]
 
-    def _is_no_worse(self, place: int, feature: Feature) -> list[bool]:
+    def _is_no_worse(self, place: int, feature: Feature) -> NDArray[np.bool_]:
         standing = self.standing.get(feature.name)
         if standing is None:
-            return [False] * len(self._frame)
+            return np.zeros(len(self._frame), dtype=np.bool_)
         words = " ".join(text or "" for text in (feature.says or {}).values())
         flags = is_no_worse(feature, self._frame, standing, is_compared=f"{{{PEERS}}}" in words)
         is_there = feature.name in self._frame.columns
         if is_there and feature.worse and feature.format == "percent" and words and f"{{{VALUE}" not in words:
             # Told by the two numbers behind it, which may read the same: "15 events last week after 15 events a week".
-            for row in np.flatnonzero(~flags & (floats(self._frame[feature.name]) > LEVEL)).tolist():
-                told = self.sentence(place, row)
-                flags[row] = told is not None and len(set(_NUMBER.findall(told))) == 1
-        out: list[bool] = flags.tolist()
-        return out
+            above = np.flatnonzero(~flags & (floats(self._frame[feature.name]) > LEVEL))
+            position = np.full(len(above), place)
+            for template, among, _ in _by_template(self._says, position, self.case[place][above], above):
+                nothing = np.zeros((len(among), self._words_of_facts), dtype=np.uint64)
+                among = among[self._fits(template, among, nothing)[0]]
+                written = self._filled(template, among, nothing[: len(among)]).dictionary_encode()
+                reads_alike = [len(set(_NUMBER.findall(words))) == 1 for words in written.dictionary.to_pylist()]
+                flags[among] = np.array(reads_alike, dtype=np.bool_)[written.indices.to_numpy()]
+        return flags
 
     def _plainly(self, feature: Feature) -> list[_Sentence | None]:
         label = re.sub(r"[\[\]{}]", "", feature.label)
@@ -363,36 +489,36 @@ class Words:
 
     def _piece(self, feature: Feature, slot: Slot, template: Template, *, optional: bool) -> _Piece | None:
         if slot.name == MONTH_BEFORE:
-            days = self._values("snapshot_date")
-            return _Piece(lambda row: self._month(days[row]), 0)
+            return _Piece(self._column("snapshot_date"), month_before, 0)
         if slot.name == PEERS:
             spec = next((s.spec for s in template.slots if s.name == VALUE), "")
             # The noun is said once.
             spec = "" if feature.format == "count" and not spec.endswith("/week") else spec
             spec = "/week" if spec.endswith("/week") else spec
-            return _Piece(_peers(feature, spec, self.standing[feature.name]), 0)
+            standing = self.standing[feature.name]
+            # As many texts as there are groups that somebody is compared with.
+            texts = [
+                None
+                if median != median
+                else f"{SIMILAR if group >= FIRST_PLAN else OTHERS} {slot_text(feature.format, spec, feature.name, median)}"
+                for group, median in enumerate(standing.medians)
+            ]
+            return _Piece(_Column(standing.group, texts), str, 0)
         name = feature.name if slot.name == VALUE else slot.name
         column = self._catalogue.tellable.get(name)
         if column is None or name not in self._frame.columns:
             return None
-        write = _remembered(lambda value: slot_text(column.format, slot.spec, name, value))
-        values = self._values(name)
 
-        def text(row: int) -> str | None:
-            value = values[row]
-            return None if value is None or (optional and value == 0) else write(value)
+        def write(value: Any) -> str:
+            return slot_text(column.format, slot.spec, name, value)
 
         # The feature's own fact is told with the sentence as a whole.
-        return _Piece(text, 0 if name == feature.name else self._bits_of(facts_of(column)))
+        facts = 0 if name == feature.name else self._bits_of(facts_of(column))
+        return _Piece(self._column(name), write, facts, is_left_out_at_0=optional)
 
-    def _month(self, day: date) -> str:
-        if day not in self._months:
-            self._months[day] = month_before(day)
-        return self._months[day]
-
-    def _values(self, name: str) -> list[Any]:
+    def _column(self, name: str) -> _Column:
         if name not in self._columns:
-            self._columns[name] = objects(self._frame[name])
+            self._columns[name] = _Column.of(self._frame[name])
         return self._columns[name]
 
     def _bits_of(self, facts: Sequence[str]) -> int:
@@ -402,12 +528,76 @@ class Words:
         return bits
 
 
+class _Column:
+    """Values as pieces of sentences ask for them.
+
+    Args:
+        values: numbers, NaN for unknown ones; or, where there are examples, their places among them, -1 for unknown ones.
+        examples: values that many customers share; None among them is unknown too.
+    """
+
+    def __init__(self, values: NDArray[Any], examples: list[Any] | None = None) -> None:
+        self._values, self._examples = values, examples
+        if examples is None:
+            self.is_known, self.is_0 = ~np.isnan(values), values == 0
+        else:
+            # The last place is that of -1.
+            self.is_known = np.array([*(value is not None for value in examples), False])[values]
+            self.is_0 = np.array([*(bool(value == 0) for value in examples), False])[values]
+
+    @classmethod
+    def of(cls, column: pd.Series) -> _Column:
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
+            return cls(column.to_numpy())
+        codes, uniques = pd.factorize(column)
+        return cls(codes, objects(pd.Series(uniques)))
+
+    def value(self, row: int) -> Any:
+        """As Python has it; None where it is unknown."""
+        if not self.is_known[row]:
+            return None
+        value = self._values[row].item()
+        return value if self._examples is None else self._examples[value]
+
+    def texts(self, rows: NDArray[np.intp], write: Callable[[Any], str]) -> pa.StringArray:
+        """The values of customers of whom they are known, each that differs written once."""
+        codes, uniques = pd.factorize(self._values[rows])
+        values = uniques.tolist()
+        return _decoded(
+            codes.astype(np.int32),
+            [write(value if self._examples is None else self._examples[value]) for value in values],
+        )
+
+
 @dataclass(frozen=True)
 class _Piece:
-    """A slot that is ready to be filled, and the facts that it tells."""
+    """A slot that is ready to be filled.
 
-    text: Callable[[int], str | None]
+    Attributes:
+        column: its values.
+        write: how one is written.
+        facts: that it tells.
+        is_left_out_at_0: as if it were unknown.
+    """
+
+    column: _Column
+    write: Callable[[Any], str]
     facts: int
+    is_left_out_at_0: bool = False
+
+    def text(self, row: int) -> str | None:
+        """None where there is nothing to say."""
+        value = self.column.value(row)
+        return None if value is None or (self.is_left_out_at_0 and value == 0) else self.write(value)
+
+    def is_there(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Of which customers there is something to say."""
+        known = self.column.is_known[rows]
+        return known & ~self.column.is_0[rows] if self.is_left_out_at_0 else known
+
+    def texts(self, rows: NDArray[np.intp]) -> pa.StringArray:
+        """Of customers of whom there is something to say."""
+        return self.column.texts(rows, self.write)
 
 
 @dataclass(frozen=True)
@@ -441,27 +631,100 @@ class _Sentence:
         return text, facts
 
 
-def _peers(feature: Feature, spec: str, standing: Standing) -> Callable[[int], str | None]:
-    # As many texts as there are groups that somebody is compared with.
-    texts = [
-        None
-        if median != median
-        else f"{SIMILAR if group >= FIRST_PLAN else OTHERS} {slot_text(feature.format, spec, feature.name, median)}"
-        for group, median in enumerate(standing.medians)
-    ]
-    return lambda row: texts[standing.places[row]]
+@dataclass(frozen=True)
+class Told:
+    """Reasons of customers in words, row after row, each with the largest theme first.
+
+    Attributes:
+        row: of the customer.
+        rank: of the theme among those of the customer.
+        sentence: in words.
+        speaker: position of the feature that the sentence comes from.
+        evidence: of the one that gives its evidence, -1 without one.
+    """
+
+    row: NDArray[np.intp]
+    rank: NDArray[np.intp]
+    sentence: pa.StringArray
+    speaker: NDArray[np.intp]
+    evidence: NDArray[np.intp]
 
 
-def _remembered(write: Callable[[Any], str]) -> Callable[[Any], str]:
-    """The same with a memory: most values are those of many customers."""
-    texts: dict[Any, str] = {}
+class _Entries:
+    """What is to be written, each entry with a number."""
 
-    def text(value: Any) -> str:
-        if (known := texts.get(value)) is None:
-            known = texts[value] = write(value)
-        return known
+    def __init__(self) -> None:
+        self._by_template: dict[int, tuple[_Sentence, list[Any]]] = {}
+        self._size = 0
 
-    return text
+    def add(self, template: _Sentence, rows: NDArray[np.intp], told: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """Has a template said of customers of whom some facts were told before; gives the numbers of the entries."""
+        numbers = np.arange(self._size, self._size + len(rows))
+        self._by_template.setdefault(id(template), (template, []))[1].append((rows, told, numbers))
+        self._size += len(rows)
+        return numbers
+
+    def by_template(self) -> Iterator[tuple[_Sentence, NDArray[np.intp], NDArray[np.uint64], NDArray[np.intp]]]:
+        for template, parts in self._by_template.values():
+            rows, told, numbers = (np.concatenate(column) for column in zip(*parts, strict=True))
+            yield template, rows, told, numbers
+
+
+def _by_template(
+    table: Sequence[Sequence[_Sentence | None]],
+    position: NDArray[np.intp],
+    case: NDArray[np.int8],
+    rows: NDArray[np.intp],
+) -> Iterator[tuple[_Sentence, NDArray[np.intp], int]]:
+    """The customers whose feature, in the case that it is in, has a template: template, rows and position of the feature."""
+    cases = UNKNOWN + 1
+    key = position * cases + case
+    order = np.argsort(key, kind="stable")
+    present, starts = np.unique(key[order], return_index=True)
+    for each, among in zip(present.tolist(), np.split(rows[order], starts[1:]), strict=False):
+        if (template := table[each // cases][each % cases]) is not None:
+            yield template, among, each // cases
+
+
+def _of_speakers(flags: NDArray[np.bool_], speaker: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """A flag of each feature and customer, of those features that speak."""
+    return (speaker >= 0) & flags[speaker, np.arange(len(speaker))[:, np.newaxis]]
+
+
+def _joined(
+    texts: pa.StringArray, of_sentence: NDArray[np.intp], of_evidence: NDArray[np.intp], and_yet: NDArray[np.bool_]
+) -> tuple[list[pa.StringArray], NDArray[np.bool_]]:
+    """The sentences of all customers by rank, null where there is none, and of which customers a text would be said twice."""
+    sentences: list[pa.StringArray] = []
+    said: list[pa.StringArray] = []
+    is_repeated = np.zeros(len(of_sentence), dtype=np.bool_)
+
+    def note(text: pa.StringArray) -> None:
+        for earlier in said:
+            is_repeated[pc.equal(text, earlier).fill_null(False).to_numpy(zero_copy_only=False)] = True
+
+    for rank in range(of_sentence.shape[1]):
+        own, added = (
+            texts.take(pa.array(index[:, rank], mask=index[:, rank] < 0)) for index in (of_sentence, of_evidence)
+        )
+        note(own)
+        own = pc.if_else(pa.array(and_yet[:, rank]), pc.binary_join_element_wise(own, AND_YET, ""), own)
+        said.append(own)
+        note(added)
+        whole = pc.if_else(pc.is_valid(added), pc.binary_join_element_wise(own, added, "; "), own)
+        first = pc.utf8_slice_codeunits(whole, 0, 1).dictionary_encode()
+        # As Python has capitals.
+        capitals = pa.array([sentence_case(letter) for letter in first.dictionary.to_pylist()], pa.string())
+        first = pa.DictionaryArray.from_arrays(first.indices, capitals).dictionary_decode()
+        sentences.append(pc.binary_join_element_wise(first, pc.utf8_slice_codeunits(whole, 1), ""))
+    return sentences, is_repeated
+
+
+def _concatenated(parts: Sequence[Any], rows: int) -> pa.StringArray:
+    """Texts and columns of texts, one after the other."""
+    if all(isinstance(part, str) for part in parts):
+        return pa.array(["".join(parts)] * rows, pa.string())
+    return pc.binary_join_element_wise(*parts, "")
 
 
 def _members(catalogue: Catalogue) -> dict[Theme | None, list[int]]:

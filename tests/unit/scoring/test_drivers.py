@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 from hypothesis import given
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from churn_pipeline.features.catalogue import Catalogue, Feature
+from churn_pipeline.features.sentences import Format
+from churn_pipeline.scoring.columns import objects, written_alike
 from churn_pipeline.scoring.drivers import TOP, change_drivers, top_drivers
 
 
@@ -63,3 +67,24 @@ def test_a_column_that_is_missing_reads_as_unknown() -> None:
     drivers = top_drivers(CATALOGUE, frame(1).drop(columns="a"), np.array([[9.0, 0, 0, 0, 0, 0, 0]])).to_pylist()
     assert drivers[0][0]["value"] == "unknown"
     assert "A" in drivers[0][0]["sentence"]
+
+
+NUMBERS = st.one_of(
+    st.floats(-1e12, 1e12, allow_nan=True),
+    st.integers(-3000, 3000).map(lambda number: number / 1000),
+    st.integers(-3000, 3000).map(lambda number: number / 2),
+    st.integers(-50, 50).map(float),
+    st.just(-0.0),
+)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=50), st.sampled_from(get_args(Format)))
+def test_values_of_one_group_read_the_same(numbers: list[float], form: Format) -> None:
+    if form == "date":
+        numbers = [abs(number) % 1000 if number == number else number for number in numbers]
+    data = pd.DataFrame({"x": numbers})
+    if form == "date":
+        data["x"] = pd.Timestamp("2026-11-02") + pd.to_timedelta(data["x"], unit="D")
+    of = Feature("x", "numeric", "X", form, "{value}", "{value}")
+    codes, examples = written_alike(of, data, np.arange(len(data)))
+    assert [of.text(examples[code]) for code in codes] == [of.text(value) for value in objects(data["x"])]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churn_pipeline.core.targets import TARGETS
-from churn_pipeline.scoring.score import monotone
+from churn_pipeline.core.calendar import WEEK
+from churn_pipeline.core.settings import Settings
+from churn_pipeline.core.targets import TARGETS, target_of
+from churn_pipeline.features.catalogue import read_catalogue
+from churn_pipeline.features.frames import scoring_frame
+from churn_pipeline.modeling.model import ScoringModel
+from churn_pipeline.scoring import score
+from churn_pipeline.scoring.score import monotone, score_monday
+from tests.conftest import TINY_MONDAY
 from tests.unit.core.test_targets import CHURN_180D
 
 PROBABILITY = st.floats(0, 1)
@@ -44,3 +53,26 @@ def test_a_customer_whom_the_shorter_horizon_does_not_know_keeps_the_probability
     raised, shares = monotone({"churn_30d": short, "churn_90d": long})
     assert raised["churn_90d"].to_dict() == {"a": 0.1, "b": 0.5}
     assert shares == {"churn_90d": 0.5}
+
+
+def test_scored_in_batches_a_monday_is_to_the_bit_what_the_pipeline_wrote_at_once(
+    tiny_two_mondays: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_two_mondays
+    with duckdb.connect(str(settings.warehouse), read_only=True) as con:
+        written = con.sql(
+            f"select * from scoring.scores where snapshot_date = date '{TINY_MONDAY}' order by target, customer_id"
+        ).to_arrow_table()
+        versions = con.execute(
+            "select unnest(map_entries(model_versions), recursive := true) from scoring.scored_mondays"
+        ).fetchall()
+        models = {target: ScoringModel.load(settings.models / target / version) for target, version in versions}
+        frames = {target: scoring_frame(con, TARGETS[target], TINY_MONDAY) for target in models}
+        before = scoring_frame(con, target_of("risk"), TINY_MONDAY - WEEK)
+    mart = target_of("risk").mart
+    today = read_catalogue(settings.dbt_project / "models" / "marts" / f"{mart}.yml")
+    monkeypatch.setattr(score, "ROWS_AT_ONCE", 100)
+    batches = list(score_monday(TINY_MONDAY, models, frames, before, today).batches())
+    assert len(batches) > len(models)
+    again = pa.concat_tables(batches).sort_by([("target", "ascending"), ("customer_id", "ascending")])
+    assert again.to_pylist() == written.select(again.column_names).to_pylist()

@@ -19,6 +19,7 @@ from churn_pipeline.core.themes import NEVER_A_REASON, PARTS, THEMES
 from churn_pipeline.features.catalogue import Catalogue, Feature, read_catalogue
 from churn_pipeline.features.catalogue import facts_of as facts_told
 from churn_pipeline.features.sentences import MONTH_BEFORE, PEERS, VALUE, parse
+from churn_pipeline.scoring import themes
 from churn_pipeline.scoring.drivers import top_drivers
 from churn_pipeline.scoring.peers import MIN_PEERS
 from churn_pipeline.scoring.themes import (
@@ -29,6 +30,7 @@ from churn_pipeline.scoring.themes import (
     change_column,
     change_parts,
     reasons,
+    standings_of,
     theme_sums,
 )
 
@@ -214,7 +216,7 @@ def test_no_reason_is_contradicted_by_its_own_comparison(amounts: np.ndarray, se
                 continue
             has_peers = "{peers}" in str(told_by.says)
             standing = words.standing[told_by.name]
-            limit = standing.medians[standing.places[row]] if has_peers else 1.0 if told_by.format == "percent" else 0.0
+            limit = standing.medians[standing.group[row]] if has_peers else 1.0 if told_by.format == "percent" else 0.0
             # Clearly on the better side, or on the worse one; what lies between reads the same.
             better = float(value) - limit if told_by.worse == "below" else limit - float(value)
             if abs(better) > (0.02 if told_by.format in ("percent", "points") else 1):
@@ -337,6 +339,25 @@ def test_a_label_with_braces_is_no_template() -> None:
     odd = Catalogue("m", (Feature("x", "numeric", "Rate {of} [x]", "count", "r", "l", theme="usage"),))
     data = pd.DataFrame({"customer_id": ["a"], "snapshot_date": [pd.Timestamp(MONDAY)], "x": [3.0]})
     assert told_of(odd, data, np.ones((1, 1)))[0][0]["sentence"] == "Rate of x: 3"
+
+
+@settings(max_examples=15, deadline=None)
+@given(arrays(np.float64, (60, len(CATALOGUE)), elements=st.floats(-2, 2)), st.integers(0, 2**32 - 1))
+def test_everybody_at_once_is_told_what_each_is_told_alone(amounts: np.ndarray, seed: int) -> None:
+    data = anything(len(amounts), seed)
+    at_once = told_of(CATALOGUE, data, amounts)
+    joined = themes._joined
+
+    def all_again(*arguments: Any) -> Any:
+        sentences, is_repeated = joined(*arguments)
+        return sentences, np.ones_like(is_repeated)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(themes, "_joined", all_again)
+        assert told_of(CATALOGUE, data, amounts) == at_once
+    # And a part of them like the whole, as they stand among all.
+    standing = {name: of_all.of(slice(20, 40)) for name, of_all in standings_of(CATALOGUE, data).items()}
+    assert reasons(CATALOGUE, data[20:40], amounts[20:40], standing).to_pylist() == at_once[20:40]
 
 
 @settings(max_examples=20, deadline=None)
