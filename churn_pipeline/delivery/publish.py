@@ -244,11 +244,61 @@ def publish_rescored(con: duckdb.DuckDBPyConnection, settings: Settings) -> None
         _create(con, settings, temporary, rescored_tables())
 
 
+# A smaller database is made anew in less time than is needed to see what changed in it.
+_SMALL_BYTES = 16_000_000
+
+
 def publish_monitoring(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Publishes what monitoring found, in a database of its own: it is written after the list, and the list does not wait for it."""
+    """Publishes what monitoring found, in a database of its own: it is written after the list, and the list does not wait for it.
+
+    Of a large one the Mondays that changed are written, in a copy of it.
+    """
     settings.published.mkdir(parents=True, exist_ok=True)
+    tables = monitoring_tables(con)
     with _new(settings.monitoring_database) as temporary:
-        _create(con, settings, temporary, monitoring_tables(con))
+        if not _update_monitoring(con, settings, tables, temporary):
+            temporary.unlink(missing_ok=True)
+            _create(con, settings, temporary, tables)
+
+
+def _update_monitoring(
+    con: duckdb.DuckDBPyConnection, settings: Settings, tables: Sequence[PublishedTable], temporary: Path
+) -> bool:
+    """Copies the former database of monitoring and replaces the rows of Mondays that are others now; False where that cannot be done."""
+    former = settings.monitoring_database
+    if not former.is_file() or former.stat().st_size < _SMALL_BYTES:
+        return False
+    shutil.copyfile(former, temporary)
+    with suppress(duckdb.Error):
+        with _attached(con, temporary):
+            if _tables_of_published(con) != _expected_tables(con, tables):
+                return False
+            for table in tables:
+                name, relation = f"published.{quoted(table.name)}", f"monitoring.{quoted(table.name)}"
+                columns = {column for column, _ in _columns_of(con, relation)}
+                day = next((column for column in ("snapshot_date", "assessed_on") if column in columns), None)
+                if day is None:
+                    return False
+                there, now = _digests(con, name, day), _digests(con, relation, day)
+                changed = [row for row in there.keys() | now.keys() if there.get(row) != now.get(row)]
+                days = ", ".join(literal(row) for row in changed if row is not None) or "null"
+                where = f"{day} in ({days})" + (f" or {day} is null" if None in changed else "")
+                con.execute(f"delete from {name} where {where}")
+                con.execute(f"insert into {name} select * from {relation} where {where} order by all")
+            con.execute("checkpoint published")
+        with duckdb.connect(str(temporary)) as published:
+            _comment(published, settings, tables)
+            published.execute("checkpoint")
+        return True
+    return False
+
+
+def _digests(con: duckdb.DuckDBPyConnection, relation: str, day: str) -> dict[date | None, tuple[int, int, int]]:
+    """By Monday, what tells its rows from others: their number and two digests of their values, in whatever order they lie."""
+    rows = con.execute(
+        f"select {day}, count(*), bit_xor(hash(row_of)), sum(hash(row_of, 1)) from {relation} as row_of group by 1"
+    ).fetchall()
+    return {day: tuple(digest) for day, *digest in rows}
 
 
 def publish_promotions(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -295,18 +345,26 @@ def _copy_of_published(
     if not _is_as_published(con, settings):
         return None
     with suppress(duckdb.Error), _attached(con, temporary):
-        there = con.execute(
-            "select table_name, column_name, data_type from duckdb_columns() inner join duckdb_tables() "
-            "using (database_name, schema_name, table_name) where database_name = 'published' order by table_name, column_index"
-        ).fetchall()
-        expected = [
-            (table.name, *column)
-            for table in sorted(tables, key=lambda table: table.name)
-            for column in _columns_of(con, f"({table.rows_of([])})")
-        ]
-        if there == expected:
+        if _tables_of_published(con) == _expected_tables(con, tables):
             return _versions(con, "published.predictions")
     return None
+
+
+def _tables_of_published(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """Table, column and type of all that an attached database has."""
+    return con.execute(
+        "select table_name, column_name, data_type from duckdb_columns() inner join duckdb_tables() "
+        "using (database_name, schema_name, table_name) where database_name = 'published' order by table_name, column_index"
+    ).fetchall()
+
+
+def _expected_tables(con: duckdb.DuckDBPyConnection, tables: Sequence[PublishedTable]) -> list[tuple[str, str, str]]:
+    """The same of a database with these tables."""
+    return [
+        (table.name, *column)
+        for table in sorted(tables, key=lambda table: table.name)
+        for column in _columns_of(con, f"({table.rows_of([])})")
+    ]
 
 
 def _is_as_published(con: duckdb.DuckDBPyConnection, settings: Settings) -> bool:

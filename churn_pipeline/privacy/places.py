@@ -41,13 +41,14 @@ _SIDECARS = (".wal", "-wal", "-shm", "-journal")
 # Never looked into: what models are made of (their files are known by checksums and hold no customer), dbt's own files, and the list.
 _CLOSED = ("models", "dbt", "forgotten", "raw")
 # What holds no customer, as patterns below the home, in which * stands for folders too: locks, plots of all customers together, the styles and scripts
-# of the data's pages as earlier versions made them, and the chart library that reports are made with.
+# of the data's pages as earlier versions made them, and the chart library that reports are made with, and their charts without data.
 _FREE = (
     "data/*.lock",
     "data/published/*.png",
     "mlflow/artifacts/*.png",
     "data/published/data_docs/*.css",
     "data/published/data_docs/*.js",
+    "data/report/charts_*.json",
     "data/report/vega_*.js.gz",
 )
 
