@@ -169,7 +169,7 @@ def test_the_steps_add_up_to_the_dollar_whatever_moved(
                 "risk_tier": None if now is None else "LOW",
                 "previous_at_risk": before,
                 "at_risk": now,
-                "change_parts": [{"part": since.MODEL_AND_DATA, "revenue": model}],
+                "model": model,
             }
         )
     steps = sums.steps()
