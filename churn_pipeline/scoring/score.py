@@ -15,6 +15,7 @@ from churn_pipeline.core.targets import EXPLAINED, ROLES, TARGETS, shorter_than
 from churn_pipeline.features.catalogue import Catalogue
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.scoring.drivers import DRIVER_TYPE, change_drivers, top_drivers
+from churn_pipeline.scoring.kept import Kept, row_digests
 from churn_pipeline.scoring.themes import CHANGE_TYPE, THEME_TYPE, change_column, change_parts, reasons, standings_of
 
 # Over this share of customers raised, two models of one event disagree about who is at risk soon, and one of them is wrong.
@@ -51,6 +52,7 @@ class ScoredMonday:
         batches: makes the scores, schema ``SCORES``, one row per target and customer of its mart, ordered by target (as declared) and
             customer_id. Bias and contributions add up to the log-odds of the calibrated probability before the raise. Only explained
             targets have drivers, and only the one of role risk has themes and what changed.
+        explained: makes the digests of the rows that the contributions of role risk are of: customer_id, row_digest.
     """
 
     probabilities: Mapping[str, NDArray[np.float64]]
@@ -58,6 +60,7 @@ class ScoredMonday:
     adjusted: Mapping[str, float]
     notices: tuple[str, ...]
     batches: Callable[[], Iterator[pa.Table]]
+    explained: Callable[[], pa.Table]
 
     @property
     def means(self) -> dict[str, float]:
@@ -76,6 +79,7 @@ def score_monday(
     frames: Mapping[str, pd.DataFrame],
     before: pd.DataFrame,
     today: Catalogue,
+    kept: Kept | None = None,
 ) -> ScoredMonday:
     """Scores one Monday.
 
@@ -85,6 +89,7 @@ def score_monday(
         frames: by target, the mart's rows of the Monday, ordered by customer_id.
         before: the rows of the Monday before in the mart of the target of role risk, for what changed.
         today: the catalogue of that mart as it is now, for models that were stored without themes.
+        kept: reads back contributions of the Monday before; without it all are computed.
     """
     targets = [target for target in TARGETS if target in models]
     calibrated = {target: models[target].probability(frames[target]) for target in targets}
@@ -99,7 +104,7 @@ def score_monday(
     def batches() -> Iterator[pa.Table]:
         for target in targets:
             model, frame = models[target], frames[target]
-            said = _Reasons(model, frame, before, today) if target == ROLES["risk"] else None
+            said = _Reasons(model, frame, before, today, kept) if target == ROLES["risk"] else None
             for start in range(0, len(frame), ROWS_AT_ONCE):
                 rows = slice(start, start + ROWS_AT_ONCE)
                 some, final = frame.iloc[rows], probabilities[target][rows]
@@ -119,8 +124,13 @@ def score_monday(
                 nothing = {field.name: pa.nulls(len(some), field.type) for field in SCORES if field.name not in columns}
                 yield pa.table(columns | nothing).select(SCORES.names).cast(SCORES)
 
+    def explained() -> pa.Table:
+        model, frame = models[ROLES["risk"]], frames[ROLES["risk"]]
+        customers = pa.array(frame["customer_id"], pa.string())
+        return pa.table({"customer_id": customers, "row_digest": row_digests(model, frame)})
+
     notices = dict.fromkeys(notice for target in targets for notice in models[target].notices(frames[target]))
-    return ScoredMonday(probabilities, len(frames[ROLES["risk"]]), adjusted, tuple(notices), batches)
+    return ScoredMonday(probabilities, len(frames[ROLES["risk"]]), adjusted, tuple(notices), batches, explained)
 
 
 class _Reasons:
@@ -131,10 +141,18 @@ class _Reasons:
         frame: all of the Monday, ordered by customer_id: they are compared with each other.
         before: the Monday before.
         today: the catalogue as it is now.
+        kept: contributions of the Monday before.
     """
 
-    def __init__(self, model: ScoringModel, frame: pd.DataFrame, before: pd.DataFrame, today: Catalogue) -> None:
-        self._model, self._frame, self._before = model, frame, before
+    def __init__(
+        self,
+        model: ScoringModel,
+        frame: pd.DataFrame,
+        before: pd.DataFrame,
+        today: Catalogue,
+        kept: Kept | None,
+    ) -> None:
+        self._model, self._frame, self._before, self._kept = model, frame, before, kept
         self._catalogue = model.catalogue.with_themes(today)
         self._standing = standings_of(self._catalogue, frame)
         self._position_before = pd.Index(before["customer_id"]).get_indexer(pd.Index(frame["customer_id"]))
@@ -155,7 +173,7 @@ class _Reasons:
         columns = {"themes": reasons(self._catalogue, frame, contributions, standing)}
         known = position >= 0
         before = self._before.iloc[position[known]]
-        former = self._model.contributions(before)[0]
+        former = self._former(before)
         columns["change_drivers"] = change_drivers(self._model.catalogue, frame, before, contributions, former)
         parts = change_parts(self._catalogue, contributions[known], former, bias, raised[known])
         # Without a Monday before nothing is known of what changed.
@@ -163,6 +181,17 @@ class _Reasons:
             change_column(parts, known) if len(self._before) else pa.nulls(len(frame), CHANGE_TYPE)
         )
         return columns
+
+    def _former(self, before: pd.DataFrame) -> NDArray[np.float64]:
+        """Contributions of the Monday before, by the model of today; those that are kept are not computed again."""
+        if self._kept is None or before.empty:
+            return self._model.contributions(before)[0]
+        is_kept, contributions = self._kept(before["customer_id"], row_digests(self._model, before))
+        former = np.empty((len(before), len(self._model.catalogue)))
+        former[is_kept] = contributions
+        if not is_kept.all():
+            former[~is_kept] = self._model.contributions(before[~is_kept])[0]
+        return former
 
 
 def monotone(probabilities: Mapping[str, pd.Series]) -> tuple[dict[str, pd.Series], dict[str, float]]:

@@ -18,6 +18,7 @@ from churn_pipeline.core.run_state import assert_owner, claim
 from churn_pipeline.core.targets import TARGETS, Target, shorter_than
 from churn_pipeline.core.warehouse import transaction
 from churn_pipeline.features.verdicts import MondayCheck
+from churn_pipeline.scoring import kept
 from churn_pipeline.scoring.score import MAX_RAISED_SHARE, ScoredMonday
 
 _DRIVERS = "struct(feature varchar, label varchar, value varchar, contribution double, sentence varchar)[]"
@@ -66,6 +67,7 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("create schema if not exists scoring")
     for table, columns in _TABLES.items():
         con.execute(f"create table if not exists scoring.{table} ({columns})")
+    con.execute(kept.TABLE)
 
 
 def begin_run(con: duckdb.DuckDBPyConnection, root_run_id: str) -> None:
@@ -102,6 +104,7 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
             for table in ("scores", "raised"):
                 con.execute(f"delete from scoring.{table} where snapshot_date = ?", [stamp.snapshot_date])
             _insert(con, scored, "scoring.scores by name select *")
+            kept.keep(con, stamp.snapshot_date, scored.explained())
             for target, share in scored.adjusted.items():
                 con.execute("insert into scoring.raised values (?, ?, ?)", [stamp.snapshot_date, target, share])
         con.execute("delete from scoring.scored_mondays where snapshot_date = ?", [stamp.snapshot_date])
@@ -118,10 +121,8 @@ def write(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, stamp: Stamp) ->
 def _insert(con: duckdb.DuckDBPyConnection, scored: ScoredMonday, into: str) -> None:
     for batch in scored.batches():
         con.register("new_scores", batch)
-        try:
-            con.execute(f"insert into {into} from new_scores")
-        finally:
-            con.unregister("new_scores")
+        con.execute(f"insert into {into} from new_scores")
+        con.unregister("new_scores")
 
 
 def scored_mondays(con: duckdb.DuckDBPyConnection, root_run_id: str) -> list[date]:

@@ -319,6 +319,7 @@ def _score(
 ) -> "tuple[ScoredMonday, store.Stamp]":
     from churn_pipeline.features.frames import scoring_frame
     from churn_pipeline.scoring import store
+    from churn_pipeline.scoring.kept import kept_contributions
     from churn_pipeline.scoring.score import score_monday
 
     loaded: dict[str, ScoringModel] = {name: models.load(row) for name, row in chosen.items()}
@@ -329,7 +330,9 @@ def _score(
     }
     frames = {name: by_mart[TARGETS[name].mart] for name in loaded}
     before = scoring_frame(con, target_of("risk"), day - WEEK)
-    scored = score_monday(day, loaded, frames, before, catalogue)
+    features = len(loaded[target_of("risk").name].catalogue)
+    kept = kept_contributions(con, day - WEEK, features)
+    scored = score_monday(day, loaded, frames, before, catalogue, kept)
     stamp = store.Stamp(
         snapshot_date=day,
         scoring_mode=scoring_mode,

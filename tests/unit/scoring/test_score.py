@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -17,8 +19,9 @@ from churn_pipeline.features.catalogue import read_catalogue
 from churn_pipeline.features.frames import scoring_frame
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.scoring import score
+from churn_pipeline.scoring.kept import kept_contributions, row_digests
 from churn_pipeline.scoring.score import monotone, score_monday
-from tests.conftest import TINY_MONDAY
+from tests.conftest import TINY_BEFORE, TINY_MONDAY
 from tests.unit.core.test_targets import CHURN_180D
 
 PROBABILITY = st.floats(0, 1)
@@ -76,3 +79,53 @@ def test_scored_in_batches_a_monday_is_to_the_bit_what_the_pipeline_wrote_at_onc
     assert len(batches) > len(models)
     again = pa.concat_tables(batches).sort_by([("target", "ascending"), ("customer_id", "ascending")])
     assert again.to_pylist() == written.select(again.column_names).to_pylist()
+
+
+def test_contributions_of_last_monday_are_read_back_where_model_and_row_are_the_same_and_computed_where_not(
+    tiny_home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monday, risk = TINY_BEFORE, target_of("risk")
+    with duckdb.connect(str(tiny_home.warehouse), read_only=True) as con:
+        model, other = (ScoringModel.load(tiny_home.models / name / "1") for name in (risk.name, "churn_30d"))
+        frame = scoring_frame(con, risk, monday)
+        computed, _ = model.contributions(frame)
+        read = kept_contributions(con, monday, len(model.catalogue))
+        is_kept, contributions = read(frame["customer_id"], row_digests(model, frame))
+        assert is_kept.all()
+        assert contributions.tobytes() == computed.tobytes()
+        # A row that is another one now, and another model.
+        changed = frame.assign(total_events=frame["total_events"].where(frame.index != 3, 10**6))
+        is_kept, contributions = read(changed["customer_id"], row_digests(model, changed))
+        assert np.flatnonzero(~is_kept).tolist() == [3]
+        assert contributions.tobytes() == np.delete(computed, 3, axis=0).tobytes()
+        assert not read(frame["customer_id"], row_digests(other, frame))[0].any()
+        # What is said of a Monday does not depend on whether they were read.
+        mart = tiny_home.dbt_project / "models" / "marts" / f"{risk.mart}.yml"
+        score_of = partial(
+            score_monday, monday + WEEK, {risk.name: model}, {risk.name: frame}, changed, read_catalogue(mart)
+        )
+        explained: list[int] = []
+        contributions_of = ScoringModel.contributions
+
+        def counted(self: ScoringModel, rows: pd.DataFrame) -> tuple[np.ndarray, float]:
+            explained.append(len(rows))
+            return contributions_of(self, rows)
+
+        monkeypatch.setattr(ScoringModel, "contributions", counted)
+        assert pa.concat_tables(score_of(read).batches()).equals(pa.concat_tables(score_of().batches()))
+        assert explained == [len(frame), 1, len(frame), len(frame)]
+
+
+def test_contributions_that_were_written_without_a_digest_are_not_taken_for_those_that_had_one(
+    tiny_copy: Settings,
+) -> None:
+    risk = target_of("risk")
+    model = ScoringModel.load(tiny_copy.models / risk.name / "1")
+    with duckdb.connect(str(tiny_copy.warehouse)) as con:
+        frame = scoring_frame(con, risk, TINY_BEFORE)
+        read = kept_contributions(con, TINY_BEFORE, len(model.catalogue))
+        con.execute(
+            "update scoring.scores set contributions = list_reverse(contributions) where customer_id = ?",
+            [frame["customer_id"][5]],
+        )
+        assert np.flatnonzero(~read(frame["customer_id"], row_digests(model, frame))[0]).tolist() == [5]
