@@ -341,7 +341,7 @@ def test_a_label_with_braces_is_no_template() -> None:
     assert told_of(odd, data, np.ones((1, 1)))[0][0]["sentence"] == "Rate of x: 3"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(arrays(np.float64, (60, len(CATALOGUE)), elements=st.floats(-2, 2)), st.integers(0, 2**32 - 1))
 def test_everybody_at_once_is_told_what_each_is_told_alone(amounts: np.ndarray, seed: int) -> None:
     data = anything(len(amounts), seed)
