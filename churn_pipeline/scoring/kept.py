@@ -85,26 +85,26 @@ def kept_contributions(con: duckdb.DuckDBPyConnection, monday: date, features: i
 
     def read(customers: pd.Series, digests: NDArray[np.uint64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         is_kept = np.zeros(len(customers), dtype=np.bool_)
-        asked = {
+        wanted = {
             "place": np.arange(len(customers)),
             "customer_id": pa.array(customers, pa.string()),
             "row_digest": digests,
         }
-        con.register("asked", pa.table(asked))
+        con.register("wanted", pa.table(wanted))
         rows = con.sql(
             """
-            select asked.place, list_transform(scores.contributions, lambda each: each.contribution) as contributions
-            from asked
+            select wanted.place, list_transform(scores.contributions, lambda each: each.contribution) as contributions
+            from wanted
             inner join scoring.explained_rows as explained
-                on asked.customer_id = explained.customer_id and asked.row_digest = explained.row_digest
+                on wanted.customer_id = explained.customer_id and wanted.row_digest = explained.row_digest
             inner join scoring.scores as scores
-                on asked.customer_id = scores.customer_id and explained.snapshot_date = scores.snapshot_date
+                on wanted.customer_id = scores.customer_id and explained.snapshot_date = scores.snapshot_date
                 -- Whoever wrote other contributions since, and no digests.
                 and explained.contributions_digest = hash(scores.contributions)
             where explained.snapshot_date = $monday and scores.snapshot_date = $monday and scores.target = $target
                 -- What a batch does not need is not read.
                 and scores.customer_id between $first and $last and len(scores.contributions) = $features
-            order by asked.place
+            order by wanted.place
             """,
             params={
                 "monday": monday,
@@ -114,7 +114,7 @@ def kept_contributions(con: duckdb.DuckDBPyConnection, monday: date, features: i
                 "features": features,
             },
         ).to_arrow_table()
-        con.unregister("asked")
+        con.unregister("wanted")
         is_kept[rows["place"].to_numpy()] = True
         values = rows["contributions"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return is_kept, values.reshape(-1, features)

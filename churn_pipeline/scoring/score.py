@@ -104,7 +104,7 @@ def score_monday(
     def batches() -> Iterator[pa.Table]:
         for target in targets:
             model, frame = models[target], frames[target]
-            said = _Reasons(model, frame, before, today, kept) if target == ROLES["risk"] else None
+            reasons_of = _Reasons(model, frame, before, today, kept) if target == ROLES["risk"] else None
             for start in range(0, len(frame), ROWS_AT_ONCE):
                 rows = slice(start, start + ROWS_AT_ONCE)
                 some, final = frame.iloc[rows], probabilities[target][rows]
@@ -119,8 +119,8 @@ def score_monday(
                 }
                 if target in {ROLES[role] for role in EXPLAINED}:
                     columns["drivers"] = top_drivers(model.catalogue, some, contributions)
-                if said is not None:
-                    columns |= said.of(rows, contributions, bias, final - calibrated[target][rows])
+                if reasons_of is not None:
+                    columns |= reasons_of.of(rows, contributions, bias, final - calibrated[target][rows])
                 nothing = {field.name: pa.nulls(len(some), field.type) for field in SCORES if field.name not in columns}
                 yield pa.table(columns | nothing).select(SCORES.names).cast(SCORES)
 

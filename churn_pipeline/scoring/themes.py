@@ -263,9 +263,11 @@ class Words:
                 before = told.copy()
                 for table, passed in zip(tables, passes, strict=True):
                     for place in range(may_speak.shape[1]):
-                        asked = np.flatnonzero(is_told & (into[:, rank] < 0) & passed[:, place])
-                        position = may_speak[asked, place].astype(np.intp)
-                        for template, among, of in _by_template(table, position, case[position, asked], asked):
+                        candidates = np.flatnonzero(is_told & (into[:, rank] < 0) & passed[:, place])
+                        position = may_speak[candidates, place].astype(np.intp)
+                        for template, among, of in _by_template(
+                            table, position, case[position, candidates], candidates
+                        ):
                             fits, facts = self._fits(template, among, before[among])
                             answered = among[fits]
                             told[answered] |= facts[fits]
@@ -696,11 +698,11 @@ def _joined(
 ) -> tuple[list[pa.StringArray], NDArray[np.bool_]]:
     """The sentences of all customers by rank, null where there is none, and of which customers a text would be said twice."""
     sentences: list[pa.StringArray] = []
-    said: list[pa.StringArray] = []
+    spoken: list[pa.StringArray] = []
     is_repeated = np.zeros(len(of_sentence), dtype=np.bool_)
 
     def note(text: pa.StringArray) -> None:
-        for earlier in said:
+        for earlier in spoken:
             is_repeated[pc.equal(text, earlier).fill_null(False).to_numpy(zero_copy_only=False)] = True
 
     for rank in range(of_sentence.shape[1]):
@@ -709,7 +711,7 @@ def _joined(
         )
         note(own)
         own = pc.if_else(pa.array(and_yet[:, rank]), pc.binary_join_element_wise(own, AND_YET, ""), own)
-        said.append(own)
+        spoken.append(own)
         note(added)
         whole = pc.if_else(pc.is_valid(added), pc.binary_join_element_wise(own, added, "; "), own)
         first = pc.utf8_slice_codeunits(whole, 0, 1).dictionary_encode()
