@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from churn_pipeline.core.sql import literal
-from churn_pipeline.features.frames import first_snapshot, scoring_frame
+from churn_pipeline.features.frames import first_snapshot
 from churn_pipeline.features.splits import Span
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.reference import (

@@ -40,7 +40,7 @@ def row_digests(model: ScoringModel, frame: pd.DataFrame) -> NDArray[np.uint64]:
         model: that explains.
         frame: rows of the mart of its target.
     """
-    explained_by = f"{_FORMAT} {model.digest} {version('xgboost') if model.booster is not None else ''}"
+    explained_by = f"{_FORMAT} {model.digest} {model.device} {version('xgboost') if model.booster is not None else ''}"
     bits = model.encoder.matrix(frame).view(np.uint32)
     digests = np.full(len(frame), int.from_bytes(sha256(explained_by.encode()).digest()[:8], "little"), dtype=np.uint64)
     for column in range(bits.shape[1]):
