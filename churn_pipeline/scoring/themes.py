@@ -218,8 +218,9 @@ class Words:
         for position, feature in enumerate(catalogue):
             if feature.like is not None and feature.like in catalogue:
                 other = self.names.index(feature.like)
-                for of_feature in (self.case, self._says, self._also, self._about, self._plain):
-                    of_feature[position] = of_feature[other]
+                for templates in (self._says, self._also, self._about, self._plain):
+                    templates[position] = templates[other]
+                self.case[position] = self.case[other]
                 self._no_worse[position] = self._no_worse[other]
 
     def tell(
