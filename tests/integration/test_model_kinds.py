@@ -50,9 +50,12 @@ class KnowsTenureAlone:
         tenure = frame["tenure_days"].to_numpy(dtype=np.float64)
         return 0.4 * (5.5 - np.log1p(tenure))[:, None], LEVEL[self.target.name]
 
-    def explain(self, frame: pd.DataFrame) -> Explained:
+    def probability(self, frame: pd.DataFrame) -> np.ndarray:
         contributions, bias = self.contributions(frame)
-        return Explained(1 / (1 + np.exp(-(bias + contributions.sum(axis=1)))), contributions, bias, ())
+        return 1 / (1 + np.exp(-(bias + contributions.sum(axis=1))))
+
+    def explain(self, frame: pd.DataFrame) -> Explained:
+        return Explained(self.probability(frame), *self.contributions(frame), ())
 
 
 class Store(ModelStore):
