@@ -171,6 +171,8 @@ BOOKS: tuple[str, ...] = ("customers", "subscriptions")
 
 UNIQUE_KEY = "unique key"
 KNOWN_CUSTOMER = "known customer"
+# SQL that is true for a row of a customer whom nobody knows.
+IS_UNKNOWN = "known_customer_id is null"
 NOT_AFTER_NOW = "not after now"
 
 
@@ -229,7 +231,7 @@ class TableContract:
                     "row",
                     ("customer_id",),
                     f"customer_id is one of the landed customers{unless}.",
-                    "known_customer_id is null" + (" and has_customers()" if unless else ""),
+                    IS_UNKNOWN + (" and has_customers()" if unless else ""),
                     wanted="is no customer_id of the table customers",
                 )
             )

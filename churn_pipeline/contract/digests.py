@@ -44,8 +44,16 @@ def replace_digests(con: duckdb.DuckDBPyConnection, table: TableContract) -> Non
     )
 
 
-def adjust_digests(con: duckdb.DuckDBPyConnection, table: TableContract, added: str, removed: str) -> None:
-    """Brings the table's digests up to date from the rows that came and went. Sums of integers allow that exactly."""
+def adjust_digests(con: duckdb.DuckDBPyConnection, table: TableContract, added: str, removed: str | None) -> None:
+    """Brings the table's digests up to date from the rows that came and went. Sums of integers allow that exactly.
+
+    Args:
+        con: in the landing's transaction.
+        table: the table.
+        added: the relation of the rows that came.
+        removed: that of the rows that went; None: none did.
+    """
+    gone = f"select fact_date, -fact_rows, -digest from ({facts_sql(table, removed)}) union all" if removed else ""
     con.execute(
         f"""
         create or replace temp table digests_adjusted as
@@ -53,8 +61,7 @@ def adjust_digests(con: duckdb.DuckDBPyConnection, table: TableContract, added: 
         from (
             select fact_date, fact_rows, digest from ({facts_sql(table, added)})
             union all
-            select fact_date, -fact_rows, -digest from ({facts_sql(table, removed)})
-            union all
+            {gone}
             select fact_date, fact_rows, digest from landing.fact_digests where source = {literal(table.name)}
         )
         group by fact_date

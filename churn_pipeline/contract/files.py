@@ -282,13 +282,13 @@ class Layout:
         """
         columns = [f"{_raw_sql(field)} as {quoted(name)}" for name, field in self.fields]
         rows = f'(select {", ".join(columns)}, "/file" from {self._named(files)})'
-        blanked = [
-            f"{sql} as {quoted(name)}"
+        cleaned = [
+            f"{_cleaned_sql(quoted(name), field, is_blanked)} as {quoted(name)}"
             for name, field in self.fields
-            if (sql := _blanked_sql(quoted(name), field, is_blanked))
+            if field.family == "text"
         ]
-        if blanked:
-            rows = f"(select * replace ({', '.join(blanked)}) from {rows})"
+        if cleaned:
+            rows = f"(select * replace ({', '.join(cleaned)}) from {rows})"
         read = [
             f"{sql} as {quoted(name + ':read')}"
             for name, field in self.fields
@@ -348,22 +348,27 @@ def _is_single(name: str, header: Sequence[str]) -> bool:
 
 
 def _raw_sql(field: Field) -> str:
-    """SQL of a column as it was found, text without the blanks around it."""
-    if field.family != "text":
-        return field.identifier
-    text = f"trim({field.identifier}::VARCHAR)"
-    return text if field.nulls else f"nullif({text}, '')"
+    """SQL of a column as it was found."""
+    return f"{field.identifier}::VARCHAR" if field.family == "text" else field.identifier
 
 
-def _blanked_sql(text: str, field: Field, is_blanked: bool) -> str:
-    """SQL that makes a word that stands for nothing null; empty where there is no such word."""
+def _cleaned_sql(text: str, field: Field, is_blanked: bool) -> str:
+    """SQL of a text without the blanks around it; null where nothing is left of it, or a word that stands for nothing."""
     words = (*field.nulls, *(field.unread_nulls if is_blanked else ()))
-    if field.family != "text" or not words:
-        return ""
-    # Most values are longer than any of the words, and the length is at hand.
-    longest = max(len(word.encode()) for word in words)
-    listed = ", ".join(literal(word) for word in ("", *words))
-    return f"case when strlen({text}) > {longest} then {text} when {text} in ({listed}) then null else {text} end"
+    longest = max((len(word.encode()) for word in words), default=0)
+    # Most values are longer than any of the words and consist of ASCII without a blank, which is seen at a glance. trim() looks at
+    # every letter, and of millions of ids it took longer than all the rest of their reading.
+    is_clean = f"strlen({text}) > {longest} and strlen({text}) = length({text}) and not contains({text}, ' ')"
+    return f"case when {is_clean} then {text} when {_is_among(f'trim({text})', ('', *words))} then null else trim({text}) end"
+
+
+def _is_among(text: str, words: Iterable[str]) -> str:
+    """SQL that is true for a text that is one of the words.
+
+    Not ``in``, and not ``list_contains``, which is taken for it: of more than a few words DuckDB makes a join, which all rows of a
+    table pass through whether or not they are asked for.
+    """
+    return f"list_position([{', '.join(map(literal, words))}], {text}) > 0"
 
 
 def rewritten(raw: str, field: Field) -> tuple[str, Family]:
@@ -719,8 +724,7 @@ def given_sql(column: Column, layout: Layout, value: str, raw: str) -> str:
         return f"nullif({raw}::DOUBLE, 'nan'::DOUBLE)"
     if field is None or not field.unread_nulls:
         return raw
-    listed = ", ".join(literal(word) for word in field.unread_nulls)
-    return f"case when ({value}) is null and {raw} in ({listed}) then null else {raw} end"
+    return f"case when ({value}) is null and {_is_among(raw, field.unread_nulls)} then null else {raw} end"
 
 
 def typed(column: Column, field: Field, written: str, family: Family) -> str:
@@ -762,8 +766,7 @@ def _flag(raw: str, family: Family) -> str:
     if family in ("integer", "floating"):
         return f"case {raw} when 1 then true when 0 then false end"
     branches = " ".join(
-        f"when lower({raw}::VARCHAR) in ({', '.join(map(literal, words))}) then {value}"
-        for value, words in _FLAG_WORDS.items()
+        f"when {_is_among(f'lower({raw}::VARCHAR)', words)} then {value}" for value, words in _FLAG_WORDS.items()
     )
     return f"case {branches} end"
 

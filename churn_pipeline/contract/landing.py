@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import duckdb
 
-from churn_pipeline.contract import book_ledger, broken, lives, statements, value_ledger
+from churn_pipeline.contract import book_ledger, broken, lives, repeats, statements, value_ledger
 from churn_pipeline.contract.book import LIMITS, Former, Limits
 from churn_pipeline.contract.book_ledger import Acceptance
 from churn_pipeline.contract.declaration import KNOWN_CUSTOMER, TABLES, UNIQUE_KEY, TableContract
@@ -45,6 +45,7 @@ create table if not exists landing.files (
 create table if not exists landing.state (
     source VARCHAR, definition VARCHAR, evaluated_at TIMESTAMP, due_at TIMESTAMP
 );
+create table if not exists landing.counts (source VARCHAR, landed_rows BIGINT);
 create table if not exists landing.quarantine {_QUARANTINE};
 create table if not exists landing.refused_quarantine {_QUARANTINE};
 alter table landing.files add column if not exists allowed VARCHAR;
@@ -64,6 +65,9 @@ alter table landing.undated_ledger add column if not exists is_withdrawn BOOLEAN
 REFUSED = "refused_quarantine"
 REFUSED_ROWS = 10_000
 
+
+# The temporary tables of one table's landing.
+_WORKING = ("problems", "losers", "incoming", repeats.REPEATED)
 
 _COLUMN_LIMITS = ColumnLimits()
 
@@ -145,6 +149,29 @@ class _Comparison:
     vanished: tuple[str, ...]
     first: bool
     noting: bool
+
+
+class _LandedFile(NamedTuple):
+    """A file as it was when it was landed, and what was told of it."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+    allowed: str | None
+    styles: str | None
+
+    @property
+    def identity(self) -> tuple[int, int, str]:
+        return self.size, self.mtime_ns, self.digest
+
+
+class _State(NamedTuple):
+    """What the last landing of a table depended on besides the files: a hash of its definition, and whether that was after now, or has
+    become due since."""
+
+    definition: str
+    is_ahead: bool
+    is_due: bool
 
 
 @dataclass(frozen=True)
@@ -298,6 +325,8 @@ class _Landing:
     customers_exported: bool = True
     forgot: bool = False
     problems: list[Problem] = field(default_factory=list)
+    landed_files: dict[str, dict[str, _LandedFile]] = field(default_factory=dict)
+    states: dict[str, _State] = field(default_factory=dict)
     refused_rows: list[tuple[Any, ...]] | None = None
 
     def run(self) -> LandingReport:
@@ -305,6 +334,7 @@ class _Landing:
         check(self.con, self.register)
         self._prepare()
         notices = [*discovery.notices, *self._remove_forgotten()]
+        self._read_bookkeeping()
         compared = {table.name: self._compare(table, discovery.files.get(table.name, ())) for table in TABLES.values()}
         self.problems += [*discovery.problems, *self.unreadable.values()]
         # A missing column in the last table should not be found out after minutes of reading the others.
@@ -354,6 +384,7 @@ class _Landing:
             notices += self._judge_book(former, compared, reports)
         if self.problems:
             self._refuse()
+        self._note_counts(reports)
         by_subscriptions = lives.has_subscriptions(self.con)
         for name, day in changed_from(self.con, "digests_before").items():
             if name == lives.LIVES.name:
@@ -467,13 +498,19 @@ class _Landing:
         assert row is not None
         return int(row[0])
 
+    def _read_bookkeeping(self) -> None:
+        """What is known of all files and tables from their last landings, at once: every statement costs its planning."""
+        for source, path, *known in self.con.execute(
+            "select source, path, size_bytes, mtime_ns, digest, allowed, styles from landing.files"
+        ).fetchall():
+            self.landed_files.setdefault(source, {})[path] = _LandedFile(*known)
+        for source, *state in self.con.execute(
+            "select source, definition, this_instant() < evaluated_at, due_at <= this_instant() from landing.state"
+        ).fetchall():
+            self.states[source] = _State(*state)
+
     def _compare(self, table: TableContract, files: tuple[RawFile, ...]) -> _Comparison:
-        known = {
-            path: (size, mtime_ns, digest)
-            for path, size, mtime_ns, digest in self.con.execute(
-                "select path, size_bytes, mtime_ns, digest from landing.files where source = ?", [table.name]
-            ).fetchall()
-        }
+        known = {path: file.identity for path, file in self.landed_files.get(table.name, {}).items()}
         manifest = []
         for file in files:
             size, mtime_ns, digest = known.get(file.name, (None, None, ""))
@@ -504,19 +541,14 @@ class _Landing:
 
     def _reason(self, table: TableContract) -> str:
         """Why the table has to be landed as a whole although its files may be the same; empty if there is no reason."""
-        row = self.con.execute(
-            "select definition, this_instant() < evaluated_at, due_at <= this_instant() from landing.state "
-            "where source = ?",
-            [table.name],
-        ).fetchone()
-        if row is None:
+        state = self.states.get(table.name)
+        if state is None:
             return "first landing"
-        definition, clock_went_back, due = row
-        if definition != self._definition(table):
+        if state.definition != self._definition(table):
             return "the contract, the mapping, the time zone or DuckDB's version changed"
-        if clock_went_back:
+        if state.is_ahead:
             return "the clock stands before the last landing"
-        if due:
+        if state.is_due:
             return "a date that lay in the future has come"
         if self.customers_changed and table.name != "customers" and (table.whole or self._concerned(table)):
             return "customers came or went"
@@ -539,12 +571,10 @@ class _Landing:
 
     def _remembered(self, table: TableContract) -> dict[str, tuple[str | None, str | None]]:
         """What was told of files that were landed, if it was told by the rules of today."""
-        rows = self.con.execute(
-            "select path, allowed, files.styles from landing.files join landing.state using (source) "
-            "where source = ? and definition = ?",
-            [table.name, self._definition(table)],
-        ).fetchall()
-        return {path: (allowed, styles) for path, allowed, styles in rows}
+        state = self.states.get(table.name)
+        if state is None or state.definition != self._definition(table):
+            return {}
+        return {path: (file.allowed, file.styles) for path, file in self.landed_files.get(table.name, {}).items()}
 
     def _land(self, table: TableContract, plan: _Plan, report: TableReport) -> bool:
         """Lands what the plan says; False if values showed that files are written otherwise than was thought, and nothing was landed."""
@@ -559,16 +589,19 @@ class _Landing:
             if self.register is not None and self.register.entries:
                 report.rows_kept_out = self._look_for_forgotten(table, groups)
             self._scan(table, f"insert into {target} {statements.landed_sql(table, groups)}", groups)
-        self._collect_problems(table, groups)
-        if self._is_written_otherwise(table):
-            return False
-        if not self.judges_customers:
-            self.con.execute("delete from problems where rule = ?", [KNOWN_CUSTOMER])
-        report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
+            self._collect_problems(table, groups)
+            if self._is_written_otherwise(table):
+                return False
+            if not self.judges_customers:
+                self.con.execute("delete from problems where rule = ?", [KNOWN_CUSTOMER])
+            report.rows_read = self._count(target) + self._count("problems where kind = 'row'")
+        has_rivals = False
         if report.rows_read:
             if not whole:
                 self.con.execute(f"insert into {landed} from incoming")
-            report.rows_repeated = self._drop_losers(table, groups, None if whole else "incoming")
+            has_rivals = repeats.find_repeated(self.con, table, None if whole else "incoming")
+            if has_rivals:
+                report.rows_repeated = self._drop_losers(table, groups)
             self._report_problems(table, report)
             self.problems += broken.judge(self.con, table, groups, self.row_limit, self.column_limits)
         if table.name == "risk_signals":
@@ -580,10 +613,10 @@ class _Landing:
         elif whole:
             replace_digests(self.con, table)
         elif report.rows_read:
-            adjust_digests(self.con, table, "incoming", "losers")
-        self._remember(table, whole)
-        for name in ("problems", "losers", "incoming"):
-            self.con.execute(f"drop table if exists temp.{name}")
+            adjust_digests(self.con, table, "incoming", "losers" if has_rivals else None)
+        self._remember(table, whole, has_files=bool(groups))
+        if groups:
+            self.con.execute("".join(f"drop table if exists temp.{name};" for name in _WORKING))
         self._check_untouched(plan)
         return True
 
@@ -634,16 +667,15 @@ class _Landing:
             "create or replace temp table problems (row_key VARCHAR, customer_id VARCHAR, file VARCHAR, kind VARCHAR, column_name VARCHAR, "
             "value VARCHAR, rule VARCHAR, due TIMESTAMP)"
         )
-        if groups:
-            self._scan(table, f"insert into problems {statements.problems_sql(table, groups, self.raw)}", groups)
+        self._scan(table, f"insert into problems {statements.problems_sql(table, groups, self.raw)}", groups)
 
-    def _drop_losers(self, table: TableContract, groups: Mapping[Layout, list[RawFile]], among: str | None) -> int:
-        """Of the rows that share a key, keeps the winner; those that say something else become problems.
+    def _drop_losers(self, table: TableContract, groups: Mapping[Layout, list[RawFile]]) -> int:
+        """Of the rows that share a key, keeps the winner; the others are in ``losers``, and those that say something else become problems.
 
         Returns:
             How many rows only repeated the winner.
         """
-        self.con.execute(f"create or replace temp table losers as {statements.losers_sql(table, among)}")
+        self.con.execute(f"create or replace temp table losers as {statements.losers_sql(table)}")
         if table.name == "customers":
             lives.spare_returns(self.con)
         losers, repeated = self.con.execute("select count(*), count_if(is_repeated) from losers").fetchall()[0]
@@ -763,16 +795,19 @@ class _Landing:
         before, after = "customers_before", "landing.customers"
         return bool(self._count(differing.format(before, after)) or self._count(differing.format(after, before)))
 
-    def _remember(self, table: TableContract, whole: bool) -> None:
+    def _remember(self, table: TableContract, whole: bool, has_files: bool) -> None:
         """Stores what the landing depended on besides the files."""
-        # As text, because 9999-12-31 west of Greenwich ends in a year that Python has not got.
-        due = self.con.execute(
-            "select min(due)::VARCHAR from (select due from problems union all "
-            "select due_at from landing.state where source = ? and not ?)",
-            [table.name, whole],
-        ).fetchone()
+        due: tuple[str | None] | None = (None,)
+        if has_files:
+            # As text, because 9999-12-31 west of Greenwich ends in a year that Python has not got.
+            due = self.con.execute(
+                "select min(due)::VARCHAR from (select due from problems union all "
+                "select due_at from landing.state where source = ? and not ?)",
+                [table.name, whole],
+            ).fetchone()
         assert due is not None
-        self.con.execute("delete from landing.state where source = ?", [table.name])
+        if table.name in self.states:
+            self.con.execute("delete from landing.state where source = ?", [table.name])
         self.con.execute(
             "insert into landing.state select ?, ?, this_instant(), ?::TIMESTAMP",
             [table.name, self._definition(table), due[0]],
@@ -791,6 +826,15 @@ class _Landing:
                 "insert into landing.files select ?, unnest(?), unnest(?), unnest(?), unnest(?), unnest(?::VARCHAR[]), "
                 "unnest(?::VARCHAR[])",
                 [table.name, *(list(values) for values in zip(*rows, strict=True))],
+            )
+
+    def _note_counts(self, reports: Mapping[str, TableReport]) -> None:
+        """Notes of how many rows it was counted that none breaks a rule and that no key is there twice."""
+        counts = {name: report.rows_total for name, report in reports.items() if not report.unchanged}
+        if counts:
+            self.con.execute("delete from landing.counts where source in (select unnest(?))", [list(counts)])
+            self.con.execute(
+                "insert into landing.counts select unnest(?), unnest(?)", [list(counts), list(counts.values())]
             )
 
     def _check_untouched(self, plan: _Plan) -> None:

@@ -221,8 +221,34 @@ def test_what_is_filled_in_later_is_not_asked_for_week_by_week() -> None:
 def test_keys_of_a_large_table_are_still_compared(
     landed: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("churn_pipeline.quality.landing.KEY_SAMPLE_OVER", 10)
+    monkeypatch.setattr("churn_pipeline.quality.landing.LARGE", 10)
     landed.execute("insert into landing.support_tickets select * from landing.support_tickets")
     judgement: Any = judged(landed)["support_tickets"]
     assert "unique key: ticket_id" in names(judgement)
     assert 2 <= judgement.failing[0].total < 600
+
+
+def test_of_a_large_table_the_counts_of_landing_are_taken_until_somebody_adds_or_removes_rows(
+    landed: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted_anew = judged(landed)["support_tickets"].judgement
+    monkeypatch.setattr("churn_pipeline.quality.landing.LARGE", 10)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "churn_pipeline.quality.landing.restored_sql", lambda table: asked.append(table.name) or restored_sql(table)
+    )
+    assert judged(landed)["support_tickets"].judgement == counted_anew
+    assert "support_tickets" not in asked
+    landed.execute("delete from landing.support_tickets where ticket_id = 'T0'")
+    landed.execute("update landing.support_tickets set priority = 'dire' where ticket_id = 'T1'")
+    assert "known category: priority" in names(judged(landed)["support_tickets"])
+    assert "support_tickets" in asked
+
+
+def test_a_warehouse_without_counts_of_landing_is_counted(
+    landed: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("churn_pipeline.quality.landing.LARGE", 10)
+    landed.execute("drop table landing.counts")
+    landed.execute("update landing.support_tickets set priority = 'dire' where ticket_id = 'T1'")
+    assert "known category: priority" in names(judged(landed)["support_tickets"])
