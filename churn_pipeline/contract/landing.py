@@ -443,7 +443,7 @@ class _Landing:
         had_lives = lives.prepare(self.con)
         for name, body in statements.macros(self.timezone, self.now, self.rates).items():
             self.con.execute(f"create or replace temp macro {name} as {body}")
-        if not had_lives:
+        if not had_lives and self._count("landing.customers"):
             # Of a home from before them, so that the book has something to be compared with.
             lives.derive(self.con, self.life_gap_days, self.booking_delay_days, customers_exported=True)
         self.con.execute("create or replace temp table digests_before as from landing.fact_digests")
