@@ -126,8 +126,8 @@ def write(raw: Path, table: str, rows: Sequence[Mapping[str, Any]], name: str | 
 
 
 def company(raw: Path, **tables: Sequence[Mapping[str, Any]]) -> Path:
-    """A raw directory: the tables given, one good customer unless given, and the other usual tables without rows."""
-    for name in dict.fromkeys((*USUAL, *tables)):
+    """A raw directory: the tables given, and one good customer unless given. Every further table costs the landing its statements."""
+    for name in dict.fromkeys(("customers", *tables)):
         write(raw, name, tables.get(name, [CUSTOMER] if name == "customers" else []))
     return raw
 

@@ -95,7 +95,7 @@ def test_a_column_that_an_older_version_did_not_land_comes_with_the_next_landing
 def test_a_day_that_lost_its_facts_is_a_change(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw, usage_events=[row("usage_events")])
     put(con, raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [])
     report = put(con, raw, acceptance=Acceptance("the product was shut down", "Ada"))
     assert report.tables["usage_events"].changed_from == date(2024, 3, 1)
@@ -120,7 +120,7 @@ def test_a_plan_change_without_prices_cannot_vouch_for_the_old_price(con: duckdb
 
 def test_an_appended_late_row_changes_the_past_from_its_own_day(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
     put(con, raw)
     write(raw, "usage_events", [row("usage_events", event_id="E2", timestamp="2024-02-20")], "usage_events/b.csv")
@@ -238,7 +238,7 @@ def test_oulad_cut_off_at_a_monday_has_that_mondays_fingerprint(
     whole = fingerprint(con, monday)
     company(raw, customers=[CUSTOMER])
     for name in ("customers", "usage_events"):
-        (raw / f"{name}.csv").unlink()
+        (raw / f"{name}.csv").unlink(missing_ok=True)
     con.execute(
         f"copy (select * replace (case when churn_date < '{monday}' then churn_date end as churn_date, "
         f"case when censor_date < '{monday}' then censor_date end as censor_date) "

@@ -41,7 +41,7 @@ def test_every_table_is_always_landed_with_its_exact_columns(con: duckdb.DuckDBP
 
 def test_a_table_is_a_file_or_a_folder_of_parts_at_any_depth(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events")], "usage_events/dt=2024-03-01/a.csv")
     _parquet(
         raw / "usage_events/dt=2024-03-02/b.parquet",
@@ -55,10 +55,10 @@ def test_a_table_is_a_file_or_a_folder_of_parts_at_any_depth(con: duckdb.DuckDBP
 @pytest.mark.parametrize("name", [".hidden.csv", "_temporary/part.csv", "part.csv.tmp", "_SUCCESS", "a/.b/c.csv"])
 def test_hidden_and_temporary_files_are_ignored(con: duckdb.DuckDBPyConnection, raw: Path, name: str) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
     _event_csv(raw, b"", "usage_events/x.csv")
-    (raw / "usage_events/x.csv").unlink()
+    (raw / "usage_events/x.csv").unlink(missing_ok=True)
     path = raw / "usage_events" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"half a fi")
@@ -66,7 +66,7 @@ def test_hidden_and_temporary_files_are_ignored(con: duckdb.DuckDBPyConnection, 
 
 
 def test_a_table_in_two_forms_is_refused(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    company(raw)
+    company(raw, usage_events=[])
     write(raw, "usage_events", [], "usage_events/a.csv")
     with pytest.raises(
         InputError, match=r"usage_events: the table is there twice, as usage_events/ and usage_events\.csv"
@@ -87,7 +87,7 @@ def test_without_a_table_that_says_who_the_customers_are_nothing_lands(
 
 def test_a_folder_without_parts_is_a_missing_table(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     (raw / "customers").mkdir()
     with pytest.raises(UnusableError, match="no table customers"):
         put(con, raw)
@@ -112,7 +112,7 @@ def test_a_part_without_a_required_column_is_named_among_its_siblings(
     con: duckdb.DuckDBPyConnection, raw: Path
 ) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
     _parquet(raw / "usage_events/b.parquet", "select 'E2' as event_id")
     with pytest.raises(InputError, match=r"^usage_events/b\.parquet: the columns are missing: customer_id, timestamp"):
@@ -128,7 +128,7 @@ def test_absent_optional_tables_and_columns_land_empty(con: duckdb.DuckDBPyConne
 
 def test_what_was_left_aside_is_said(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
     (raw / "usage_events/b.xlsx").write_bytes(b"x")
     (raw / "intervention.csv").write_text("x")
@@ -223,7 +223,7 @@ def test_a_damaged_csv_is_refused_by_name(
     con: duckdb.DuckDBPyConnection, raw: Path, content: bytes, expected: str
 ) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events", event_id="E0")], "usage_events/a.csv")
     _event_csv(raw, content, "usage_events/b.csv")
     with pytest.raises(InputError, match=rf"^usage_events/b\.csv[:,].*{expected}"):
@@ -233,7 +233,7 @@ def test_a_damaged_csv_is_refused_by_name(
 @pytest.mark.parametrize("kept", [0, 20, 200, -1])
 def test_a_truncated_parquet_file_is_refused_by_name(con: duckdb.DuckDBPyConnection, raw: Path, kept: int) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     path = raw / "customers.parquet"
     _parquet(path, "select 'C1' customer_id, '' industry, '' plan_tier, today() signup_date, 1 mrr, null churn_date")
     path.write_bytes(path.read_bytes()[:kept])
@@ -243,7 +243,7 @@ def test_a_truncated_parquet_file_is_refused_by_name(con: duckdb.DuckDBPyConnect
 
 def test_a_parquet_file_damaged_inside_is_refused_by_name(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     select = (
         "select 'E' || i as event_id, 'C1' as customer_id, timestamp '2024-03-01' as timestamp, md5(i::varchar) as "
         "event_type, 0.5 as feature_adoption_score from range(1000) as t(i)"
@@ -264,7 +264,7 @@ def test_a_parquet_file_damaged_inside_is_refused_by_name(con: duckdb.DuckDBPyCo
 )
 def test_numbers_come_as_any_type(con: duckdb.DuckDBPyConnection, raw: Path, value: str) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     _parquet(
         raw / "customers.parquet",
         f"select 'C1'::enum('C1') customer_id, null industry, 'growth' plan_tier, date '2024-01-10' signup_date, {value} mrr, "
@@ -278,7 +278,7 @@ def test_numbers_come_as_any_type(con: duckdb.DuckDBPyConnection, raw: Path, val
 @pytest.mark.parametrize("value", ["42", "42::double", "42::utinyint", "'42'", "'42'::blob"])
 def test_ids_agree_across_types(con: duckdb.DuckDBPyConnection, raw: Path, value: str) -> None:
     company(raw, customers=[row("customers", customer_id="42")])
-    (raw / "risk_signals.csv").unlink()
+    (raw / "risk_signals.csv").unlink(missing_ok=True)
     _parquet(
         raw / "risk_signals.parquet",
         f"select {value} as customer_id, 0.5 as compliance_gap_score, 1 as vendor_risk_flags, date '2024-03-01' as recorded_at",
@@ -289,7 +289,7 @@ def test_ids_agree_across_types(con: duckdb.DuckDBPyConnection, raw: Path, value
 
 def test_not_a_number_in_a_floating_column_is_null_and_no_bad_cell(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "support_tickets.csv").unlink()
+    (raw / "support_tickets.csv").unlink(missing_ok=True)
     _parquet(
         raw / "support_tickets.parquet",
         "select 'T1' ticket_id, 'C1' customer_id, timestamp '2024-03-01' created_date, 'low' priority, "
@@ -302,7 +302,7 @@ def test_not_a_number_in_a_floating_column_is_null_and_no_bad_cell(con: duckdb.D
 
 def test_parts_may_differ_in_types_order_and_optional_columns(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     write(raw, "customers", [row("customers", seats="7")], "customers/a.csv")
     _parquet(
         raw / "customers/b.parquet",
@@ -316,7 +316,7 @@ def test_parts_may_differ_in_types_order_and_optional_columns(con: duckdb.DuckDB
 
 def test_a_number_is_a_date_where_it_is_written_like_one(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     _parquet(
         raw / "customers.parquet",
         "select 'C1' customer_id, 'x' industry, 'free' plan_tier, 20240110 signup_date, 1 mrr, null churn_date",
@@ -332,7 +332,7 @@ HOSTILE = "x'); drop table landing.customers; --\" {} $1 ?"
 
 def test_hostile_column_names_are_kept_out(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events", **{HOSTILE: "1"})], "usage_events/a.csv")
     _parquet(
         raw / "usage_events/b.parquet",
@@ -354,7 +354,7 @@ def test_hostile_values_are_values(con: duckdb.DuckDBPyConnection, raw: Path) ->
 @pytest.mark.parametrize("name", ["it's", "a[1]*", "q?", "ü n i", "dt=2024-01-01/x", '"; select 1', "a,b", "{x}"])
 def test_file_names_may_hold_anything(con: duckdb.DuckDBPyConnection, raw: Path, name: str) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events", feature_adoption_score="9")], f"usage_events/{name}.csv")
     write(raw, "usage_events", [row("usage_events", event_id="E2")], "usage_events/a1x.csv")
     _parquet(

@@ -69,7 +69,7 @@ def test_their_rows_stay_out_where_the_customers_file_no_longer_has_them_and_qua
 
 def test_new_files_of_a_table_that_is_appended_to_are_watched_too(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw, customers=[row("customers"), row("customers", customer_id="GONE")])
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
     put(con, raw, register=on_list("GONE"))
     write(raw, "usage_events", [row("usage_events", event_id="E2", customer_id="GONE")], "usage_events/b.csv")

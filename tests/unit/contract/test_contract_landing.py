@@ -132,7 +132,7 @@ def test_an_optional_table_may_come_and_by_somebodys_word_go(con: duckdb.DuckDBP
     write(raw, "contracts", [row("contracts")])
     assert _how(con, raw) == {"contracts": "whole"}
     assert len(landed(con, "contracts")) == 1
-    (raw / "contracts.csv").unlink()
+    (raw / "contracts.csv").unlink(missing_ok=True)
     report = put(con, raw, acceptance=Acceptance("contracts are kept elsewhere now", "Ada"))
     assert report.tables["contracts"].reason == "contracts.csv vanished"
     assert report.changed_from == date(2024, 1, 10)
@@ -193,7 +193,7 @@ def test_rows_of_a_customer_who_vanished_leave_with_them(con: duckdb.DuckDBPyCon
 
 def test_a_numeric_id_that_was_unknown_is_recognised_later(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "risk_signals.csv").unlink()
+    (raw / "risk_signals.csv").unlink(missing_ok=True)
     con.execute(
         "copy (select 7.0::double as customer_id, 1 as compliance_gap_score, 1 as vendor_risk_flags) "
         f"to '{raw / 'risk_signals.parquet'}'"
@@ -202,7 +202,7 @@ def test_a_numeric_id_that_was_unknown_is_recognised_later(con: duckdb.DuckDBPyC
         "copy (select 'E1' as event_id, 7.0::double as customer_id, date '2024-03-01' as timestamp, '' as event_type, "
         f"0 as feature_adoption_score) to '{raw / 'usage_events.parquet'}'"
     )
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     put(con, raw)
     write(raw, "customers", [row("customers", customer_id="7")])
     put(con, raw)
@@ -343,7 +343,7 @@ def test_the_order_of_files_makes_no_difference(tmp_path: Path) -> None:
     results = []
     for number, order in enumerate(itertools.permutations(range(3))):
         raw = company(tmp_path / str(number))
-        (raw / "usage_events.csv").unlink()
+        (raw / "usage_events.csv").unlink(missing_ok=True)
         for position, third in enumerate(order):
             write(raw, "usage_events", rows[third * 4 : third * 4 + 4], f"usage_events/{position}.csv")
         results.append(_scratch(raw))
@@ -374,7 +374,7 @@ def test_an_error_in_the_middle_leaves_the_old_landing(con: duckdb.DuckDBPyConne
     with pytest.raises(InputError, match=r"interventions\.csv"):
         put(con, raw)
     assert (everything(con), landed(con, "files"), landed(con, "state")) == (before, files, state)
-    (raw / "interventions.csv").unlink()
+    (raw / "interventions.csv").unlink(missing_ok=True)
     put(con, raw)
     assert landed(con, "customers", "customer_id") == [("C9",)]
 

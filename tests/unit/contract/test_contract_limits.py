@@ -159,7 +159,7 @@ def test_it_does_not_matter_in_how_many_files_bad_values_arrive(
 ) -> None:
     """Two bad timestamps a file are few, six in the table are not."""
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     rows = events(300)
     for n in range(bad):
         rows[n * 50]["timestamp"] = "soon"
@@ -178,7 +178,7 @@ def test_it_does_not_matter_in_how_many_files_bad_values_arrive(
 
 def test_a_broken_file_does_not_hide_in_a_large_table(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", events(3_000), "usage_events/a.csv")
     put(con, raw, **JUDGED)
     write(raw, "usage_events", events(20, "B", feature_adoption_score="much"), "usage_events/b.csv")
@@ -197,7 +197,7 @@ def test_all_problems_of_all_tables_are_told_at_once(con: duckdb.DuckDBPyConnect
         support_tickets=[row("support_tickets", ticket_id=f"T{n}", priority="P1") for n in range(30)],
     )
     (raw / "usage_events.csv").write_text("event_id,customer_id\nE1,C1\n")
-    (raw / "risk_signals.csv").unlink()
+    (raw / "risk_signals.csv").unlink(missing_ok=True)
     (raw / "risk_signals.parquet").write_bytes(b"PAR1 nothing PAR1")
     (raw / "gtm_opportunities.csv").write_text('opp_id,customer_id,stage,close_date,amount,sales_owner\nO1,C1,"x,\n')
     tables = {problem.table for problem in refusal(con, raw)}
@@ -238,7 +238,7 @@ def test_identical_rows_in_overlapping_parts_are_one_row_and_no_fault(
     con: duckdb.DuckDBPyConnection, raw: Path
 ) -> None:
     company(raw, usage_events=[])
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     rows = events(90)
     write(raw, "usage_events", [dict(r, loaded_at="2024-04-01") for r in rows[:60]], "usage_events/a.csv")
     write(raw, "usage_events", [dict(r, loaded_at="2024-05-01") for r in rows[30:]], "usage_events/b.csv")

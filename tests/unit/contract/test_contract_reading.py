@@ -25,7 +25,7 @@ def _dated(raw: Path, name: str, *days: str, first: int = 0) -> None:
 
 def _folder(raw: Path) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
 
 
 # --- the cases of the issue
@@ -49,7 +49,7 @@ def test_thousands_do_not_cost_the_largest_customers_their_revenue(con: duckdb.D
 def test_a_folder_of_compressed_parts_is_a_table(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
     text = (raw / "usage_events.csv").read_text() + "E1,C1,2024-03-01,a,0.5\n"
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     (raw / "usage_events").mkdir()
     (raw / "usage_events/part-0.csv.gz").write_bytes(gzip.compress(text.encode()))
     put(con, raw)
@@ -98,7 +98,7 @@ def test_a_broken_line_of_json_is_told_by_its_number(
     con: duckdb.DuckDBPyConnection, raw: Path, line: str, fault: str
 ) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     good = '{"customer_id": "C1", "industry": "x", "plan_tier": "free", "signup_date": "2024-01-01", "mrr": 1, "churn_date": null}'
     (raw / "customers.jsonl").write_text(f"{good}\n\n{line}\n")
     with pytest.raises(InputError, match=rf"^customers\.jsonl, line 3: {fault}") as refusal:
@@ -110,7 +110,7 @@ def test_a_broken_line_of_json_is_told_by_its_number(
 def test_a_damaged_archive_is_refused_by_name(con: duckdb.DuckDBPyConnection, raw: Path, suffix: str) -> None:
     company(raw)
     content = (raw / "customers.csv").read_bytes()
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     (raw / f"customers.csv{suffix}").write_bytes(gzip.compress(content)[:-9])
     with pytest.raises(InputError, match=rf"customers\.csv{suffix}: the compressed data are damaged or cut short"):
         put(con, raw)
@@ -141,12 +141,12 @@ def test_a_later_file_that_tells_the_decimal_sign_has_the_former_ones_read_anew(
 ) -> None:
     company(raw)
     event = row("usage_events", feature_adoption_score="0,125")
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [event], "usage_events/a.csv")
     put(con, raw)
     assert put(con, raw).tables["usage_events"].unchanged
     ticket = row("support_tickets", resolution_time="1.250")
-    (raw / "support_tickets.csv").unlink()
+    (raw / "support_tickets.csv").unlink(missing_ok=True)
     write(raw, "support_tickets", [ticket], "support_tickets/a.csv")
     put(con, raw)
     assert landed(con, "support_tickets", "resolution_seconds") == [(4_500,)]
@@ -187,7 +187,7 @@ def test_what_cannot_be_decided_is_told_for_all_tables_at_once(con: duckdb.DuckD
 
 def test_a_mapping_brings_columns_words_units_and_constants_in(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     (raw / "exports").mkdir()
     (raw / "exports/subs_1.txt").write_text("Id;Plan;Since;Yearly\nC1;PRO;31.01.2024;1200,60\n")
     (raw / "exports/subs_2.txt").write_text("Id;Plan;Since;Yearly\nC2;lite;15.02.2024;12\n")

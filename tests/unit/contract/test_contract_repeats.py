@@ -43,7 +43,7 @@ def test_without_a_repeated_key_nothing_is_put_aside(raw: Path, monkeypatch: pyt
 
 def test_a_key_that_a_later_file_repeats_is_found_among_the_old_ones(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", _events("A", "B", "C"), "usage_events/1.csv")
     put(con, raw)
     write(raw, "usage_events", _events("D", "B", hour=11), "usage_events/2.csv")

@@ -277,7 +277,7 @@ def test_a_row_that_cannot_be_used_does_not_compete_for_the_key(con: duckdb.Duck
 
 def test_the_quarantine_names_the_files_that_repeat_a_key(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     write(raw, "usage_events", [row("usage_events")], "usage_events/a.csv")
     other = row("usage_events", event_type="other")
     write(raw, "usage_events", [other, row("usage_events", event_id="E2")], "usage_events/b.csv")

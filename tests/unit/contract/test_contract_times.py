@@ -19,7 +19,7 @@ NEW_YORK = "America/New_York"
 
 def _customers(raw: Path, signup: str) -> None:
     company(raw)
-    (raw / "customers.csv").unlink()
+    (raw / "customers.csv").unlink(missing_ok=True)
     with duckdb.connect() as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(
@@ -30,7 +30,7 @@ def _customers(raw: Path, signup: str) -> None:
 
 def _events(raw: Path, timestamp: str) -> None:
     company(raw)
-    (raw / "usage_events.csv").unlink()
+    (raw / "usage_events.csv").unlink(missing_ok=True)
     with duckdb.connect() as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(
