@@ -6,6 +6,8 @@ one by chance are told apart afterwards, when the few candidates are compared as
 
 from __future__ import annotations
 
+from typing import Any
+
 import duckdb
 
 from churn_pipeline.contract.declaration import TableContract
@@ -57,7 +59,8 @@ def _sorted(con: duckdb.DuckDBPyConnection, landed: str, keys: str, rows: int) -
     for part in range(parts):
         wanted = f"where hash({keys}) % {parts} = {part}" if parts > 1 else ""
         # Parts are of about the same size. Where many keys are one, theirs is larger.
-        hashes, count = np.empty(rows if parts == 1 else rows // parts * 21 // 20, dtype=np.uint64), 0
+        hashes: Any = np.empty(rows if parts == 1 else rows // parts * 21 // 20, dtype=np.uint64)
+        count = 0
         for batch in con.sql(f"select hash({keys}) as key_hash from {landed} {wanted}").to_arrow_reader(_BATCH):
             values = batch.column(0).to_numpy()
             if count + len(values) > len(hashes):

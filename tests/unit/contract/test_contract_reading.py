@@ -47,7 +47,7 @@ def test_thousands_do_not_cost_the_largest_customers_their_revenue(con: duckdb.D
 
 
 def test_a_folder_of_compressed_parts_is_a_table(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    company(raw)
+    company(raw, usage_events=[])
     text = (raw / "usage_events.csv").read_text() + "E1,C1,2024-03-01,a,0.5\n"
     (raw / "usage_events.csv").unlink(missing_ok=True)
     (raw / "usage_events").mkdir()
@@ -232,7 +232,7 @@ def test_several_tables_may_read_one_file(con: duckdb.DuckDBPyConnection, raw: P
 
 
 def test_a_mapping_that_names_nothing_is_a_problem(con: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    company(raw)
+    company(raw, risk_signals=[])
     sources = {
         "customers": TableSource("customers", files="nowhere/*.csv"),
         "risk_signals": TableSource("risk_signals", columns={"vendor_risk_flags": ColumnSource(column="flags")}),

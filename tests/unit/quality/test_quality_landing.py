@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from churn_pipeline.contract import TABLES
+from churn_pipeline.contract import TABLES, TableContract
 from churn_pipeline.contract.declaration import READABLE
 from churn_pipeline.core.notices import Notice
 from churn_pipeline.quality import suites
@@ -234,9 +234,12 @@ def test_of_a_large_table_the_counts_of_landing_are_taken_until_somebody_adds_or
     counted_anew = judged(landed)["support_tickets"].judgement
     monkeypatch.setattr("churn_pipeline.quality.landing.LARGE", 10)
     asked: list[str] = []
-    monkeypatch.setattr(
-        "churn_pipeline.quality.landing.restored_sql", lambda table: asked.append(table.name) or restored_sql(table)
-    )
+
+    def noted(table: TableContract) -> str:
+        asked.append(table.name)
+        return restored_sql(table)
+
+    monkeypatch.setattr("churn_pipeline.quality.landing.restored_sql", noted)
     assert judged(landed)["support_tickets"].judgement == counted_anew
     assert "support_tickets" not in asked
     landed.execute("delete from landing.support_tickets where ticket_id = 'T0'")
