@@ -88,8 +88,9 @@ class InProcessDbt:
     def _parse(self) -> Any:
         # dbt rewrites its files in place, and whoever read meanwhile would get two halves.
         with exclusive_lock(self._copy / "parse.lock"):
-            parsed = self._invoke(["parse"], manifest=None)
-            if not (self._copy / MANIFEST).is_file():
+            is_new = not (self._copy / MANIFEST).is_file()
+            parsed = self._invoke(["parse", "--write-json" if is_new else "--no-write-json"], manifest=None)
+            if is_new:
                 manifest = json.loads((self._copy / TARGET / MANIFEST).read_bytes())
                 # Most of it, and nothing that a definition is made of.
                 manifest["macros"] = {}
@@ -112,9 +113,7 @@ class InProcessDbt:
             if props["resource_type"] in ("model", "seed")
             and translator.get_asset_spec(self.manifest, unique_id, None).key in context.selected_asset_keys
         ]
-        results = self._invoke(
-            ["build", "--select", *selected, "--exclude-resource-types", "unit_test"], manifest=self._parsed
-        )
+        results = self._execute("build", "--select", *selected, "--exclude-resource-types", "unit_test")
         missing_outputs = set(context.selected_asset_keys)
         missing_checks = set(context.selected_asset_check_keys)
         failures = []
@@ -177,17 +176,14 @@ class InProcessDbt:
 
     def unit_tests(self) -> dict[str, str]:
         """Runs dbt's unit tests on a warehouse that has been built; for each its message, empty where it passed."""
-        results = self._invoke(["test", "--select", "test_type:unit"], manifest=self._parsed)
+        results = self._execute("test", "--select", "test_type:unit")
         return {
             result.node.name: "" if str(result.status) == "pass" else str(result.message) for result in results.results
         }
 
     def policy_failures(self) -> list[PolicyFailure]:
         """Loads the seeds into the home's warehouse and runs their tests, which is all that a run asks of a policy before it applies it."""
-        results = self._invoke(
-            ["build", "--select", "resource_type:seed", "--exclude-resource-types", "unit_test"],
-            manifest=self._parsed,
-        )
+        results = self._execute("build", "--select", "resource_type:seed", "--exclude-resource-types", "unit_test")
         failures = []
         with connect(self._settings) as con:
             for result in results.results:
@@ -201,6 +197,14 @@ class InProcessDbt:
                     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
                 failures.append(PolicyFailure(props["name"], result.failures or 0, tuple(rows), str(result.message)))
         return failures
+
+    def _execute(self, *arguments: str) -> Any:
+        """Has dbt do something with the parsed project, and returns the results.
+
+        Results come back in memory: written down, with the whole manifest beside them, they took a fifth of dbt's time. Of relations it looks up
+        those that it works on, and no other schema of the warehouse.
+        """
+        return self._invoke([*arguments, "--no-write-json", "--cache-selected-only"], manifest=self._parsed)
 
     def _invoke(self, arguments: list[str], manifest: Any) -> Any:
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager

@@ -240,6 +240,7 @@ def _execute(
     from churn_pipeline.orchestration.failures import problems
     from churn_pipeline.orchestration.home import home_resource
     from churn_pipeline.orchestration.liveness import close_dead_runs
+    from churn_pipeline.orchestration.records import kept_open
 
     ensure_there(settings.device)
     prepare_home(settings, progress)
@@ -248,7 +249,7 @@ def _execute(
         span = {"start": first.isoformat(), "end": last.isoformat()}
         where = {"tags": tags | {f"dagster/asset_partition_range_{edge}": day for edge, day in span.items()}}
     with ExitStack() as lock:
-        with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance, kept_open(instance):
             close_dead_runs(instance, settings)
             resources = {"home": home_resource(settings, InProcessDbt(settings), lock), **overrides}
             loggers = {"progress": _progress_logger(progress)}

@@ -22,6 +22,7 @@ from churn_pipeline.core.warehouse import connect
 from churn_pipeline.orchestration.dbt import InProcessDbt
 from churn_pipeline.orchestration.liveness import alive
 from churn_pipeline.orchestration.own_runs import run_tags
+from churn_pipeline.orchestration.records import kept_open
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,6 +95,8 @@ def home_resource(settings: Settings, dbt: InProcessDbt, lock: ExitStack | None 
         # half-way, while here the run waits before it has done anything, and says for whom.
         with ExitStack() as own:
             stack = own if lock is None else lock
+            if context.instance:
+                own.enter_context(kept_open(context.instance))
             stack.enter_context(alive(settings, run_id))
             stack.enter_context(home_lock(settings, f"Dagster run {run_id}", log))
             stack.enter_context(connect(settings))
