@@ -21,7 +21,7 @@ import dagster as dg
 import duckdb
 
 from churn_pipeline.core.atomic import exclusive_lock, replace_bytes
-from churn_pipeline.core.dbt_project import MANIFEST, PROJECT, TARGET
+from churn_pipeline.core.dbt_project import MANIFEST, PARTIAL, PROJECT, TARGET
 from churn_pipeline.core.json_text import json_text
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.sql import quoted
@@ -99,10 +99,34 @@ class InProcessDbt:
         """The parsed project as dbt itself wants it, once a process: parsing anew for each of a run's three parts would cost seconds, and dbt
         does so whenever an environment variable of the profile changes."""
         if self._copy not in _PARSED:
-            parsed = self._parse()
+            parsed = self._read_parsed() or self._parse()
             _PARSED.clear()
             _PARSED[self._copy] = parsed
         return _PARSED[self._copy]
+
+    def _read_parsed(self) -> Any:
+        """What dbt itself keeps of a copy that was parsed before; None where it was not, or is damaged.
+
+        dbt would look again whether every file is as it was, and parse all of them where the home has moved. A copy is named by all that is
+        parsed, by its content, so of a home that has moved only the place of the seeds' files is another.
+        """
+        if not (self._copy / MANIFEST).is_file():
+            return None
+        from dbt.contracts.graph.manifest import Manifest
+        from dbt.contracts.graph.nodes import SeedNode
+        from dbt.parser.manifest import extended_mashumuro_decoder
+
+        try:
+            content = (self._copy / TARGET / PARTIAL).read_bytes()
+            parsed = Manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)  # type: ignore[arg-type]
+        except Exception:
+            return None
+        for node in parsed.nodes.values():
+            if isinstance(node, SeedNode):
+                node.root_path = str(self._copy / PROJECT)
+        parsed.build_parent_and_child_maps()
+        parsed.build_flat_graph()
+        return parsed
 
     def _parse(self) -> Any:
         # dbt rewrites its files in place, and whoever read meanwhile would get two halves.
