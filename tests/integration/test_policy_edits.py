@@ -146,6 +146,56 @@ def test_a_home_with_a_table_of_the_policy_of_its_own_is_scored_by_it_and_the_pr
         }
 
 
+def test_seeds_are_loaded_and_tested_where_a_file_or_a_table_is_another_and_not_where_all_is_as_it_was_tested(
+    tiny_copy: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    execute = InProcessDbt._execute
+
+    def noted(dbt: InProcessDbt, *arguments: str) -> object:
+        calls.append(arguments[0])
+        return execute(dbt, *arguments)
+
+    monkeypatch.setattr(InProcessDbt, "_execute", noted)
+
+    def load() -> set[str]:
+        """The nodes that are not as they should be."""
+        calls.clear()
+        dbt = InProcessDbt(tiny_copy)
+        seeds = [name for name, node in dbt.manifest["nodes"].items() if node["resource_type"] == "seed"]
+        results = dbt._results_of(seeds)
+        assert {result.unique_id for result in results} > set(seeds)
+        return {result.unique_id for result in results if result.status not in ("success", "pass")}
+
+    cut_off = "select lower_bound from seeds.risk_tiers where risk_tier = 'MEDIUM'"
+    ((shipped,),) = query(tiny_copy.warehouse, cut_off)
+    assert load() == set()
+    assert calls == []
+
+    # Somebody changed a table by hand.
+    with connect(tiny_copy) as con:
+        con.execute("update seeds.risk_tiers set lower_bound = 0.3 where risk_tier = 'MEDIUM'")
+    assert load() == set()
+    assert calls == ["build"]
+    assert query(tiny_copy.warehouse, cut_off) == [(shipped,)]
+
+    # A table of the home's own, which breaks a rule: it is loaded, and found to break it each time.
+    text = (tiny_copy.dbt_source / "seeds" / "risk_tiers.csv").read_text(encoding="utf-8")
+    tiny_copy.policy.mkdir()
+    (tiny_copy.policy / "risk_tiers.csv").write_text(_with_cut_off(text, 1.5), encoding="utf-8")
+    for _ in range(2):
+        assert load() != set()
+        assert calls == ["build"]
+        assert query(tiny_copy.warehouse, cut_off) == [(1.5,)]
+
+    # It is taken away, and the state that passed before is loaded, as the tables are not its own.
+    (tiny_copy.policy / "risk_tiers.csv").unlink()
+    assert load() == set()
+    assert calls == ["build"]
+    assert load() == set()
+    assert calls == []
+
+
 def _published() -> dg.AssetSelection:
     return dg.AssetSelection.assets(PUBLISHED)
 
