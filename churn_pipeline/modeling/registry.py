@@ -11,11 +11,12 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from churn_pipeline import __version__
 from churn_pipeline.core.atomic import PRIVATE_FOLDER
@@ -223,16 +224,48 @@ def files(target: str, version: str, tracking_uri: str) -> dict[str, bytes]:
     Raises:
         RegistryError: MLflow cannot be reached, or has no such version.
     """
+    folder = _folder_beside(target, version, tracking_uri)
+    if folder is not None:
+        with suppress(OSError):
+            return _contents(folder)
+
     import mlflow
 
     with _quiet(), _reported(tracking_uri), tempfile.TemporaryDirectory() as scratch:
         _client(tracking_uri, must_exist=True)
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{target}/{version}", dst_path=scratch))
-        return {
-            path.name: path.read_bytes()
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.relative_to(folder).parts[0] != _CODE
-        }
+        return _contents(Path(mlflow.artifacts.download_artifacts(f"models:/{target}/{version}", dst_path=scratch)))
+
+
+def _folder_beside(target: str, version: str, tracking_uri: str) -> Path | None:
+    """Where the files of a version lie, when MLflow is a SQLite file on this machine that says so and they are there.
+
+    MLflow takes more than a second to be imported and to look through its tables, on every Monday, to answer just that. Where anything is not as
+    it usually is, it is asked all the same, and says what is wrong.
+    """
+    database = Path(tracking_uri.removeprefix("sqlite:///"))
+    if not tracking_uri.startswith("sqlite:///") or not version.isdecimal():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as con:
+            places = con.execute(
+                "select storage_location from model_versions where name = ? and version = ? and status = 'READY' "
+                "and current_stage != 'Deleted_Internal'",
+                [target, int(version)],
+            ).fetchall()
+    except sqlite3.Error:
+        return None
+    if len(places) != 1 or not str(places[0][0]).startswith("file:///"):
+        return None
+    folder = Path(unquote(urlsplit(places[0][0]).path))
+    return folder if (folder / "MLmodel").is_file() else None
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] != _CODE
+    }
 
 
 def ensure_holds(target: str, version: str, tracking_uri: str) -> None:
