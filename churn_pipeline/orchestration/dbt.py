@@ -118,7 +118,7 @@ class InProcessDbt:
 
         try:
             content = (self._copy / TARGET / PARTIAL).read_bytes()
-            parsed = Manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)  # type: ignore[arg-type]
+            parsed: Any = Manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
         except Exception:
             return None
         for node in parsed.nodes.values():

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from churn_pipeline.core.json_text import json_text
 from churn_pipeline.simulate.company import Draft, draft
 from churn_pipeline.simulate.dirt import Spooled
 from churn_pipeline.simulate.simulation import Shock, Simulation, progress_marks
@@ -65,7 +66,7 @@ def simulate_into(
     """
     count = processes or _processes(simulation)
     with staging(out) as stage:
-        order = json.dumps({"simulation": asdict(simulation), "stage": str(stage), "oracle": oracle}, default=str)
+        order = json_text({"simulation": asdict(simulation), "stage": stage, "oracle": oracle})
         helpers = [
             subprocess.Popen(
                 [sys.executable, "-m", "churn_pipeline.simulate"],
