@@ -4,7 +4,7 @@ HOME_DIR ?= $(CURDIR)
 CHURN := CHURN_HOME=$(HOME_DIR) .venv/bin/churn
 
 .PHONY: help setup postgres chromium duckdb run test test-all test-long test-faults test-daemon test-kills test-nightly stack-test \
-  clear-test-homes env pin-images audit generate lint lint-python lint-types lint-sql format ui bench clean lock
+  clear-test-homes env pin-images audit generate lint lint-python lint-types lint-sql format ui bench bench-million clean lock
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -73,8 +73,11 @@ pin-images: setup  ## Write the digests of the images beside their tags, where t
 audit: setup  ## SBOMs of the images in build/sbom, and the known vulnerabilities of their packages
 	@.venv/bin/python scripts/audit.py
 
-bench: setup  ## Measure what a replay costs beside its parts, and say what it is at; BENCH=--full for the sizes of docs/quality.md
-	.venv/bin/python -W ignore -m benchmarks.replay $(BENCH)
+bench: setup  ## Measure the pipeline beside the least that the same work can cost; BENCH=--help says what can be asked for
+	.venv/bin/python -W ignore -m benchmarks $(BENCH)
+
+bench-million: setup  ## The same with 1,000,000 customers and 200 million events: hours, and 60 GB of disk
+	.venv/bin/python -W ignore -m benchmarks --million $(BENCH)
 
 generate: setup  ## Write what follows from declarations: what dbt has to know of the targets, Grafana's boards, pages of docs
 	.venv/bin/python -m churn_pipeline.core.dbt_targets
