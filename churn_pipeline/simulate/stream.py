@@ -26,6 +26,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from churn_pipeline.core.json_text import json_text
+from churn_pipeline.core.machine import processors
 from churn_pipeline.simulate.company import Draft, draft
 from churn_pipeline.simulate.dirt import Spooled
 from churn_pipeline.simulate.simulation import Shock, Simulation, progress_marks
@@ -101,7 +102,7 @@ def simulate_into(
 def _processes(simulation: Simulation) -> int:
     if simulation.customers * simulation.weeks < WORTH_A_PROCESS:
         return 1
-    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    return min(processors(), MAX_PROCESSES)
 
 
 class _Work:
