@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 
-from churn_pipeline.core.errors import InputError
+from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.model_kinds import Device
 
 
@@ -22,9 +22,21 @@ def ensure_there(device: Device) -> None:
         raise InputError(f"CHURN_DEVICE is cuda, and {problem}; leave it unset, or run this where the card is")
 
 
-def why_not(device: Device) -> str | None:
-    """Why a device cannot be used here; None where it can."""
-    return _no_card() if device == "cuda" else None
+def ensure_its_own(model: str, device: Device) -> None:
+    """Makes sure that a model is read on the device that it was made on.
+
+    Args:
+        model: what it is called in the message.
+        device: that it was made on.
+
+    Raises:
+        RefusedError: that one is not here, and another would give other bits.
+    """
+    if device == "cuda" and (problem := _no_card()) is not None:
+        raise RefusedError(
+            f"{model} was trained on {device}, on which it scores too, and {problem}; run this where the card is, or train again with "
+            "CHURN_DEVICE=cpu"
+        )
 
 
 def _no_card() -> str | None:

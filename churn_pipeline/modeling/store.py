@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from churn_pipeline.core.errors import InputError, RefusedError, RegistryError
+from churn_pipeline.core.errors import InputError, RegistryError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.modeling import registry
-from churn_pipeline.modeling.device import why_not
+from churn_pipeline.modeling.device import ensure_its_own
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
 from churn_pipeline.modeling.reference import REFERENCE_FILE, Reference
@@ -66,11 +66,7 @@ class ModelStore:
         key = (row.target, row.version)
         if key not in self._loaded:
             model = self._read(row, row.version)
-            if (problem := why_not(model.device)) is not None:
-                raise RefusedError(
-                    f"{row.target} version {row.version} was trained on {model.device}, on which it scores too, and {problem}; run this where "
-                    "the card is, or train again with CHURN_DEVICE=cpu"
-                )
+            ensure_its_own(f"{row.target} version {row.version}", model.device)
             self._loaded[key] = model
         return self._loaded[key]
 

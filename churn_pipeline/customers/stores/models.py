@@ -34,7 +34,8 @@ class Models:
             target: which of its probabilities.
 
         Raises:
-            RefusedError: the ledger does not name the version, or the copy in the home is not what the ledger names.
+            RefusedError: the ledger does not name the version, the copy in the home is not what the ledger names, or the device that it was
+                made on is not here.
         """
         key = target.name, str(row[target.version_column])
         if key not in self._loaded:
@@ -113,6 +114,7 @@ class Models:
         return frame, frozenset(name for name, sql_type in types if sql_type in ("BIGINT", "INTEGER"))
 
     def _read(self, target: str, version: str) -> ScoringModel:
+        from churn_pipeline.modeling.device import ensure_its_own
         from churn_pipeline.modeling.model import ScoringModel
         from churn_pipeline.modeling.store import DIGEST
 
@@ -125,11 +127,13 @@ class Models:
         if digest is None:
             raise RefusedError(f"the ledger of models does not name {target} version {version}")
         try:
-            return ScoringModel.load(settings.models / target / version, settings.threads, digest)
+            model = ScoringModel.load(settings.models / target / version, settings.threads, digest)
         except InputError as error:
             raise RefusedError(
                 f"the copy of {target} version {version} cannot be used, and the next 'churn run' makes it again: {error}"
             ) from error
+        ensure_its_own(f"{target} version {version}", model.device)
+        return model
 
 
 def declared(name: str) -> Column | None:

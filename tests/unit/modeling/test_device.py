@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pandas as pd
@@ -14,11 +15,12 @@ import xgboost as xgb
 from churn_pipeline.core.errors import InputError, RefusedError
 from churn_pipeline.core.settings import Settings
 from churn_pipeline.core.targets import TARGETS
+from churn_pipeline.customers.stores.models import Models
 from churn_pipeline.modeling import device, lifecycle
 from churn_pipeline.modeling.fit import TrainingResult, fit
 from churn_pipeline.modeling.ledger import LedgerRow
 from churn_pipeline.modeling.model import ScoringModel
-from churn_pipeline.modeling.store import ModelStore
+from churn_pipeline.modeling.store import DIGEST, ModelStore
 from tests.support.homes import UNUSED
 from tests.unit.modeling.frames import CATALOGUE, MONDAY, company
 
@@ -107,6 +109,18 @@ def test_a_version_is_read_on_its_own_device_and_where_that_is_missing_it_does_n
         RefusedError, match="version 1 was trained on cuda, on which it scores too, and there is no GPU"
     ):
         store.load(row)
+
+
+def test_what_if_reads_a_version_on_its_own_device_too(result: TrainingResult, tmp_path: Path, nowhere: None) -> None:
+    model = replace(result.model, device="cuda")
+    home = Settings(home=tmp_path)
+    ModelStore(home).keep(TARGET.name, "1", model, None)
+    with duckdb.connect() as con:
+        con.execute("create table promotions (seq integer, target text, version text, metrics text)")
+        con.execute("insert into promotions values (1, ?, '1', ?)", [TARGET.name, json.dumps({DIGEST: model.digest})])
+        published = SimpleNamespace(settings=home, cursor=con.cursor)
+        with pytest.raises(RefusedError, match="version 1 was trained on cuda"):
+            Models(published).of({TARGET.version_column: "1"}, TARGET)
 
 
 def test_a_version_that_says_no_device_is_one_of_the_processor(result: TrainingResult) -> None:
