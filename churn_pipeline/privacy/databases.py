@@ -252,8 +252,11 @@ def sqlite(path: Path, traces: Traces, write: bool) -> int:
     if not traces.telling:
         # A table of failing rows in the metadata of a check; in sentences such an id may be anything.
         traces = Traces(traces.customer_ids, traces.names, in_cells=True)
-    # immutable: looking may not leave the two files that SQLite puts beside a database in WAL mode.
-    address = path.as_uri() + ("" if write else "?mode=ro&immutable=1")
+    # immutable: looking may not leave the two files that SQLite puts beside a database in WAL mode. Where a run that goes on, or was killed,
+    # has them there, immutable would pass over what lies in them.
+    log = path.with_name(f"{path.name}-wal")
+    has_log = log.is_file() and log.stat().st_size > 0
+    address = path.as_uri() + ("" if write else "?mode=ro" if has_log else "?mode=ro&immutable=1")
     try:
         with closing(
             sqlite3.connect(address, uri=True, timeout=_SQLITE_WAIT_SECONDS, isolation_level="IMMEDIATE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -41,6 +42,26 @@ def test_an_id_in_the_events_of_past_runs_is_erased_and_the_events_stay_json(tmp
     assert cell.encode() not in path.read_bytes().replace(b"1234}", b"").replace(b": 1234,", b"").replace(
         b"acme_step", b""
     )
+
+
+def test_an_id_that_a_killed_run_left_in_the_log_beside_its_record_is_seen_and_erased(tmp_path: Path) -> None:
+    open_record = sqlite3.connect(tmp_path / "open.db", isolation_level=None)
+    open_record.execute("pragma journal_mode = wal")
+    open_record.execute("create table event_logs (id integer primary key, event text)")
+    open_record.execute("pragma wal_checkpoint(truncate)")
+    open_record.execute("insert into event_logs (event) values (?)", [json.dumps({"customer_id": "C0001"})])
+    path = tmp_path / "killed" / "index.db"
+    path.parent.mkdir()
+    # As a kill leaves them: whoever closes a record moves the log into it.
+    for ending in ("", "-wal", "-shm"):
+        shutil.copy(tmp_path / f"open.db{ending}", path.with_name(f"index.db{ending}"))
+    open_record.close()
+    before = path.read_bytes()
+    assert databases.sqlite(path, Traces(["C0001"]), False) == 1
+    assert path.read_bytes() == before
+    assert databases.sqlite(path, Traces(["C0001"]), True) == 1
+    assert [entry.name for entry in path.parent.iterdir()] == ["index.db"]
+    assert b"C0001" not in path.read_bytes()
 
 
 def test_a_file_written_anew_keeps_views_constraints_types_and_everybody_else(tmp_path: Path) -> None:
