@@ -62,8 +62,12 @@ _FAULTS = (
         "this process may not open more files: raise the limit ('ulimit -n 4096') and start the same command again",
     ),
     (
-        r"Out of Memory|Cannot allocate memory|MemoryError|bad_alloc",
-        "there is not enough memory: close other programs, raise CHURN_MEMORY_LIMIT or lower CHURN_THREADS, and start the same command again",
+        r"Out of Memory",
+        "there is not enough memory within CHURN_MEMORY_LIMIT: raise it or lower CHURN_THREADS, and start the same command again",
+    ),
+    (
+        r"Cannot allocate memory|MemoryError|bad_alloc",
+        "there is not enough memory: close other programs, lower CHURN_MEMORY_LIMIT or CHURN_THREADS, and start the same command again",
     ),
     (
         r"Input/output error|disk I/O error|Stale file handle",

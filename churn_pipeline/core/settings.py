@@ -529,7 +529,12 @@ class Settings(BaseSettings):
         """This home's own folder for what DuckDB cannot keep in memory: see :mod:`churn_pipeline.core.spill`."""
         if self.spill_dir is None:
             return self.spill_link
-        return self.spill_dir / f"churn-{hashlib.sha256(str(self.home).encode()).hexdigest()[:12]}"
+        return self.spill_dir / self.spill_name
+
+    @property
+    def spill_name(self) -> str:
+        """What that folder is called where it lies among those of other homes."""
+        return f"churn-{hashlib.sha256(str(self.home).encode()).hexdigest()[:12]}"
 
     @property
     def spill_link(self) -> Path:

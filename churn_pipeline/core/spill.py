@@ -24,7 +24,9 @@ def prepare_spill(settings: Settings) -> None:
         InputError: CHURN_SPILL_DIR cannot be used.
     """
     link, folder = settings.spill_link, settings.spill
-    for place in {link, folder}:
+    # The link of a copied home leads to the folder of the home that it was copied from, which may be running.
+    is_own = not link.is_symlink() or link.readlink().name == settings.spill_name
+    for place in {folder, link} if is_own else {folder} - {link}:
         if place.is_dir():
             for file in place.glob(_SPILLED):
                 file.unlink(missing_ok=True)

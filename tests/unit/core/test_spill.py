@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,21 @@ def test_a_folder_for_spilling_can_be_given_taken_away_and_shared_by_homes(tmp_p
         assert not homes[0].spill_link.is_symlink()
 
 
+@pytest.mark.parametrize("has_setting", [False, True])
+def test_a_copy_of_a_home_removes_nothing_of_what_the_home_that_runs_has_spilled(
+    tmp_path: Path, has_setting: bool
+) -> None:
+    settings = Settings(home=tmp_path / "a", spill_dir=tmp_path / "disk")
+    with home_lock(settings, "a test"):
+        spilled = settings.spill / "duckdb_temp_storage_DEFAULT-0.tmp"
+        spilled.write_text("rows")
+        shutil.copytree(settings.home, tmp_path / "b", symlinks=True)
+        copied = Settings(home=tmp_path / "b", spill_dir=settings.spill_dir if has_setting else None)
+        with home_lock(copied, "a test"):
+            assert copied.spill_link.resolve() == copied.spill
+        assert spilled.exists()
+
+
 def test_a_folder_for_spilling_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(home=tmp_path / "home", spill_dir=tmp_path / "file")
@@ -83,7 +99,10 @@ def test_a_limit_of_memory_that_cannot_be_used_is_refused_by_its_name(
         settings_of(home=tmp_path)
 
 
-def test_memory_that_is_not_enough_names_the_setting() -> None:
-    words = faults.in_words("OutOfMemoryException", "Out of Memory Error: could not allocate block of size 256.0 KiB")
-    assert words is not None
-    assert "CHURN_MEMORY_LIMIT" in words
+def test_memory_that_duckdb_may_not_take_asks_for_more_and_memory_that_is_not_there_for_less() -> None:
+    limited = faults.in_words("OutOfMemoryException", "Out of Memory Error: could not allocate block of size 256.0 KiB")
+    assert limited is not None
+    assert "CHURN_MEMORY_LIMIT: raise it" in limited
+    missing = faults.in_words("MemoryError", "MemoryError: Unable to allocate 3.1 GiB for an array")
+    assert missing is not None
+    assert "lower CHURN_MEMORY_LIMIT" in missing
