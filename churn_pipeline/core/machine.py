@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _ROOT = Path("/")
-# The first version writes "no limit" as the largest multiple of a page that fits; no machine has a tenth of it.
-_UNLIMITED_BYTES = 1 << 60
 
 
 def processors(root: Path = _ROOT) -> int:
@@ -33,8 +31,8 @@ def memory_bytes(root: Path = _ROOT) -> int:
     Args:
         root: where ``proc`` and ``sys`` lie.
     """
-    limits = [limit for limit in _memory_limits(root) if 0 < limit < _UNLIMITED_BYTES]
-    return min([_physical_bytes(root), *limits])
+    # The first version writes "no limit" as a number, which is larger than the memory of any machine.
+    return min([_physical_bytes(root), *(limit for limit in _memory_limits(root) if limit > 0)])
 
 
 def _physical_bytes(root: Path) -> int:
