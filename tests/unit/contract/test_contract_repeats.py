@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from churn_pipeline.contract import repeats
+from churn_pipeline.contract import TABLES, repeats
 from churn_pipeline.contract.files import TEXT_NULLS, Field, _cleaned_sql
 from tests.unit.contract.landing_helpers import company, everything, put, quarantined, row, write
 
@@ -33,12 +33,16 @@ def test_sorting_finds_the_repeated_keys_that_grouping_finds(
     assert states[0][0] == 2 and states[0][1] == {"unique key": 2}
 
 
-def test_without_a_repeated_key_nothing_is_put_aside(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats, "_MANY", 2)
+@pytest.mark.parametrize("many", [1_000_000, 2])
+def test_without_a_repeated_key_nothing_is_compared_and_nothing_is_put_aside(
+    raw: Path, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "_MANY", many)
     company(raw, usage_events=_events("A", "B", "C", "D"))
     with duckdb.connect() as con:
         assert put(con, raw).tables["usage_events"].rows_landed == 4
         assert quarantined(con) == []
+        assert not repeats.find_repeated(con, TABLES["usage_events"], None)
 
 
 def test_a_key_that_a_later_file_repeats_is_found_among_the_old_ones(con: duckdb.DuckDBPyConnection, raw: Path) -> None:

@@ -74,15 +74,24 @@ def test_every_booster_is_trained_on_the_device_of_the_settings_one_after_the_ot
     frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[str] = []
+    at_work, most_at_work = 0, 0
     train = xgb.train
 
     def noted(params: dict, *args: object, **more: object) -> xgb.Booster:
+        nonlocal at_work, most_at_work
         given.append(params["device"])
-        return train(params | {"device": "cpu"}, *args, **more)
+        at_work += 1
+        most_at_work = max(most_at_work, at_work)
+        try:
+            return train(params | {"device": "cpu"}, *args, **more)
+        finally:
+            at_work -= 1
 
     monkeypatch.setattr(xgb, "train", noted)
-    made = fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS.model_copy(update={"device": "cuda"}), BOTH)
+    made = fit(TARGET, frame, MONDAY, CATALOGUE, SETTINGS.model_copy(update={"device": "cuda", "threads": 4}), BOTH)
     assert set(given) == {"cuda"}
+    # A card has memory for one.
+    assert most_at_work == 1
     assert made.model.device == "cuda"
     assert json.loads(made.model.files()["metadata.json"])["device"] == "cuda"
 

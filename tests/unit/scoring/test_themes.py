@@ -335,6 +335,29 @@ def test_a_column_that_a_sentence_named_is_not_named_by_its_evidence_again() -> 
     assert (said["sentence"], said["features"]) == ("3 of 3; w is 3", ["x", "w"])
 
 
+def test_the_same_words_are_not_said_twice_of_a_customer_although_they_tell_two_facts() -> None:
+    def feature(name: str, theme: str, **words: object) -> Feature:
+        return Feature(name, "numeric", name.upper(), "count", "r", "l", theme=theme, **words)  # type: ignore[arg-type]
+
+    catalogue = Catalogue(
+        "m",
+        (
+            feature("x", "usage", says={"any": "{value} of them"}),
+            feature("y", "support", says={"any": "{value} of them"}),
+            feature("more", "support", also={"any": "{value} of them"}),
+        ),
+    )
+    days = [pd.Timestamp(MONDAY)] * 3
+    data = pd.DataFrame({"customer_id": list("abc"), "snapshot_date": days, "x": [3.0] * 3})
+    data["y"], data["more"] = [3.0, 4.0, 4.0], [8.0, 3.0, 8.0]
+    said = told_of(catalogue, data, np.array([[1.0, 0.5, 0.4]] * 3))
+    assert [[reason["sentence"] for reason in of_row] for of_row in said] == [
+        ["3 of them", "Y: 3; 8 of them"],
+        ["3 of them", "4 of them"],
+        ["3 of them", "4 of them; 8 of them"],
+    ]
+
+
 def test_a_label_with_braces_is_no_template() -> None:
     odd = Catalogue("m", (Feature("x", "numeric", "Rate {of} [x]", "count", "r", "l", theme="usage"),))
     data = pd.DataFrame({"customer_id": ["a"], "snapshot_date": [pd.Timestamp(MONDAY)], "x": [3.0]})
