@@ -327,6 +327,8 @@ class _Landing:
     problems: list[Problem] = field(default_factory=list)
     landed_files: dict[str, dict[str, _LandedFile]] = field(default_factory=dict)
     states: dict[str, _State] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
+    changed_since: set[str] = field(default_factory=set)
     refused_rows: list[tuple[Any, ...]] | None = None
 
     def run(self) -> LandingReport:
@@ -508,6 +510,7 @@ class _Landing:
             "select source, definition, this_instant() < evaluated_at, due_at <= this_instant() from landing.state"
         ).fetchall():
             self.states[source] = _State(*state)
+        self.counted = dict(self.con.execute("select source, landed_rows from landing.counts").fetchall())
 
     def _compare(self, table: TableContract, files: tuple[RawFile, ...]) -> _Comparison:
         known = {path: file.identity for path, file in self.landed_files.get(table.name, {}).items()}
@@ -585,6 +588,8 @@ class _Landing:
         self.con.execute(f"{create} {statements.create_sql(table, target)}")
         if whole:
             self.con.execute("delete from landing.quarantine where source = ?", [table.name])
+        elif self._count(landed) != self.counted.get(table.name):
+            self.changed_since.add(table.name)
         if groups:
             if self.register is not None and self.register.entries:
                 report.rows_kept_out = self._look_for_forgotten(table, groups)
@@ -829,10 +834,15 @@ class _Landing:
             )
 
     def _note_counts(self, reports: Mapping[str, TableReport]) -> None:
-        """Notes of how many rows it was counted that none breaks a rule and that no key is there twice."""
-        counts = {name: report.rows_total for name, report in reports.items() if not report.unchanged}
+        """Notes of how many rows it was counted that none breaks a rule and that no key is there twice.
+
+        Of a table that somebody else has added rows to or removed some from nothing is noted until it is landed as a whole.
+        """
+        landed = [name for name, report in reports.items() if not report.unchanged]
+        counts = {name: reports[name].rows_total for name in landed if name not in self.changed_since}
+        if landed:
+            self.con.execute("delete from landing.counts where source in (select unnest(?::varchar[]))", [landed])
         if counts:
-            self.con.execute("delete from landing.counts where source in (select unnest(?))", [list(counts)])
             self.con.execute(
                 "insert into landing.counts select unnest(?), unnest(?)", [list(counts), list(counts.values())]
             )

@@ -250,6 +250,29 @@ def test_of_a_large_table_the_counts_of_landing_are_taken_until_somebody_adds_or
     assert "support_tickets" in asked
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_row_that_somebody_added_is_still_asked_for_its_rules_when_more_rows_have_been_landed(
+    con: duckdb.DuckDBPyConnection, raw: Path, by_hand: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("churn_pipeline.quality.landing.LARGE", 10)
+    company(raw)
+    (raw / "support_tickets.csv").unlink(missing_ok=True)
+    write(raw, "support_tickets", tickets(), "support_tickets/1.csv")
+    put(con, raw)
+    if by_hand:
+        con.execute(
+            "insert into landing.support_tickets select * replace ('T-1' as ticket_id, 'dire' as priority) "
+            "from landing.support_tickets limit 1"
+        )
+    for number, key in enumerate(("A", "B"), 2):
+        late = [row("support_tickets", ticket_id=key, created_date="2024-06-03")]
+        write(raw, "support_tickets", late, f"support_tickets/{number}.csv")
+        assert put(con, raw).tables["support_tickets"].how == "appended"
+        assert ("known category: priority" in names(judged(con)["support_tickets"])) == by_hand
+    noted = con.execute("select landed_rows from landing.counts where source = 'support_tickets'").fetchall()
+    assert noted == ([] if by_hand else [(602,)])
+
+
 def test_a_warehouse_without_counts_of_landing_is_counted(
     landed: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
