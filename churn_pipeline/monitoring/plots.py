@@ -3,49 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from churn_pipeline.monitoring import svg
+from churn_pipeline.monitoring.drawing import INK, MUTED
 from churn_pipeline.monitoring.drift import WATCH_RATIO, DriftReport
 
 _COLOURS = {"act": "#b3261e", "watch": "#c8742b", "none": "#1b4f8a", "unknown": "#8a8a8a"}
-_GUIDE = "#8a8a8a"
+_GUIDE = {"type": "rule", "color": "#8a8a8a"}
+# A guide is drawn once, not once a bar.
+_ONCE: dict[str, Any] = {"values": [{}]}
 _TOP = 12
 # More limits than these are shown as so many.
 _MOST = 5.0
-_NAMES, _WIDTH, _BAR = 250, 660, 13
+_NOTE = "PSI in limits (5 and more shown as 5); share of |SHAP| in brackets; pale: ages by construction"
+_LAYERS: list[dict[str, Any]] = [
+    {
+        "mark": {"type": "bar", "height": 10},
+        "encoding": {
+            "x": {
+                "field": "limits",
+                "type": "quantitative",
+                "title": None,
+                # So that the limit does not lie on the edge where everything is far from it.
+                "scale": {"domain": {"unionWith": [0, 1.2]}, "nice": False},
+                "axis": {"tickCount": 5, "format": ".4~g"},
+            },
+            # Two features may be called alike, so that a bar goes by its place, which is cut off where it is written.
+            "y": {
+                "field": "place",
+                "type": "nominal",
+                "title": None,
+                "sort": None,
+                "axis": {
+                    "labelExpr": "slice(datum.label, 3)",
+                    "labelLimit": 0,
+                    "labelColor": INK,
+                    "grid": False,
+                },
+            },
+            "color": {
+                "field": "verdict",
+                "type": "nominal",
+                "scale": {"domain": list(_COLOURS), "range": list(_COLOURS.values())},
+                "legend": None,
+            },
+            "opacity": {
+                "field": "votes",
+                "type": "nominal",
+                "scale": {"domain": [True, False], "range": [1, 0.35]},
+                "legend": None,
+            },
+        },
+    },
+    {"data": _ONCE, "mark": _GUIDE, "encoding": {"x": {"datum": 1}}},
+    {"data": _ONCE, "mark": _GUIDE | {"strokeDash": [1, 3]}, "encoding": {"x": {"datum": WATCH_RATIO}}},
+]
 
 
-def drift(reports: Sequence[DriftReport]) -> str:
-    """For each model the features that are farthest, in limits, as SVG; bars that do not vote are pale.
+def drift(reports: Sequence[DriftReport]) -> dict[str, Any]:
+    """For each model the features that are farthest, in limits, as Vega-Lite; bars that do not vote are pale.
 
     Args:
         reports: of one Monday; at least one.
     """
-    parts: list[str] = []
-    top = 8.0
-    for report in reports:
-        shown = [report.prediction, *sorted(report.features, key=lambda feature: -feature.ratio)[:_TOP]]
-        parts.append(
-            svg.text(_NAMES, top + 12, f"{report.target}: {report.verdict}, score {report.score:.2f}", size=11)
-        )
-        top += 20
-        most = max(1.2, *(min(feature.ratio, _MOST) for feature in shown))
-        along, end = svg.Scale(0, most, _NAMES, _WIDTH - 15), top + _BAR * len(shown)
-        for place, feature in enumerate(shown):
-            name = f"{feature.label} ({feature.share:.0%})" if feature.share else feature.label
-            y = top + _BAR * place
-            parts.append(svg.text(_NAMES - 6, y + 9.5, name, size=8.5, anchor="end"))
-            width = along(min(feature.ratio, _MOST)) - _NAMES
-            opacity = 1 if feature.votes else 0.35
-            parts.append(svg.bar(_NAMES, y + 1.5, width, _BAR - 3, _COLOURS[feature.verdict], opacity=opacity))
-        parts.append(svg.line([(along(1), top), (along(1), end)], _GUIDE))
-        parts.append(svg.line([(along(WATCH_RATIO), top), (along(WATCH_RATIO), end)], _GUIDE, dash="1 3"))
-        parts.append(svg.line([(_NAMES, top), (_NAMES, end), (_WIDTH - 15, end)], svg.MUTED, width=0.8))
-        parts += [
-            svg.text(along(value), end + 11, f"{value:.4g}", size=8.5, colour=svg.MUTED, anchor="middle")
-            for value in svg.round_steps(0, most)
-        ]
-        top = end + 24
-    note = "PSI in limits (5 and more shown as 5); share of |SHAP| in brackets; pale: ages by construction"
-    parts.append(svg.text(_WIDTH / 2, top + 6, note, size=9, colour=svg.MUTED, anchor="middle"))
-    return svg.drawing(_WIDTH, top + 16, parts)
+    return {
+        "title": {"text": _NOTE, "orient": "bottom", "color": MUTED, "fontSize": 10, "offset": 12},
+        "vconcat": [
+            {
+                "title": {
+                    "text": f"{report.target}: {report.verdict}, score {report.score:.2f}",
+                    "frame": "group",
+                    "fontSize": 12,
+                },
+                "width": 400,
+                "height": {"step": 14},
+                "data": {"values": _bars(report)},
+                "layer": _LAYERS,
+            }
+            for report in reports
+        ],
+    }
+
+
+def _bars(report: DriftReport) -> list[dict[str, Any]]:
+    shown = [report.prediction, *sorted(report.features, key=lambda feature: -feature.ratio)[:_TOP]]
+    return [
+        {
+            "place": f"{place:02} {feature.label}" + (f" ({feature.share:.0%})" if feature.share else ""),
+            "limits": min(feature.ratio, _MOST),
+            "verdict": feature.verdict,
+            "votes": feature.votes,
+        }
+        for place, feature in enumerate(shown)
+    ]

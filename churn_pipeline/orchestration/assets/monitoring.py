@@ -67,7 +67,8 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         ],
     )
     def drift(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> Iterator[Any]:
-        from churn_pipeline.monitoring import store, svg
+        from churn_pipeline.monitoring import store
+        from churn_pipeline.monitoring.drawing import png, svg
         from churn_pipeline.monitoring.drift import worst
         from churn_pipeline.monitoring.plots import drift as drift_plot
         from churn_pipeline.monitoring.triggers import told_together
@@ -95,7 +96,7 @@ def drift_asset(weekly: dg.PartitionsDefinition) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             metadata={
                 "verdicts": table_metadata(["Monday", "target", "version", "verdict", "score", "first reason"], rows),
-                **({"newest Monday": picture("drift", svg.png(drift_plot(newest)))} if newest else {}),
+                **({"newest Monday": picture("drift", png(svg(drift_plot(newest))))} if newest else {}),
             }
         )
         yield dg.AssetCheckResult(

@@ -33,7 +33,8 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
         backfill_policy=ONE_RUN,
     )
     def model_quality(context: dg.AssetExecutionContext, home: dg.ResourceParam[Home]) -> dg.MaterializeResult:
-        from churn_pipeline.monitoring import outcomes, svg
+        from churn_pipeline.monitoring import outcomes
+        from churn_pipeline.monitoring.drawing import png, svg
         from churn_pipeline.monitoring.interventions import LIFT_METHOD, NO_LIST_NOTE, SAVES_NOTE
         from churn_pipeline.monitoring.performance import ASSUMPTION, FIGURES
         from churn_pipeline.monitoring.performance_plots import chart, write_chart
@@ -50,9 +51,9 @@ def performance_asset(outcomes_key: dg.AssetKey, weekly: dg.PartitionsDefinition
                         )
             outcomes.store(con, findings, context.run.run_id)
             history = outcomes.history(con)
-        drawing = chart(history)
-        image = svg.png(drawing)
-        files = write_chart(drawing, image, home.settings)
+        drawn = svg(chart(history))
+        image = png(drawn)
+        files = write_chart(drawn, image, home.settings)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": sum(len(of_monday.quality) * len(FIGURES) for of_monday in findings),
