@@ -68,6 +68,15 @@ class Version:
         return Path(mlflow.artifacts.download_artifacts(self.uri))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def bytecode() -> Iterator[None]:
+    """What is registered is looked at: Python would write beside it what it made of predict.py when that was loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     return company(weeks=30)
