@@ -364,9 +364,11 @@ def measure(bench: Bench) -> None:
     floors["scoring"], floors["write"] = weekly_scoring, write_floor(ran, second, bench.scratch)
     floors["features"] = features_floor(ran, second)
     if "orchestration" in bench.parts:
-        empty = cost_of(
-            [sys.executable, "-W", "ignore", "-m", "benchmarks.empty_job", str(bench.scratch / "empty"), str(second)],
-            bench.environment(bench.scratch / "empty", raw, second),
+        command = ["-W", "ignore", "-m", "benchmarks.empty_job", str(bench.scratch / "empty"), str(second)]
+        # The second one: the first makes the home, which a Monday finds there.
+        _, empty = (
+            cost_of([sys.executable, *command], bench.environment(bench.scratch / "empty", raw, second))
+            for _ in range(2)
         )
         floors["orchestration"] = empty.wall
         bench.rows.append(
