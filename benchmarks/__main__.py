@@ -4,7 +4,7 @@
     make bench BENCH='--customers 100000'       ten times as many
     make bench-million                          1,000,000 customers, 200 million events, history_weeks 60
     make bench BENCH='--only landing,scoring'   some parts
-    make bench BENCH='--quick'                  whether all of this works, in under a minute: what CI runs
+    make bench BENCH='--quick'                  whether all of this works, in two minutes
 
 It simulates a company, runs its first Monday (which trains), and a week later the next Monday, which has nothing to train, as processes of the
 `churn` command. Seconds of steps come from Dagster's own record of these runs. Beside them stands a floor: the same work done as plainly as possible,
@@ -58,8 +58,8 @@ WITHOUT_FLOOR = (
     "published",
     "expansion_briefs",
 )
-# Processor seconds of --quick on two cores at 3 GHz; CI fails at four times as many.
-WRITTEN = {"company": 3.0, "first Monday": 32.0, "Monday, nothing to train": 20.0}
+# Processor seconds of --quick on two cores; it fails at four times as many.
+WRITTEN = {"company": 1.2, "first Monday": 40.0, "Monday, nothing to train": 19.0}
 SLACK = 4.0
 
 
