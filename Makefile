@@ -76,7 +76,7 @@ audit: setup  ## SBOMs of the images in build/sbom, and the known vulnerabilitie
 bench: setup  ## Measure the pipeline beside the least that the same work can cost; BENCH=--help says what can be asked for
 	.venv/bin/python -W ignore -m benchmarks $(BENCH)
 
-bench-million: setup  ## The same with 1,000,000 customers and 200 million events: hours, and 60 GB of disk
+bench-million: setup  ## The same with 1,000,000 customers and 200 million events; not measured yet, expect hours
 	.venv/bin/python -W ignore -m benchmarks --million $(BENCH)
 
 generate: setup  ## Write what follows from declarations: what dbt has to know of the targets, Grafana's boards, pages of docs

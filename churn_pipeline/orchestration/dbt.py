@@ -119,7 +119,7 @@ class InProcessDbt:
         try:
             content = (self._copy / TARGET / PARTIAL).read_bytes()
             parsed: Any = Manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
-        except Exception:
+        except Exception:  # Of half a file its reader raises whatever comes; parsing anew is always right.
             return None
         for node in parsed.nodes.values():
             if isinstance(node, SeedNode):

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from itertools import chain
@@ -79,8 +80,9 @@ def simulate_into(
         try:
             for helper in helpers:
                 assert helper.stdin is not None
-                helper.stdin.write(order.encode())
-                helper.stdin.close()
+                # One that has ended already leaves its work to the others.
+                with suppress(BrokenPipeError), helper.stdin as pipe:
+                    pipe.write(order.encode())
             drawn = draft(simulation, progress)
             work = _Work(drawn, stage, oracle)
             work.take()

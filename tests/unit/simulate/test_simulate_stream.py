@@ -65,6 +65,20 @@ def test_what_a_helper_took_and_never_finished_is_done_by_who_started_it(
     assert contents(tmp_path / "stream") == contents(tmp_path / "memory")
 
 
+def test_a_helper_that_ends_before_it_is_told_what_to_do_leaves_all_of_it_to_who_started_it(
+    small: Company, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Ended(subprocess.Popen):
+        def __init__(self, command: list[str], **given: object) -> None:
+            super().__init__([sys.executable, "-c", ""], **given)
+            self.wait()
+
+    monkeypatch.setattr(stream_module.subprocess, "Popen", Ended)
+    simulate_into(SMALL, tmp_path / "stream", processes=2)
+    write(small, tmp_path / "memory")
+    assert contents(tmp_path / "stream") == contents(tmp_path / "memory")
+
+
 def test_a_simulation_that_fails_on_the_way_leaves_the_old_company_as_it_was(
     small: Company, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
